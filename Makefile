@@ -1,0 +1,55 @@
+# `make serve` and `make test` need Python 3.10 to 3.13 and a package registry, nothing else.
+.POSIX:
+.SUFFIXES:
+.PHONY: help serve test check format lock clean
+
+VENV = .venv
+RUN = $(VENV)/bin/python
+INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
+
+help:
+	@echo "make serve   install, fetch the weights, serve on port 8000"
+	@echo "make test    install, run the whole test suite"
+	@echo "make check   formatting, lint and types"
+	@echo "make format  format and fix what can be fixed"
+	@echo "make lock    pin every dependency anew"
+
+serve: $(VENV)/.serve
+	@exec $(RUN) -m service
+
+test: $(VENV)/.dev
+	@$(RUN) -m pytest
+
+check: $(VENV)/.dev
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: $(VENV)/.dev
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+# Resolved for every supported Python and platform at once; the files name no package index.
+LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+	--no-annotate --no-header --no-config --upgrade pyproject.toml
+lock: $(VENV)/.dev
+	$(INSTALL) uv
+	$(LOCK) -o requirements/serve.txt
+	$(LOCK) --group dev -c requirements/serve.txt -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/python:
+	@python=$$(sh requirements/python.sh) && echo "Making $(VENV) with $$python" && "$$python" -m venv $(VENV)
+
+$(VENV)/.serve: $(VENV)/bin/python requirements/serve.txt pyproject.toml
+	@echo "Installing (TensorFlow is some 600 MB the first time) ..."
+	@$(INSTALL) --require-hashes -r requirements/serve.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.serve requirements/dev.txt
+	@echo "Installing what the tests need ..."
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@

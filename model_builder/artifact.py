@@ -1,0 +1,187 @@
+"""The artifact: a folder with all that serving one model needs. The contract with `service`.
+
+manifest.json      everything there is to know, and the sha256 of every other file
+network/           the inference network, in its engine's own format
+head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes], float32
+labels.json        a name and, where there is one, a WordNet id for each class
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from model_builder.architecture import Architecture
+from model_builder.errors import InvalidArtifact
+from model_builder.labels import Label
+from model_builder.preprocessing import Preprocessing
+
+Array = npt.NDArray[np.float32]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+FORMAT = 1
+MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the weights came from, and what their publisher says of them."""
+
+    checkpoint: str
+    source: str
+    digest: str
+    licence: str
+    paper: str
+    top1_percent: float | None
+    top5_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`manifest.json`. `files` maps each other file of the folder to its sha256."""
+
+    name: str
+    architecture: Architecture
+    preprocessing: Preprocessing
+    provenance: Provenance
+    engine: Literal["tensorflow"]
+    precision: Precision
+    versions: dict[str, str]
+    files: dict[str, str]
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The classifier behind global average pooling: kernel [features, classes], bias [classes]."""
+
+    kernel: Array
+    bias: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact that was read and found whole."""
+
+    folder: Path
+    manifest: Manifest
+    labels: tuple[Label, ...]
+    head: Head
+
+    @property
+    def network(self) -> Path:
+        return self.folder / NETWORK
+
+
+_MANIFEST_ADAPTER = TypeAdapter(Manifest)
+_LABELS_ADAPTER = TypeAdapter(tuple[Label, ...])
+
+
+def write_artifact(
+    folder: Path,
+    manifest: Manifest,
+    labels: Sequence[Label],
+    head: Head,
+    write_network: Callable[[Path], None],
+) -> None:
+    """Writes the folder beside its final place and renames it, so that nobody sees half of one.
+
+    write_network: is given the path of `network/`, which does not exist yet.
+    What was at `folder` before is replaced. The caller holds the lock that keeps writers apart.
+    """
+    classes = manifest.architecture.classes
+    if not len(labels) == classes == head.bias.shape[0]:
+        raise InvalidArtifact(
+            f"{manifest.name} has {classes} classes. "
+            f"Received: {len(labels)} labels, a head of {head.bias.shape[0]}"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        write_network(temporary / NETWORK)
+        save_file({"kernel": head.kernel, "bias": head.bias}, temporary / HEAD)
+        (temporary / LABELS).write_bytes(_LABELS_ADAPTER.dump_json(tuple(labels), indent=1))
+        manifest = replace(manifest, files=_digests(temporary))
+        (temporary / MANIFEST).write_bytes(_MANIFEST_ADAPTER.dump_json(manifest, indent=2))
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.move(folder, temporary.with_name(temporary.name + "-replaced"))
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary.with_name(temporary.name + "-replaced"), ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone, unverified. Raises InvalidArtifact."""
+    try:
+        manifest = _MANIFEST_ADAPTER.validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise InvalidArtifact(f"{folder} is no artifact: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidArtifact(f"{folder / MANIFEST}: {where}: {first['msg']}") from error
+    if manifest.format != FORMAT:
+        raise InvalidArtifact(
+            f"{folder} has format {manifest.format}; this version reads {FORMAT}."
+        )
+    return manifest
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The artifact, every file of it checked against its sha256. Raises InvalidArtifact."""
+    manifest = read_manifest(folder)
+    found = _digests(folder)
+    if found != manifest.files:
+        changed = sorted(
+            name
+            for name in found.keys() | manifest.files.keys()
+            if found.get(name) != manifest.files.get(name)
+        )
+        raise InvalidArtifact(f"{folder} is not as it was written: {', '.join(changed)}")
+    try:
+        labels = _LABELS_ADAPTER.validate_json((folder / LABELS).read_bytes())
+        tensors = load_file(folder / HEAD)
+        head = Head(tensors["kernel"], tensors["bias"])
+    except (OSError, ValidationError, SafetensorError, KeyError) as error:
+        raise InvalidArtifact(f"{folder}: {error}") from error
+    expected = (manifest.architecture.feature_width, manifest.architecture.classes)
+    if (
+        head.kernel.shape != expected
+        or head.bias.shape != expected[1:]
+        or len(labels) != expected[1]
+    ):
+        raise InvalidArtifact(
+            f"{folder}: the head should be {expected}. "
+            f"Received: {head.kernel.shape}, {head.bias.shape}, {len(labels)} labels"
+        )
+    return Artifact(folder, manifest, labels, head)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file but the manifest, by its path within the folder."""
+    digests = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name == MANIFEST:
+            continue
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                digest.update(chunk)
+        digests[name] = digest.hexdigest()
+    return digests

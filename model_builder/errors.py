@@ -1,0 +1,40 @@
+"""What can go wrong while a network is described, fetched, converted or built.
+
+BuilderError
++-- UnknownModel          no checkpoint or artifact goes by that name
++-- NoCheckpoint          the depth is known, but nobody's weights for it are in the catalogue
++-- FetchFailed           no source of the checkpoint could be reached
+|   +-- VerificationFailed  a file arrived, and is not the one that was published
++-- ConversionFailed      tensors are missing, left over, or of another shape
++-- InvalidArtifact       a folder that is not, or is no longer, what its manifest says
+"""
+
+from __future__ import annotations
+
+
+class BuilderError(Exception):
+    """Base of every error that the builder raises on purpose."""
+
+
+class UnknownModel(BuilderError):
+    """No checkpoint, depth or artifact folder goes by the name that was asked for."""
+
+
+class NoCheckpoint(BuilderError):
+    """The depth can be built, but the catalogue has no published weights for it."""
+
+
+class FetchFailed(BuilderError):
+    """Every source was tried and none gave the file. The message lists them."""
+
+
+class VerificationFailed(FetchFailed):
+    """A file arrived whole and its hash is not the published one."""
+
+
+class ConversionFailed(BuilderError):
+    """Published tensors do not fill the network exactly."""
+
+
+class InvalidArtifact(BuilderError):
+    """An artifact folder is incomplete, altered, or of another format version."""

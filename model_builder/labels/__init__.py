@@ -1,0 +1,26 @@
+"""The classes that published checkpoints know: WordNet ids and names, in the order of the logits.
+
+`imagenet1k.tsv` has the 1000 synsets of ILSVRC 2012 in the order of their ids, each with the
+first lemma that WordNet 3.0 gives it. Three lemmas stand for two classes each; those six say
+which is meant, as in "crane (bird)".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class. `wnid` is its WordNet id ("n02123045"), or None for classes of one's own."""
+
+    name: str
+    wnid: str | None = None
+
+
+def imagenet1k() -> tuple[Label, ...]:
+    """The 1000 classes of ILSVRC 2012."""
+    table = files(__name__).joinpath("imagenet1k.tsv").read_text(encoding="utf-8")
+    rows = (line.split("\t") for line in table.splitlines())
+    return tuple(Label(name=name, wnid=wnid) for wnid, name in rows)

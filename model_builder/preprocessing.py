@@ -1,0 +1,46 @@
+"""How a checkpoint wants its pictures: data that travels with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Interpolation = Literal["bilinear", "bicubic"]
+ChannelOrder = Literal["RGB", "BGR"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Resize the shorter edge, crop the centre, then normalise each channel.
+
+    resize_edge, crop_size: pixels. The longer edge follows the picture's aspect ratio.
+    mean, std: in the scale of 0 to 255 and in the order of `channel_order`; the network is fed
+        `(pixels - mean) / std`.
+    """
+
+    resize_edge: int
+    crop_size: int
+    interpolation: Interpolation
+    channel_order: ChannelOrder
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop_size <= self.resize_edge:
+            raise ValueError(
+                "crop_size must be at least 1 and at most resize_edge. "
+                f"Received: crop_size={self.crop_size}, resize_edge={self.resize_edge}"
+            )
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive. Received: {self.std}")
+
+
+# keras.applications.imagenet_utils.preprocess_input(mode="caffe"): BGR, means taken off, no scale.
+CAFFE = Preprocessing(
+    resize_edge=256,
+    crop_size=224,
+    interpolation="bilinear",
+    channel_order="BGR",
+    mean=(103.939, 116.779, 123.68),
+    std=(1.0, 1.0, 1.0),
+)

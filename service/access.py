@@ -1,0 +1,75 @@
+"""Around every request: its id, its metrics, a log line, and an answer where there is none."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.log import request_id
+from service.metrics import Metrics
+from service.problems import problem, respond
+
+logger = logging.getLogger(__name__)
+
+HEADER = "X-Request-ID"
+# What is taken from a client goes into logs and headers: nothing that could break either.
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
+
+
+class Access:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        identifier = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        token = request_id.set(identifier)
+        started = time.monotonic()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = identifier
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("An error that nothing caught")
+            if status:
+                # The answer is half sent: all that is left is to break it off.
+                raise
+            body = problem(500, "internal_error", "An internal error; its cause is in the log.")
+            await respond(body)(scope, receive, send_with_id)
+        finally:
+            self._record(scope, status, time.monotonic() - started)
+            request_id.reset(token)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        """A status of 0 says that the client left before its answer."""
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        logger.log(
+            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
+            "%s %s %d",
+            method,
+            route,
+            status,
+            extra={"duration_ms": round(seconds * 1000, 1), "status": status},
+        )

@@ -1,0 +1,50 @@
+"""How many processors this process may use, and what they can compute in."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def cpu_limit(cgroup: Path = CGROUP) -> int:
+    """Processors that the scheduler will really give: affinity and the container's quota.
+
+    A container limited to 2 of a machine's 64 processors sees 64; as many threads would be
+    stopped by the quota for most of every 100 ms.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
+    quota = _cgroup_quota(cgroup)
+    return available if quota is None else max(1, min(available, math.ceil(quota)))
+
+
+def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether the processor multiplies bfloat16 in hardware: AVX512-BF16 or AMX."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _cgroup_quota(cgroup: Path) -> float | None:
+    """Processors allowed by the cgroup (version 2, else 1), or None for no limit."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdigit():
+        # "max" in version 2, "-1" in version 1.
+        return None
+    return int(quota) / int(period)

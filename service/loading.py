@@ -1,0 +1,65 @@
+"""Settings to a loaded, warm model: the artifact, the engines on their devices, the batcher."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from model_builder.store import Store
+from service.cpu import cpu_limit
+from service.decoder import Decoder
+from service.engines import Hardware, choose_precision, load_engines
+from service.metrics import Metrics, ModelMetrics
+from service.model import Model
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
+    return Decoder(
+        threads=settings.decode_threads or cpu_limit(),
+        limit=settings.queue_limit,
+        max_pixels=settings.max_image_pixels,
+        observe=metrics.decode_seconds.observe,
+    )
+
+
+def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics) -> Model:
+    """Fetches and builds what is missing, loads it and runs every batch size once.
+
+    Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
+    """
+    started = time.monotonic()
+    hardware = Hardware(
+        device=settings.device,
+        cpu_threads=settings.cpu_threads or cpu_limit(),
+        max_batch_size=settings.max_batch_size,
+    )
+    precision = choose_precision(settings.precision, hardware)
+    store = Store(settings.home)
+    artifact = store.obtain(name, precision, checkpoint_file=settings.checkpoint_file)
+    manifest = artifact.manifest
+    engines = load_engines(artifact, hardware)
+    observer = ModelMetrics(metrics, manifest.name)
+    model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+    model.start()
+    metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
+    metrics.model_info.labels(manifest.name).info(
+        {
+            "checkpoint": manifest.provenance.checkpoint,
+            "digest": manifest.provenance.digest,
+            "precision": manifest.precision,
+            "engine": manifest.engine,
+            "devices": ",".join(engine.device for engine in engines),
+        }
+    )
+    logger.info(
+        "%s is ready: %s on %s, batches up to %d, after %.1f s",
+        manifest.name,
+        manifest.precision,
+        ", ".join(engine.device for engine in engines),
+        engines[0].batch_sizes[-1],
+        time.monotonic() - started,
+    )
+    return model

@@ -1,0 +1,109 @@
+"""The models of this process by name: loading, ready or failed, and closed at the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from model_builder.errors import BuilderError
+from service.errors import ModelNotFound, ModelNotReady
+from service.model import Model
+
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """Loads its models in a thread, so that the service can say how it is meanwhile.
+
+    names: what to load, the first being the default. load: blocks, and raises BuilderError.
+    on_ready, on_failure: called from that thread.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        load: Callable[[str], Model],
+        *,
+        on_ready: Callable[[], None] = lambda: None,
+        on_failure: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._names = tuple(names)
+        self._load = load
+        self._on_ready = on_ready
+        self._on_failure = on_failure
+        self._models: dict[str, Model] = {}
+        self._failure: str | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Those that are loaded and warm, the default first."""
+        return tuple(self._models.values())
+
+    def problems(self) -> list[str]:
+        """Why the service can't take pictures now, in words; empty when it can."""
+        if self._closing:
+            return ["shutting down"]
+        if self._failure is not None:
+            return [self._failure]
+        if len(self._models) < len(self._names):
+            return [f"loading {name}" for name in self._names[len(self._models) :]]
+        return [f"a worker of {model.name} died" for model in self.models if not model.alive]
+
+    def get(self, name: str | None = None) -> Model:
+        """The model called so, by its own name or its depth's; the default for None.
+
+        Raises ModelNotFound, or ModelNotReady while models are still loading.
+        """
+        for model in self.models:
+            if name is None or name in (model.name, depth_name(model)):
+                return model
+        if len(self._models) < len(self._names) and (name is None or self._expects(name)):
+            raise ModelNotReady(
+                "The model is still loading." if self._failure is None else self._failure
+            )
+        served = ", ".join(model.name for model in self.models) or "nothing yet"
+        raise ModelNotFound(
+            f"This server does not serve {name!r}. It serves {served}; see /models."
+        )
+
+    def close(self, timeout_seconds: float) -> None:
+        """Answers what is queued, then ends the models' workers."""
+        self._closing = True
+        for model in self.models:
+            if not model.close(timeout_seconds):
+                logger.warning("%s did not finish within %.0f s", model.name, timeout_seconds)
+
+    def _expects(self, name: str) -> bool:
+        return any(
+            name == known or known.startswith(f"{name}.") or name.startswith(f"{known}.")
+            for known in self._names
+        )
+
+    def _load_all(self) -> None:
+        for name in self._names:
+            try:
+                model = self._load(name)
+            except BuilderError as error:
+                self._fail(f"{name} can't be served. {error}")
+                return
+            except Exception as error:
+                logger.exception("Loading %s failed", name)
+                self._fail(f"{name} can't be served. {type(error).__name__}: {error}")
+                return
+            self._models[model.name] = model
+        self._on_ready()
+
+    def _fail(self, reason: str) -> None:
+        self._failure = reason
+        logger.error("%s", reason)
+        self._on_failure(reason)
+
+
+def depth_name(model: Model) -> str:
+    return f"resnet{model.artifact.manifest.architecture.depth}"

@@ -1,0 +1,1 @@
+"""One file a resource; no error is handled in any of them."""

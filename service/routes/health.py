@@ -1,0 +1,35 @@
+"""GET /health/live, /health/ready and /metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.dependencies import MetricsDep, RegistryDep
+from service.problems import MEDIA_TYPE, problem, respond
+from service.schemas import Health, Problem
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live", response_model=Health, summary="The process answers")
+async def live() -> Health:
+    return Health(status="live")
+
+
+@router.get(
+    "/health/ready",
+    response_model=Health,
+    summary="Every model is loaded and warm, and its worker runs",
+    responses={503: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+)
+async def ready(registry: RegistryDep) -> Health | JSONResponse:
+    if problems := registry.problems():
+        return respond(problem(503, "not_ready", "; ".join(problems)), {"Retry-After": "1"})
+    return Health(status="ready")
+
+
+@router.get("/metrics", summary="For Prometheus", response_class=Response)
+async def metrics(metrics: MetricsDep) -> Response:
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,26 @@
+"""GET /models and /models/{name}: the five depths, and what can be served of each."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from service.catalogue import describe_depth, describe_depths
+from service.dependencies import RegistryDep, SettingsDep
+from service.problems import MEDIA_TYPE
+from service.schemas import ModelBody, ModelsBody, Problem
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="Every depth of the family")
+async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
+    return ModelsBody(default=settings.model, models=describe_depths(registry))
+
+
+@router.get(
+    "/models/{name}",
+    summary="One depth, by its name or a checkpoint's",
+    responses={404: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+)
+async def get_model(name: str, registry: RegistryDep) -> ModelBody:
+    return describe_depth(name, registry)

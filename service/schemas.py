@@ -1,0 +1,126 @@
+"""Bodies of answers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+PROBLEM_EXAMPLE: JsonDict = {
+    "type": "about:blank",
+    "title": "Unsupported Media Type",
+    "status": 415,
+    "code": "unsupported_media_type",
+    "detail": "Pictures are taken as JPEG, PNG, WEBP, BMP, GIF, TIFF. "
+    "Received: 11 bytes that begin with b'%PDF-1.7'",
+    "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
+}
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `code` is stable; `detail` is for people."""
+
+    model_config = ConfigDict(json_schema_extra={"example": PROBLEM_EXAMPLE})
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str | None
+
+
+class ClassProbability(BaseModel):
+    class_id: int = Field(description="Index of the class, from 0.")
+    wnid: str | None = Field(description="WordNet id, where the class has one.")
+    label: str
+    probability: float = Field(ge=0, le=1.000001)
+
+
+class ModelUsed(BaseModel):
+    name: str
+    checkpoint: str
+    precision: str
+
+
+class Timing(BaseModel):
+    """Milliseconds. With several pictures each is the longest of any picture."""
+
+    decode: float
+    queue: float
+    inference: float
+    total: float
+
+
+class OnePicture(BaseModel):
+    """The answer to one picture."""
+
+    request_id: str | None
+    model: ModelUsed
+    predictions: list[ClassProbability]
+    timing_ms: Timing
+
+
+class PictureResult(BaseModel):
+    """One of several pictures: `predictions`, or the `error` that it alone met."""
+
+    predictions: list[ClassProbability] | None = None
+    error: Problem | None = None
+
+
+class SeveralPictures(BaseModel):
+    """The answer to several pictures, in their order."""
+
+    request_id: str | None
+    model: ModelUsed
+    results: list[PictureResult]
+    timing_ms: Timing
+
+
+State = Literal["ready", "available", "unavailable"]
+
+
+class Served(BaseModel):
+    """How a loaded model runs."""
+
+    precision: str
+    engine: str
+    devices: list[str]
+    batch_sizes: list[int]
+
+
+class CheckpointBody(BaseModel):
+    name: str
+    default: bool = Field(description="Whether the depth's bare name stands for it.")
+    licence: str
+    paper: str
+    top1_percent: float | None = Field(description="As published, on ImageNet's validation set.")
+    top5_percent: float | None
+    state: State
+    served: Served | None
+
+
+class ModelBody(BaseModel):
+    """One depth of the family, and what can be served of it."""
+
+    name: str
+    depth: int
+    block: Literal["basic", "bottleneck"]
+    blocks_per_stage: list[int]
+    parameters: int
+    multiply_adds: int = Field(description="Of one forward pass over one picture.")
+    input_size: int
+    classes: int
+    state: State
+    reason: str = Field(description="Why it is in that state, or how to get it out of it.")
+    checkpoints: list[CheckpointBody]
+
+
+class ModelsBody(BaseModel):
+    default: str
+    models: list[ModelBody]
+
+
+class Health(BaseModel):
+    status: Literal["live", "ready"]

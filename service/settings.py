@@ -1,0 +1,75 @@
+"""What can be set: each by an environment variable `RESNET_...` or an option of `resnet serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RESNET_"
+
+
+class Settings(BaseSettings):
+    """Read once at start and passed down. Refuses values that make no sense."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    model: str = Field(
+        "resnet50",
+        min_length=1,
+        description="A depth, a checkpoint, or the path of an artifact folder.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="What the network computes in. auto: bfloat16 where the hardware has it.",
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="auto: every GPU that TensorFlow sees, else the processor."
+    )
+    home: Path = Field(
+        default_factory=lambda: user_cache_path("resnet-server"),
+        description="The cache: published files and built artifacts.",
+    )
+    checkpoint_file: Path | None = Field(
+        None, description="The checkpoint's published file, already on this machine."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    cpu_threads: int | None = Field(
+        None, ge=1, description="Threads for inference. By default the processors it may use."
+    )
+    decode_threads: int | None = Field(
+        None, ge=1, description="Threads for decoding. By default the processors it may use."
+    )
+    max_batch_size: int | None = Field(
+        None, ge=1, le=1024, description="Pictures in a batch. By default 8 on a CPU, 64 on a GPU."
+    )
+    queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
+    request_timeout_seconds: float = Field(
+        30.0, gt=0, description="A request without an answer by then gets 504."
+    )
+    shutdown_timeout_seconds: float = Field(
+        25.0, gt=0, description="What is under way at SIGTERM may take this long."
+    )
+    keep_alive_timeout_seconds: int = Field(
+        75, ge=1, description="Idle connections stay open; keep it above the balancer's."
+    )
+    max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
+    )
+    max_files: int = Field(32, ge=1, description="Pictures in one request.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text on a terminal, else a JSON object a line."
+    )
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like ours and are not: misspelt, or another program's."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,0 +1,99 @@
+"""The pictures in a request's body, its bytes counted while they stream."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from service.errors import MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout
+from service.settings import Settings
+
+PART = "file"
+HINT = (
+    f"Send multipart/form-data with a part named {PART!r} for each picture, "
+    "or one picture as the body with a Content-Type such as image/jpeg."
+)
+# Other parts are not used; a few that a form may carry along do no harm.
+MAX_FIELDS = 16
+MAX_FIELD_BYTES = 64 * 1024
+
+
+async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
+    """One picture's bytes for each part named "file", or the raw body.
+
+    Raises MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout, and starlette's
+    ClientDisconnect.
+    """
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    _check_length(request, settings.max_body_bytes)
+    limited = Request(request.scope, _limited(request.receive, settings.max_body_bytes))
+    if media_type == "multipart/form-data":
+        reading = _parts(limited, settings.max_files)
+    elif media_type.startswith("image/") or media_type == "application/octet-stream":
+        reading = _raw(limited)
+    else:
+        raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
+    try:
+        return await asyncio.wait_for(reading, settings.request_timeout_seconds)
+    except asyncio.TimeoutError:
+        raise UploadTimeout(
+            f"The body did not arrive within {settings.request_timeout_seconds:g} s."
+        ) from None
+
+
+def _check_length(request: Request, max_bytes: int) -> None:
+    """Refuses what says that it is too large before any of it is read."""
+    length = request.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) > max_bytes:
+        raise _too_large(max_bytes, int(length))
+
+
+def _limited(receive: Receive, max_bytes: int) -> Receive:
+    received = 0
+
+    async def receive_counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise _too_large(max_bytes, received)
+        return message
+
+    return receive_counted
+
+
+def _too_large(max_bytes: int, received: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"A body may have {max_bytes} bytes. Received: at least {received}")
+
+
+async def _raw(request: Request) -> list[bytes]:
+    body = await request.body()
+    if not body:
+        raise MalformedRequest(f"The body is empty. {HINT}")
+    return [body]
+
+
+async def _parts(request: Request, max_files: int) -> list[bytes]:
+    try:
+        async with request.form(
+            max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+        ) as form:
+            parts = form.getlist(PART)
+            if not parts:
+                named = ", ".join(sorted({repr(name) for name in form})) or "no part at all"
+                raise MalformedRequest(f"{HINT} Received: {named}")
+            pictures = []
+            for part in parts:
+                if not isinstance(part, UploadFile):
+                    raise MalformedRequest(
+                        f"The part {PART!r} is text: it has no file name. {HINT}"
+                    )
+                pictures.append(await part.read())
+            return pictures
+    except HTTPException as error:
+        # Starlette's own word on a body that can't be parsed.
+        raise MalformedRequest(f"{error.detail} {HINT}") from error

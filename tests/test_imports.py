@@ -1,0 +1,37 @@
+"""Who may import whom, read from a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["service.app", "service.server", "service.batcher", "service.images", "model_builder.store"],
+)
+def test_importing_loads_no_framework(module: str) -> None:
+    loaded = modules_after(f"import {module}")
+    assert module in loaded
+    assert not loaded & {"tensorflow", "keras", "h5py"}
+
+
+def test_the_builder_does_not_know_the_service() -> None:
+    loaded = modules_after("import model_builder.build")
+    assert "keras" in loaded
+    assert not {name for name in loaded if name.split(".")[0] == "service"}
+
+
+@pytest.mark.parametrize("module", ["service.batcher", "service.images", "service.errors"])
+def test_the_domain_does_not_know_http(module: str) -> None:
+    assert not modules_after(f"import {module}") & {"fastapi", "starlette", "uvicorn"}
