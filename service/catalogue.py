@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from model_builder.architecture import DEPTHS, Architecture
 from model_builder.artifact import Manifest
 from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from service.errors import ModelNotFound
 from service.model import Model
-from service.registry import Registry, depth_name
+from service.registry import depth_name
 from service.schemas import CheckpointBody, ModelBody, Served
 
 
-def describe_depths(registry: Registry) -> list[ModelBody]:
-    return [_describe(depth, registry) for depth in DEPTHS]
+def describe_depths(loaded: Sequence[Model]) -> list[ModelBody]:
+    """All five, given the models that are loaded and warm."""
+    return [_describe(depth, loaded) for depth in DEPTHS]
 
 
-def describe_depth(name: str, registry: Registry) -> ModelBody:
+def describe_depth(name: str, loaded: Sequence[Model]) -> ModelBody:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
-    for body in describe_depths(registry):
+    for body in describe_depths(loaded):
         if name == body.name or any(name == one.name for one in body.checkpoints):
             return body
     known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
     raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
 
 
-def _describe(depth: int, registry: Registry) -> ModelBody:
+def _describe(depth: int, models: Sequence[Model]) -> ModelBody:
     name = f"resnet{depth}"
-    loaded = {model.name: model for model in registry.models if depth_name(model) == name}
+    loaded = {model.name: model for model in models if depth_name(model) == name}
     checkpoints = _checkpoints(depth, loaded)
     architecture, input_size = _architecture(depth, loaded)
     body = ModelBody(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 
 import uvicorn
 
@@ -43,6 +44,9 @@ def serve(settings: Settings) -> int:
             timeout_graceful_shutdown=round(settings.shutdown_timeout_seconds),
         )
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises what ended it once more; being told to end is no failure.
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     server.run()
     if failures:
         return EXIT_FAILED_TO_LOAD

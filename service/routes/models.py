@@ -14,7 +14,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Every depth of the family")
 async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    return ModelsBody(default=settings.model, models=describe_depths(registry))
+    return ModelsBody(default=settings.model, models=describe_depths(registry.models))
 
 
 @router.get(
@@ -23,4 +23,4 @@ async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBod
     responses={404: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
 )
 async def get_model(name: str, registry: RegistryDep) -> ModelBody:
-    return describe_depth(name, registry)
+    return describe_depth(name, registry.models)
