@@ -38,6 +38,8 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
             logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Pillow warns of strange pictures; on stderr as it comes that would be no line of JSON.
+    logging.captureWarnings(True)
     for noisy in ("httpx", "httpcore", "filelock", "tensorflow", "absl", "h5py", "PIL", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(level.upper())

@@ -97,6 +97,10 @@ class Registry:
                 self._fail(f"{name} can't be served. {type(error).__name__}: {error}")
                 return
             self._models[model.name] = model
+            if self._closing:
+                # It came too late for `close`.
+                model.close(0)
+                return
         self._on_ready()
 
     def _fail(self, reason: str) -> None:

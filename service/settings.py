@@ -50,10 +50,13 @@ class Settings(BaseSettings):
     )
     queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
     request_timeout_seconds: float = Field(
-        30.0, gt=0, description="A request without an answer by then gets 504."
+        30.0, gt=0, allow_inf_nan=False, description="A request without an answer by then gets 504."
     )
     shutdown_timeout_seconds: float = Field(
-        25.0, gt=0, description="What is under way at SIGTERM may take this long."
+        25.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="What is under way at SIGTERM may take this long.",
     )
     keep_alive_timeout_seconds: int = Field(
         75, ge=1, description="Idle connections stay open; keep it above the balancer's."

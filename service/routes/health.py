@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.dependencies import MetricsDep, RegistryDep
-from service.problems import MEDIA_TYPE, problem, respond
-from service.schemas import Health, Problem
+from service.problems import documented, problem, respond
+from service.schemas import Health
 
 router = APIRouter(tags=["health"])
 
@@ -22,7 +22,7 @@ async def live() -> Health:
     "/health/ready",
     response_model=Health,
     summary="Every model is loaded and warm, and its worker runs",
-    responses={503: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+    responses={503: documented("Loading, failed, or shutting down; `detail` says which")},
 )
 async def ready(registry: RegistryDep) -> Health | JSONResponse:
     if problems := registry.problems():

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from service.catalogue import describe_depth, describe_depths
 from service.dependencies import RegistryDep, SettingsDep
-from service.problems import MEDIA_TYPE
-from service.schemas import ModelBody, ModelsBody, Problem
+from service.problems import documented
+from service.schemas import ModelBody, ModelsBody
 
 router = APIRouter(tags=["models"])
 
@@ -20,7 +20,10 @@ async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBod
 @router.get(
     "/models/{name}",
     summary="One depth, by its name or a checkpoint's",
-    responses={404: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+    responses={
+        404: documented("No depth or checkpoint is called so"),
+        422: documented("The name can't be read"),
+    },
 )
 async def get_model(name: str, registry: RegistryDep) -> ModelBody:
     return describe_depth(name, registry.models)
