@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Optional
 
 import typer
 from pydantic import ValidationError
@@ -58,27 +60,30 @@ def resnet(
         raise typer.Exit
 
 
-@main.command()
-def serve(
-    model: ModelOption = None,
-    precision: PrecisionOption = None,
-    device: DeviceOption = None,
-    home: HomeOption = None,
-    checkpoint_file: FileOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    cpu_threads: Annotated[int | None, typer.Option(help="Threads for inference.")] = None,
-    max_batch_size: Annotated[int | None, typer.Option(help="Pictures in a batch.")] = None,
-    queue_limit: Annotated[int | None, typer.Option(help="Pictures that may wait.")] = None,
-    request_timeout_seconds: Annotated[float | None, typer.Option(help="504 after that.")] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option()
-    ] = None,
-    log_format: Annotated[Literal["auto", "text", "json"] | None, typer.Option()] = None,
-) -> None:
+def serve(**given: Any) -> None:
     """Serve over HTTP until told to end."""
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
     raise typer.Exit(serve_until_told(_settings(given)))
+
+
+def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., None]:
+    """Typer reads a command's options from its signature; here they are the settings' fields."""
+    options = {
+        name: Annotated[Optional[field.annotation], typer.Option(help=field.description)]  # noqa: UP045
+        for name, field in Settings.model_fields.items()
+    }
+    kind = inspect.Parameter.KEYWORD_ONLY
+    command.__annotations__ = {**options, "return": None}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, kind, default=None, annotation=option)
+            for name, option in options.items()
+        ]
+    )
+    return command
+
+
+main.command()(_with_an_option_a_setting(serve))
 
 
 @main.command()

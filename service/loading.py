@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from model_builder.progress import step
 from model_builder.store import Store
 from service.cpu import cpu_limit
 from service.decoder import Decoder
@@ -40,10 +41,11 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     store = Store(settings.home)
     artifact = store.obtain(name, precision, checkpoint_file=settings.checkpoint_file)
     manifest = artifact.manifest
-    engines = load_engines(artifact, hardware)
-    observer = ModelMetrics(metrics, manifest.name)
-    model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
-    model.start()
+    with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
+        engines = load_engines(artifact, hardware)
+        observer = ModelMetrics(metrics, manifest.name)
+        model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+        model.start()
     metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
     metrics.model_info.labels(manifest.name).info(
         {

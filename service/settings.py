@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
     )
     max_files: int = Field(32, ge=1, description="Pictures in one request.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto: text on a terminal, else a JSON object a line."
     )
