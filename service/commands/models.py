@@ -1,0 +1,30 @@
+"""resnet models."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.catalogue import describe_depths
+from service.commands.options import JsonOption
+
+
+def models(as_json: JsonOption = False) -> None:
+    """List the depths and the checkpoints that can be served."""
+    bodies = describe_depths(())
+    if as_json:
+        typer.echo(json.dumps([body.model_dump() for body in bodies], indent=2))
+        return
+    table = Table("depth", "checkpoint", "parameters", "multiply-adds", "top-1", "top-5", "licence")
+    for body in bodies:
+        size = f"{body.parameters / 1e6:.1f} M", f"{body.multiply_adds / 1e9:.2f} G"
+        if not body.checkpoints:
+            table.add_row(body.name, "no published weights", *size, "", "", "")
+        for row in body.checkpoints:
+            name = row.name + (" (default)" if row.default else "")
+            accuracy = f"{row.top1_percent} %", f"{row.top5_percent} %"
+            table.add_row(body.name, name, *size, *accuracy, row.licence)
+    Console().print(table)
