@@ -14,13 +14,13 @@ router = APIRouter(tags=["health"])
 
 
 # Balancers may ask with HEAD.
-@router.head("/health/live", include_in_schema=False)
+@router.head("/health/live", include_in_schema=False, response_model=None)
 @router.get("/health/live", response_model=Health, summary="The process answers")
 async def live() -> Health:
     return Health(status="live")
 
 
-@router.head("/health/ready", include_in_schema=False)
+@router.head("/health/ready", include_in_schema=False, response_model=None)
 @router.get(
     "/health/ready",
     response_model=Health,

@@ -96,7 +96,9 @@ def start_real(environment: dict[str, str]) -> Iterator[Server]:
     with running(environment) as server:
         if not server.url:
             # Weights that can't be had are no reason to pass: only a laptop may go without.
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(server.messages())
+            unreachable = "No source of" in server.messages()
+            give_up = pytest.skip if unreachable and not os.environ.get("CI") else pytest.fail
+            give_up(server.messages())
         yield server
 
 
