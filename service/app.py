@@ -43,7 +43,7 @@ def create_app(
     metrics = metrics or Metrics()
     decoder = make_decoder(settings, metrics)
     registry = Registry(
-        [settings.model],
+        settings.model_names,
         load or (lambda name: load_model(name, settings, decoder, metrics)),
         on_ready=on_ready,
         on_failure=on_failure,

@@ -108,4 +108,6 @@ def _served(model: Model | None) -> Served | None:
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
         batch_sizes=list(model.engines[0].batch_sizes),
+        load_seconds=round(model.load_seconds, 2),
+        memory_bytes=model.memory_bytes,
     )

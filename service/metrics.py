@@ -91,6 +91,18 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.load_seconds = Gauge(
+            "resnet_model_load_seconds",
+            "From the start of its loading to warm; the first model's with its framework.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.memory_bytes = Gauge(
+            "resnet_model_memory_bytes",
+            "Resident memory that the process gained while it was loaded.",
+            ["model"],
+            registry=self.registry,
+        )
         self.ready = Gauge(
             "resnet_ready", "1 when the service takes pictures.", registry=self.registry
         )

@@ -96,6 +96,10 @@ class Registry:
                 logger.exception("Loading %s failed", name)
                 self._fail(f"{name} can't be served. {type(error).__name__}: {error}")
                 return
+            if model.name in self._models:
+                model.close(0)
+                self._fail(f"{name} can't be served. {model.name} is served already.")
+                return
             self._models[model.name] = model
             if self._closing:
                 # It came too late for `close`.

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="A depth, a checkpoint, or the path of an artifact folder.",
     )
+    models: str = Field(
+        "", description="More models to serve at once, separated by commas; `?model=` chooses."
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="What the network computes in. auto: bfloat16 where the hardware has it.",
@@ -72,6 +75,12 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto: text on a terminal, else a JSON object a line."
     )
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Every model to serve, the default first, each once."""
+        more = (name.strip() for name in self.models.split(","))
+        return tuple(dict.fromkeys(name for name in (self.model, *more) if name))
 
 
 def unknown_variables() -> list[str]:

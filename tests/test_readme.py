@@ -17,7 +17,7 @@ def default_in_words(name: str) -> str:
     default = Settings.model_fields[name].default
     if name == "home":
         return "the user's cache folder"
-    return "" if default is None else f"`{default}`"
+    return "" if default in (None, "") else f"`{default}`"
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
