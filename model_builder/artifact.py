@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from model_builder.architecture import Architecture
 from model_builder.errors import InvalidArtifact
@@ -109,10 +109,14 @@ def write_artifact(
             f"Received: {len(labels)} labels, a head of {head.bias.shape[0]}"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    building = f".building-{folder.name}-"
+    # No other writer is at work: whoever began these was killed.
+    for stale in folder.parent.glob(f"{building}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=building))
     try:
         write_network(temporary / NETWORK)
-        save_file({"kernel": head.kernel, "bias": head.bias}, temporary / HEAD)
+        (temporary / HEAD).write_bytes(save({"kernel": head.kernel, "bias": head.bias}))
         (temporary / LABELS).write_bytes(_LABELS_ADAPTER.dump_json(tuple(labels), indent=1))
         manifest = replace(manifest, files=_digests(temporary))
         (temporary / MANIFEST).write_bytes(_MANIFEST_ADAPTER.dump_json(manifest, indent=2))
@@ -132,9 +136,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InvalidArtifact(f"{folder} is no artifact: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidArtifact(f"{folder / MANIFEST}: {where}: {first['msg']}") from error
+        raise InvalidArtifact(f"{folder / MANIFEST}: {_first_problem(error)}") from error
     if manifest.format != FORMAT:
         raise InvalidArtifact(
             f"{folder} has format {manifest.format}; this version reads {FORMAT}."
@@ -157,8 +159,12 @@ def read_artifact(folder: Path) -> Artifact:
         labels = _LABELS_ADAPTER.validate_json((folder / LABELS).read_bytes())
         tensors = load_file(folder / HEAD)
         head = Head(tensors["kernel"], tensors["bias"])
-    except (OSError, ValidationError, SafetensorError, KeyError) as error:
+    except OSError as error:
         raise InvalidArtifact(f"{folder}: {error}") from error
+    except ValidationError as error:
+        raise InvalidArtifact(f"{folder / LABELS}: {_first_problem(error)}") from error
+    except (SafetensorError, KeyError) as error:
+        raise InvalidArtifact(f"{folder / HEAD}: {error}") from error
     expected = (manifest.architecture.feature_width, manifest.architecture.classes)
     if (
         head.kernel.shape != expected
@@ -170,6 +176,12 @@ def read_artifact(folder: Path) -> Artifact:
             f"Received: {head.kernel.shape}, {head.bias.shape}, {len(labels)} labels"
         )
     return Artifact(folder, manifest, labels, head)
+
+
+def _first_problem(error: ValidationError) -> str:
+    """What is wrong, and with which field if it is one."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
 def _digests(folder: Path) -> dict[str, str]:

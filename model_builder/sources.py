@@ -25,6 +25,7 @@ CONNECT_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 30.0
 FETCH_TIMEOUT_SECONDS = 3600.0
 CHUNK_BYTES = 1 << 20
+FETCHING = ".fetching-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,14 @@ def _cached(checkpoint: Checkpoint, folder: Path) -> LocalFile | None:
 
 
 def _fetched(checkpoint: Checkpoint, folder: Path) -> LocalFile:
+    # This process holds the lock: whoever began these was killed.
+    for stale in folder.glob(f"{FETCHING}*"):
+        shutil.rmtree(stale, ignore_errors=True)
     tried = []
     for source in checkpoint.sources:
         path = folder / file_name(source)
         # In the same folder, so that the rename into place stays within one file system.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=FETCHING) as temporary:
             try:
                 arrived = _download(source, checkpoint.name, Path(temporary))
                 verify(arrived, source)

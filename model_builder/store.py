@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,13 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`home` holds `checkpoints/` (files as published) and `artifacts/` (what is served)."""
+    """`home` holds `checkpoints/` (files as published) and `artifacts/` (what is served).
+
+    find: the catalogue; raises BuilderError for a name that it does not have.
+    """
 
     home: Path
+    find: Callable[[str], Checkpoint] = find_checkpoint
 
     def obtain(
         self, name: str, precision: Precision, *, checkpoint_file: Path | None = None
@@ -35,7 +40,7 @@ class Store:
         """
         if (Path(name) / MANIFEST).is_file():
             return read_artifact(Path(name))
-        checkpoint = find_checkpoint(name)
+        checkpoint = self.find(name)
         folder = self.artifact_folder(checkpoint, precision)
         try:
             if artifact := self._existing(checkpoint, folder):
