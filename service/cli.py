@@ -14,17 +14,27 @@ from service.commands.serve import serve
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+# Eager: it is answered before a command is missed.
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", help="Print the version and end.", callback=_print_version, is_eager=True
+    ),
+]
+
+
 @main.callback()
-def resnet(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
+def resnet(_version: VersionOption = False) -> None:
     """ResNet-18 to 152: pictures in, classes out.
 
     Every option has an environment variable too: RESNET_MODEL for --model, and so on.
     """
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
 
 
 for command in (serve, models, predict):

@@ -15,7 +15,7 @@ from tests.model_builder.tiny_artifact import HEAD, LABELS, MANIFEST, write_netw
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with FileServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

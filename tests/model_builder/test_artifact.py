@@ -46,8 +46,9 @@ def test_others_may_read_what_one_wrote(folder: Path) -> None:
     """An image is built as one user and run as another."""
     umask = os.umask(0o022)
     os.umask(umask)
-    for path in [folder, *(p for p in folder.rglob("*") if p.is_file())]:
-        assert stat.S_IMODE(path.stat().st_mode) & 0o044 == 0o044 & ~umask, path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask, path
 
 
 def test_an_artifact_may_be_moved(folder: Path, tmp_path: Path) -> None:

@@ -159,6 +159,22 @@ def test_closing_closes_every_model(make_model: MakeModel) -> None:
     assert registry.problems() == ["shutting down"]
 
 
+def test_a_model_that_is_stuck_keeps_no_other_open(make_model: MakeModel) -> None:
+    registry = loaded(make_model, "resnet18.a", "resnet18.b")
+    model, other = registry.models
+    engine = engine_of(model)
+    with ThreadPoolExecutor(2) as pool, engine.blocked():
+        under_way = pool.submit(predict, model)
+        engine.wait_until_busy()
+        closing = pool.submit(registry.close, 2 * WAIT_SECONDS)
+        eventually(lambda: not other.alive)
+        assert model.alive
+        engine.release()
+        assert under_way.result().predictions[0].label == "red"
+        closing.result()
+    assert not model.alive
+
+
 def test_closing_says_which_model_did_not_finish(
     make_model: MakeModel, caplog: pytest.LogCaptureFixture
 ) -> None:
