@@ -54,7 +54,8 @@ Source = UrlSource | NpmSource
 class Checkpoint:
     """One set of published weights and all that must be known to use it rightly.
 
-    top1_percent, top5_percent: as its publisher states them, on ImageNet's validation set.
+    top1_percent, top5_percent: as its publisher states them, on ImageNet's validation set; None
+        where it does not.
     sources: tried in this order.
     """
 
@@ -64,8 +65,8 @@ class Checkpoint:
     sources: tuple[Source, ...]
     licence: str
     paper: str
-    top1_percent: float
-    top5_percent: float
+    top1_percent: float | None
+    top5_percent: float | None
 
     @property
     def depth(self) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from model_builder.artifact import write_artifact
 from tests.model_builder.file_server import FileServer
-from tests.model_builder.tiny_artifact import HEAD, LABELS, MANIFEST, write_network
+from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network
 
 
 @pytest.fixture
@@ -29,5 +29,5 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 def folder(tmp_path: Path) -> Path:
     """A whole artifact, its network a stand-in."""
     folder = tmp_path / "artifacts" / "tiny"
-    write_artifact(folder, MANIFEST, LABELS, HEAD, write_network)
+    write_artifact(folder, MANIFEST, LABELS, HEAD, GOLDEN, write_network)
     return folder

@@ -15,7 +15,7 @@ import pytest
 from model_builder.artifact import Artifact, Head, read_artifact, read_manifest, write_artifact
 from model_builder.errors import InvalidArtifact
 from model_builder.labels import Label
-from tests.model_builder.tiny_artifact import HEAD, LABELS, MANIFEST, write_network
+from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network
 
 
 def test_what_is_written_is_read_back(folder: Path) -> None:
@@ -33,6 +33,7 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
 def test_the_manifest_has_the_hash_of_every_other_file(folder: Path) -> None:
     files = json.loads((folder / "manifest.json").read_text())["files"]
     assert sorted(files) == [
+        "golden.safetensors",
         "head.safetensors",
         "labels.json",
         "network/saved_model.pb",
@@ -65,13 +66,15 @@ def test_parts_that_do_not_fit_are_not_written(
     tmp_path: Path, labels: tuple[Label, ...], head: Head
 ) -> None:
     with pytest.raises(InvalidArtifact, match=r"^resnet18\.test_in1k has 3 classes\. Received: "):
-        write_artifact(tmp_path / "tiny", MANIFEST, labels, head, write_network)
+        write_artifact(tmp_path / "tiny", MANIFEST, labels, head, GOLDEN, write_network)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_artifact_replaces_the_old_one(folder: Path) -> None:
     (folder / "left over").write_bytes(b"")
-    write_artifact(folder, replace(MANIFEST, precision="bfloat16"), LABELS, HEAD, write_network)
+    write_artifact(
+        folder, replace(MANIFEST, precision="bfloat16"), LABELS, HEAD, GOLDEN, write_network
+    )
     assert read_artifact(folder).manifest.precision == "bfloat16"
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -87,14 +90,14 @@ def half_a_network(folder: Path) -> None:
 
 def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DiskFull):
-        write_artifact(tmp_path / "tiny", MANIFEST, LABELS, HEAD, half_a_network)
+        write_artifact(tmp_path / "tiny", MANIFEST, LABELS, HEAD, GOLDEN, half_a_network)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_writer_leaves_the_old_one(folder: Path) -> None:
     before = read_artifact(folder).manifest
     with pytest.raises(DiskFull):
-        write_artifact(folder, replace(MANIFEST, name="new"), LABELS, HEAD, half_a_network)
+        write_artifact(folder, replace(MANIFEST, name="new"), LABELS, HEAD, GOLDEN, half_a_network)
     assert read_artifact(folder).manifest == before
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -106,7 +109,7 @@ def test_nobody_sees_half_an_artifact(folder: Path) -> None:
         write_network(network)
         seen.append((read_artifact(folder).manifest.name, network.parent.stat().st_ino))
 
-    write_artifact(folder, replace(MANIFEST, name="new"), LABELS, HEAD, look_while_writing)
+    write_artifact(folder, replace(MANIFEST, name="new"), LABELS, HEAD, GOLDEN, look_while_writing)
     # The folder that was written is the one that is there: it was renamed, not copied.
     assert seen == [(MANIFEST.name, folder.stat().st_ino)]
     assert read_artifact(folder).manifest.name == "new"
@@ -117,6 +120,6 @@ def test_what_a_killed_writer_left_is_swept(folder: Path) -> None:
     another = folder.with_name(".building-large-abc")
     for left in (own, another):
         left.mkdir()
-    write_artifact(folder, MANIFEST, LABELS, HEAD, write_network)
+    write_artifact(folder, MANIFEST, LABELS, HEAD, GOLDEN, write_network)
     assert not own.exists()
     assert another.exists()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from model_builder.build import manifest
 from model_builder.checkpoints import CHECKPOINTS, Checkpoint, NpmSource, Source
-from model_builder.sources import LocalFile
+from model_builder.weights import Weights, origin
 
 
 @pytest.mark.parametrize(
@@ -20,7 +18,7 @@ from model_builder.sources import LocalFile
     ],
 )
 def test_a_manifest_names_the_source_that_was_used(row: Checkpoint, source: Source) -> None:
-    written = manifest(row, LocalFile(Path("file"), source), "bfloat16")
+    written = manifest(row, Weights({}, (), *origin(source)), "bfloat16")
     if isinstance(source, NpmSource):
         expected = f"npm:{source.package}@{source.version}", source.integrity
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model_builder.architecture import Architecture
-from model_builder.artifact import Head, Manifest, Provenance
+from model_builder.artifact import Golden, Head, Manifest, Provenance
 from model_builder.labels import Label
 from model_builder.preprocessing import CAFFE
 
@@ -16,6 +16,7 @@ HEAD = Head(
     kernel=np.random.default_rng(0).random((512, 3), np.float32),
     bias=np.array([1, -2, 3], np.float32),
 )
+GOLDEN = Golden(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 3), np.float32))
 MANIFEST = Manifest(
     name="resnet18.test_in1k",
     architecture=Architecture(18, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=3),

@@ -29,7 +29,15 @@ from service.log import configure_logging
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
 from service.settings import PREFIX, Settings
-from tests.service.fakes import LABELS, WAIT_SECONDS, FakeEngine, Recorder, colour_head, eventually
+from tests.service.fakes import (
+    LABELS,
+    WAIT_SECONDS,
+    FakeEngine,
+    Recorder,
+    colour_head,
+    eventually,
+    no_golden,
+)
 
 with warnings.catch_warnings():
     # From 1.8 on it asks for httpx2, a second copy of a library that is here, and warns without.
@@ -76,7 +84,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         versions={},
         files={},
     )
-    write_artifact(folder, manifest, LABELS, colour_head(), write_network)
+    write_artifact(folder, manifest, LABELS, colour_head(), no_golden(), write_network)
     return read_artifact(folder)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.artifact import Head
+from model_builder.artifact import Golden, Head
 from model_builder.labels import Label
 
 Pixels = npt.NDArray[np.uint8]
@@ -43,6 +43,11 @@ def colour_head() -> Head:
     kernel = np.zeros((FEATURES, len(LABELS)), np.float32)
     kernel[:3] = COLOUR_KERNEL
     return Head(10 * kernel, np.array([0, 0, 0, -20, 5], np.float32))
+
+
+def no_golden() -> Golden:
+    """A fake engine gives what it likes."""
+    return Golden(np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, len(LABELS)), np.float32))
 
 
 def eventually(condition: Callable[[], bool]) -> None:

@@ -64,6 +64,7 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     import keras
 
+    from model_builder.build import golden
     from model_builder.export import export_saved_model
     from model_builder.fold import fold
     from tests.model_builder.networks import random_network, random_pixels
@@ -88,7 +89,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
             files={},
         )
         write_artifact(
-            folder, manifest, labels, head, lambda path: export_saved_model(inference, path)
+            folder,
+            manifest,
+            labels,
+            head,
+            golden(network, PREPROCESSING),
+            lambda path: export_saved_model(inference, path),
         )
         return read_artifact(folder)
 

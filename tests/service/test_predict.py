@@ -468,7 +468,7 @@ def test_several_pictures_that_do_not_all_fit_are_refused_together(
 
 
 def test_past_the_deadline(serve: Serve, pool: ThreadPoolExecutor) -> None:
-    service = serve(request_timeout_seconds=0.2)
+    service = serve(request_timeout_seconds=1)
     with service.engine.blocked():
         under_way = pool.submit(send_raw, service.client, RED)
         service.engine.wait_until_busy()
