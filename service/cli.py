@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from service import __version__
+from service.commands.describe import describe
 from service.commands.models import models
 from service.commands.predict import predict
 from service.commands.serve import serve
@@ -37,5 +38,5 @@ def resnet(_version: VersionOption = False) -> None:
     """
 
 
-for command in (serve, models, predict):
+for command in (serve, models, describe, predict):
     main.command()(command)
