@@ -8,6 +8,8 @@ import typer
 
 from service import __version__
 from service.commands.describe import describe
+from service.commands.import_ import import_
+from service.commands.manage import pull, remove, verify
 from service.commands.models import models
 from service.commands.predict import predict
 from service.commands.serve import serve
@@ -38,5 +40,5 @@ def resnet(_version: VersionOption = False) -> None:
     """
 
 
-for command in (serve, models, describe, predict):
-    main.command()(command)
+for command in (serve, models, describe, predict, import_, pull, verify, remove):
+    main.command(command.__name__.rstrip("_"))(command)
