@@ -47,7 +47,25 @@ class NpmSource:
     layout: Literal["tfjs"] = "tfjs"
 
 
-Source = UrlSource | NpmSource
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A safetensors file in a repository of the Hugging Face hub.
+
+    revision: the commit it was looked up at. sha256: None where nobody has published it; the hub's
+    own word (the ETag of a large file) is what is verified against then.
+    Layout "torch": names of torchvision's and timm's state dicts; "transformers": those of
+    transformers' ResNetForImageClassification.
+    """
+
+    repository: str
+    file: str
+    layout: Literal["torch", "transformers"]
+    revision: str = "main"
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+
+Source = UrlSource | NpmSource | HubSource
 
 
 @dataclass(frozen=True, slots=True)
