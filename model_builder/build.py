@@ -10,7 +10,7 @@ import numpy as np
 
 from model_builder.architecture import Architecture
 from model_builder.artifact import Head, Manifest, Precision, Provenance, write_artifact
-from model_builder.checkpoints import Checkpoint, UrlSource
+from model_builder.checkpoints import Checkpoint
 from model_builder.convert import assign, read_tensors
 from model_builder.errors import BuilderError
 from model_builder.export import export_saved_model
@@ -18,7 +18,7 @@ from model_builder.fold import fold
 from model_builder.labels import imagenet1k
 from model_builder.progress import step
 from model_builder.resnet import build_resnet
-from model_builder.sources import LocalFile
+from model_builder.sources import LocalFile, address, published_digest
 
 logger = logging.getLogger(__name__)
 
@@ -59,19 +59,14 @@ def manifest(checkpoint: Checkpoint, file: LocalFile, precision: Precision) -> M
     """All that is known of the artifact but the hashes of its files."""
     import tensorflow as tf
 
-    source = file.source
-    if isinstance(source, UrlSource):
-        address, digest = source.url, f"md5-{source.md5}"
-    else:
-        address, digest = f"npm:{source.package}@{source.version}", source.integrity
     return Manifest(
         name=checkpoint.name,
         architecture=checkpoint.architecture,
         preprocessing=checkpoint.preprocessing,
         provenance=Provenance(
             checkpoint=checkpoint.name,
-            source=address,
-            digest=digest,
+            source=address(file.source),
+            digest=published_digest(file),
             licence=checkpoint.licence,
             paper=checkpoint.paper,
             top1_percent=checkpoint.top1_percent,

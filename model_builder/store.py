@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from model_builder.artifact import MANIFEST, Artifact, Precision, read_artifact
 from model_builder.checkpoints import Checkpoint, find_checkpoint
 from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.fetching import Fetching
 from model_builder.sources import fetch
 from model_builder.tensorflow_runtime import import_tensorflow
 
@@ -24,6 +25,7 @@ class Store:
     """`home` holds `checkpoints/` (files as published) and `artifacts/` (what is served)."""
 
     home: Path
+    fetching: Fetching = field(default_factory=Fetching)
 
     def obtain(
         self, name: str, precision: Precision, *, checkpoint_file: Path | None = None
@@ -45,7 +47,12 @@ class Store:
                 # Another process may have built it while this one waited.
                 if artifact := self._existing(checkpoint, folder):
                     return artifact
-                file = fetch(checkpoint, self.home / "checkpoints", given=checkpoint_file)
+                file = fetch(
+                    checkpoint,
+                    self.home / "checkpoints",
+                    given=checkpoint_file,
+                    fetching=self.fetching,
+                )
                 import_tensorflow()
                 from model_builder.build import build_artifact
 

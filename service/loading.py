@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from model_builder.fetching import Fetching
 from model_builder.store import Store
 from service.cpu import cpu_limit
 from service.decoder import Decoder
@@ -37,7 +38,8 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         max_batch_size=settings.max_batch_size,
     )
     precision = choose_precision(settings.precision, hardware)
-    store = Store(settings.home)
+    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
+    store = Store(settings.home, fetching)
     artifact = store.obtain(name, precision, checkpoint_file=settings.checkpoint_file)
     manifest = artifact.manifest
     engines = load_engines(artifact, hardware)

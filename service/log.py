@@ -9,6 +9,19 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+NOISY = (
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "filelock",
+    "tensorflow",
+    "absl",
+    "h5py",
+    "PIL",
+    "asyncio",
+)
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -36,6 +49,6 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
             logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "filelock", "tensorflow", "absl", "h5py", "PIL", "asyncio"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(level.upper())
