@@ -98,7 +98,7 @@ def _download(source: HubSource, description: str) -> Path:
     # hf_hub_download that takes up to six minutes.
     promised = get_hf_file_metadata(address(source))
     expected = _agreed_sha256(source, promised.etag)
-    size = "" if promised.size is None else f" ({promised.size / 1e6:.0f} MB)"
+    size = "" if promised.size is None else f" ({promised.size / 1e6:.1f} MB)"
     logger.info("%s from the hub%s", description, size)
     for last in (False, True):
         path = Path(hf_hub_download(source.repository, source.file, revision=source.revision))

@@ -51,10 +51,10 @@ def pack(source: NpmSource, folder: Path, *, description: str, deadline: Deadlin
 
 
 def _reason(said: str) -> str | None:
-    """Why npm failed, in its words: the summary of its JSON, or else the last line it wrote."""
+    """Why npm failed, in its words: the summary of its JSON, or else the last line but its log."""
     try:
         error = json.loads(said)["error"]
         return f"{error['code']}: {error['summary']}"
     except (ValueError, KeyError, TypeError):
-        lines = [line for line in said.splitlines() if line.strip()]
+        lines = [line for line in said.splitlines() if line.strip() and "complete log" not in line]
         return lines[-1] if lines else None

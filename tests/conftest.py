@@ -1,4 +1,4 @@
-"""What more than one test file here needs."""
+"""What tests in more than one folder need."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.model_builder.file_server import FileServer
+from tests.model_builder.faulty_server import FaultyServer
 
-MakeServer = Callable[..., FileServer]
+MakeServer = Callable[..., FaultyServer]
 
 
 @pytest.fixture
 def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeServer]:
-    """Starts file servers, which end with the test."""
+    """Starts servers, which end with the test."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    servers: list[FileServer] = []
+    servers: list[FaultyServer] = []
 
-    def make(*, ranges: bool = True, etags: bool = True) -> FileServer:
-        server = FileServer(ranges=ranges, etags=etags)
+    def make(*, ranges: bool = True, etags: bool = True) -> FaultyServer:
+        server = FaultyServer(ranges=ranges, etags=etags)
         server.start()
         servers.append(server)
         return server
@@ -29,5 +29,5 @@ def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeServer]:
 
 
 @pytest.fixture
-def file_server(make_server: MakeServer) -> FileServer:
+def faulty_server(make_server: MakeServer) -> FaultyServer:
     return make_server()

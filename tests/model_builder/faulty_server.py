@@ -51,8 +51,10 @@ class Redirect:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class FileServer(ThreadingHTTPServer):
+class FaultyServer(ThreadingHTTPServer):
     """files: content by path. redirects: by path. faults: for the next GETs, one each.
+
+    faults_at: for the next requests of that method and path, before `faults`.
 
     ranges: whether parts of files can be asked for. etags: whether answers have an ETag.
     stopped: is set while an answer has stopped half-way; `go_on` ends every silence.
@@ -67,7 +69,7 @@ class FileServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, Redirect] = {}
         self.faults: deque[Fault] = deque()
-        self.head_faults: deque[Fault] = deque()
+        self.faults_at: dict[tuple[str, str], deque[Fault]] = {}
         self.asked: list[Asked] = []
         self.stopped = threading.Event()
         self.go_on = threading.Event()
@@ -90,20 +92,24 @@ class FileServer(ThreadingHTTPServer):
         """The Range of every GET."""
         return [asked.range for asked in self.asked if asked.method == "GET"]
 
+    def next_fault(self, method: str, path: str) -> Fault:
+        queue = self.faults_at.get((method, path)) or (self.faults if method == "GET" else None)
+        return queue.popleft() if queue else Fault()
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: clients that are killed while they are served are part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: FileServer
+    server: FaultyServer
 
     def do_GET(self) -> None:
-        self._answer(self.server.faults)
+        self._answer()
 
     def do_HEAD(self) -> None:
-        self._answer(self.server.head_faults)
+        self._answer()
 
-    def _answer(self, faults: deque[Fault]) -> None:
+    def _answer(self) -> None:
         self.server.asked.append(
             Asked(
                 self.command,
@@ -113,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.headers["Authorization"],
             )
         )
-        fault = faults.popleft() if faults else Fault()
+        fault = self.server.next_fault(self.command, self.path)
         if fault.garbage:
             self.wfile.write(b"220 mail.example.org ESMTP\r\n\r\n")
         elif fault.status is not None:
@@ -177,23 +183,25 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def publish_on_hub(
-    hub: FileServer,
-    cdn: FileServer,
+    hub: FaultyServer,
+    cdn: FaultyServer,
     content: bytes,
     *,
     repository: str = "someone/resnet18.test_in1k",
     file: str = "model.safetensors",
-    revision: str = "main",
-    headers: Mapping[str, str] | None = None,
-) -> None:
-    """Lays a large file out as the hub does: its facts at `resolve`, its bytes at the CDN."""
+) -> tuple[str, str]:
+    """Lays a large file out as the hub does: its facts at `resolve`, its bytes at the CDN.
+
+    Returns the two paths, the first that of the revision "main".
+    """
     digest = hashlib.sha256(content).hexdigest()
-    cdn.files[f"/lfs/{digest}"] = content
+    stored = f"/lfs/{repository}/{digest}"
+    cdn.files[stored] = content
     facts = {
         "X-Repo-Commit": COMMIT,
         "X-Linked-ETag": f'"{digest}"',
         "X-Linked-Size": str(len(content)),
     }
-    redirect = Redirect(f"{cdn.url}/lfs/{digest}", facts if headers is None else headers)
-    hub.redirects[f"/{repository}/resolve/{revision}/{file}"] = redirect
-    hub.redirects[f"/{repository}/resolve/{COMMIT}/{file}"] = redirect
+    main, pinned = (f"/{repository}/resolve/{revision}/{file}" for revision in ("main", COMMIT))
+    hub.redirects[main] = hub.redirects[pinned] = Redirect(f"{cdn.url}{stored}", facts)
+    return main, stored
