@@ -11,10 +11,11 @@ import numpy as np
 from model_builder.architecture import Architecture
 from model_builder.artifact import Golden, Head, Manifest, Precision, Provenance, write_artifact
 from model_builder.checkpoints import Checkpoint
-from model_builder.convert import Tensors, assign
+from model_builder.convert import assign
 from model_builder.errors import BuilderError
 from model_builder.export import export_saved_model
 from model_builder.fold import fold
+from model_builder.layouts import Tensors
 from model_builder.preprocessing import Preprocessing
 from model_builder.progress import step
 from model_builder.resnet import build_resnet

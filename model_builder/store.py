@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from model_builder.artifact import MANIFEST, Artifact, Precision, read_artifact
 from model_builder.checkpoints import Checkpoint, find_checkpoint
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
+from model_builder.fetching import Fetching
 from model_builder.own import OwnCheckpoint, read_own, write_own
 from model_builder.sources import fetch
 from model_builder.tensorflow_runtime import import_tensorflow
@@ -36,6 +37,7 @@ class Store:
     """
 
     home: Path
+    fetching: Fetching = field(default_factory=Fetching)
     find: Callable[[str], Checkpoint] = find_checkpoint
 
     def obtain(
@@ -114,7 +116,9 @@ class Store:
 
         if not checkpoint.sources:
             return own_weights(self.own, read_own(self.own, checkpoint.name))
-        file = fetch(checkpoint, self.home / "checkpoints", given=checkpoint_file)
+        file = fetch(
+            checkpoint, self.home / "checkpoints", given=checkpoint_file, fetching=self.fetching
+        )
         return published_weights(checkpoint, file)
 
     def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:

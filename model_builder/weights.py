@@ -8,12 +8,13 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from model_builder.checkpoints import Checkpoint, Source, UrlSource
-from model_builder.convert import Tensors, read_tensors
+from model_builder.checkpoints import Checkpoint
+from model_builder.convert import read_tensors
 from model_builder.errors import ConversionFailed
 from model_builder.labels import Label, imagenet1k
+from model_builder.layouts import Tensors
 from model_builder.own import TENSORS, OwnCheckpoint
-from model_builder.sources import LocalFile
+from model_builder.sources import LocalFile, address, published_digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,14 +33,7 @@ class Weights:
 def published_weights(checkpoint: Checkpoint, file: LocalFile) -> Weights:
     """Of a row of the catalogue, from its file. Raises ConversionFailed."""
     tensors = read_tensors(file, checkpoint.architecture)
-    return Weights(tensors, imagenet1k(), *origin(file.source))
-
-
-def origin(source: Source) -> tuple[str, str]:
-    """Where a file of that source is from, and its hash as "algorithm-hash"."""
-    if isinstance(source, UrlSource):
-        return source.url, f"md5-{source.md5}"
-    return f"npm:{source.package}@{source.version}", source.integrity
+    return Weights(tensors, imagenet1k(), address(file.source), published_digest(file))
 
 
 def own_weights(folder: Path, checkpoint: OwnCheckpoint) -> Weights:

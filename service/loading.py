@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from model_builder.fetching import Fetching
 from model_builder.progress import step
 from model_builder.store import Store
 from service.cpu import cpu_limit
@@ -40,7 +41,8 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         max_batch_size=settings.max_batch_size,
     )
     precision = choose_precision(settings.precision, hardware)
-    store = Store(settings.home)
+    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
+    store = Store(settings.home, fetching)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.checkpoint_file if name == settings.model else None
     artifact = store.obtain(name, precision, checkpoint_file=given)

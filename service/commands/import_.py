@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,9 +27,7 @@ def import_(
     depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
     variant: Annotated[
         Literal["v1", "v1.5"] | None,
-        typer.Option(
-            help="Where a bottleneck halves: v1 in its first 1x1 (Keras), v1.5 in its 3x3."
-        ),
+        typer.Option(help="A bottleneck halves in its first 1x1 (v1, Keras) or its 3x3 (v1.5)."),
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of the batch norms.")] = None,
     labels: Annotated[
@@ -88,7 +87,7 @@ def _preprocessing(
     std: Three | None,
 ) -> Preprocessing:
     """That of the checkpoint `like`, or the six things stated one by one. Raises BuilderError."""
-    given = {
+    given: dict[str, Any] = {
         "resize_edge": resize,
         "crop_size": crop,
         "interpolation": interpolation,
@@ -98,8 +97,7 @@ def _preprocessing(
     }
     stated = {field: value for field, value in given.items() if value is not None}
     if like is not None:
-        base = find_checkpoint(like).preprocessing
-        return Preprocessing(**{f: stated.get(f, getattr(base, f)) for f in given})
+        return replace(find_checkpoint(like).preprocessing, **stated)
     if missing := [field for field in given if field not in stated]:
         raise ConversionFailed(
             "How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "

@@ -46,13 +46,14 @@ def keras_network(file: LocalFile) -> Any:
     import_tensorflow()
     import keras
 
-    from model_builder.convert import keras_layer_name, read_tensors
+    from model_builder.convert import read_tensors
+    from model_builder.layouts.keras_names import our_layer
 
     tensors = read_tensors(file, find_checkpoint(MODEL).architecture)
     network = keras.applications.ResNet50(weights=None, classifier_activation=None)
     for variable in network.weights:
         layer, field = variable.path.split("/")[-2:]
-        variable.assign(tensors.pop(f"{keras_layer_name(layer)}/{field}"))
+        variable.assign(tensors.pop(f"{our_layer(layer) or 'fc'}/{field}"))
     assert not tensors
     return network
 

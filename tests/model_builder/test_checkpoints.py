@@ -12,11 +12,13 @@ from model_builder.checkpoints import (
     CHECKPOINTS,
     DEFAULT_CHECKPOINTS,
     Checkpoint,
-    NpmSource,
+    HubSource,
+    Source,
     UrlSource,
     find_checkpoint,
 )
 from model_builder.errors import NoCheckpoint, UnknownModel
+from model_builder.sources import address
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 SOURCES = [
@@ -47,11 +49,16 @@ def test_rows_say_what_must_be_known(row: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_sources_are_pinned(source: UrlSource | NpmSource) -> None:
+def test_sources_are_pinned(source: Source) -> None:
     if isinstance(source, UrlSource):
         assert source.url.startswith("https://")
         assert re.fullmatch(r"[\w.-]+\.h5", source.file_name)
         assert re.fullmatch("[0-9a-f]{32}", source.md5)
+    elif isinstance(source, HubSource):
+        assert re.fullmatch(r"[\w-]+/[\w.-]+", source.repository)
+        # None where nobody states it: then the hub's own word is what is verified against.
+        assert source.sha256 is None or re.fullmatch("[0-9a-f]{64}", source.sha256)
+        assert source.revision == "main" or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
         algorithm, digest = source.integrity.split("-", 1)
         assert algorithm == "sha512"
@@ -63,8 +70,7 @@ def test_sources_are_pinned(source: UrlSource | NpmSource) -> None:
 
 def test_no_two_sources_are_the_same() -> None:
     sources = [source for row in CHECKPOINTS.values() for source in row.sources]
-    hashes = [x.md5 if isinstance(x, UrlSource) else x.integrity for x in sources]
-    assert len(set(hashes)) == len(hashes)
+    assert len({address(source) for source in sources}) == len(sources)
 
 
 def test_keras_checkpoints_are_as_keras_pins_them() -> None:

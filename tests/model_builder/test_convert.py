@@ -10,8 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from model_builder.architecture import Architecture
-from model_builder.convert import assign, keras_layer_name, rename, tfjs_layer_name
+from model_builder.convert import assign
 from model_builder.errors import ConversionFailed
+from model_builder.layouts import rename
+from model_builder.layouts.keras_names import our_layer
 from model_builder.resnet import build_resnet
 from tests.model_builder.networks import shapes_only, tensors_of
 
@@ -44,8 +46,6 @@ def complete(network: keras.Model) -> dict[str, Array]:
         ("bn2a_branch1", "layer1_0_downsample_1"),
         ("bn4f_branch2b", "layer3_5_bn2"),
         ("res5c_branch2c", "layer4_2_conv3"),
-        ("fc1000", "fc"),
-        ("fc10", None),
         ("res6a_branch2a", None),
         ("res2a_branch2d", None),
         ("res2a_branch1a", None),
@@ -53,7 +53,7 @@ def complete(network: keras.Model) -> dict[str, Array]:
     ],
 )
 def test_names_in_tensorflow_js(published: str, ours: str | None) -> None:
-    assert tfjs_layer_name(Architecture(50))(published) == ours
+    assert our_layer(published) == ours
 
 
 @pytest.mark.parametrize(
@@ -66,15 +66,13 @@ def test_names_in_tensorflow_js(published: str, ours: str | None) -> None:
         ("conv2_block1_0_bn", "layer1_0_downsample_1"),
         ("conv4_block23_2_bn", "layer3_22_bn2"),
         ("conv5_block3_3_conv", "layer4_2_conv3"),
-        ("predictions", "fc"),
-        ("probs", "fc"),
         ("conv6_block1_1_conv", None),
         ("conv2_block1_4_conv", None),
         ("conv2_block1_out", None),
     ],
 )
 def test_names_in_keras(published: str, ours: str | None) -> None:
-    assert keras_layer_name(published) == ours
+    assert our_layer(published) == ours
 
 
 def test_layers_without_a_place() -> None:
@@ -84,7 +82,7 @@ def test_layers_without_a_place() -> None:
         "added/a": np.zeros(1, np.float32),
     }
     with pytest.raises(ConversionFailed, match="No layer of the network takes activation/b, added"):
-        rename(published, keras_layer_name)
+        rename(published, our_layer)
 
 
 def test_every_tensor_is_assigned_once(complete: dict[str, Array]) -> None:

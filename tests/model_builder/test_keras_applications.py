@@ -18,8 +18,9 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from model_builder.architecture import Architecture
 from model_builder.checkpoints import UrlSource
-from model_builder.convert import Tensors, assign, read_tensors
+from model_builder.convert import assign, read_tensors
 from model_builder.fold import fold
+from model_builder.layouts import Tensors
 from model_builder.preprocessing import CAFFE, Preprocessing
 from model_builder.resnet import build_resnet
 from model_builder.sources import LocalFile

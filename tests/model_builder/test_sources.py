@@ -107,7 +107,10 @@ def test_a_server_that_is_not_there(server: FileServer, tmp_path: Path) -> None:
 def test_the_next_source_is_tried(server: FileServer, tmp_path: Path) -> None:
     sources = [at(server, kind) for kind in ("500", "wrong", "good")]
     assert fetch(checkpoint(*sources), tmp_path).source is sources[2]
-    assert server.requests == ["/500/weights.h5", "/wrong/weights.h5", "/good/weights.h5"]
+    # A server that fails may recover, and is asked again; wrong bytes stay wrong.
+    asked = list(dict.fromkeys(server.requests))
+    assert asked == ["/500/weights.h5", "/wrong/weights.h5", "/good/weights.h5"]
+    assert server.requests.count("/500/weights.h5") > 1
     assert left_in(tmp_path) == ["weights.h5"]
 
 
@@ -214,7 +217,9 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Npm:
 
 
 def test_npm_packs_into_the_cache(npm: Npm, tmp_path: Path) -> None:
-    npm('test "$*" = "pack resnet_test@1.0.4 --silent" && cp "$PUBLISHED" resnet_test-1.0.4.tgz')
+    npm(
+        'test "$*" = "pack resnet_test@1.0.4 --silent --json" && cp "$PUBLISHED" resnet_test-1.0.4.tgz'
+    )
     file = fetch(checkpoint(PACKAGE), tmp_path)
     assert file.path.name == "resnet_test-1.0.4.tgz"
     assert file.source is PACKAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -17,8 +18,9 @@ import pytest
 
 from model_builder.architecture import Architecture
 from model_builder.checkpoints import NpmSource
-from model_builder.convert import SHARD_BYTES_LIMIT, assign, read_tensors, read_tfjs
+from model_builder.convert import assign, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
+from model_builder.layouts import FILE_BYTES_LIMIT, Contents, tfjs
 from model_builder.resnet import build_resnet
 from model_builder.sources import LocalFile
 from tests.model_builder.networks import random_network, tensors_of
@@ -28,6 +30,10 @@ Edit = Callable[[dict[str, Any]], None]
 
 SOURCE = NpmSource("package", "1.0.0", "sha512-", "ResNet", shards_sha256="", size_bytes=0)
 ARCHITECTURE = Architecture(18, classes=10)
+
+
+def read_tfjs(path: Path, source: NpmSource) -> Contents:
+    return tfjs.read(path, folder=source.folder, shards_sha256=source.shards_sha256)
 
 
 def write_package(path: Path, files: Mapping[str, bytes]) -> None:
@@ -200,9 +206,12 @@ def test_a_model_json_that_is_none(tmp_path: Path) -> None:
         read_tfjs(path, SOURCE)
 
 
-def test_a_shard_that_is_no_shard(tmp_path: Path) -> None:
-    """A small package may unpack to any size: nothing this large is read."""
+def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
+    """A small package may unpack to any size: what its header states is counted before."""
     path = tmp_path / "package.tgz"
-    write_package(path, {"package/ResNet/group1-shard1of1.bin": bytes(SHARD_BYTES_LIMIT + 1)})
-    with pytest.raises(ConversionFailed, match=f"too large for a shard: {SHARD_BYTES_LIMIT + 1} b"):
+    info = tarfile.TarInfo("package/ResNet/group1-shard1of1.bin")
+    info.size = FILE_BYTES_LIMIT + 1
+    with gzip.open(path, "wb") as file:
+        file.write(info.tobuf())
+    with pytest.raises(ConversionFailed, match="is too large for a ResNet"):
         read_tfjs(path, SOURCE)

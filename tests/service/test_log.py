@@ -90,7 +90,7 @@ def test_the_level_applies_and_other_libraries_are_quieter() -> None:
 configure_logging("info", "json")
 logger.debug("too fine")
 logger.info("fine")
-for name in ("PIL", "httpx", "tensorflow", "asyncio"):
+for name in ("PIL", "httpx2", "tensorflow", "asyncio"):
     logging.getLogger(name).info("chatter")
 logging.getLogger("uvicorn.error").info("started")
 """)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,8 +39,8 @@ def part(disposition: str, content: bytes = RED) -> bytes:
     return head.encode() + content + b"\r\n"
 
 
-def send_raw(client: TestClient, data: Any, content_type: str = "image/png") -> httpx.Response:
-    response: httpx.Response = client.post(
+def send_raw(client: TestClient, data: Any, content_type: str = "image/png") -> httpx2.Response:
+    response: httpx2.Response = client.post(
         "/predict", content=data, headers={"Content-Type": content_type}
     )
     return response
@@ -53,7 +53,7 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-def assert_problem(response: httpx.Response, status: int, code: str) -> str:
+def assert_problem(response: httpx2.Response, status: int, code: str) -> str:
     """That it is a whole RFC 9457 answer; its `detail`."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -73,7 +73,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextlib.contextmanager
-def stalled(service: Service, pool: ThreadPoolExecutor) -> Iterator[Future[httpx.Response]]:
+def stalled(service: Service, pool: ThreadPoolExecutor) -> Iterator[Future[httpx2.Response]]:
     """A request whose picture stays on the device meanwhile."""
     with service.engine.blocked():
         under_way = pool.submit(send_raw, service.client, RED)
@@ -224,7 +224,7 @@ def test_a_request_keeps_the_id_that_it_came_with(service: Service, given_id: st
 
 @pytest.mark.parametrize("given_id", ["", "two words", "x" * 129, 'a"b', "a\tb", "<script>", "é"])
 def test_a_strange_id_is_replaced(service: Service, given_id: str) -> None:
-    headers = {"X-Request-ID": given_id.encode("latin-1"), "Content-Type": b"image/png"}
+    headers = {b"X-Request-ID": given_id.encode("latin-1"), b"Content-Type": b"image/png"}
     response = service.client.post("/predict", content=RED, headers=headers)
     assert HEX_ID.fullmatch(response.headers["X-Request-ID"])
     assert response.json()["request_id"] == response.headers["X-Request-ID"]
