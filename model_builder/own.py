@@ -86,7 +86,9 @@ def write_own(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".importing-") as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
-        (made / TENSORS).write_bytes(save(dict(tensors)))
+        # safetensors writes an array's memory as it lies, whatever its strides say.
+        laid_out = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+        (made / TENSORS).write_bytes(save(laid_out))
         (made / CHECKPOINT).write_bytes(_ADAPTER.dump_json(checkpoint, indent=1))
         if place.exists():
             shutil.move(place, Path(temporary) / "replaced")

