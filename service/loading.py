@@ -39,7 +39,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     )
     precision = choose_precision(settings.precision, hardware)
     fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
-    store = Store(settings.home, fetching)
+    store = Store(settings.home, fetching=fetching)
     artifact = store.obtain(name, precision, checkpoint_file=settings.checkpoint_file)
     manifest = artifact.manifest
     engines = load_engines(artifact, hardware)
