@@ -8,10 +8,10 @@ import typer
 
 from model_builder.artifact import read_artifact
 from model_builder.errors import BuilderError
-from model_builder.store import Store
 from service.commands.options import DeviceOption, HomeOption, PrecisionOption, end, settings_with
 from service.cpu import cpu_limit
 from service.engines import Hardware, choose_precision, load_engines
+from service.loading import make_store
 from service.log import configure_logging
 from service.settings import Settings
 from service.verification import verify as verify_on
@@ -31,7 +31,7 @@ def pull(
     try:
         chosen = choose_precision(settings.precision, _hardware(settings))
         for name in names:
-            typer.echo(Store(settings.home).obtain(name, chosen).folder)
+            typer.echo(make_store(settings).obtain(name, chosen).folder)
     except BuilderError as error:
         end(str(error))
 
@@ -49,7 +49,7 @@ def verify(
     try:
         hardware = _hardware(settings)
         chosen = choose_precision(settings.precision, hardware)
-        store = Store(settings.home)
+        store = make_store(settings)
         for name in names:
             # Read, not obtained: what is damaged is to be told of, not built again in silence.
             artifact = read_artifact(store.artifact_folder(store.checkpoint(name), chosen))
@@ -69,7 +69,7 @@ def verify(
 
 def remove(names: Names, home: HomeOption = None) -> None:
     """Delete what is kept of a model: its artifacts and its published file or import."""
-    store = Store(settings_with({"home": home}).home)
+    store = make_store(settings_with({"home": home}))
     for name in names:
         try:
             removed = store.remove(name)

@@ -252,7 +252,7 @@ def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> 
 
 
 def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
-    store = Store(tmp_path, Fetching(offline=True))
+    store = Store(tmp_path, fetching=Fetching(offline=True))
     with pytest.raises(FetchFailed, match="not asked: RESNET_OFFLINE is set"):
         store.obtain("resnet50", "float32")
 
