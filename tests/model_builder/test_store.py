@@ -27,7 +27,6 @@ from model_builder.errors import (
     BuilderError,
     FetchFailed,
     InvalidArtifact,
-    NoCheckpoint,
     UnknownModel,
     VerificationFailed,
 )
@@ -241,7 +240,6 @@ def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
     ("name", "error", "message"),
     [
         ("resnet51", UnknownModel, "No model is called 'resnet51'"),
-        ("resnet18", NoCheckpoint, "no published weights for resnet18"),
         ("/nowhere/to/be/found", UnknownModel, "or a path to an artifact folder"),
     ],
 )

@@ -58,11 +58,12 @@ PROVENANCE = Provenance(
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is set outside says nothing about these tests."""
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is set outside, and what is in this machine's cache, says nothing about these tests."""
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture(scope="session")

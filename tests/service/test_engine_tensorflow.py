@@ -355,7 +355,7 @@ def test_a_picture_through_the_whole_service(
     found = {one["class_id"]: one["probability"] for one in body["predictions"]}
     np.testing.assert_allclose([found[index] for index in range(CLASSES)], expected, atol=1e-5)
     assert body["model"] == {"name": NAME, "checkpoint": NAME, "precision": "float32"}
-    (checkpoint,) = model["checkpoints"]
+    (checkpoint,) = (one for one in model["checkpoints"] if one["state"] == "ready")
     assert checkpoint["served"]["batch_sizes"] == [1, 2]
     info = {
         "model": NAME,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model_builder.architecture import DEPTHS, Architecture
-from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
 from model_builder.errors import BuilderError
+from model_builder.labels import Label
+from model_builder.own import OwnCheckpoint, write_own
+from model_builder.store import Store
 from service.model import Model
-from tests.service.conftest import MODEL_NAME, Service, TestClient
+from tests.service.conftest import MODEL_NAME, PREPROCESSING, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
 
 
@@ -21,6 +25,11 @@ def listed(client: TestClient) -> dict[str, dict[str, Any]]:
     response = client.get("/models")
     assert response.status_code == 200
     return {model["name"]: model for model in response.json()["models"]}
+
+
+def rows(depth: int) -> list[Checkpoint]:
+    """The catalogue's checkpoints of one depth."""
+    return [row for row in CHECKPOINTS.values() if row.depth == depth]
 
 
 def test_every_depth_is_listed(service: Service) -> None:
@@ -37,8 +46,7 @@ def test_what_is_served(service: Service) -> None:
     architecture = Architecture(18, classes=len(LABELS))
     assert model["parameters"] == architecture.parameters()
     assert model["multiply_adds"] == architecture.multiply_adds(32)
-    (checkpoint,) = model["checkpoints"]
-    assert checkpoint["name"] == MODEL_NAME
+    (checkpoint,) = (one for one in model["checkpoints"] if one["name"] == MODEL_NAME)
     assert checkpoint["state"] == "ready"
     assert checkpoint["default"] is False
     assert checkpoint["top1_percent"] is None
@@ -52,30 +60,48 @@ def test_what_is_served(service: Service) -> None:
     }
 
 
-@pytest.mark.parametrize("depth", sorted(DEFAULT_CHECKPOINTS))
+@pytest.mark.parametrize("depth", [34, 50, 101, 152])
 def test_what_could_be_served(service: Service, depth: int) -> None:
     model = listed(service.client)[f"resnet{depth}"]
     assert model["state"] == "available"
     assert model["reason"] == f"Not loaded: start the service with RESNET_MODEL=resnet{depth}"
-    row = CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
-    (checkpoint,) = model["checkpoints"]
-    assert checkpoint == {
-        "name": row.name,
-        "default": True,
-        "licence": row.licence,
-        "paper": row.paper,
-        "top1_percent": row.top1_percent,
-        "top5_percent": row.top5_percent,
-        "state": "available",
-        "served": None,
-    }
+    assert model["checkpoints"] == [
+        {
+            "name": row.name,
+            "default": row.name == DEFAULT_CHECKPOINTS[depth],
+            "licence": row.licence,
+            "paper": row.paper,
+            "top1_percent": row.top1_percent,
+            "top5_percent": row.top5_percent,
+            "state": "available",
+            "served": None,
+        }
+        for row in rows(depth)
+    ]
 
 
-def test_what_nobody_has_published(service: Service) -> None:
-    model = listed(service.client)["resnet34"]
-    assert model["state"] == "unavailable"
-    assert model["checkpoints"] == []
-    assert "no published weights" in model["reason"]
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_one_checkpoint_of_each_depth_is_its_default(service: Service, depth: int) -> None:
+    checkpoints = listed(service.client)[f"resnet{depth}"]["checkpoints"]
+    (default,) = [one["name"] for one in checkpoints if one["default"]]
+    assert default == DEFAULT_CHECKPOINTS[depth]
+
+
+def test_a_checkpoint_that_was_imported_here(service: Service) -> None:
+    home: Path = service.app.state.settings.home
+    imported = OwnCheckpoint(
+        name="my.flowers",
+        architecture=Architecture(34, classes=2),
+        preprocessing=PREPROCESSING,
+        labels=(Label("rose"), Label("tulip")),
+        source="flowers.safetensors",
+        digest="none",
+    )
+    write_own(Store(home).own, imported, {})
+    *_, last = listed(service.client)["resnet34"]["checkpoints"]
+    assert (last["name"], last["state"], last["default"]) == ("my.flowers", "available", False)
+    assert last["licence"] == "your own"
+    assert service.client.get("/models/my.flowers").json()["depth"] == 34
 
 
 @pytest.mark.parametrize(
@@ -122,5 +148,4 @@ def test_while_it_loads_nothing_is_ready(start_app: Callable[..., TestClient]) -
         states = {name: model["state"] for name, model in listed(client).items()}
     finally:
         go_on.set()
-    assert states["resnet18"] == "unavailable"
-    assert "ready" not in states.values()
+    assert set(states.values()) == {"available"}
