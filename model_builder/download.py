@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 
 from model_builder.errors import FetchFailed
-from model_builder.fetching import Deadline, Patience
+from model_builder.fetching import Deadline, Patience, without_password
 from model_builder.progress import transfer
 from model_builder.retry import Transient, may_pass, retry, retry_after_seconds
 
@@ -37,7 +37,7 @@ def download(
     with httpx2.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
         job = _Download(client, url, path, description, patience, deadline, size_bytes)
         try:
-            retry(job.attempt, patience, deadline)
+            retry(job.attempt, patience, deadline, name=without_password(url))
         except FetchFailed:
             if not job.resumable:
                 path.unlink(missing_ok=True)

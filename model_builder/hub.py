@@ -67,9 +67,13 @@ def fetch(source: HubSource, *, description: str, patience: Patience, deadline: 
     logging.getLogger("huggingface_hub").handlers.clear()
     if is_offline_mode():
         raise FetchFailed("not asked: HF_HUB_OFFLINE is set")
-    return _within(
-        deadline, lambda: retry(lambda: _attempt(source, description), patience, deadline)
-    )
+
+    def work() -> Path:
+        return retry(
+            lambda: _attempt(source, description), patience, deadline, name=address(source)
+        )
+
+    return _within(deadline, work)
 
 
 def _attempt(source: HubSource, description: str) -> Path:

@@ -48,9 +48,10 @@ def retry(
     patience: Patience,
     deadline: Deadline,
     *,
+    name: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """What `attempt` returns once it does not raise Transient.
+    """What `attempt` returns once it does not raise Transient. name: of what is asked, for the log.
 
     Raises FetchFailed with the last reason after `patience.attempts` in a row without progress, or
     when the next would begin after the deadline.
@@ -65,7 +66,9 @@ def retry(
         + wait_random(0, patience.first_wait_seconds)
         + wait_exception(_wait_asked_for),
         sleep=sleep,
-        before_sleep=_tell,
+        before_sleep=lambda state: logger.warning(
+            "%s: %s; trying again in %.1f s", name, _error(state), state.upcoming_sleep
+        ),
         reraise=True,
     )
     try:
@@ -121,7 +124,3 @@ def _error(retry_state: RetryCallState) -> Transient:
 
 def _wait_asked_for(error: BaseException) -> float:
     return error.retry_after_seconds if isinstance(error, Transient) else 0.0
-
-
-def _tell(retry_state: RetryCallState) -> None:
-    logger.warning("%s; trying again in %.1f s", _error(retry_state), retry_state.upcoming_sleep)

@@ -124,26 +124,35 @@ def _cached(
     checkpoint: Checkpoint, folder: Path, fetching: Fetching, tried: list[str]
 ) -> LocalFile | None:
     for source in checkpoint.sources:
-        path = hub.cached(source) if isinstance(source, HubSource) else folder / file_name(source)
-        if path is None or not path.is_file():
-            continue
-        try:
-            verify(path, source)
-        except VerificationFailed as error:
-            tried.append(f"- the cache: {error}")
-            if fetching.offline:
-                continue
-            logger.warning("The cached file is damaged and is fetched again: %s", error)
-            if isinstance(source, HubSource):
-                hub.discard(path)
+        for path in _places(source, folder):
+            try:
+                verify(path, source)
+            except VerificationFailed as error:
+                tried.append(f"- the cache: {error}")
+                if fetching.offline:
+                    continue
+                logger.warning("The cached file is damaged and is fetched again: %s", error)
+                if path.parent == folder:
+                    path.unlink()
+                else:
+                    hub.discard(path)
             else:
-                path.unlink()
-        else:
-            return LocalFile(path, source)
+                return LocalFile(path, source)
     if not tried:
         names = ", ".join(map(file_name, checkpoint.sources))
         tried.append(f"- the cache: {folder} has none of {names}")
     return None
+
+
+def _places(source: Source, folder: Path) -> list[Path]:
+    """The files that may be a source's, ours before the hub's."""
+    ours = folder / file_name(source)
+    if not isinstance(source, HubSource):
+        places = [ours]
+    else:
+        theirs = hub.cached(source)
+        places = [*([ours] if source.sha256 else []), *([theirs] if theirs else [])]
+    return [path for path in places if path.is_file()]
 
 
 def _fetched(
@@ -164,11 +173,13 @@ def _fetched(
             logger.warning("%s: could not be fetched: %s", shown, error)
         else:
             return LocalFile(path, source)
+    from_hub = any(isinstance(source, HubSource) for source in checkpoint.sources)
     raise FetchFailed(
         f"No source of {checkpoint.name} gave its file. Tried:\n"
         + "\n".join(tried)
         + "\nFetch one of these files on another machine, and either put it there or name it with "
         "RESNET_CHECKPOINT_FILE=/path/to/file."
+        + (" The hub's cache can be copied too: see HF_HOME." if from_hub else "")
     )
 
 

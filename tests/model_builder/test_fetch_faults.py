@@ -195,7 +195,7 @@ def test_what_came_before_a_deadline_is_continued_later(
     faulty_server.faults.append(Fault(sends=0.5, silent=True))
     row = checkpoint(source_at(faulty_server))
     hasty = replace(IMPATIENT, deadline_seconds=0.2)
-    with pytest.raises(FetchFailed, match="the deadline"):
+    with pytest.raises(FetchFailed, match=r"ReadTimeout: timed out; the deadline of 0\.2 s leaves"):
         fetch(row, tmp_path, fetching=hasty)
     assert left_in(tmp_path) == {".weights.h5.partial"}
     assert fetch(row, tmp_path, fetching=IMPATIENT).path.read_bytes() == CONTENT
@@ -206,10 +206,11 @@ def test_retries_are_logged(
     faulty_server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty_server.faults += [Fault(status=503), Fault(sends=0.5)]
-    fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=IMPATIENT)
+    source = source_at(faulty_server)
+    fetch(checkpoint(source), tmp_path, fetching=IMPATIENT)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings[0] == "the server answered 503; trying again in 0.0 s"
-    assert warnings[1].startswith("RemoteProtocolError: peer closed connection")
+    assert warnings[0] == f"{source.url}: the server answered 503; trying again in 0.0 s"
+    assert warnings[1].startswith(f"{source.url}: RemoteProtocolError: peer closed connection")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.checkpoints import HubSource
-from model_builder.errors import VerificationFailed
+from model_builder.errors import FetchFailed, VerificationFailed
 from model_builder.fetching import Fetching
 from model_builder.sources import LocalFile, fetch, published_digest, verify
 from tests.conftest import MakeServer
@@ -344,6 +344,24 @@ def test_damaged_caches_are_told_and_replaced(hub: Hub) -> None:
         assert outcome.path.read_bytes() == CONTENT
     told = "The cached file is damaged and is fetched again: model.safetensors is not"
     assert outcomes[0].log.count(told) == len(damages)
+
+
+@pytest.mark.parametrize("content", [CONTENT, OTHER], ids=["whole", "damaged"])
+def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
+    """As on a machine that never sees the hub."""
+    path = tmp_path / "resnet18.test_in1k" / "model.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    row = checkpoint(replace(SOURCE, repository="someone/nowhere", sha256=SHA256))
+    offline = Fetching(offline=True)
+    if content == CONTENT:
+        assert fetch(row, tmp_path, fetching=offline).path == path
+        return
+    with pytest.raises(FetchFailed) as raised:
+        fetch(row, tmp_path, fetching=offline)
+    assert "- the cache: model.safetensors is not the published file" in str(raised.value)
+    assert str(raised.value).endswith("The hub's cache can be copied too: see HF_HOME.")
+    assert path.read_bytes() == OTHER
 
 
 def test_a_damaged_file_without_a_link_is_replaced(hub: Hub) -> None:

@@ -29,7 +29,7 @@ def failing(failures: Iterable[Exception]) -> Callable[[], str]:
 
 def waits_of(failures: Iterable[Exception], *, deadline_seconds: float = 3600.0) -> list[float]:
     waits: list[float] = []
-    retry(failing(failures), PATIENCE, Deadline(deadline_seconds), sleep=waits.append)
+    retry(failing(failures), PATIENCE, Deadline(deadline_seconds), name="it", sleep=waits.append)
     return waits
 
 
@@ -58,7 +58,7 @@ def test_it_is_given_up_after_attempts_that_got_no_further() -> None:
     waits: list[float] = []
     failures = [Transient("busy")] * 3 + [Transient("still busy")] + [Transient("unseen")]
     with pytest.raises(FetchFailed, match=r"^still busy \(4 attempts\)$"):
-        retry(failing(failures), PATIENCE, Deadline(3600), sleep=waits.append)
+        retry(failing(failures), PATIENCE, Deadline(3600), name="it", sleep=waits.append)
     assert len(waits) == 3
 
 
@@ -71,7 +71,7 @@ def test_no_wait_goes_beyond_the_deadline() -> None:
     waits: list[float] = []
     attempt = failing([Transient("the server answered 429", retry_after_seconds=3600)])
     with pytest.raises(FetchFailed) as raised:
-        retry(attempt, PATIENCE, Deadline(60), sleep=waits.append)
+        retry(attempt, PATIENCE, Deadline(60), name="it", sleep=waits.append)
     assert waits == []
     assert str(raised.value) == (
         "the server answered 429 and wishes to be asked again in 3600 s; "
