@@ -185,10 +185,14 @@ def plot_layers(architecture: Architecture, input_size: int, file: Path) -> None
 
 
 def _network(architecture: Architecture, input_size: int) -> keras.Model:
+    """The network with its variables declared and none filled: no memory, little time."""
     import_tensorflow()
+    import keras
+
     from model_builder.resnet import build_resnet
 
-    return build_resnet(architecture, input_size=input_size)
+    with keras.StatelessScope(initialize_variables=False):
+        return build_resnet(architecture, input_size=input_size)
 
 
 def _outputs(block: Block, size: int) -> Iterator[tuple[Convolution, int]]:
