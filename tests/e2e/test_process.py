@@ -60,7 +60,5 @@ def test_an_unknown_model_ends_it_with_the_known_ones() -> None:
     with running({"RESNET_MODEL": "resnet51"}) as server:
         server.process.wait(60)
         assert server.process.returncode == 3
-        assert (
-            "No model is called 'resnet51'. Known: resnet18, resnet34, resnet50, resnet101, resnet152"
-            in server.messages()
-        )
+        said = "No model is called 'resnet51'. Known: resnet18, resnet34, resnet50"
+        assert said in server.messages()
