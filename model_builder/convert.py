@@ -1,156 +1,94 @@
-"""Published tensors, in whatever layout they were published, to the layers of our network.
+"""A file of published tensors to the layers of our network: complete, or an error.
 
-Every layout is read as data into `{published name: array}`, renamed to our layers, and assigned:
-complete or an error. Kernels are HWIO and dense kernels [in, out] in both Keras layouts, so
-no array changes shape.
+What is in which layout is `layouts`' to know, and what can be told from it `infer`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import re
 import tarfile
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
-import keras
-import numpy as np
-import numpy.typing as npt
 
 from model_builder.architecture import Architecture
-from model_builder.checkpoints import NpmSource, UrlSource
-from model_builder.errors import ConversionFailed, VerificationFailed
+from model_builder.checkpoints import NpmSource
+from model_builder.errors import ConversionFailed
+from model_builder.infer import PublishedTensors, infer
+from model_builder.layouts import (
+    Array,
+    Contents,
+    Layout,
+    Tensors,
+    keras_h5,
+    keras_v3,
+    tfjs,
+    torch,
+    transformers,
+)
 from model_builder.sources import LocalFile
 
-Array = npt.NDArray[np.float32]
-Tensors = dict[str, Array]
+if TYPE_CHECKING:
+    import keras
 
-SHARD_BYTES_LIMIT = 64 << 20
-BATCH_NORM_FIELDS = ("gamma", "beta", "moving_mean", "moving_variance")
+READERS = {
+    "keras_h5": keras_h5.read,
+    "keras_v3": keras_v3.read,
+    "tfjs": tfjs.read,
+    "torch": torch.read,
+    "transformers": transformers.read,
+}
+PICKLE = b"\x80"
 
 
 def read_tensors(file: LocalFile, architecture: Architecture) -> Tensors:
-    """The file's tensors under our names: "conv1/kernel", "layer1_0_bn1/gamma", "fc/bias", ..."""
-    if isinstance(file.source, UrlSource):
-        return rename(read_keras_h5(file.path), keras_layer_name)
-    return rename(read_tfjs(file.path, file.source), tfjs_layer_name(architecture))
+    """A checkpoint's tensors by our names: "conv1/kernel", "layer1_0_bn1/gamma", "fc/bias", ...
 
-
-def read_keras_h5(path: Path) -> Tensors:
-    """Keras's legacy weights file: a group a layer, whose attributes name its datasets.
-
-    Source: keras/src/legacy/saving/legacy_h5_format.py, `load_weights_from_hdf5_group`.
+    Raises ConversionFailed where they are not all there, or not of this network.
     """
-    tensors: Tensors = {}
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            for layer in root.attrs["layer_names"]:
-                layer_name = _text(layer)
-                for weight in root[layer_name].attrs["weight_names"]:
-                    field = _text(weight).rsplit("/", 1)[-1].removesuffix(":0")
-                    dataset = root[layer_name][_text(weight)]
-                    tensors[f"{layer_name}/{field}"] = np.asarray(dataset, np.float32)
-    except (OSError, KeyError) as error:
-        raise ConversionFailed(f"{path} is no HDF5 weights file of Keras: {error}") from error
-    return tensors
+    source = file.source
+    if isinstance(source, NpmSource):
+        contents = tfjs.read(file.path, folder=source.folder, shards_sha256=source.shards_sha256)
+        published = infer(source.layout, contents)
+    else:
+        published = read_checkpoint(file.path, layout=source.layout)
+    published.check(architecture)
+    return published.tensors
 
 
-def read_tfjs(path: Path, source: NpmSource) -> Tensors:
-    """A TensorFlow.js layers model, read out of the package's tarball without unpacking it.
+def read_checkpoint(path: Path, *, layout: Layout | None = None) -> PublishedTensors:
+    """Any file of weights, and what network it is of.
 
-    Source of the format: `weightsManifest` of model.json, in tfjs-core's io/types.ts.
+    layout: by default told from the file itself. Raises ConversionFailed.
     """
-    prefix = f"package/{source.folder}/"
-    files: dict[str, bytes] = {}
-    with tarfile.open(path) as package:
-        for member in package:
-            content = package.extractfile(member) if member.name.startswith(prefix) else None
-            if content is None:
-                continue
-            if member.size > SHARD_BYTES_LIMIT:
-                raise ConversionFailed(
-                    f"{member.name} is too large for a shard: {member.size} bytes"
-                )
-            files[member.name.removeprefix(prefix)] = content.read()
-    try:
-        groups = json.loads(files["model.json"])["weightsManifest"]
-        shards = {shard: files[shard] for group in groups for shard in group["paths"]}
-    except KeyError as error:
-        raise ConversionFailed(f"{path.name} has no {error} in {prefix}") from error
-    digest = hashlib.sha256(b"".join(shards.values())).hexdigest()
-    if digest != source.shards_sha256:
-        raise VerificationFailed(
-            f"The shards in {path.name} are not the published ones: expected sha256 "
-            f"{source.shards_sha256}. Received: {digest}"
+    if not path.exists():
+        raise ConversionFailed(f"There is no file {path}")
+    layout = layout or identify(path)
+    contents: Contents = READERS[layout](path)
+    return infer(layout, contents)
+
+
+def identify(path: Path) -> Layout:
+    """The layout of a file, from its first bytes and the names in it. Raises ConversionFailed."""
+    if path.is_dir() or path.name == tfjs.MODEL:
+        return "tfjs"
+    if h5py.is_hdf5(path):
+        return "keras_h5" if _is_legacy(path) else "keras_v3"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if keras_v3.WEIGHTS in archive.namelist():
+                return "keras_v3"
+    elif tarfile.is_tarfile(path):
+        return "tfjs"
+    elif not torch.is_safetensors(path) and path.open("rb").read(1) != PICKLE:
+        raise ConversionFailed(
+            "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
+            f"Received: {path.name}, which is none of them"
         )
-    tensors: Tensors = {}
-    for group in groups:
-        stream = io.BytesIO(b"".join(shards[shard] for shard in group["paths"]))
-        for weight in group["weights"]:
-            if weight["dtype"] != "float32" or "quantization" in weight:
-                raise ConversionFailed(f"{weight['name']} is not plain float32")
-            count = int(np.prod(weight["shape"]))
-            values = np.frombuffer(stream.read(4 * count), "<f4")
-            tensors[weight["name"]] = values.reshape(weight["shape"])
-    return tensors
-
-
-def rename(published: Mapping[str, Array], layer_name: Callable[[str], str | None]) -> Tensors:
-    """Our names for published ones. Raises ConversionFailed on a layer that has no place here."""
-    tensors: Tensors = {}
-    strange = []
-    for key, values in published.items():
-        layer, _, field = key.rpartition("/")
-        name = layer_name(layer)
-        if name is None:
-            strange.append(key)
-        else:
-            tensors[f"{name}/{field}"] = values
-    if strange:
-        raise ConversionFailed(f"No layer of the network takes {', '.join(sorted(strange))}")
-    return tensors
-
-
-def keras_layer_name(layer: str) -> str | None:
-    """Names of keras.applications: conv1_conv, conv2_block1_0_bn, predictions."""
-    known = {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc", "probs": "fc"}
-    if layer in known:
-        return known[layer]
-    match = re.fullmatch(r"conv([2-5])_block(\d+)_([0-3])_(conv|bn)", layer)
-    if match is None:
-        return None
-    stage, block, index, kind = match.groups()
-    prefix = f"layer{int(stage) - 1}_{int(block) - 1}"
-    if index == "0":
-        return f"{prefix}_downsample_{'0' if kind == 'conv' else '1'}"
-    return f"{prefix}_{kind}{index}"
-
-
-def tfjs_layer_name(architecture: Architecture) -> Callable[[str], str | None]:
-    """Caffe's names, as Keras had them before 2019: res2a_branch2a, bn2a_branch1, fc1000.
-
-    A stage's blocks are lettered: a, b, c, ...; branch 1 is the shortcut.
-    """
-    classifier = f"fc{architecture.classes}"
-
-    def layer_name(layer: str) -> str | None:
-        known = {"conv1": "conv1", "bn_conv1": "bn1", classifier: "fc"}
-        if layer in known:
-            return known[layer]
-        match = re.fullmatch(r"(res|bn)([2-5])([a-z])_branch(1|2[abc])", layer)
-        if match is None:
-            return None
-        kind, stage, letter, branch = match.groups()
-        prefix = f"layer{int(stage) - 1}_{ord(letter) - ord('a')}"
-        if branch == "1":
-            return f"{prefix}_downsample_{'0' if kind == 'res' else '1'}"
-        return f"{prefix}_{'conv' if kind == 'res' else 'bn'}{'abc'.index(branch[1]) + 1}"
-
-    return layer_name
+    keys = torch.read_state_dict(path)
+    return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
 
 
 def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Architecture) -> None:
@@ -177,8 +115,10 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Arc
                 f"{name} has shape {tuple(variable.shape)} in the network. "
                 f"Received: {tensors[name].shape}"
             )
+    for name, variable in variables.items():
         variable.assign(tensors[name])
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+def _is_legacy(path: Path) -> bool:
+    with h5py.File(path, "r") as file:
+        return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)

@@ -44,3 +44,18 @@ CAFFE = Preprocessing(
     mean=(103.939, 116.779, 123.68),
     std=(1.0, 1.0, 1.0),
 )
+
+
+def imagenet_rgb(resize_edge: int, interpolation: Interpolation) -> Preprocessing:
+    """What torchvision and timm do: RGB from 0 to 1, less ImageNet's mean, over its deviation.
+
+    Their crop fractions are given as the edge they come to: timm's 0.95 is floor(224 / 0.95).
+    """
+    return Preprocessing(
+        resize_edge=resize_edge,
+        crop_size=224,
+        interpolation=interpolation,
+        channel_order="RGB",
+        mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
+        std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
+    )

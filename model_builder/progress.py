@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,29 +15,64 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
 logger = logging.getLogger(__name__)
 
+LOG_EVERY_SECONDS = 10.0
+
 
 @contextmanager
-def transfer(description: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
-    """Shows bytes as they come. Yields a function that is told how many more there are."""
+def transfer(
+    description: str, total_bytes: int | None, present_bytes: int = 0
+) -> Iterator[Callable[[int], None]]:
+    """Shows bytes as they come, and their speed. Yields a function that is told how many more.
+
+    present_bytes: those that were there before.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        size = "" if total_bytes is None else f" ({total_bytes / 1e6:.0f} MB)"
-        logger.info("%s%s", description, size)
+        yield _log_lines(description, total_bytes, present_bytes)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=total_bytes)
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=total_bytes, completed=present_bytes)
         yield lambda received_bytes: progress.advance(task, received_bytes)
+
+
+def _log_lines(
+    description: str, total_bytes: int | None, present_bytes: int
+) -> Callable[[int], None]:
+    """A line at once and then one every LOG_EVERY_SECONDS, as bytes come."""
+    size = "" if total_bytes is None else f" ({total_bytes / 1e6:.1f} MB)"
+    here = f", {present_bytes / 1e6:.1f} MB of it here" if present_bytes else ""
+    logger.info("%s%s%s", description, size, here)
+    started = last = time.monotonic()
+    received_bytes = 0
+
+    def advance(more_bytes: int) -> None:
+        nonlocal last, received_bytes
+        received_bytes += more_bytes
+        now = time.monotonic()
+        if now - last >= LOG_EVERY_SECONDS:
+            last = now
+            logger.info(
+                "%s: %.1f MB%s, %.2f MB/s",
+                description,
+                (present_bytes + received_bytes) / 1e6,
+                "" if total_bytes is None else f" of {total_bytes / 1e6:.1f}",
+                received_bytes / (now - started) / 1e6,
+            )
+
+    return advance
 
 
 @contextmanager

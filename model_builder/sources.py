@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import logging
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 from filelock import FileLock, Timeout
 
-from model_builder.checkpoints import Checkpoint, NpmSource, Source, UrlSource
+from model_builder import hub, npm
+from model_builder.checkpoints import Checkpoint, HubSource, Source, UrlSource
+from model_builder.digest import digest, verify_digest
+from model_builder.download import download
 from model_builder.errors import FetchFailed, VerificationFailed
-from model_builder.progress import step, transfer
+from model_builder.fetching import Deadline, Fetching, without_password
 
 logger = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 30.0
-FETCH_TIMEOUT_SECONDS = 3600.0
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,13 @@ class LocalFile:
     source: Source
 
 
-def fetch(checkpoint: Checkpoint, folder: Path, *, given: Path | None = None) -> LocalFile:
+def fetch(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    given: Path | None = None,
+    fetching: Fetching | None = None,
+) -> LocalFile:
     """The checkpoint's file, from `given`, the cache in `folder`, or the first source that works.
 
     Processes that ask at once for the same checkpoint fetch it once: one fetches, the others wait.
@@ -43,14 +44,19 @@ def fetch(checkpoint: Checkpoint, folder: Path, *, given: Path | None = None) ->
     """
     if given is not None:
         return _given(checkpoint, given)
+    fetching = fetching or Fetching()
+    deadline = Deadline(fetching.deadline_seconds)
     folder = folder / checkpoint.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=FETCH_TIMEOUT_SECONDS):
-            return _cached(checkpoint, folder) or _fetched(checkpoint, folder)
+        with FileLock(folder / ".lock", timeout=deadline.remaining_seconds()):
+            tried: list[str] = []
+            return _cached(checkpoint, folder, fetching, tried) or _fetched(
+                checkpoint, folder, fetching, deadline, tried
+            )
     except Timeout as error:
         raise FetchFailed(
-            f"Waited {FETCH_TIMEOUT_SECONDS:.0f} s for another process with {error.lock_file}."
+            f"Waited {deadline.seconds:g} s for another process with {error.lock_file}."
         ) from error
     except OSError as error:
         raise FetchFailed(f"The cache folder {folder} can't be used: {error}") from error
@@ -59,25 +65,45 @@ def fetch(checkpoint: Checkpoint, folder: Path, *, given: Path | None = None) ->
 def file_name(source: Source) -> str:
     if isinstance(source, UrlSource):
         return source.file_name
-    return f"{source.package}-{source.version}.tgz"
+    if isinstance(source, HubSource):
+        return source.file.rsplit("/", 1)[-1]
+    return npm.tarball_name(source)
+
+
+def address(source: Source) -> str:
+    """Where a source's file is published."""
+    if isinstance(source, UrlSource):
+        return source.url
+    if isinstance(source, HubSource):
+        return hub.address(source)
+    return f"npm:{source.package}@{source.version}"
+
+
+def published_digest(file: LocalFile) -> str:
+    """The hash that `file` was verified by: "md5-", "sha256-" or npm's "sha512-" before it."""
+    source = file.source
+    if isinstance(source, UrlSource):
+        return f"md5-{source.md5}"
+    if isinstance(source, HubSource):
+        return f"sha256-{source.sha256 or digest(file.path, 'sha256')}"
+    return source.integrity
 
 
 def verify(path: Path, source: Source) -> None:
     """Raises VerificationFailed unless the file is, bit for bit, what was published."""
     if isinstance(source, UrlSource):
-        algorithm, expected = "md5", source.md5
+        verify_digest(path, "md5", source.md5)
+    elif isinstance(source, HubSource):
+        expected = hub.published_sha256(source, path)
+        if expected is None:
+            raise VerificationFailed(
+                f"{path.name} can't be verified: nobody states its sha256 but the hub, whose cache "
+                f"has it as the file's name. Received: {path}"
+            )
+        verify_digest(path, "sha256", expected)
     else:
         algorithm, encoded = source.integrity.split("-", 1)
-        expected = base64.b64decode(encoded).hex()
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    if digest.hexdigest() != expected:
-        raise VerificationFailed(
-            f"{path.name} is not the published file: expected {algorithm} {expected}. "
-            f"Received: {digest.hexdigest()} ({path.stat().st_size} bytes)"
-        )
+        verify_digest(path, algorithm, base64.b64decode(encoded).hex())
 
 
 def _given(checkpoint: Checkpoint, path: Path) -> LocalFile:
@@ -94,100 +120,115 @@ def _given(checkpoint: Checkpoint, path: Path) -> LocalFile:
     raise VerificationFailed(f"{path} is no file of {checkpoint.name}. " + " ".join(refusals))
 
 
-def _cached(checkpoint: Checkpoint, folder: Path) -> LocalFile | None:
+def _cached(
+    checkpoint: Checkpoint, folder: Path, fetching: Fetching, tried: list[str]
+) -> LocalFile | None:
     for source in checkpoint.sources:
-        path = folder / file_name(source)
-        if not path.is_file():
+        path = hub.cached(source) if isinstance(source, HubSource) else folder / file_name(source)
+        if path is None or not path.is_file():
             continue
         try:
             verify(path, source)
         except VerificationFailed as error:
+            tried.append(f"- the cache: {error}")
+            if fetching.offline:
+                continue
             logger.warning("The cached file is damaged and is fetched again: %s", error)
-            path.unlink()
+            if isinstance(source, HubSource):
+                hub.discard(path)
+            else:
+                path.unlink()
         else:
             return LocalFile(path, source)
+    if not tried:
+        names = ", ".join(map(file_name, checkpoint.sources))
+        tried.append(f"- the cache: {folder} has none of {names}")
     return None
 
 
-def _fetched(checkpoint: Checkpoint, folder: Path) -> LocalFile:
-    tried = []
+def _fetched(
+    checkpoint: Checkpoint,
+    folder: Path,
+    fetching: Fetching,
+    deadline: Deadline,
+    tried: list[str],
+) -> LocalFile:
+    for leftover in folder.glob(".fetching-*"):  # of a process that was killed: the lock is ours
+        shutil.rmtree(leftover, ignore_errors=True)
     for source in checkpoint.sources:
-        path = folder / file_name(source)
-        # In the same folder, so that the rename into place stays within one file system.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
-            try:
-                arrived = _download(source, checkpoint.name, Path(temporary))
-                verify(arrived, source)
-            except FetchFailed as error:
-                tried.append(f"- {_address(source)}: {error}")
-                logger.warning("%s: could not be fetched: %s", _address(source), error)
-                continue
-            os.replace(arrived, path)
-        return LocalFile(path, source)
+        shown = _asked(source, fetching)
+        try:
+            path = _arrived(source, folder, checkpoint.name, fetching, deadline)
+        except FetchFailed as error:
+            tried.append(f"- {shown}: {error}")
+            logger.warning("%s: could not be fetched: %s", shown, error)
+        else:
+            return LocalFile(path, source)
     raise FetchFailed(
         f"No source of {checkpoint.name} gave its file. Tried:\n"
-        f"- the cache: {folder} has none of {', '.join(map(file_name, checkpoint.sources))}\n"
         + "\n".join(tried)
         + "\nFetch one of these files on another machine, and either put it there or name it with "
         "RESNET_CHECKPOINT_FILE=/path/to/file."
     )
 
 
-def _address(source: Source) -> str:
+def _asked(source: Source, fetching: Fetching) -> str:
+    """Who is asked for the file, for people to read."""
     if isinstance(source, UrlSource):
-        return source.url
+        return without_password(fetching.address(source.url))
+    if isinstance(source, HubSource):
+        return address(source)
     return f"npm package {source.package}@{source.version}"
 
 
-def _download(source: Source, name: str, folder: Path) -> Path:
-    if isinstance(source, UrlSource):
-        return _download_url(source, name, folder)
-    return _pack_npm(source, name, folder)
-
-
-def _download_url(source: UrlSource, name: str, folder: Path) -> Path:
-    path = folder / source.file_name
-    timeout = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-    try:
-        with httpx.stream("GET", source.url, timeout=timeout, follow_redirects=True) as response:
-            response.raise_for_status()
-            length = response.headers.get("Content-Length")
-            total_bytes = int(length) if length else source.size_bytes
-            with path.open("wb") as file, transfer(f"Fetching {name}", total_bytes) as advance:
-                for chunk in response.iter_bytes(CHUNK_BYTES):
-                    file.write(chunk)
-                    advance(len(chunk))
-    except httpx.HTTPStatusError as error:
-        raise FetchFailed(f"the server answered {error.response.status_code}") from error
-    except httpx.HTTPError as error:
-        raise FetchFailed(f"{type(error).__name__}: {error}") from error
-    return path
-
-
-def _pack_npm(source: NpmSource, name: str, folder: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FetchFailed("npm is not installed")
-    command = [npm, "pack", f"{source.package}@{source.version}", "--silent"]
-    try:
-        with step(f"Fetching {name} with npm ({source.size_bytes / 1e6:.0f} MB)"):
-            subprocess.run(
-                command,
-                cwd=folder,
-                timeout=FETCH_TIMEOUT_SECONDS,
-                check=True,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                text=True,
-            )
-    except subprocess.TimeoutExpired as error:
-        raise FetchFailed(f"npm took longer than {FETCH_TIMEOUT_SECONDS:.0f} s") from error
-    except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or "").strip().splitlines()
-        raise FetchFailed(
-            f"npm failed: {said[-1] if said else f'exit {error.returncode}'}"
-        ) from error
+def _arrived(
+    source: Source, folder: Path, name: str, fetching: Fetching, deadline: Deadline
+) -> Path:
+    """The source's file, verified and in its place. Raises FetchFailed."""
+    if fetching.offline:
+        raise FetchFailed("not asked: RESNET_OFFLINE is set")
+    if deadline.passed():
+        raise FetchFailed(f"not asked: {deadline} had passed")
+    description = f"Fetching {name}"
+    if isinstance(source, HubSource):
+        return hub.fetch(
+            source, description=description, patience=fetching.patience, deadline=deadline
+        )
     path = folder / file_name(source)
-    if not path.is_file():
-        raise FetchFailed(f"npm wrote {sorted(p.name for p in folder.iterdir())}, not {path.name}")
+    if isinstance(source, UrlSource):
+        arrived = _downloaded(source, folder, description, fetching, deadline)
+        os.replace(arrived, path)
+        return path
+    # In the same folder, so that the rename into place stays within one file system.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as temporary:
+        arrived = npm.pack(source, Path(temporary), description=description, deadline=deadline)
+        verify(arrived, source)
+        os.replace(arrived, path)
     return path
+
+
+def _downloaded(
+    source: UrlSource, folder: Path, description: str, fetching: Fetching, deadline: Deadline
+) -> Path:
+    """The verified file under a name of its own, by which the next process would continue it."""
+    partial = folder / f".{source.file_name}.partial"
+    for last in (False, True):
+        resumed = download(
+            fetching.address(source.url),
+            partial,
+            description=description,
+            patience=fetching.patience,
+            deadline=deadline,
+            size_bytes=source.size_bytes,
+        )
+        try:
+            verify(partial, source)
+        except VerificationFailed as error:
+            partial.unlink()
+            if last or not resumed:
+                raise
+            # What was there may have been another file's beginning.
+            logger.warning("Fetching it from the start: %s", error)
+        else:
+            break
+    return partial

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from model_builder.fetching import Fetching
 from model_builder.progress import step
 from model_builder.store import Store
 from service.cpu import cpu_limit
@@ -28,6 +29,11 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
     )
 
 
+def make_store(settings: Settings) -> Store:
+    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
+    return Store(settings.home, fetching=fetching)
+
+
 def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
@@ -40,10 +46,9 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         max_batch_size=settings.max_batch_size,
     )
     precision = choose_precision(settings.precision, hardware)
-    store = Store(settings.home)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.checkpoint_file if name == settings.model else None
-    artifact = store.obtain(name, precision, checkpoint_file=given)
+    artifact = make_store(settings).obtain(name, precision, checkpoint_file=given)
     manifest = artifact.manifest
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)

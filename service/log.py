@@ -10,6 +10,17 @@ from typing import Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+NOISY = (
+    "httpx2",
+    "httpcore2",
+    "filelock",
+    "tensorflow",
+    "absl",
+    "h5py",
+    "PIL",
+    "asyncio",
+)
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -40,6 +51,6 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Pillow warns of strange pictures; on stderr as it comes that would be no line of JSON.
     logging.captureWarnings(True)
-    for noisy in ("httpx", "httpcore", "filelock", "tensorflow", "absl", "h5py", "PIL", "asyncio"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(level.upper())

@@ -40,6 +40,18 @@ class Settings(BaseSettings):
     checkpoint_file: Path | None = Field(
         None, description="The checkpoint's published file, already on this machine."
     )
+    mirror: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        description="In front of the addresses of published files, in place of their https://.",
+    )
+    offline: bool = Field(False, description="Fetch nothing: use what is in the cache.")
+    fetch_timeout_seconds: float = Field(
+        3600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A published file that has not come by then is given up.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     cpu_threads: int | None = Field(

@@ -8,13 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model_builder.own import list_own
+from model_builder.store import Store
 from service.catalogue import describe_depths
-from service.commands.options import JsonOption
+from service.commands.options import HomeOption, JsonOption, settings_with
 
 
-def models(as_json: JsonOption = False) -> None:
+def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List the depths and the checkpoints that can be served."""
-    bodies = describe_depths(())
+    bodies = describe_depths((), list_own(Store(settings_with({"home": home}).home).own))
     if as_json:
         typer.echo(json.dumps([body.model_dump() for body in bodies], indent=2))
         return
@@ -25,6 +27,10 @@ def models(as_json: JsonOption = False) -> None:
             table.add_row(body.name, "no published weights", *size, "", "", "")
         for row in body.checkpoints:
             name = row.name + (" (default)" if row.default else "")
-            accuracy = f"{row.top1_percent} %", f"{row.top5_percent} %"
+            accuracy = _percent(row.top1_percent), _percent(row.top5_percent)
             table.add_row(body.name, name, *size, *accuracy, row.licence)
     Console().print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value} %"

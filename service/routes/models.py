@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from model_builder.own import list_own
+from model_builder.store import Store
 from service.catalogue import describe_depth, describe_depths
 from service.dependencies import RegistryDep, SettingsDep
 from service.problems import documented
@@ -13,8 +15,11 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/models", summary="Every depth of the family")
-async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    return ModelsBody(default=settings.model, models=describe_depths(registry.models))
+def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
+    return ModelsBody(
+        default=settings.model,
+        models=describe_depths(registry.models, list_own(Store(settings.home).own)),
+    )
 
 
 @router.get(
@@ -25,5 +30,5 @@ async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBod
         422: documented("The name can't be read"),
     },
 )
-async def get_model(name: str, registry: RegistryDep) -> ModelBody:
-    return describe_depth(name, registry.models)
+def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
+    return describe_depth(name, registry.models, list_own(Store(settings.home).own))

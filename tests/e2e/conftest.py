@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import IO
 
-import httpx
+import httpx2
 import pytest
 
 START_TIMEOUT_SECONDS = 300.0
@@ -113,13 +113,14 @@ def bfloat16_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def post(float32_server: Server) -> Iterator[Callable[..., httpx.Response]]:
+def post(float32_server: Server) -> Iterator[Callable[..., httpx2.Response]]:
     """Posts pictures to the float32 server: `post(path, ..., top_k=5)`."""
-    with httpx.Client(base_url=float32_server.url, timeout=60) as client:
+    with httpx2.Client(base_url=float32_server.url, timeout=60) as client:
 
-        def post(*photos: Path, **parameters: object) -> httpx.Response:
+        def post(*photos: Path, **parameters: object) -> httpx2.Response:
             files = [("file", (photo.name, photo.read_bytes())) for photo in photos]
             query = {name: str(value) for name, value in parameters.items()}
-            return client.post("/predict", files=files, params=query)
+            response: httpx2.Response = client.post("/predict", files=files, params=query)
+            return response
 
         yield post

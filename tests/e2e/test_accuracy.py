@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -66,7 +66,8 @@ def reference(photos: list[Path], truths: list[int], float32_server: Server) -> 
     import_tensorflow()
     import keras
 
-    from model_builder.convert import keras_layer_name, read_tensors
+    from model_builder.convert import read_tensors
+    from model_builder.layouts.keras_names import our_layer
     from model_builder.sources import fetch
 
     checkpoint = find_checkpoint("resnet50")
@@ -76,7 +77,7 @@ def reference(photos: list[Path], truths: list[int], float32_server: Server) -> 
     network = keras.applications.ResNet50(weights=None)
     for variable in network.weights:
         layer, field = variable.path.split("/")[-2:]
-        variable.assign(tensors[f"{keras_layer_name(layer)}/{field}"])
+        variable.assign(tensors[f"{our_layer(layer) or 'fc'}/{field}"])
     pixels = np.stack(
         [decode(photo.read_bytes(), checkpoint.preprocessing, max_pixels=10**8) for photo in photos]
     )
@@ -86,7 +87,7 @@ def reference(photos: list[Path], truths: list[int], float32_server: Server) -> 
 
 
 def through(server: Server, photos: list[Path]) -> list[list[int]]:
-    with httpx.Client(base_url=server.url, timeout=60) as client, ThreadPoolExecutor(16) as pool:
+    with httpx2.Client(base_url=server.url, timeout=60) as client, ThreadPoolExecutor(16) as pool:
 
         def answer(photo: Path) -> list[int]:
             with photo.open("rb") as file:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,7 +25,7 @@ REQUESTS_AT_ONCE = 64
 
 @pytest.mark.parametrize(("photo", "label"), WHAT_THEY_ARE.items())
 def test_a_photo_is_called_what_it_is(
-    post: Callable[..., httpx.Response], photo: str, label: str
+    post: Callable[..., httpx2.Response], photo: str, label: str
 ) -> None:
     answer = post(PHOTOS / photo)
     assert answer.status_code == 200
@@ -35,16 +35,16 @@ def test_a_photo_is_called_what_it_is(
 def test_bfloat16_says_the_same(bfloat16_server: Server) -> None:
     for photo, label in WHAT_THEY_ARE.items():
         with (PHOTOS / photo).open("rb") as file:
-            answer = httpx.post(f"{bfloat16_server.url}/predict", files={"file": file}, timeout=60)
+            answer = httpx2.post(f"{bfloat16_server.url}/predict", files={"file": file}, timeout=60)
         assert answer.json()["model"]["precision"] == "bfloat16"
         assert answer.json()["predictions"][0]["label"] == label
 
 
 def test_a_raw_body_gets_the_answer_of_a_form(
-    post: Callable[..., httpx.Response], float32_server: Server
+    post: Callable[..., httpx2.Response], float32_server: Server
 ) -> None:
     photo = PHOTOS / "coffee_cup.jpg"
-    raw = httpx.post(
+    raw = httpx2.post(
         f"{float32_server.url}/predict",
         content=photo.read_bytes(),
         headers={"Content-Type": "image/jpeg"},
@@ -57,7 +57,7 @@ def test_a_raw_body_gets_the_answer_of_a_form(
 
 
 def test_several_pictures_are_answered_in_order_and_a_bad_one_fails_alone(
-    post: Callable[..., httpx.Response],
+    post: Callable[..., httpx2.Response],
 ) -> None:
     answer = post(PHOTOS / "coffee_cup.jpg", PHOTOS / "README.md", PHOTOS / "chelsea_cat.jpg")
     assert answer.status_code == 200
@@ -92,8 +92,8 @@ async def probabilities(
     server: Server, photos: list[bytes], *, at_once: int
 ) -> list[dict[int, float]]:
     """Of every class of every photo, by class id."""
-    limits = httpx.Limits(max_connections=at_once)
-    async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+    limits = httpx2.Limits(max_connections=at_once)
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
 
         async def one(photo: bytes) -> dict[int, float]:
             answer = await client.post(
@@ -107,7 +107,7 @@ async def probabilities(
 
 def batch_totals(server: Server) -> tuple[float, float]:
     """Pictures and batches so far, as /metrics has them."""
-    exposition = httpx.get(f"{server.url}/metrics").text
+    exposition = httpx2.get(f"{server.url}/metrics").text
     samples = {
         sample.name: sample.value
         for family in text_string_to_metric_families(exposition)

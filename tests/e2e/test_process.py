@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from tests.e2e.conftest import Server, running, started
@@ -16,7 +16,7 @@ from tests.e2e.conftest import Server, running, started
 def test_it_ends_when_told(float32_server: Server, sent: signal.Signals) -> None:
     assert float32_server.url
     with running({"RESNET_PRECISION": "float32"}) as server:
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert httpx2.get(f"{server.url}/health/ready").status_code == 200
         assert server.stop(sent) == 0
 
 

@@ -1,0 +1,29 @@
+"""Whether a file is, bit for bit, the one that was published."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from model_builder.errors import VerificationFailed
+
+CHUNK_BYTES = 1 << 20
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """The file's hash in hexadecimal."""
+    running = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            running.update(chunk)
+    return running.hexdigest()
+
+
+def verify_digest(path: Path, algorithm: str, expected: str) -> None:
+    """Raises VerificationFailed unless the file has the hash `expected`, in hexadecimal."""
+    received = digest(path, algorithm)
+    if received != expected:
+        raise VerificationFailed(
+            f"{path.name} is not the published file: expected {algorithm} {expected}. "
+            f"Received: {received} ({path.stat().st_size} bytes)"
+        )

@@ -1,0 +1,33 @@
+"""What tests in more than one folder need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.model_builder.faulty_server import FaultyServer
+
+MakeServer = Callable[..., FaultyServer]
+
+
+@pytest.fixture
+def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeServer]:
+    """Starts servers, which end with the test."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    servers: list[FaultyServer] = []
+
+    def make(*, ranges: bool = True, etags: bool = True) -> FaultyServer:
+        server = FaultyServer(ranges=ranges, etags=etags)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def faulty_server(make_server: MakeServer) -> FaultyServer:
+    return make_server()

@@ -1,0 +1,143 @@
+"""Files as others publish them, written from a reference's state dict, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
+
+from model_builder.architecture import Architecture
+from model_builder.artifact import Head
+from model_builder.convert import assign
+from model_builder.fold import fold
+from model_builder.infer import PublishedTensors
+from model_builder.preprocessing import Preprocessing, imagenet_rgb
+from model_builder.resnet import build_resnet
+from service.head import logits
+from tests.model_builder.reference import Reference
+
+Array = npt.NDArray[np.float32]
+
+SIZE = 64
+TOLERANCE = 1e-4
+PREPROCESSING = replace(imagenet_rgb(256, "bilinear"), resize_edge=SIZE, crop_size=SIZE)
+
+
+def save_safetensors(path: Path, state_dict: Mapping[str, Array], **more: Any) -> Path:
+    """With a counter for each batch norm, as PyTorch keeps them."""
+    means = [name for name in state_dict if name.endswith(".running_mean")]
+    counters = {
+        name.replace("running_mean", "num_batches_tracked"): np.array(7, np.int64) for name in means
+    }
+    tensors = {**state_dict, **counters, **more}
+    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, path)
+    return path
+
+
+def transformers_name(name: str) -> str:
+    """ "layer1.0.conv1.weight" as transformers' ResNetForImageClassification has it."""
+    *layer, field = name.split(".")
+    if layer == ["fc"]:
+        return f"classifier.1.{field}"
+    part = layer[-1]
+    if part in ("conv1", "bn1") and len(layer) == 1:
+        kind = "convolution" if part == "conv1" else "normalization"
+        return f"resnet.embedder.embedder.{kind}.{field}"
+    place = f"resnet.encoder.stages.{int(layer[0][-1]) - 1}.layers.{layer[1]}"
+    if "downsample" in layer:
+        return f"{place}.shortcut.{'convolution' if part == '0' else 'normalization'}.{field}"
+    kind = "convolution" if part.startswith("conv") else "normalization"
+    return f"{place}.layer.{int(part[-1]) - 1}.{kind}.{field}"
+
+
+def keras_layer(name: str) -> str:
+    """ "layer1.0.conv1" as keras.applications calls it."""
+    known = {"conv1": "conv1_conv", "bn1": "conv1_bn", "fc": "predictions"}
+    if name in known:
+        return known[name]
+    layer = name.split(".")
+    place = f"conv{int(layer[0][-1]) + 1}_block{int(layer[1]) + 1}"
+    if "downsample" in layer:
+        return f"{place}_0_{'conv' if layer[-1] == '0' else 'bn'}"
+    return f"{place}_{layer[2][-1]}_{layer[2][:-1]}"
+
+
+def keras_weights(reference: Reference) -> dict[str, list[Array]]:
+    """What `set_weights` of each layer of keras.applications' network takes.
+
+    Its convolutions have biases. They are not zero here, and taken off again by the means.
+    """
+    tensors = reference.state_dict
+    rng = np.random.default_rng(0)
+    weights: dict[str, list[Array]] = {}
+    for key, kernel in tensors.items():
+        if kernel.ndim != 4:
+            continue
+        convolution = key.removesuffix(".weight")
+        norm = convolution.replace("downsample.0", "downsample.1").replace("conv", "bn")
+        bias = rng.normal(0, 0.3, len(kernel)).astype(np.float32)
+        weights[keras_layer(convolution)] = [kernel.transpose(2, 3, 1, 0), bias]
+        weights[keras_layer(norm)] = [
+            tensors[f"{norm}.weight"],
+            tensors[f"{norm}.bias"],
+            tensors[f"{norm}.running_mean"] + bias,
+            tensors[f"{norm}.running_var"],
+        ]
+    weights["predictions"] = [tensors["fc.weight"].T, tensors["fc.bias"]]
+    return weights
+
+
+def keras_application(reference: Reference) -> keras.Model:
+    """keras.applications' network with the reference's weights; it ends in a softmax."""
+    network = getattr(keras.applications, f"ResNet{reference.depth}")(
+        weights=None, input_shape=(SIZE, SIZE, 3), classes=len(reference.state_dict["fc.bias"])
+    )
+    for name, values in keras_weights(reference).items():
+        network.get_layer(name).set_weights(values)
+    return network
+
+
+def save_tfjs(folder: Path, layers: Mapping[str, list[Array]], topology: Any = None) -> Path:
+    """A TensorFlow.js layers model in two shards."""
+    fields = {4: "kernel", 2: "kernel"}
+    entries, content = [], b""
+    for layer, arrays in layers.items():
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        if arrays[0].ndim in fields:
+            names = ("kernel", "bias", "", "")
+        for name, values in zip(names, arrays, strict=False):
+            shape = list(values.shape)
+            entries.append({"name": f"{layer}/{name}", "shape": shape, "dtype": "float32"})
+            content += np.ascontiguousarray(values, "<f4").tobytes()
+    paths = ["group1-shard1of2.bin", "group1-shard2of2.bin"]
+    half = len(content) // 2
+    for path, part in zip(paths, (content[:half], content[half:]), strict=True):
+        (folder / path).write_bytes(part)
+    manifest = [{"paths": paths, "weights": entries}]
+    model = {"modelTopology": topology, "weightsManifest": manifest}
+    (folder / "model.json").write_text(json.dumps(model))
+    return folder
+
+
+def converted(published: PublishedTensors, architecture: Architecture) -> keras.Model:
+    network = build_resnet(architecture, input_size=SIZE)
+    assign(network, published.tensors, architecture)
+    return network
+
+
+def served_logits(
+    network: keras.Model,
+    architecture: Architecture,
+    pictures: npt.NDArray[np.uint8],
+    preprocessing: Preprocessing = PREPROCESSING,
+) -> Array:
+    """Of the inference network, from pixels, with the classifier as the service has it."""
+    features = fold(network, architecture, preprocessing)(pictures)
+    return logits(np.asarray(features), Head(*network.get_layer("fc").get_weights()))

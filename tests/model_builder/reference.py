@@ -1,0 +1,172 @@
+"""ResNets in NumPy, to compare with: written from torchvision's `resnet.py`, in PyTorch's layout.
+
+Shares nothing with the package: pictures are NCHW, kernels OIHW, names those of state dicts, and
+everything is float64. Slow and plain; meant for small pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Wide = npt.NDArray[np.float64]
+
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+DEPTHS = tuple(BLOCKS)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One network's state dict and what no tensor of it shows.
+
+    same_padding: pad as TensorFlow does when left to itself, which PyTorch never does.
+    """
+
+    depth: int
+    state_dict: dict[str, Array]
+    stride_in_1x1: bool = False
+    epsilon: float = 1e-5
+    same_padding: bool = False
+
+    def logits(self, pictures: npt.NDArray[Any]) -> Wide:
+        """[N, 3, H, W], normalised, to [N, classes]."""
+        x = np.maximum(self._normalised("bn1", self._convolved("conv1", pictures, 2)), 0)
+        x = self._windows(x, 3, 2, fill=-np.inf).max(axis=(4, 5))
+        for stage, count in enumerate(BLOCKS[self.depth], start=1):
+            for index in range(count):
+                stride = 2 if stage > 1 and index == 0 else 1
+                x = self._block(f"layer{stage}.{index}", x, stride)
+        logits: Wide = x.mean(axis=(2, 3)) @ self.state_dict["fc.weight"].T
+        return logits + self.state_dict["fc.bias"]
+
+    def _block(self, name: str, x: Wide, stride: int) -> Wide:
+        """Torchvision's BasicBlock or Bottleneck, by how many convolutions it has."""
+        last = 3 if f"{name}.conv3.weight" in self.state_dict else 2
+        striding = 2 if last == 3 and not self.stride_in_1x1 else 1
+        residual = x
+        for index in range(1, last + 1):
+            residual = self._convolved(
+                f"{name}.conv{index}", residual, stride if index == striding else 1
+            )
+            residual = self._normalised(f"{name}.bn{index}", residual)
+            if index < last:
+                residual = np.maximum(residual, 0)
+        if f"{name}.downsample.0.weight" in self.state_dict:
+            x = self._convolved(f"{name}.downsample.0", x, stride)
+            x = self._normalised(f"{name}.downsample.1", x)
+        return np.maximum(residual + x, 0)
+
+    def _convolved(self, name: str, x: npt.NDArray[Any], stride: int) -> Wide:
+        kernel = self.state_dict[f"{name}.weight"].astype(np.float64)
+        windows = self._windows(x, kernel.shape[-1], stride, fill=0)
+        return np.moveaxis(np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))), -1, 1)
+
+    def _windows(self, x: npt.NDArray[Any], kernel: int, stride: int, *, fill: float) -> Wide:
+        """What a kernel sees at each place: [N, C, H', W', kernel, kernel]."""
+        before = after = kernel // 2
+        if self.same_padding and stride == 2 and x.shape[-1] % 2 == 0 and kernel > 1:
+            before, after = (kernel - 2) // 2, (kernel - 1) // 2
+        sides = ((0, 0), (0, 0), (before, after), (before, after))
+        padded = np.pad(np.asarray(x, np.float64), sides, constant_values=fill)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (2, 3))
+        return windows[:, :, ::stride, ::stride]
+
+    def _normalised(self, name: str, x: Wide) -> Wide:
+        gamma, beta, mean, variance = (
+            self.state_dict[f"{name}.{field}"].astype(np.float64).reshape(-1, 1, 1)
+            for field in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / np.sqrt(variance + self.epsilon) * gamma + beta
+
+
+class _Measuring(Reference):
+    """Sets every running statistic to that of the pictures that pass."""
+
+    def _normalised(self, name: str, x: Wide) -> Wide:
+        self.state_dict[f"{name}.running_mean"] = x.mean(axis=(0, 2, 3)).astype(np.float32)
+        self.state_dict[f"{name}.running_var"] = x.var(axis=(0, 2, 3)).astype(np.float32)
+        return super()._normalised(name, x)
+
+
+def random_reference(
+    depth: int, *, seed: int, classes: int = 10, stride_in_1x1: bool = False
+) -> Reference:
+    """Random weights; running statistics are those of random pictures, as after training."""
+    rng = np.random.default_rng(seed)
+    state_dict = random_state_dict(depth, rng, classes)
+    measuring = _Measuring(depth, state_dict, stride_in_1x1)
+    measuring.logits(normalised(random_pictures(4, seed=seed)))
+    return Reference(depth, measuring.state_dict, stride_in_1x1)
+
+
+def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dict[str, Array]:
+    """Every tensor of torchvision's network, in its names and shapes, counters included."""
+    state_dict: dict[str, Array] = {}
+
+    def add(
+        name: str, batch_norm: str, inputs: int, outputs: int, kernel: int, gamma: float = 1.0
+    ) -> None:
+        scale = np.float32(np.sqrt(2 / (inputs * kernel**2)))
+        shape = (outputs, inputs, kernel, kernel)
+        state_dict[f"{name}.weight"] = rng.standard_normal(shape, np.float32) * scale
+        state_dict[f"{batch_norm}.weight"] = (gamma * rng.uniform(0.5, 1.5, outputs)).astype(
+            np.float32
+        )
+        state_dict[f"{batch_norm}.bias"] = rng.normal(0, 0.3, outputs).astype(np.float32)
+        state_dict[f"{batch_norm}.running_mean"] = np.zeros(outputs, np.float32)
+        state_dict[f"{batch_norm}.running_var"] = np.ones(outputs, np.float32)
+
+    expansion = 1 if depth < 50 else 4
+    add("conv1", "bn1", 3, 64, 7)
+    channels = 64
+    for stage, count in enumerate(BLOCKS[depth], start=1):
+        width = 32 * 2**stage
+        for index in range(count):
+            name = f"layer{stage}.{index}"
+            shapes = [(channels, width, 3), (width, width, 3)]
+            if expansion == 4:
+                shapes = [(channels, width, 1), (width, width, 3), (width, 4 * width, 1)]
+            for number, (inputs, outputs, kernel) in enumerate(shapes, start=1):
+                # A trained network's residuals are small; as large as what they are added to, a
+                # hundred of them would blow float32's own error up.
+                gamma = 0.3 if number == len(shapes) else 1.0
+                add(f"{name}.conv{number}", f"{name}.bn{number}", inputs, outputs, kernel, gamma)
+            if index == 0 and (stage > 1 or expansion == 4):
+                add(f"{name}.downsample.0", f"{name}.downsample.1", channels, width * expansion, 1)
+            channels = width * expansion
+    weight = rng.standard_normal((classes, channels), np.float32)
+    state_dict["fc.weight"] = weight / np.float32(np.sqrt(channels))
+    state_dict["fc.bias"] = rng.normal(0, 0.3, classes).astype(np.float32)
+    return state_dict
+
+
+def random_pictures(count: int, *, seed: int, size: int = 64) -> npt.NDArray[np.uint8]:
+    """uint8 [N, size, size, 3]: coloured blocks under noise, so that they can be told apart."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 192, (count, -(-size // 8), -(-size // 8), 3))
+    smooth = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
+    return (smooth + rng.integers(0, 64, smooth.shape)).astype(np.uint8)
+
+
+def normalised(pictures: npt.NDArray[np.uint8]) -> Array:
+    """As torchvision feeds a network: NCHW, scaled to 0..1, less the mean, over the deviation."""
+    mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+    scaled: Array = ((pictures / 255 - mean) / std).astype(np.float32)
+    return np.asarray(scaled.transpose(0, 3, 1, 2), np.float32)
+
+
+def relative_difference(received: Any, expected: Any) -> float:
+    """The largest difference, in units of the expected values' standard deviation."""
+    received, expected = np.asarray(received, np.float64), np.asarray(expected, np.float64)
+    assert received.shape == expected.shape
+    return float(np.abs(received - expected).max() / expected.std())
