@@ -1,0 +1,184 @@
+"""The files that deploy the service agree with it and with each other."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.routes import health
+from service.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+BYTES = {"k": 2**10, "m": 2**20, "g": 2**30}
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+NGINX = re.sub(r"#.*", "", text("deploy/nginx.conf"))
+COMPOSE: dict[str, Any] = yaml.safe_load(text("docker-compose.yml"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+# Of the Dockerfile, each instruction on one line: its name, and the rest.
+INSTRUCTIONS: list[tuple[str, str]] = [
+    (name, rest)
+    for line in re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", text("Dockerfile"))).splitlines()
+    if line.strip()
+    for name, _, rest in [line.strip().partition(" ")]
+]
+IMAGE = INSTRUCTIONS[max(i for i, (name, _) in enumerate(INSTRUCTIONS) if name == "FROM") :]
+
+
+def default(setting: str) -> Any:
+    return Settings.model_fields[setting].default
+
+
+def directive(name: str) -> str:
+    """The one value that nginx.conf gives it."""
+    (value,) = re.findall(rf"(?m)^\s*{name}\s+([^;]+);", NGINX)
+    assert isinstance(value, str)
+    return value
+
+
+def measure(value: str, units: dict[str, int]) -> int:
+    return int(value[:-1]) * units[value[-1]]
+
+
+def instructions(name: str) -> list[str]:
+    """Of the image that runs; the stages before it are not meant."""
+    return [rest for found, rest in IMAGE if found == name]
+
+
+def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
+    assert measure(directive("client_max_body_size"), BYTES) == default("max_body_bytes")
+
+
+def test_nginx_waits_longer_than_the_service_lets_a_request_take() -> None:
+    assert measure(directive("proxy_read_timeout"), SECONDS) > default("request_timeout_seconds")
+
+
+def test_nginx_closes_idle_connections_before_the_service_does() -> None:
+    idle = measure(directive("keepalive_timeout"), SECONDS)
+    assert idle < default("keep_alive_timeout_seconds")
+
+
+def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
+    conditions = set(directive("proxy_next_upstream").split())
+    assert {"error", "timeout", "http_502", "http_503", "non_idempotent"} <= conditions
+    assert directive("proxy_next_upstream_tries") == "2"
+
+
+def test_nginx_may_finish_its_longest_request() -> None:
+    longest = measure(directive("proxy_read_timeout"), SECONDS)
+    assert measure(directive("worker_shutdown_timeout"), SECONDS) > longest
+    assert measure(SERVICES["nginx"]["stop_grace_period"], SECONDS) > longest
+
+
+def test_a_replica_may_finish_its_requests_and_then_its_queue() -> None:
+    grace_seconds = measure(SERVICES["resnet"]["stop_grace_period"], SECONDS)
+    assert grace_seconds > 2 * default("shutdown_timeout_seconds")
+
+
+def test_there_are_replicas_to_balance() -> None:
+    assert SERVICES["resnet"]["deploy"]["replicas"] >= 2
+
+
+def test_nginx_and_prometheus_ask_the_replicas() -> None:
+    port = default("port")
+    assert re.search(rf"server resnet:{port}\b", NGINX)
+    (scrape,) = yaml.safe_load(text("deploy/prometheus.yml"))["scrape_configs"]
+    (discovery,) = scrape["dns_sd_configs"]
+    assert (discovery["names"], discovery["port"]) == (["resnet"], port)
+    assert instructions("EXPOSE") == [str(port)]
+
+
+def test_nginx_is_published_on_the_port_it_listens_on() -> None:
+    (published,) = SERVICES["nginx"]["ports"]
+    assert published.endswith(f":{directive('listen')}")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_can_do_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_mounted_exists(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", []):
+        source = volume.split(":")[0]
+        exists = (
+            (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+        )
+        assert exists, volume
+
+
+def test_the_settings_in_the_container_are_settings() -> None:
+    environment = [*SERVICES["resnet"]["environment"], *shlex.split(instructions("ENV")[0])]
+    names = {one.partition("=")[0] for one in environment}
+    ours = {name for name in names if name.startswith(PREFIX)}
+    assert {"RESNET_HOME", "RESNET_HOST", "RESNET_MODEL"} <= ours
+    assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.model_fields)
+
+
+def test_the_cache_is_a_volume() -> None:
+    (volume,) = instructions("VOLUME")
+    assert f"RESNET_HOME=${{BAKED:-{volume}}}" in instructions("ENV")[0]
+    assert SERVICES["resnet"]["volumes"] == [f"cache:{volume}"]
+
+
+def test_the_container_does_not_run_as_root() -> None:
+    # By number, so that Kubernetes' runAsNonRoot can tell.
+    (user,) = instructions("USER")
+    assert all(int(number) > 0 for number in user.split(":"))
+
+
+def test_the_command_is_a_program_without_a_shell() -> None:
+    # A shell would get the signals instead.
+    (entrypoint,), (command,) = instructions("ENTRYPOINT"), instructions("CMD")
+    assert json.loads(command) == ["serve"]
+    (program,) = json.loads(entrypoint)
+    assert program in {script.name for script in entry_points(group="console_scripts")}
+
+
+def test_health_is_asked_where_it_is_answered() -> None:
+    (image_check,) = instructions("HEALTHCHECK")
+    compose_check = " ".join(SERVICES["resnet"]["healthcheck"]["test"])
+    routes = {getattr(route, "path", "") for route in health.router.routes}
+    asked = re.findall(r"'(/health/\w+)'", image_check + compose_check)
+    assert asked == ["/health/live", "/health/ready"]
+    assert set(asked) <= routes
+
+
+def test_what_the_image_is_made_of_exists_and_is_not_ignored() -> None:
+    ignore = text(".dockerignore").splitlines()
+    assert "*" in ignore
+    copied = {
+        source
+        for name, rest in INSTRUCTIONS
+        if name == "COPY" and not rest.startswith("--from")
+        for source in rest.split()[:-1]
+    }
+    assert {"requirements/serve.txt", "model_builder", "service"} <= copied
+    for source in copied:
+        assert (ROOT / source).exists(), source
+        assert f"!{source}" in ignore
+
+
+def test_the_dependencies_are_installed_by_their_hashes() -> None:
+    installs = [rest for name, rest in INSTRUCTIONS if name == "RUN" and " install --" in rest]
+    assert any("--require-hashes -r requirements/serve.txt" in rest for rest in installs)
+    assert all(
+        "--require-hashes" in rest or "--no-deps" in rest for rest in installs if "pip" in rest
+    )
