@@ -6,6 +6,7 @@ own/NAME/tensors.safetensors every tensor by our names, float32
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -21,9 +22,11 @@ from safetensors.numpy import save
 
 from model_builder.architecture import Architecture
 from model_builder.checkpoints import CHECKPOINTS, Checkpoint
-from model_builder.errors import ConversionFailed, UnknownModel
+from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
 from model_builder.labels import Label
 from model_builder.preprocessing import Preprocessing
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT, TENSORS = "checkpoint.json", "tensors.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -106,6 +109,11 @@ def read_own(folder: Path, name: str) -> OwnCheckpoint:
 
 
 def list_own(folder: Path) -> tuple[OwnCheckpoint, ...]:
-    """All that can be read, by name."""
-    names = sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}"))
-    return tuple(read_own(folder, name) for name in names if NAME.fullmatch(name))
+    """All that can be read, by name; what can't is passed over and logged."""
+    found = []
+    for name in sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")):
+        try:
+            found.append(read_own(folder, name))
+        except BuilderError as error:
+            logger.warning("%s is passed over: %s", name, error)
+    return tuple(found)
