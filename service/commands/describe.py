@@ -16,7 +16,7 @@ from rich.text import Text
 
 from model_builder import describe as family
 from model_builder.architecture import DEPTHS, Architecture, Shortcut
-from model_builder.checkpoints import CHECKPOINTS
+from model_builder.checkpoints import CHECKPOINTS, Checkpoint
 from model_builder.describe import Description, Stage
 from model_builder.drawing import SUFFIXES, draw
 from model_builder.errors import BuilderError
@@ -65,15 +65,11 @@ def describe(
         end(f"--compare {compare} shows them all. Received one too: {shortcut or variant}")
     if plot and plot.suffix.lower() not in SUFFIXES:
         end(f"--plot draws {' or '.join(SUFFIXES)}. Received: {plot}")
-    names = [f"resnet{depth}" for depth in DEPTHS] if compare == "depths" else [name]
     try:
-        size = input_size or family.architecture_of(name)[1]
+        architecture, size = family.architecture_of(name)
         networks = [
-            family.describe(architecture, size)
-            for one in names
-            for architecture in _wanted(
-                family.architecture_of(one)[0], shortcut, variant, classes, compare
-            )
+            family.describe(one, input_size or size)
+            for one in _wanted(architecture, shortcut, variant, classes, compare)
         ]
         if compare == "variants" and networks[0].title == networks[1].title:
             end(f"Basic blocks have no 1x1 to halve on: v1 and v1.5 are one. Received: {name}")
@@ -104,6 +100,8 @@ def _wanted(
         stride_in_1x1=variant == "v1" if variant else architecture.stride_in_1x1,
         classes=classes or architecture.classes,
     )
+    if compare == "depths":
+        return [replace(one, depth=depth) for depth in DEPTHS]
     if compare == "shortcuts":
         return [replace(one, shortcut=option) for option in SHORTCUTS]
     if compare == "variants":
@@ -120,8 +118,8 @@ def _print(networks: Sequence[Description], compare: Compare | None) -> None:
     what = f"All {compare}" if compare else networks[0].title
     console.print(Text(f"{what}, for pictures of {size} x {size}"))
     console.print(_side_by_side(networks, compare) if compare else _table(networks[0]))
-    for line in _published(networks):
-        console.print(Text(line))
+    if published := _published(networks):
+        console.print(_accuracies(published))
 
 
 def _table(network: Description) -> Table:
@@ -188,14 +186,20 @@ def _shortcuts(stage: Stage) -> str:
     )
 
 
-def _published(networks: Sequence[Description]) -> Iterator[str]:
-    """What the catalogue's checkpoints of these networks say of themselves."""
-    for checkpoint in CHECKPOINTS.values():
-        architecture = checkpoint.architecture
-        if (family.title(architecture), architecture.classes) in [
-            (one.title, one.architecture.classes) for one in networks
-        ]:
-            yield (
-                f"{checkpoint.name}: published top-1 {checkpoint.top1_percent} %, "
-                f"top-5 {checkpoint.top5_percent} %, licence {checkpoint.licence}"
-            )
+def _published(networks: Sequence[Description]) -> list[Checkpoint]:
+    """The catalogue's rows of these networks."""
+    shown = {(one.title, one.architecture.classes) for one in networks}
+    return [
+        row
+        for row in CHECKPOINTS.values()
+        if (family.title(row.architecture), row.architecture.classes) in shown
+    ]
+
+
+def _accuracies(checkpoints: Sequence[Checkpoint]) -> Table:
+    table = Table("published weights", "top-1", "top-5", "licence")
+    for row in sorted(checkpoints, key=lambda row: row.depth):
+        stated = row.top1_percent, row.top5_percent
+        percents = ("" if one is None else f"{one} %" for one in stated)
+        table.add_row(row.name, *percents, row.licence)
+    return table

@@ -43,15 +43,25 @@ def test_the_options_change_the_network() -> None:
     assert f"{architecture.parameters():,}" in output
     assert f"{architecture.multiply_adds(64):,}" in output
     assert "published" not in output
+    assert "published" in printed("describe resnet50 --variant v1.5")
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_checkpoints_accuracy_is_said(name: str) -> None:
     checkpoint = CHECKPOINTS[name]
-    accuracy = f"top-1 {checkpoint.top1_percent} %, top-5 {checkpoint.top5_percent} %"
-    assert f"{name}: published {accuracy}, licence {checkpoint.licence}" in printed(
-        f"describe {name}"
+    row = next(
+        line for line in printed(f"describe {name}").splitlines() if line.startswith(f"│ {name} ")
     )
+    stated = (checkpoint.top1_percent, checkpoint.top5_percent)
+    percents = ["" if one is None else f"{one} %" for one in stated]
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells == [name, *percents, checkpoint.licence]
+
+
+def test_depths_are_compared_in_one_variant() -> None:
+    output = printed("describe resnet50 --compare depths --variant v1.5")
+    for depth in DEPTHS:
+        assert f"{Architecture(depth).multiply_adds() / 1e9:.2f} G" in output
 
 
 def test_the_numbers_need_no_framework() -> None:
