@@ -3,6 +3,8 @@
 manifest.json      everything there is to know, and the sha256 of every other file
 network/           the inference network, in its engine's own format
 head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes], float32
+golden.safetensors "pixels" uint8 [N, H, W, 3] and the "logits" float32 [N, classes] that the
+                   network gave for them before anything was folded, exported or rounded
 labels.json        a name and, where there is one, a WordNet id for each class
 """
 
@@ -15,13 +17,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from model_builder.architecture import Architecture
 from model_builder.errors import InvalidArtifact
@@ -31,8 +33,9 @@ from model_builder.preprocessing import Preprocessing
 Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "float16"]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
+GOLDEN = "golden.safetensors"
 CHUNK_BYTES = 1 << 20
 
 
@@ -72,6 +75,14 @@ class Head:
     bias: Array
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Golden:
+    """What the network must give: pixels uint8 [N, H, W, 3], logits float32 [N, classes]."""
+
+    pixels: npt.NDArray[np.uint8]
+    logits: Array
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """An artifact that was read and found whole."""
@@ -80,6 +91,7 @@ class Artifact:
     manifest: Manifest
     labels: tuple[Label, ...]
     head: Head
+    golden: Golden
 
     @property
     def network(self) -> Path:
@@ -95,6 +107,7 @@ def write_artifact(
     manifest: Manifest,
     labels: Sequence[Label],
     head: Head,
+    golden: Golden,
     write_network: Callable[[Path], None],
 ) -> None:
     """Writes the folder beside its final place and renames it, so that nobody sees half of one.
@@ -109,10 +122,15 @@ def write_artifact(
             f"Received: {len(labels)} labels, a head of {head.bias.shape[0]}"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    building = f".building-{folder.name}-"
+    # No other writer is at work: whoever began these was killed.
+    for stale in folder.parent.glob(f"{building}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=building))
     try:
         write_network(temporary / NETWORK)
-        save_file({"kernel": head.kernel, "bias": head.bias}, temporary / HEAD)
+        (temporary / HEAD).write_bytes(save({"kernel": head.kernel, "bias": head.bias}))
+        (temporary / GOLDEN).write_bytes(save({"pixels": golden.pixels, "logits": golden.logits}))
         (temporary / LABELS).write_bytes(_LABELS_ADAPTER.dump_json(tuple(labels), indent=1))
         manifest = replace(manifest, files=_digests(temporary))
         (temporary / MANIFEST).write_bytes(_MANIFEST_ADAPTER.dump_json(manifest, indent=2))
@@ -132,9 +150,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InvalidArtifact(f"{folder} is no artifact: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidArtifact(f"{folder / MANIFEST}: {where}: {first['msg']}") from error
+        raise InvalidArtifact(f"{folder / MANIFEST}: {_first_problem(error)}") from error
     if manifest.format != FORMAT:
         raise InvalidArtifact(
             f"{folder} has format {manifest.format}; this version reads {FORMAT}."
@@ -155,10 +171,12 @@ def read_artifact(folder: Path) -> Artifact:
         raise InvalidArtifact(f"{folder} is not as it was written: {', '.join(changed)}")
     try:
         labels = _LABELS_ADAPTER.validate_json((folder / LABELS).read_bytes())
-        tensors = load_file(folder / HEAD)
-        head = Head(tensors["kernel"], tensors["bias"])
-    except (OSError, ValidationError, SafetensorError, KeyError) as error:
+    except OSError as error:
         raise InvalidArtifact(f"{folder}: {error}") from error
+    except ValidationError as error:
+        raise InvalidArtifact(f"{folder / LABELS}: {_first_problem(error)}") from error
+    head = Head(*_tensors(folder / HEAD, "kernel", "bias"))
+    golden = Golden(*_tensors(folder / GOLDEN, "pixels", "logits"))
     expected = (manifest.architecture.feature_width, manifest.architecture.classes)
     if (
         head.kernel.shape != expected
@@ -169,7 +187,21 @@ def read_artifact(folder: Path) -> Artifact:
             f"{folder}: the head should be {expected}. "
             f"Received: {head.kernel.shape}, {head.bias.shape}, {len(labels)} labels"
         )
-    return Artifact(folder, manifest, labels, head)
+    return Artifact(folder, manifest, labels, head, golden)
+
+
+def _tensors(path: Path, *names: str) -> list[npt.NDArray[Any]]:
+    try:
+        tensors = load_file(path)
+        return [tensors[name] for name in names]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InvalidArtifact(f"{path}: {error}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    """What is wrong, and with which field if it is one."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from model_builder.errors import FetchFailed
 from model_builder.fetching import Deadline, Patience, without_password
@@ -16,7 +16,7 @@ from model_builder.retry import Transient, may_pass, retry, retry_after_seconds
 REDIRECT_LIMIT = 10
 OK, PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 200, 206, 416
 
-MAY_PASS = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
+MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 
 
 def download(
@@ -34,7 +34,7 @@ def download(
     has come by then stays only if the server can send the rest of it alone. A silent server may
     hold on past the deadline for `patience.read_timeout_seconds`.
     """
-    with httpx.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
+    with httpx2.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
         job = _Download(client, url, path, description, patience, deadline, size_bytes)
         try:
             retry(job.attempt, patience, deadline, name=without_password(url))
@@ -49,7 +49,7 @@ def download(
 class _Download:
     """validator: of what is in `path`, where this process fetched it and the server has one."""
 
-    client: httpx.Client
+    client: httpx2.Client
     url: str
     path: Path
     description: str
@@ -73,7 +73,7 @@ class _Download:
             headers["Range"] = f"bytes={offset}-"
             if self.validator is not None:
                 headers["If-Range"] = self.validator
-        timeout = httpx.Timeout(
+        timeout = httpx2.Timeout(
             min(self.patience.read_timeout_seconds, self.deadline.remaining_seconds()),
             connect=self.patience.connect_timeout_seconds,
         )
@@ -85,10 +85,10 @@ class _Download:
             progressed = received > self.furthest_bytes
             self.furthest_bytes = max(received, self.furthest_bytes)
             raise Transient(f"{type(error).__name__}: {error}", progressed=progressed) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise FetchFailed(f"{type(error).__name__}: {error}") from error
 
-    def _receive(self, response: httpx.Response, offset: int) -> None:
+    def _receive(self, response: httpx2.Response, offset: int) -> None:
         status, headers = response.status_code, response.headers
         if status == RANGE_NOT_SATISFIABLE and offset:
             if headers.get("Content-Range") == f"bytes */{offset}":
@@ -120,7 +120,7 @@ class _Download:
         total_bytes = self.size_bytes if length is None or encoded else offset + int(length)
         self._write(response, offset, total_bytes)
 
-    def _write(self, response: httpx.Response, offset: int, total_bytes: int | None) -> None:
+    def _write(self, response: httpx2.Response, offset: int, total_bytes: int | None) -> None:
         with (
             self.path.open("ab" if offset else "wb") as file,
             transfer(self.description, total_bytes, offset) as advance,
@@ -138,12 +138,12 @@ class _Download:
         return self.path.stat().st_size if self.path.exists() else 0
 
 
-def _first_byte(headers: httpx.Headers) -> int | None:
+def _first_byte(headers: httpx2.Headers) -> int | None:
     match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 
-def _validator(headers: httpx.Headers) -> str | None:
+def _validator(headers: httpx2.Headers) -> str | None:
     """What `If-Range` may hold: a strong ETag, or else the date."""
     etag: str | None = headers.get("ETag")
     if etag is not None and not etag.startswith("W/"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +64,4 @@ class Deadline:
 
 def without_password(url: str) -> str:
     """`url` as it may be printed: a mirror's address can hold a user's name and password."""
-    return str(httpx.URL(url).copy_with(username=None, password=None))
+    return str(httpx2.URL(url).copy_with(username=None, password=None))

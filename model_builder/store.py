@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
+import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from model_builder.artifact import MANIFEST, Artifact, Precision, read_artifact
 from model_builder.checkpoints import Checkpoint, find_checkpoint
-from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
 from model_builder.fetching import Fetching
+from model_builder.own import OwnCheckpoint, read_own, write_own
 from model_builder.sources import fetch
 from model_builder.tensorflow_runtime import import_tensorflow
+
+if TYPE_CHECKING:
+    from model_builder.weights import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +31,14 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`home` holds `checkpoints/` (files as published) and `artifacts/` (what is served)."""
+    """`home` holds `checkpoints/` (files as published), `own/` (imported) and `artifacts/`.
+
+    find: the catalogue; raises BuilderError for a name that it does not have.
+    """
 
     home: Path
     fetching: Fetching = field(default_factory=Fetching)
+    find: Callable[[str], Checkpoint] = find_checkpoint
 
     def obtain(
         self, name: str, precision: Precision, *, checkpoint_file: Path | None = None
@@ -37,7 +50,7 @@ class Store:
         """
         if (Path(name) / MANIFEST).is_file():
             return read_artifact(Path(name))
-        checkpoint = find_checkpoint(name)
+        checkpoint = self.checkpoint(name)
         folder = self.artifact_folder(checkpoint, precision)
         try:
             if artifact := self._existing(checkpoint, folder):
@@ -47,16 +60,11 @@ class Store:
                 # Another process may have built it while this one waited.
                 if artifact := self._existing(checkpoint, folder):
                     return artifact
-                file = fetch(
-                    checkpoint,
-                    self.home / "checkpoints",
-                    given=checkpoint_file,
-                    fetching=self.fetching,
-                )
+                weights = self._weights(checkpoint, checkpoint_file)
                 import_tensorflow()
                 from model_builder.build import build_artifact
 
-                build_artifact(checkpoint, file, folder, precision)
+                build_artifact(checkpoint, weights, folder, precision)
                 return read_artifact(folder)
         except Timeout as error:
             raise BuilderError(
@@ -64,6 +72,54 @@ class Store:
             ) from error
         except OSError as error:
             raise BuilderError(f"{folder} can't be written: {error}") from error
+
+    @property
+    def own(self) -> Path:
+        """Where checkpoints of one's own lie."""
+        return self.home / "own"
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """One's own of that name, else the catalogue's. Raises UnknownModel and its kin."""
+        try:
+            return read_own(self.own, name).row()
+        except UnknownModel:
+            return self.find(name)
+
+    def add(
+        self, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
+    ) -> None:
+        """Keeps a checkpoint of one's own. What was built from another of that name is removed.
+
+        Raises BuilderError.
+        """
+        try:
+            write_own(self.own, checkpoint, tensors)
+            for precision in get_args(Precision):
+                shutil.rmtree(self.artifact_folder(checkpoint.row(), precision), ignore_errors=True)
+        except OSError as error:
+            raise BuilderError(f"{self.own} can't be written: {error}") from error
+
+    def remove(self, name: str) -> list[Path]:
+        """Deletes a model's artifacts and its published file or import, and says which it found."""
+        checkpoint = self.checkpoint(name)
+        found = [
+            self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)
+        ] + [self.home / "checkpoints" / checkpoint.name, self.own / checkpoint.name]
+        found = [path for path in found if path.is_dir()]
+        for path in found:
+            shutil.rmtree(path)
+        return found
+
+    def _weights(self, checkpoint: Checkpoint, checkpoint_file: Path | None) -> Weights:
+        # Reading weights imports h5py, which a start from a finished artifact does without.
+        from model_builder.weights import own_weights, published_weights
+
+        if not checkpoint.sources:
+            return own_weights(self.own, read_own(self.own, checkpoint.name))
+        file = fetch(
+            checkpoint, self.home / "checkpoints", given=checkpoint_file, fetching=self.fetching
+        )
+        return published_weights(checkpoint, file)
 
     def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
         return self.home / "artifacts" / f"{checkpoint.name}-tensorflow-{precision}"

@@ -1,11 +1,8 @@
-"""`python -m service`: the service with the environment's settings."""
+"""`python -m service`: what `resnet serve` does, with the environment's settings."""
 
 from __future__ import annotations
 
-import sys
-
-from service.server import serve
-from service.settings import Settings
+from service.cli import main
 
 if __name__ == "__main__":
-    sys.exit(serve(Settings()))
+    main(["serve"])

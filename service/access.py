@@ -60,8 +60,8 @@ class Access:
             request_id.reset(token)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        """A status of 0 says that the client left before its answer."""
-        route = getattr(scope.get("route"), "path", "unmatched")
+        """A status of 0 says that the request was cut off before its answer."""
+        route = getattr(scope.get("route"), "path", "unmatched" if status == 404 else "other")
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)

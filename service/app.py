@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 
 from service import __version__
@@ -17,7 +18,7 @@ from service.metrics import Metrics
 from service.model import Model
 from service.problems import add_error_handlers
 from service.registry import Registry
-from service.routes import health, models, predict
+from service.routes import health, models, page, predict
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def create_app(
     metrics = metrics or Metrics()
     decoder = make_decoder(settings, metrics)
     registry = Registry(
-        [settings.model],
+        settings.model_names,
         load or (lambda name: load_model(name, settings, decoder, metrics)),
         on_ready=on_ready,
         on_failure=on_failure,
@@ -57,7 +58,8 @@ def create_app(
         await asyncio.to_thread(registry.close, settings.shutdown_timeout_seconds)
         decoder.close()
 
-    app = FastAPI(
+    # Its /docs needs no other server: the reader may sit behind a firewall.
+    app = FastAPIOffline(
         title="ResNet server",
         version=__version__,
         summary="Pictures in, classes out.",
@@ -71,8 +73,9 @@ def create_app(
 
     @app.exception_handler(ClientDisconnect)
     async def client_left(_request: Request, _error: Exception) -> Response:
+        metrics.rejections.labels("cancelled").inc()
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    for module in (predict, models, health):
+    for module in (predict, models, health, page):
         app.include_router(module.router)
     return app

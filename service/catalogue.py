@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from model_builder.architecture import DEPTHS, Architecture
 from model_builder.artifact import Manifest
 from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.own import OwnCheckpoint
 from service.errors import ModelNotFound
 from service.model import Model
-from service.registry import Registry, depth_name
+from service.registry import depth_name
 from service.schemas import CheckpointBody, ModelBody, Served
 
 
-def describe_depths(registry: Registry) -> list[ModelBody]:
-    return [_describe(depth, registry) for depth in DEPTHS]
+def describe_depths(loaded: Sequence[Model], own: Sequence[OwnCheckpoint] = ()) -> list[ModelBody]:
+    """All five, given the models that are loaded and warm and the imported checkpoints."""
+    return [_describe(depth, loaded, own) for depth in DEPTHS]
 
 
-def describe_depth(name: str, registry: Registry) -> ModelBody:
+def describe_depth(
+    name: str, loaded: Sequence[Model], own: Sequence[OwnCheckpoint] = ()
+) -> ModelBody:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
-    for body in describe_depths(registry):
+    for body in describe_depths(loaded, own):
         if name == body.name or any(name == one.name for one in body.checkpoints):
             return body
     known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
     raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
 
 
-def _describe(depth: int, registry: Registry) -> ModelBody:
+def _describe(depth: int, models: Sequence[Model], own: Sequence[OwnCheckpoint]) -> ModelBody:
     name = f"resnet{depth}"
-    loaded = {model.name: model for model in registry.models if depth_name(model) == name}
-    checkpoints = _checkpoints(depth, loaded)
+    loaded = {model.name: model for model in models if depth_name(model) == name}
+    checkpoints = _checkpoints(depth, loaded, own)
     architecture, input_size = _architecture(depth, loaded)
     body = ModelBody(
         name=name,
@@ -63,8 +69,11 @@ def _architecture(depth: int, loaded: dict[str, Model]) -> tuple[Architecture, i
     return Architecture(depth), 224
 
 
-def _checkpoints(depth: int, loaded: dict[str, Model]) -> list[CheckpointBody]:
-    """The catalogue's rows of this depth, and models of one's own that are loaded."""
+def _checkpoints(
+    depth: int, loaded: dict[str, Model], own: Sequence[OwnCheckpoint]
+) -> list[CheckpointBody]:
+    """The catalogue's rows of this depth, those imported here, and artifacts from elsewhere."""
+    known = [*CHECKPOINTS.values(), *(checkpoint.row() for checkpoint in own)]
     rows = [
         CheckpointBody(
             name=row.name,
@@ -76,14 +85,15 @@ def _checkpoints(depth: int, loaded: dict[str, Model]) -> list[CheckpointBody]:
             state="ready" if row.name in loaded else "available",
             served=_served(loaded.get(row.name)),
         )
-        for row in CHECKPOINTS.values()
+        for row in known
         if row.depth == depth
     ]
-    own = [model for name, model in loaded.items() if name not in CHECKPOINTS]
-    return rows + [_own(model.artifact.manifest, model) for model in own]
+    names = {row.name for row in known}
+    elsewhere = [model for name, model in loaded.items() if name not in names]
+    return rows + [_from_elsewhere(model.artifact.manifest, model) for model in elsewhere]
 
 
-def _own(manifest: Manifest, model: Model) -> CheckpointBody:
+def _from_elsewhere(manifest: Manifest, model: Model) -> CheckpointBody:
     return CheckpointBody(
         name=manifest.name,
         default=False,
@@ -105,4 +115,6 @@ def _served(model: Model | None) -> Served | None:
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
         batch_sizes=list(model.engines[0].batch_sizes),
+        load_seconds=round(model.load_seconds, 2),
+        memory_bytes=model.memory_bytes,
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+from pathlib import Path
 
 from model_builder.fetching import Fetching
+from model_builder.progress import step
 from model_builder.store import Store
 from service.cpu import cpu_limit
 from service.decoder import Decoder
@@ -26,26 +29,36 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
     )
 
 
+def make_store(settings: Settings) -> Store:
+    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
+    return Store(settings.home, fetching=fetching)
+
+
 def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
-    started = time.monotonic()
+    started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = Hardware(
         device=settings.device,
         cpu_threads=settings.cpu_threads or cpu_limit(),
         max_batch_size=settings.max_batch_size,
     )
     precision = choose_precision(settings.precision, hardware)
-    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
-    store = Store(settings.home, fetching=fetching)
-    artifact = store.obtain(name, precision, checkpoint_file=settings.checkpoint_file)
+    # The file is the default model's: no other checkpoint has its hash.
+    given = settings.checkpoint_file if name == settings.model else None
+    artifact = make_store(settings).obtain(name, precision, checkpoint_file=given)
     manifest = artifact.manifest
-    engines = load_engines(artifact, hardware)
-    observer = ModelMetrics(metrics, manifest.name)
-    model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
-    model.start()
+    with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
+        engines = load_engines(artifact, hardware)
+        observer = ModelMetrics(metrics, manifest.name)
+        model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+        model.start()
+    model.load_seconds = time.monotonic() - started
+    model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
+    metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
+    metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
     metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
     metrics.model_info.labels(manifest.name).info(
         {
@@ -57,11 +70,21 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         }
     )
     logger.info(
-        "%s is ready: %s on %s, batches up to %d, after %.1f s",
+        "%s is ready: %s on %s, batches up to %d, after %.1f s and %.0f MB more",
         manifest.name,
         manifest.precision,
         ", ".join(engine.device for engine in engines),
         engines[0].batch_sizes[-1],
-        time.monotonic() - started,
+        model.load_seconds,
+        model.memory_bytes / 1e6,
     )
     return model
+
+
+def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
+    """Of this process; 0 on a system that does not say so there."""
+    try:
+        pages = int(statm.read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

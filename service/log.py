@@ -7,11 +7,10 @@ import sys
 from contextvars import ContextVar
 from typing import Literal
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 NOISY = (
-    "httpx",
-    "httpcore",
     "httpx2",
     "httpcore2",
     "filelock",
@@ -41,6 +40,7 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
                 "{asctime}{levelname}{name}{message}{request_id}",
                 style="{",
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+                reserved_attrs=[*RESERVED_ATTRS, "color_message"],
                 datefmt="%Y-%m-%dT%H:%M:%S%z",
             )
         )
@@ -49,6 +49,8 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
             logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Pillow warns of strange pictures; on stderr as it comes that would be no line of JSON.
+    logging.captureWarnings(True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(level.upper())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from prometheus_client import (
@@ -16,6 +17,8 @@ from prometheus_client import (
 )
 
 from service import __version__
+
+logger = logging.getLogger(__name__)
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
 DECODE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -84,8 +87,20 @@ class Metrics:
         )
         self.rejections = Counter(
             "resnet_rejections",
-            "Requests and pictures turned away, by the error's code; cancelled: the client left.",
+            "Requests turned away, by the error's code; cancelled: the client left.",
             ["reason"],
+            registry=self.registry,
+        )
+        self.load_seconds = Gauge(
+            "resnet_model_load_seconds",
+            "From the start of its loading to warm; the first model's with its framework.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.memory_bytes = Gauge(
+            "resnet_model_memory_bytes",
+            "Resident memory that the process gained while it was loaded.",
+            ["model"],
             registry=self.registry,
         )
         self.ready = Gauge(
@@ -102,7 +117,6 @@ class ModelMetrics:
         self._queue_seconds = metrics.queue_seconds.labels(model)
         self._inference_seconds = metrics.inference_seconds.labels(model)
         self._batch_size = metrics.batch_size.labels(model)
-        self._rejections = metrics.rejections
         self._images = {
             result: metrics.images.labels(model, result) for result in ("ok", "failed", "dropped")
         }
@@ -119,6 +133,5 @@ class ModelMetrics:
         self._images["failed"].inc(images)
 
     def dropped(self, reason: str) -> None:
+        logger.debug("A picture was dropped before it was computed: %s", reason)
         self._images["dropped"].inc()
-        if reason == "cancelled":
-            self._rejections.labels(reason).inc()

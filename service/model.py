@@ -45,6 +45,9 @@ class Model:
     ) -> None:
         self.artifact = artifact
         self.engines = engines
+        # Measured by who loads it: from nothing to warm, the first model's with its framework.
+        self.load_seconds = 0.0
+        self.memory_bytes = 0
         self._decoder = decoder
         self._batcher = Batcher(
             [self._run_on(engine) for engine in engines],

@@ -36,6 +36,12 @@ def problem_of(error: ServiceError) -> dict[str, Any]:
     return problem(error.status, error.code, str(error))
 
 
+def documented(description: str) -> dict[str, Any]:
+    """An entry of a route's `responses`: a problem, under the media type that it has."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse(body, body["status"], headers, media_type=MEDIA_TYPE)
 

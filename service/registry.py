@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from model_builder.errors import BuilderError
 from service.errors import ModelNotFound, ModelNotReady
@@ -75,9 +76,13 @@ class Registry:
     def close(self, timeout_seconds: float) -> None:
         """Answers what is queued, then ends the models' workers."""
         self._closing = True
-        for model in self.models:
-            if not model.close(timeout_seconds):
-                logger.warning("%s did not finish within %.0f s", model.name, timeout_seconds)
+        models = self.models
+        # All at once, so that each has the whole time and together they take no longer.
+        with ThreadPoolExecutor(len(models) or 1) as pool:
+            finished = pool.map(lambda model: model.close(timeout_seconds), models)
+            for model, in_time in zip(models, finished, strict=True):
+                if not in_time:
+                    logger.warning("%s did not finish within %g s", model.name, timeout_seconds)
 
     def _expects(self, name: str) -> bool:
         return any(
@@ -96,7 +101,15 @@ class Registry:
                 logger.exception("Loading %s failed", name)
                 self._fail(f"{name} can't be served. {type(error).__name__}: {error}")
                 return
+            if model.name in self._models:
+                model.close(0)
+                self._fail(f"{name} can't be served. {model.name} is served already.")
+                return
             self._models[model.name] = model
+            if self._closing:
+                # It came too late for `close`.
+                model.close(0)
+                return
         self._on_ready()
 
     def _fail(self, reason: str) -> None:

@@ -88,6 +88,8 @@ class Served(BaseModel):
     engine: str
     devices: list[str]
     batch_sizes: list[int]
+    load_seconds: float = Field(description="From the start of its loading to warm.")
+    memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
 
 
 class CheckpointBody(BaseModel):

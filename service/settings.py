@@ -23,6 +23,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="A depth, a checkpoint, or the path of an artifact folder.",
     )
+    models: str = Field(
+        "", description="More models to serve at once, separated by commas; `?model=` chooses."
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="What the network computes in. auto: bfloat16 where the hardware has it.",
@@ -62,10 +65,13 @@ class Settings(BaseSettings):
     )
     queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
     request_timeout_seconds: float = Field(
-        30.0, gt=0, description="A request without an answer by then gets 504."
+        30.0, gt=0, allow_inf_nan=False, description="A request without an answer by then gets 504."
     )
     shutdown_timeout_seconds: float = Field(
-        25.0, gt=0, description="What is under way at SIGTERM may take this long."
+        25.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="What is under way at SIGTERM may take this long.",
     )
     keep_alive_timeout_seconds: int = Field(
         75, ge=1, description="Idle connections stay open; keep it above the balancer's."
@@ -75,10 +81,18 @@ class Settings(BaseSettings):
         50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
     )
     max_files: int = Field(32, ge=1, description="Pictures in one request.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="auto: text on a terminal, else a JSON object a line."
     )
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Every model to serve, the default first, each once."""
+        more = (name.strip() for name in self.models.split(","))
+        return tuple(dict.fromkeys(name for name in (self.model, *more) if name))
 
 
 def unknown_variables() -> list[str]:

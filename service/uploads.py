@@ -48,7 +48,7 @@ async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
 def _check_length(request: Request, max_bytes: int) -> None:
     """Refuses what says that it is too large before any of it is read."""
     length = request.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) > max_bytes:
+    if length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes, int(length))
 
 

@@ -7,8 +7,16 @@ which is meant, as in "crane (bird)".
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from model_builder.errors import ConversionFailed
+
+_NAMES = TypeAdapter(list[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +32,21 @@ def imagenet1k() -> tuple[Label, ...]:
     table = files(__name__).joinpath("imagenet1k.tsv").read_text(encoding="utf-8")
     rows = (line.split("\t") for line in table.splitlines())
     return tuple(Label(name=name, wnid=wnid) for wnid, name in rows)
+
+
+def read_labels(path: Path) -> tuple[Label, ...]:
+    """One's own classes, in the order of the logits: a name a line, or JSON.
+
+    JSON: a list of names, or an object from index to name as transformers' `id2label` has them.
+    Raises ConversionFailed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix.lower() != ".json":
+            return tuple(Label(line.strip()) for line in text.splitlines() if line.strip())
+        content = json.loads(text)
+        if isinstance(content, dict):
+            content = [content[str(index)] for index in range(len(content))]
+        return tuple(Label(name) for name in _NAMES.validate_python(content))
+    except (OSError, ValueError, KeyError) as error:
+        raise ConversionFailed(f"{path} can't be read as labels: {error}") from error

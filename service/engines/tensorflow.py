@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from model_builder.artifact import Artifact, Precision
 from model_builder.errors import BuilderError
 from model_builder.tensorflow_runtime import import_tensorflow
-from service.cpu import has_bfloat16
+from service.cpu import CPUINFO, has_bfloat16
 from service.engines import Hardware, batch_sizes_up_to
 
 logger = logging.getLogger(__name__)
@@ -78,11 +79,9 @@ def load(artifact: Artifact, hardware: Hardware) -> tuple[TensorFlowEngine, ...]
         logger.warning("This processor has no bfloat16; float32 would be faster.")
     largest = hardware.max_batch_size or (CPU_BATCH_SIZE if kind == "CPU" else GPU_BATCH_SIZE)
     batch_sizes = batch_sizes_up_to(largest)
-    devices = [
-        f"/device:{d.name.removeprefix('/device:')}" for d in tf.config.list_logical_devices(kind)
-    ]
     return tuple(
-        TensorFlowEngine(artifact, device, batch_sizes, xla=kind == "GPU") for device in devices
+        TensorFlowEngine(artifact, device.name, batch_sizes, xla=kind == "GPU")
+        for device in tf.config.list_logical_devices(kind)
     )
 
 
@@ -104,10 +103,10 @@ def configure(hardware: Hardware) -> str:
     return "GPU" if gpus and hardware.device != "cpu" else "CPU"
 
 
-def fastest_precision(hardware: Hardware) -> Precision:
+def fastest_precision(hardware: Hardware, cpuinfo: Path = CPUINFO) -> Precision:
     """bfloat16 where the hardware multiplies it; else float32 on a CPU, float16 on a GPU."""
     if configure(hardware) == "CPU":
-        return "bfloat16" if has_bfloat16() else "float32"
+        return "bfloat16" if has_bfloat16(cpuinfo) else "float32"
     tf: Any = import_tensorflow()
     capabilities = [
         tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))

@@ -7,22 +7,25 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.dependencies import MetricsDep, RegistryDep
-from service.problems import MEDIA_TYPE, problem, respond
-from service.schemas import Health, Problem
+from service.problems import documented, problem, respond
+from service.schemas import Health
 
 router = APIRouter(tags=["health"])
 
 
+# Balancers may ask with HEAD.
+@router.head("/health/live", include_in_schema=False, response_model=None)
 @router.get("/health/live", response_model=Health, summary="The process answers")
 async def live() -> Health:
     return Health(status="live")
 
 
+@router.head("/health/ready", include_in_schema=False, response_model=None)
 @router.get(
     "/health/ready",
     response_model=Health,
     summary="Every model is loaded and warm, and its worker runs",
-    responses={503: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+    responses={503: documented("Loading, failed, or shutting down; `detail` says which")},
 )
 async def ready(registry: RegistryDep) -> Health | JSONResponse:
     if problems := registry.problems():

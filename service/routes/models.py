@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from model_builder.own import list_own
+from model_builder.store import Store
 from service.catalogue import describe_depth, describe_depths
 from service.dependencies import RegistryDep, SettingsDep
-from service.problems import MEDIA_TYPE
-from service.schemas import ModelBody, ModelsBody, Problem
+from service.problems import documented
+from service.schemas import ModelBody, ModelsBody
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/models", summary="Every depth of the family")
-async def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    return ModelsBody(default=settings.model, models=describe_depths(registry))
+def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
+    return ModelsBody(
+        default=settings.model,
+        models=describe_depths(registry.models, list_own(Store(settings.home).own)),
+    )
 
 
 @router.get(
     "/models/{name}",
     summary="One depth, by its name or a checkpoint's",
-    responses={404: {"model": Problem, "content": {MEDIA_TYPE: {}}}},
+    responses={
+        404: documented("No depth or checkpoint is called so"),
+        422: documented("The name can't be read"),
+    },
 )
-async def get_model(name: str, registry: RegistryDep) -> ModelBody:
-    return describe_depth(name, registry)
+def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
+    return describe_depth(name, registry.models, list_own(Store(settings.home).own))

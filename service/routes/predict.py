@@ -12,7 +12,7 @@ from service.disconnect import unless_disconnected
 from service.errors import ServiceError
 from service.log import request_id
 from service.model import Answer, Model
-from service.problems import MEDIA_TYPE, problem_of
+from service.problems import documented, problem_of
 from service.schemas import (
     ClassProbability,
     ModelUsed,
@@ -48,8 +48,8 @@ MODEL_EXAMPLE = {
 }
 TIMING_EXAMPLE = {"decode": 5.1, "queue": 0.2, "inference": 27.4, "total": 34.0}
 PREDICTIONS_EXAMPLE = [
-    {"class_id": 967, "wnid": "n07920052", "label": "espresso", "probability": 0.9481},
-    {"class_id": 968, "wnid": "n07930864", "label": "cup", "probability": 0.0243},
+    {"class_id": 967, "wnid": "n07920052", "label": "espresso", "probability": 0.9944},
+    {"class_id": 968, "wnid": "n07930864", "label": "cup", "probability": 0.0023},
 ]
 ANSWER_EXAMPLES: dict[str, Any] = {
     "one picture": {
@@ -81,16 +81,16 @@ ANSWER_EXAMPLES: dict[str, Any] = {
         }
     },
 }
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is not what its headers say, or has no picture"},
-    404: {"description": "The model is not served here"},
-    408: {"description": "The body took too long to arrive"},
-    413: {"description": "Too many bytes, or too many pixels"},
-    415: {"description": "Not a picture format that is served"},
-    422: {"description": "A bad parameter, or a picture that can't be decoded"},
-    500: {"description": "Inference failed; the cause is in the log"},
-    503: {"description": "Loading, overloaded or shutting down: try again after Retry-After"},
-    504: {"description": "No answer before the deadline"},
+ERRORS: dict[int, str] = {
+    400: "The body is not what its headers say, or has no picture",
+    404: "The model is not served here",
+    408: "The body took too long to arrive",
+    413: "Too many bytes, or too many pixels",
+    415: "Not a picture format that is served",
+    422: "A bad parameter, or a picture that can't be decoded",
+    500: "Inference failed; the cause is in the log",
+    503: "Loading, overloaded or shutting down: try again after Retry-After",
+    504: "No answer before the deadline",
 }
 
 
@@ -102,10 +102,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     openapi_extra={"requestBody": REQUEST_BODY},
     responses={
         200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
-        **{
-            status: {**error, "model": Problem, "content": {MEDIA_TYPE: {}}}
-            for status, error in ERRORS.items()
-        },
+        **{status: documented(description) for status, description in ERRORS.items()},
     },
 )
 async def predict(

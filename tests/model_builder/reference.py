@@ -161,7 +161,8 @@ def random_pictures(count: int, *, seed: int, size: int = 64) -> npt.NDArray[np.
 def normalised(pictures: npt.NDArray[np.uint8]) -> Array:
     """As torchvision feeds a network: NCHW, scaled to 0..1, less the mean, over the deviation."""
     mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
-    return np.asarray(np.moveaxis((pictures / 255 - mean) / std, 3, 1), np.float32)
+    scaled: Array = ((pictures / 255 - mean) / std).astype(np.float32)
+    return np.asarray(scaled.transpose(0, 3, 1, 2), np.float32)
 
 
 def relative_difference(received: Any, expected: Any) -> float:

@@ -1,0 +1,44 @@
+"""The `resnet` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service import __version__
+from service.commands.describe import describe
+from service.commands.import_ import import_
+from service.commands.manage import pull, remove, verify
+from service.commands.models import models
+from service.commands.predict import predict
+from service.commands.serve import serve
+
+main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+# Eager: it is answered before a command is missed.
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", help="Print the version and end.", callback=_print_version, is_eager=True
+    ),
+]
+
+
+@main.callback()
+def resnet(_version: VersionOption = False) -> None:
+    """ResNet-18 to 152: pictures in, classes out.
+
+    Every option has an environment variable too: RESNET_MODEL for --model, and so on.
+    """
+
+
+for command in (serve, models, describe, predict, import_, pull, verify, remove):
+    main.command(command.__name__.rstrip("_"))(command)

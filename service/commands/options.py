@@ -1,0 +1,50 @@
+"""Options that several commands share, and the settings that come of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from service.settings import PREFIX, Settings
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="A depth (resnet50), a checkpoint, or an artifact folder.", metavar="NAME"),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    typer.Option(help="What the network computes in."),
+]
+DeviceOption = Annotated[Literal["auto", "cpu", "gpu"] | None, typer.Option(help="Where it runs.")]
+HomeOption = Annotated[Path | None, typer.Option(help="The cache.")]
+FileOption = Annotated[
+    Path | None, typer.Option(help="The checkpoint's published file, already on this machine.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+def settings_with(given: dict[str, Any]) -> Settings:
+    """The environment's settings, those given that are not None before them.
+
+    Ends the program in words on nonsense.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        end(
+            "\n".join(
+                f"{PREFIX}{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}. "
+                f"Received: {one['input']!r}"
+                for one in error.errors()
+            )
+        )
+
+
+def end(message: str) -> NoReturn:
+    """Says why on stderr and exits with 2."""
+    typer.echo(message, err=True)
+    sys.exit(2)

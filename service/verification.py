@@ -1,0 +1,44 @@
+"""Whether an artifact, on this machine's engines, still gives what its checkpoint gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_builder.artifact import Artifact, Precision
+from service.engines import Engine
+from service.head import logits
+
+# Largest difference in units of the logits' standard deviation. bfloat16 keeps 8 bits of 24,
+# float16 11; what folding and another order of additions change in float32 is below 1e-4.
+TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.05}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """difference: the largest, in units of the golden logits' standard deviation."""
+
+    device: str
+    difference: float
+    tolerance: float
+    same_class: bool
+
+    @property
+    def passed(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+def verify(artifact: Artifact, engine: Engine) -> Verification:
+    """Runs the golden pictures and holds the logits against the stored ones."""
+    golden = artifact.golden
+    # One at a time: the engine is warm for a batch of one.
+    given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])
+    found = logits(given, artifact.head)
+    difference = float(np.abs(found - golden.logits).max() / golden.logits.std())
+    return Verification(
+        device=engine.device,
+        difference=difference,
+        tolerance=TOLERANCE[artifact.manifest.precision],
+        same_class=bool((found.argmax(axis=1) == golden.logits.argmax(axis=1)).all()),
+    )

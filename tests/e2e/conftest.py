@@ -1,0 +1,126 @@
+"""A real server: its own process, its own socket, the published weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, Queue
+from typing import IO
+
+import httpx2
+import pytest
+
+START_TIMEOUT_SECONDS = 300.0
+STOP_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass
+class Server:
+    """A `python -m service`. `records` are its log's, as far as they were waited for."""
+
+    process: subprocess.Popen[str]
+    lines: Queue[str | None]
+    records: list[dict[str, object]] = field(default_factory=list)
+    url: str = ""
+
+    def wait_for(self, beginning: str) -> str:
+        """The rest of the first message that begins so; empty when the process ends before."""
+        while True:
+            try:
+                line = self.lines.get(timeout=START_TIMEOUT_SECONDS)
+            except Empty:
+                pytest.fail(f"waited {START_TIMEOUT_SECONDS:.0f} s: {self.messages()}")
+            if line is None:
+                return ""
+            record = json.loads(line) if line.startswith("{") else {"message": line.rstrip()}
+            self.records.append(record)
+            message = str(record["message"])
+            if message.startswith(beginning):
+                return message.removeprefix(beginning)
+
+    def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
+        """Its exit status."""
+        self.process.send_signal(sent)
+        return self.process.wait(STOP_TIMEOUT_SECONDS)
+
+    def messages(self) -> str:
+        return "\n".join(str(record["message"]) for record in self.records)
+
+
+def read_lines(stream: IO[str], lines: Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+@contextmanager
+def started(environment: dict[str, str]) -> Iterator[Server]:
+    """A server's process, ended here at the latest."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"],
+        env={**os.environ, "RESNET_PORT": "0", "RESNET_LOG_FORMAT": "json", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    lines: Queue[str | None] = Queue()
+    reader = threading.Thread(target=read_lines, args=(process.stderr, lines), daemon=True)
+    reader.start()
+    try:
+        yield Server(process, lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(STOP_TIMEOUT_SECONDS)
+        reader.join(STOP_TIMEOUT_SECONDS)
+        process.stderr.close()
+
+
+@contextmanager
+def running(environment: dict[str, str]) -> Iterator[Server]:
+    """A server that is ready, with its `url`; without one where it ended instead."""
+    with started(environment) as server:
+        server.url = server.wait_for("Ready on ")
+        yield server
+
+
+def start_real(environment: dict[str, str]) -> Iterator[Server]:
+    with running(environment) as server:
+        if not server.url:
+            # Weights that can't be had are no reason to pass: only a laptop may go without.
+            unreachable = "No source of" in server.messages()
+            give_up = pytest.skip if unreachable and not os.environ.get("CI") else pytest.fail
+            give_up(server.messages())
+        yield server
+
+
+@pytest.fixture(scope="session")
+def float32_server() -> Iterator[Server]:
+    yield from start_real({"RESNET_PRECISION": "float32"})
+
+
+@pytest.fixture(scope="session")
+def bfloat16_server() -> Iterator[Server]:
+    yield from start_real({"RESNET_PRECISION": "bfloat16"})
+
+
+@pytest.fixture
+def post(float32_server: Server) -> Iterator[Callable[..., httpx2.Response]]:
+    """Posts pictures to the float32 server: `post(path, ..., top_k=5)`."""
+    with httpx2.Client(base_url=float32_server.url, timeout=60) as client:
+
+        def post(*photos: Path, **parameters: object) -> httpx2.Response:
+            files = [("file", (photo.name, photo.read_bytes())) for photo in photos]
+            query = {name: str(value) for name, value in parameters.items()}
+            response: httpx2.Response = client.post("/predict", files=files, params=query)
+            return response
+
+        yield post

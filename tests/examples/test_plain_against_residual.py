@@ -1,0 +1,64 @@
+"""The example, with next to nothing to train; and what docs/models.md says of its full run."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "plain_against_residual.py"
+PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+RUNS = json.loads((ROOT / "docs" / "plain_against_residual.json").read_text(encoding="utf-8"))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLE), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_it_trains_every_network_and_plots_it(tmp_path: Path) -> None:
+    out = tmp_path / "result"
+    done = run("--depths", "8", "14", "--seeds", "1", "--epochs", "2", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert [(one["kind"], one["depth"]) for one in runs] == [
+        ("plain", 8),
+        ("plain", 14),
+        ("residual", 8),
+        ("residual", 14),
+    ]
+    for one in runs:
+        assert len(one["training_loss"]) == 2
+        assert all(math.isfinite(loss) for loss in one["training_loss"])
+        # Shallow networks learn at once, with or without shortcuts.
+        assert one["training_loss"][1] < one["training_loss"][0]
+    assert ElementTree.parse(out.with_suffix(".svg")).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("one", RUNS, ids=lambda one: f"{one['kind']}-{one['depth']}-{one['seed']}")
+def test_every_run_is_on_the_page(one: dict[str, Any]) -> None:
+    accuracies = f"{one['training_accuracy']:.1%} | {one['test_accuracy']:.1%}".replace("%", " %")
+    loss = f"{one['training_loss'][-1]:.4f}"
+    row = f"| {one['kind']} | {one['depth']} | {one['seed']} | {loss} | {accuracies} |"
+    assert row in PAGE
+
+
+def test_what_the_page_concludes_is_what_the_runs_show() -> None:
+    loss = {(one["kind"], one["depth"], one["seed"]): one["training_loss"][-1] for one in RUNS}
+    for seed in range(3):
+        assert loss["plain", 56, seed] > 100 * loss["plain", 20, seed]
+        assert loss["residual", 56, seed] < loss["residual", 20, seed]

@@ -1,0 +1,147 @@
+"""Published tensors under our names, and into the network: complete or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_builder.architecture import Architecture
+from model_builder.convert import assign
+from model_builder.errors import ConversionFailed
+from model_builder.layouts import rename
+from model_builder.layouts.keras_names import our_layer
+from model_builder.resnet import build_resnet
+from tests.model_builder.networks import shapes_only, tensors_of
+
+Array = npt.NDArray[np.float32]
+
+ARCHITECTURE = Architecture(18, classes=10)
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    return shapes_only(ARCHITECTURE, input_size=32)
+
+
+@pytest.fixture
+def complete(network: keras.Model) -> dict[str, Array]:
+    """A tensor for every variable of `network`."""
+    return {
+        "/".join(v.path.split("/")[-2:]): np.zeros(tuple(v.shape), np.float32)
+        for v in network.weights
+    }
+
+
+@pytest.mark.parametrize(
+    ("published", "ours"),
+    [
+        ("conv1", "conv1"),
+        ("bn_conv1", "bn1"),
+        ("res2a_branch2a", "layer1_0_conv1"),
+        ("res2a_branch1", "layer1_0_downsample_0"),
+        ("bn2a_branch1", "layer1_0_downsample_1"),
+        ("bn4f_branch2b", "layer3_5_bn2"),
+        ("res5c_branch2c", "layer4_2_conv3"),
+        ("res6a_branch2a", None),
+        ("res2a_branch2d", None),
+        ("res2a_branch1a", None),
+        ("activation_1", None),
+    ],
+)
+def test_names_in_tensorflow_js(published: str, ours: str | None) -> None:
+    assert our_layer(published) == ours
+
+
+@pytest.mark.parametrize(
+    ("published", "ours"),
+    [
+        ("conv1_conv", "conv1"),
+        ("conv1_bn", "bn1"),
+        ("conv2_block1_1_conv", "layer1_0_conv1"),
+        ("conv2_block1_0_conv", "layer1_0_downsample_0"),
+        ("conv2_block1_0_bn", "layer1_0_downsample_1"),
+        ("conv4_block23_2_bn", "layer3_22_bn2"),
+        ("conv5_block3_3_conv", "layer4_2_conv3"),
+        ("conv6_block1_1_conv", None),
+        ("conv2_block1_4_conv", None),
+        ("conv2_block1_out", None),
+    ],
+)
+def test_names_in_keras(published: str, ours: str | None) -> None:
+    assert our_layer(published) == ours
+
+
+def test_layers_without_a_place() -> None:
+    published = {
+        "activation/b": np.zeros(1, np.float32),
+        "conv1_conv/kernel": np.zeros(1, np.float32),
+        "added/a": np.zeros(1, np.float32),
+    }
+    with pytest.raises(ConversionFailed, match="No layer of the network takes activation/b, added"):
+        rename(published, our_layer)
+
+
+def test_every_tensor_is_assigned_once(complete: dict[str, Array]) -> None:
+    network = build_resnet(ARCHITECTURE, input_size=32)
+    assign(network, {name: values + 3 for name, values in complete.items()}, ARCHITECTURE)
+    assert all((values == 3).all() for values in tensors_of(network).values())
+
+
+def test_a_convolution_bias_goes_into_the_moving_mean(complete: dict[str, Array]) -> None:
+    complete["bn1/moving_mean"] = np.full(64, 5, np.float32)
+    complete["conv1/bias"] = np.arange(64, dtype=np.float32)
+    network = build_resnet(ARCHITECTURE, input_size=32)
+    assign(network, complete, ARCHITECTURE)
+    moving_mean = tensors_of(network)["bn1/moving_mean"]
+    np.testing.assert_array_equal(moving_mean, 5 - np.arange(64))
+    np.testing.assert_array_equal(complete["bn1/moving_mean"], 5)  # what was given is left alone
+
+
+def drop(tensors: dict[str, Array]) -> None:
+    del tensors["layer3_1_bn2/beta"], tensors["fc/kernel"]
+
+
+def drop_with_bias(tensors: dict[str, Array]) -> None:
+    tensors["bn1/bias"] = tensors["conv1/bias"] = tensors.pop("bn1/moving_mean")
+
+
+def add(tensors: dict[str, Array]) -> None:
+    tensors["layer9_0_conv1/kernel"] = np.zeros((1, 1, 1, 1), np.float32)
+
+
+def reshape(tensors: dict[str, Array]) -> None:
+    tensors["layer2_0_conv1/kernel"] = np.zeros((128, 64, 3, 3), np.float32)
+
+
+def other_classes(tensors: dict[str, Array]) -> None:
+    tensors["fc/bias"] = np.zeros(1000, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (drop, "The checkpoint has no tensor for fc/kernel, layer3_1_bn2/beta"),
+        (drop_with_bias, "The checkpoint has no tensor for bn1/moving_mean"),
+        (add, "The network has no variable for layer9_0_conv1/kernel"),
+        (
+            reshape,
+            "layer2_0_conv1/kernel has shape (3, 3, 64, 128) in the network. "
+            "Received: (128, 64, 3, 3)",
+        ),
+        (other_classes, "fc/bias has shape (10,) in the network. Received: (1000,)"),
+    ],
+)
+def test_incomplete_checkpoints(
+    complete: dict[str, Array],
+    network: keras.Model,
+    damage: Callable[[dict[str, Array]], None],
+    message: str,
+) -> None:
+    damage(complete)
+    with pytest.raises(ConversionFailed) as raised:
+        assign(network, complete, ARCHITECTURE)
+    assert str(raised.value) == message

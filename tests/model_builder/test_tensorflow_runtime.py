@@ -1,0 +1,44 @@
+"""What importing TensorFlow prints, in an interpreter of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def stderr_of(code: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "KERAS_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stderr
+
+
+def test_importing_is_quiet() -> None:
+    code = (
+        "import sys; from model_builder.tensorflow_runtime import import_tensorflow\n"
+        "tensorflow = import_tensorflow()\n"
+        "assert tensorflow is sys.modules['tensorflow'] is import_tensorflow()\n"
+        "import keras\n"
+        "assert keras.backend.backend() == 'tensorflow'"
+    )
+    assert stderr_of(code) == ""
+
+
+def test_only_chatter_is_held_back() -> None:
+    code = (
+        "import os, sys; from model_builder.tensorflow_runtime import _chatter_to_log\n"
+        "with _chatter_to_log():\n"
+        "    os.write(2, b'I0000 00:00:1 port.cc:1] oneDNN is on\\nout of memory\\n')\n"
+        "    print('a traceback', file=sys.stderr)\n"
+        "print('afterwards', file=sys.stderr)"
+    )
+    assert stderr_of(code).splitlines() == ["out of memory", "a traceback", "afterwards"]

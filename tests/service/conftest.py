@@ -1,0 +1,235 @@
+"""The service around a fake engine, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from model_builder.architecture import Architecture
+from model_builder.artifact import Artifact, Manifest, Provenance, read_artifact, write_artifact
+from model_builder.preprocessing import Preprocessing
+from service.app import create_app
+from service.batcher import BatchObserver
+from service.decoder import Decoder
+from service.loading import make_decoder
+from service.log import configure_logging
+from service.metrics import Metrics, ModelMetrics
+from service.model import Model
+from service.settings import PREFIX, Settings
+from tests.service.fakes import (
+    LABELS,
+    WAIT_SECONDS,
+    FakeEngine,
+    Recorder,
+    colour_head,
+    eventually,
+    no_golden,
+)
+
+with warnings.catch_warnings():
+    # From 1.8 on it asks for httpx2, a second copy of a library that is here, and warns without.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient as TestClient
+
+MODEL_NAME = "resnet18.colours"
+PREPROCESSING = Preprocessing(40, 32, "bilinear", "RGB", (127.5, 127.5, 127.5), (127.5,) * 3)
+PROVENANCE = Provenance(
+    checkpoint=MODEL_NAME,
+    source="made by the tests",
+    digest="none",
+    licence="Apache-2.0",
+    paper="none",
+    top1_percent=None,
+    top5_percent=None,
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is set outside, and what is in this machine's cache, says nothing about these tests."""
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Depth 18, five colours for classes, pictures of 32 x 32. Its network is no network."""
+
+    def write_network(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "network.txt").write_text("a FakeEngine runs this")
+
+    folder = tmp_path_factory.mktemp("artifacts") / MODEL_NAME
+    manifest = Manifest(
+        name=MODEL_NAME,
+        architecture=Architecture(18, classes=len(LABELS)),
+        preprocessing=PREPROCESSING,
+        provenance=PROVENANCE,
+        engine="tensorflow",
+        precision="float32",
+        versions={},
+        files={},
+    )
+    write_artifact(folder, manifest, LABELS, colour_head(), no_golden(), write_network)
+    return read_artifact(folder)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that runs, and what it is made of."""
+
+    client: TestClient
+    app: FastAPI
+    model: Model
+    engines: tuple[FakeEngine, ...]
+    metrics: Metrics
+
+    @property
+    def engine(self) -> FakeEngine:
+        return self.engines[0]
+
+    def sample(self, name: str, **labels: str) -> float:
+        """A metric's value now; 0 where it was never touched."""
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+class Serve(Protocol):
+    def __call__(self, *engines: FakeEngine, **settings: Any) -> Service: ...
+
+
+@pytest.fixture
+def serve(artifact: Artifact) -> Iterator[Serve]:
+    """Starts a ready service with the engines (one by default) and settings that are given."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*engines: FakeEngine, **given: Any) -> Service:
+            engines = engines or (FakeEngine(),)
+            settings = Settings(model=MODEL_NAME, **given)
+            metrics = Metrics()
+            decoder = make_decoder(settings, metrics)
+            stack.callback(decoder.close)
+            observer = ModelMetrics(metrics, MODEL_NAME)
+            model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+            model.load_seconds, model.memory_bytes = 1.234, 4567
+
+            def load(_: str) -> Model:
+                model.start()
+                return model
+
+            ready = threading.Event()
+            app = create_app(settings, load=load, metrics=metrics, on_ready=ready.set)
+            client = stack.enter_context(TestClient(app))
+            for engine in engines:
+                # Whatever a test left it at, the service must be able to end.
+                stack.callback(engine.release)
+            assert ready.wait(WAIT_SECONDS)
+            for engine in engines:
+                engine.batches.clear()
+            return Service(client, app, model, engines, metrics)
+
+        yield start
+
+
+@pytest.fixture
+def service(serve: Serve) -> Service:
+    return serve()
+
+
+@pytest.fixture
+def start_app() -> Iterator[Callable[..., TestClient]]:
+    """A service with a `load` of the test's own, started and not waited for."""
+    with contextlib.ExitStack() as stack:
+
+        def start(load: Callable[[str], Model], **given: Any) -> TestClient:
+            hooks = {name: given.pop(name) for name in ("on_ready", "on_failure") if name in given}
+            app = create_app(Settings(model=MODEL_NAME, **given), load=load, **hooks)
+            client: TestClient = stack.enter_context(TestClient(app))
+            return client
+
+        yield start
+
+
+class MakeModel(Protocol):
+    def __call__(
+        self, name: str, *engines: FakeEngine, observer: BatchObserver | None = None
+    ) -> Model: ...
+
+
+@pytest.fixture
+def make_model(artifact: Artifact) -> Iterator[MakeModel]:
+    """Started models of any name, each around one engine of its own unless more are given."""
+    with contextlib.ExitStack() as stack:
+        decoder = Decoder(threads=1, limit=10, max_pixels=10_000, observe=lambda _: None)
+        stack.callback(decoder.close)
+
+        def make(name: str, *engines: FakeEngine, observer: BatchObserver | None = None) -> Model:
+            named = replace(artifact, manifest=replace(artifact.manifest, name=name))
+            engines = engines or (FakeEngine(),)
+            model = Model(named, engines, decoder, observer or Recorder(), queue_limit=10)
+            stack.callback(model.close, WAIT_SECONDS)
+            for engine in engines:
+                stack.callback(engine.release)
+            model.start()
+            return model
+
+        yield make
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """The port on which a real server serves the app, in a thread.
+
+    The app has started already: its TestClient sees to that, and to its end.
+    """
+    config = uvicorn.Config(
+        app,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="uvicorn")
+    thread.start()
+    try:
+        eventually(lambda: server.started or not thread.is_alive())
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def log_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """What the service has logged as JSON, a dictionary a line."""
+    root = logging.getLogger()
+    theirs, level, written = root.handlers, root.level, io.StringIO()
+    # Out of the way, or they would be closed: they are pytest's.
+    root.handlers = []
+    with contextlib.redirect_stderr(written):
+        configure_logging("info", "json")
+    (ours,) = root.handlers
+    root.handlers = theirs
+    root.addHandler(ours)
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    root.removeHandler(ours)
+    root.setLevel(level)
+    logging.captureWarnings(False)

@@ -1,0 +1,132 @@
+"""What stands in for a device: an engine that sees colours, and does as it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_builder.artifact import Golden, Head
+from model_builder.labels import Label
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+WAIT_SECONDS = 30.0
+FEATURES = 512
+# For tests in which a worker dies: what it dies of reaches pytest too.
+DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+LABELS = (
+    Label("red", "n00000001"),
+    Label("green", "n00000002"),
+    Label("blue", "n00000003"),
+    Label("white"),
+    Label("black"),
+)
+COLOUR_KERNEL = (
+    # To red, green, blue, white, black; from the means of red, green and blue.
+    (1.0, -1.0, -1.0, 1.0, -1.0),
+    (-1.0, 1.0, -1.0, 1.0, -1.0),
+    (-1.0, -1.0, 1.0, 1.0, -1.0),
+)
+
+
+def colour_head() -> Head:
+    """Names the colour that a picture has most of, from what `FakeEngine` gives."""
+    kernel = np.zeros((FEATURES, len(LABELS)), np.float32)
+    kernel[:3] = COLOUR_KERNEL
+    return Head(10 * kernel, np.array([0, 0, 0, -20, 5], np.float32))
+
+
+def no_golden() -> Golden:
+    """A fake engine gives what it likes."""
+    return Golden(np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, len(LABELS)), np.float32))
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until it holds, and fails where it never does."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{condition} did not come to hold")
+        time.sleep(0.002)
+
+
+class FakeEngine:
+    """The first three features are the mean red, green and blue, 0 to 1; the rest are zeros.
+
+    batches: the sizes that it was given. failure: raised by `run`. missing: how many feature maps
+    too few it returns.
+    """
+
+    def __init__(self, device: str = "cpu:0", batch_sizes: tuple[int, ...] = (1, 2, 4)) -> None:
+        self.device = device
+        self.batch_sizes = batch_sizes
+        self.batches: list[int] = []
+        self.failure: BaseException | None = None
+        self.missing = 0
+        self._go = threading.Event()
+        self._go.set()
+        self._busy = threading.Event()
+
+    def run(self, pixels: Pixels) -> Array:
+        self.batches.append(len(pixels))
+        self._busy.set()
+        if not self._go.wait(WAIT_SECONDS):
+            raise TimeoutError("the test never released the engine")
+        if self.failure is not None:
+            raise self.failure
+        features = np.zeros((len(pixels), 2, 2, FEATURES), np.float32)
+        features[..., :3] = pixels.mean(axis=(1, 2))[:, None, None] / 255
+        return features[: len(pixels) - self.missing]
+
+    @contextmanager
+    def blocked(self) -> Iterator[None]:
+        """Meanwhile every batch waits within `run`."""
+        self.block()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def block(self) -> None:
+        self._busy.clear()
+        self._go.clear()
+
+    def release(self) -> None:
+        self._go.set()
+
+    def wait_until_busy(self) -> None:
+        assert self._busy.wait(WAIT_SECONDS), "no batch arrived"
+
+
+class Recorder:
+    """A batcher's observer."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.failed: list[int] = []
+        self.drops: Counter[str] = Counter()
+
+    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
+        assert min(queue_seconds) >= 0
+        assert inference_seconds >= 0
+        self.done.append(len(queue_seconds))
+
+    def batch_failed(self, images: int) -> None:
+        self.failed.append(images)
+
+    def dropped(self, reason: str) -> None:
+        self.drops[reason] += 1
+
+    @property
+    def images(self) -> int:
+        """Pictures that it was told of."""
+        return sum(self.done) + sum(self.failed) + sum(self.drops.values())

@@ -1,0 +1,76 @@
+"""Pictures made with Pillow, so that every pixel of them is known."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+}
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def plain(colour: str, size: tuple[int, int] = (40, 40), format: str = "PNG") -> bytes:
+    """A picture of one colour."""
+    return encoded(Image.new("RGB", size, COLOURS[colour]), format)
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def quadrants(width: int, height: int) -> Image.Image:
+    """Red, green, blue and grey quarters: no turn and no mirroring leaves it as it is."""
+    pixels = np.empty((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 2] = (220, 20, 20)
+    pixels[: height // 2, width // 2 :] = (20, 200, 20)
+    pixels[height // 2 :, : width // 2] = (20, 20, 240)
+    pixels[height // 2 :, width // 2 :] = (120, 120, 120)
+    return Image.fromarray(pixels)
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
+def header_alone(format: str, width: int, height: int) -> bytes:
+    """All of a file that comes before its first pixel."""
+    if format == "PNG":
+        header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"")
+    if format == "BMP":
+        header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+        return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header
+    if format == "GIF":
+        screen = struct.pack("<HHBBB", width, height, 0, 0, 0)
+        return b"GIF89a" + screen + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x08"
+    if format == "JPEG":
+        components = bytes([1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1])
+        frame = struct.pack(">HBHHB", 17, 8, height, width, 3) + components
+        scan = struct.pack(">HB", 12, 3) + bytes([1, 0, 2, 0, 3, 0, 0, 63, 0])
+        return b"\xff\xd8\xff\xc0" + frame + b"\xff\xda" + scan
+    raise ValueError(f"no header is known for {format}")

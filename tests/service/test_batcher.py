@@ -1,0 +1,451 @@
+"""The batcher alone: threads and futures, no event loop, no network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.batcher import Batcher, Result, Run
+from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ShuttingDown
+from tests.service.fakes import DIES, WAIT_SECONDS, Recorder, eventually
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+Outcome = Literal["answer", "raise", "too few"]
+
+LATER = float("inf")
+PASSED = float("-inf")
+
+
+class Killed(BaseException):
+    """What no batch is expected to raise."""
+
+
+def numbered(number: int) -> Pixels:
+    """A picture of one pixel that says which it is."""
+    return np.array([[[number // 256, number % 256, 1]]], np.uint8)
+
+
+class Device:
+    """A `run` whose output is each picture's number; -1 for padding.
+
+    While it is gated a batch waits in it until `finish` says how it ends.
+    """
+
+    def __init__(self, *, gated: bool = False) -> None:
+        self.sizes: list[int] = []
+        self.numbers: list[list[int]] = []
+        self.arrivals: queue.Queue[list[int]] = queue.Queue()
+        self._outcomes: queue.Queue[Outcome | BaseException] = queue.Queue()
+        self._gated = gated
+
+    def __call__(self, pixels: Pixels) -> Array:
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (1, 1, 3)
+        values = pixels[:, 0, 0].astype(int)
+        numbers = np.where(values[:, 2] == 1, values[:, 0] * 256 + values[:, 1], -1)
+        real = [int(number) for number in numbers if number >= 0]
+        self.sizes.append(len(pixels))
+        self.numbers.append(real)
+        self.arrivals.put(real)
+        outcome: Outcome | BaseException = "answer"
+        if self._gated:
+            outcome = self._outcomes.get(timeout=WAIT_SECONDS)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if outcome == "raise":
+            raise RuntimeError("the device failed")
+        output = numbers.astype(np.float32)
+        return output[: len(real) - 1] if outcome == "too few" else output
+
+    def finish(self, outcome: Outcome | BaseException = "answer") -> None:
+        self._outcomes.put(outcome)
+
+    def open(self) -> None:
+        """From now on it answers, the batch that waits in it too."""
+        self._gated = False
+        self._outcomes.put("answer")
+
+    def next_batch(self) -> list[int]:
+        """The numbers in the next batch that arrives, which may still be under way."""
+        return self.arrivals.get(timeout=WAIT_SECONDS)
+
+
+class Start(Protocol):
+    def __call__(
+        self,
+        *runs: Run,
+        batch_sizes: Sequence[int] = (1, 2, 4),
+        queue_limit: int = 100,
+        observer: Recorder | None = None,
+    ) -> Batcher: ...
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """A batcher that runs, closed at the end."""
+    with ExitStack() as stack:
+
+        def make(
+            *runs: Run,
+            batch_sizes: Sequence[int] = (1, 2, 4),
+            queue_limit: int = 100,
+            observer: Recorder | None = None,
+        ) -> Batcher:
+            batcher = Batcher(
+                runs,
+                batch_sizes=batch_sizes,
+                queue_limit=queue_limit,
+                observer=observer or Recorder(),
+            )
+            batcher.start()
+            stack.callback(batcher.close, WAIT_SECONDS)
+            for run in runs:
+                if isinstance(run, Device):
+                    stack.callback(run.open)
+            return batcher
+
+        yield make
+
+
+def submit(
+    batcher: Batcher, numbers: Sequence[int], deadline: float = LATER
+) -> list[Future[Result]]:
+    return [batcher.submit(numbered(number), deadline=deadline) for number in numbers]
+
+
+def answers(futures: Sequence[Future[Result]]) -> list[int]:
+    return [int(future.result(WAIT_SECONDS).output) for future in futures]
+
+
+def failure(future: Future[Result]) -> BaseException | None:
+    return future.exception(WAIT_SECONDS)
+
+
+def test_a_single_picture_runs_at_once(start: Start) -> None:
+    device = Device()
+    (future,) = submit(start(device), [7])
+    result = future.result(WAIT_SECONDS)
+    assert result.output == 7
+    assert result.batch_size == 1
+    assert result.queue_seconds >= 0
+    assert result.inference_seconds >= 0
+    assert device.sizes == [1]
+
+
+def test_the_next_batch_gathers_while_the_device_works(start: Start) -> None:
+    device = Device(gated=True)
+    batcher = start(device)
+    first = submit(batcher, [0])
+    assert device.next_batch() == [0]
+    rest = submit(batcher, range(1, 8))
+    assert batcher.depth == 7
+    device.finish()
+    assert device.next_batch() == [1, 2, 3, 4]
+    assert batcher.depth == 3
+    device.finish()
+    assert device.next_batch() == [5, 6, 7]
+    device.finish()
+    assert answers(first + rest) == list(range(8))
+    assert [future.result().batch_size for future in first + rest] == [1, 4, 4, 4, 4, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "size"), [(1, 1), (2, 2), (3, 3), (4, 6), (5, 6), (6, 6), (7, 8), (8, 8)]
+)
+def test_a_batch_is_padded_to_the_next_size_and_padding_is_not_returned(
+    start: Start, waiting: int, size: int
+) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, batch_sizes=(8, 1, 3, 2, 6), observer=observer)
+    first = submit(batcher, [100])
+    device.next_batch()
+    futures = submit(batcher, range(waiting))
+    device.open()
+    assert answers(first + futures) == [100, *range(waiting)]
+    assert device.sizes == [1, size]
+    assert observer.done == [1, waiting]
+
+
+def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
+    device = Device(gated=True)
+    batcher = start(device, queue_limit=3)
+    under_way = submit(batcher, [0])
+    device.next_batch()
+    waiting = submit(batcher, [1, 2, 3])
+    assert batcher.full
+    with pytest.raises(QueueFull, match="3 pictures are waiting"):
+        submit(batcher, [4])
+    device.open()
+    assert answers(under_way + waiting) == [0, 1, 2, 3]
+    assert answers(submit(batcher, [5])) == [5]
+
+
+def test_what_is_cancelled_is_dropped_before_it_costs_anything(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    waiting = submit(batcher, range(1, 7))
+    assert all(waiting[index].cancel() for index in (0, 2, 5))
+    device.open()
+    assert answers([*first, waiting[1], waiting[3], waiting[4]]) == [0, 2, 4, 5]
+    assert batcher.close(WAIT_SECONDS)
+    assert device.numbers == [[0], [2, 4, 5]]
+    assert observer.drops == {"cancelled": 3}
+
+
+def test_a_picture_on_the_device_can_no_longer_be_cancelled(start: Start) -> None:
+    device = Device(gated=True)
+    (future,) = submit(start(device), [1])
+    device.next_batch()
+    assert not future.cancel()
+    device.finish()
+    assert answers([future]) == [1]
+
+
+def test_past_its_deadline_a_picture_is_answered_and_not_run(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    late, in_time = submit(batcher, [1], deadline=PASSED) + submit(batcher, [2])
+    device.open()
+    assert isinstance(failure(late), DeadlineExceeded)
+    assert answers([*first, in_time]) == [0, 2]
+    assert device.numbers == [[0], [2]]
+    assert observer.drops == {"deadline": 1}
+
+
+def test_a_queue_of_none_but_dropped_pictures_leaves_the_device_alone(start: Start) -> None:
+    device, observer = Device(), Recorder()
+    late = submit(start(device, observer=observer), [1, 2, 3], deadline=PASSED)
+    assert all(isinstance(failure(future), DeadlineExceeded) for future in late)
+    assert device.sizes == []
+    assert observer.drops == {"deadline": 3}
+
+
+def test_a_failing_batch_fails_only_its_own(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, batch_sizes=(1, 2), observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    doomed = submit(batcher, [1, 2])
+    after = submit(batcher, [3, 4])
+    device.finish()
+    device.next_batch()
+    device.finish("raise")
+    device.open()
+    for future in doomed:
+        error = failure(future)
+        assert isinstance(error, InferenceFailed)
+        assert "the device failed" not in str(error)
+        assert str(error.__cause__) == "the device failed"
+    assert answers(first + after) == [0, 3, 4]
+    assert batcher.alive
+    assert (observer.done, observer.failed) == ([1, 2], [2])
+
+
+def test_too_few_outputs_fail_the_batch(start: Start) -> None:
+    device = Device(gated=True)
+    batcher = start(device)
+    first = submit(batcher, [0])
+    device.next_batch()
+    short = submit(batcher, [1, 2, 3])
+    device.finish()
+    device.finish("too few")
+    for future in short:
+        error = failure(future)
+        assert isinstance(error, InferenceFailed)
+        assert str(error.__cause__) == "2 outputs for a batch of 3"
+    device.open()
+    assert answers(first + submit(batcher, [4])) == [0, 4]
+
+
+@DIES
+def test_a_dead_worker_answers_its_batch_and_all_that_wait(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    under_way = submit(batcher, [0])
+    device.next_batch()
+    waiting = submit(batcher, [1, 2, 3])
+    waiting[0].cancel()
+    assert batcher.alive
+    device.finish(Killed("no more"))
+    for future in (*under_way, waiting[1], waiting[2]):
+        assert isinstance(failure(future), InferenceFailed)
+    eventually(lambda: not batcher.alive)
+    with pytest.raises(InferenceFailed, match="No worker is alive"):
+        submit(batcher, [4])
+    assert device.numbers == [[0]]
+    assert observer.failed == [1]
+
+
+@DIES
+def test_one_of_two_workers_can_die(start: Start) -> None:
+    dying, living = Device(gated=True), Device()
+    gate = threading.Event()
+
+    def run_living(pixels: Pixels) -> Array:
+        assert gate.wait(WAIT_SECONDS)
+        return living(pixels)
+
+    batcher = start(dying, run_living, batch_sizes=(1,))
+    futures = submit(batcher, [0, 1])
+    (killed,) = dying.next_batch()
+    dying.finish(Killed())
+    assert isinstance(failure(futures[killed]), InferenceFailed)
+    gate.set()
+    assert answers([futures[1 - killed]]) == [1 - killed]
+    eventually(lambda: not batcher.alive)
+    assert answers(submit(batcher, [2, 3])) == [2, 3]
+
+
+def test_close_drains_the_queue_then_refuses(start: Start) -> None:
+    device = Device(gated=True)
+    batcher = start(device)
+    futures = submit(batcher, range(7))
+    device.next_batch()
+    done: list[bool] = []
+    closing = threading.Thread(target=lambda: done.append(batcher.close(WAIT_SECONDS)))
+    closing.start()
+    device.open()
+    closing.join(WAIT_SECONDS)
+    assert done == [True]
+    assert answers(futures) == list(range(7))
+    assert not batcher.alive
+    with pytest.raises(ShuttingDown):
+        submit(batcher, [8])
+
+
+def test_close_gives_a_stuck_worker_up_and_fails_what_waits(start: Start) -> None:
+    device = Device(gated=True)
+    batcher = start(device)
+    (stuck,) = submit(batcher, [0])
+    device.next_batch()
+    waiting = submit(batcher, [1, 2])
+    waiting[0].cancel()
+    assert batcher.close(0.01) is False
+    assert isinstance(failure(waiting[1]), ShuttingDown)
+    assert not stuck.done()
+    device.open()
+    assert answers([stuck]) == [0]
+    assert batcher.close(WAIT_SECONDS) is True
+    assert device.numbers == [[0]]
+
+
+def test_close_before_start_fails_what_waits() -> None:
+    batcher = Batcher([Device()], batch_sizes=(1,), queue_limit=1, observer=Recorder())
+    (future,) = submit(batcher, [1])
+    assert batcher.close(0)
+    assert isinstance(failure(future), ShuttingDown)
+
+
+def test_closing_an_idle_batcher_twice(start: Start) -> None:
+    batcher = start(Device())
+    assert batcher.close(WAIT_SECONDS)
+    assert batcher.close(WAIT_SECONDS)
+
+
+def test_two_devices_work_at_the_same_time(start: Start) -> None:
+    both = threading.Barrier(2)
+    devices = [Device(), Device()]
+
+    def run_on(device: Device) -> Run:
+        def run(pixels: Pixels) -> Array:
+            # Passes only when the other device is in here too.
+            both.wait(WAIT_SECONDS)
+            return device(pixels)
+
+        return run
+
+    batcher = start(*map(run_on, devices), batch_sizes=(1,))
+    assert answers(submit(batcher, [0, 1, 2, 3])) == [0, 1, 2, 3]
+    assert [len(device.sizes) for device in devices] == [2, 2]
+
+
+Step = tuple[str, int]
+STEPS = st.one_of(
+    st.tuples(st.just("submit"), st.integers(1, 6)),
+    st.tuples(st.just("submit late"), st.integers(1, 2)),
+    st.tuples(st.just("cancel"), st.integers(0, 40)),
+    st.tuples(st.sampled_from(["answer", "raise", "too few"]), st.just(0)),
+)
+
+
+@given(
+    steps=st.lists(STEPS, max_size=40),
+    device_count=st.integers(1, 3),
+    batch_sizes=st.sets(st.integers(1, 6), min_size=1),
+    queue_limit=st.integers(1, 12),
+)
+@settings(deadline=None, max_examples=150)
+def test_every_request_gets_exactly_one_answer_its_own(
+    steps: list[Step], device_count: int, batch_sizes: set[int], queue_limit: int
+) -> None:
+    """Whatever comes in which order; the threads add orders of their own."""
+    devices = [Device(gated=True) for _ in range(device_count)]
+    observer = Recorder()
+    batcher = Batcher(
+        devices, batch_sizes=tuple(batch_sizes), queue_limit=queue_limit, observer=observer
+    )
+    batcher.start()
+    futures: list[Future[Result]] = []
+    late: set[int] = set()
+    cancelled: set[int] = set()
+    calls: list[int] = []
+    outcomes: set[str] = set()
+    for turn, (step, value) in enumerate(steps):
+        if step == "cancel":
+            if value < len(futures) and futures[value].cancel():
+                cancelled.add(value)
+        elif step.startswith("submit"):
+            for _ in range(value):
+                number = len(futures)
+                deadline = PASSED if step == "submit late" else time.monotonic() + 3600
+                try:
+                    future = batcher.submit(numbered(number), deadline=deadline)
+                except QueueFull:
+                    break
+                future.add_done_callback(lambda _, number=number: calls.append(number))  # type: ignore[misc]
+                futures.append(future)
+                if step == "submit late":
+                    late.add(number)
+        else:
+            outcomes.add(step)
+            devices[turn % device_count].finish(step)  # type: ignore[arg-type]
+        assert batcher.depth <= queue_limit
+    for device in devices:
+        device.open()
+    assert batcher.close(WAIT_SECONDS)
+
+    assert sorted(calls) == list(range(len(futures)))
+    ran = [number for device in devices for batch in device.numbers for number in batch]
+    assert len(ran) == len(set(ran))
+    assert not set(ran) & (late | cancelled)
+    for number, future in enumerate(futures):
+        assert future.cancelled() == (number in cancelled)
+        if future.cancelled():
+            continue
+        error = future.exception(0)
+        if error is None:
+            assert future.result(0).output == number
+        elif isinstance(error, DeadlineExceeded):
+            assert number in late
+        else:
+            assert isinstance(error, InferenceFailed)
+            assert outcomes & {"raise", "too few"}
+            assert number in ran
+    assert all(size in batch_sizes for device in devices for size in device.sizes)
+    assert observer.images == len(futures)

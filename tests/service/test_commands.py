@@ -1,0 +1,64 @@
+"""The `resnet` command, as far as it goes without a network to run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from model_builder.architecture import DEPTHS
+from model_builder.checkpoints import CHECKPOINTS
+from service import __version__
+from service.cli import main
+from service.settings import Settings
+
+run = CliRunner(env={"COLUMNS": "200"}).invoke
+
+
+def test_version() -> None:
+    assert run(main, ["--version"]).output.strip() == __version__
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_an_option_of_serve(name: str) -> None:
+    assert f"--{name.replace('_', '-')} " in run(main, ["serve", "--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "99999"], "RESNET_PORT: Input should be less than or equal to 65535"),
+        (["--request-timeout-seconds", "0"], "RESNET_REQUEST_TIMEOUT_SECONDS: Input should be"),
+        (["--precision", "int4"], "'int4'"),
+    ],
+)
+def test_serve_refuses_nonsense_and_says_what_it_was(arguments: list[str], said: str) -> None:
+    done = run(main, ["serve", *arguments])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_nonsense_in_the_environment_is_refused_by_its_name() -> None:
+    done = run(main, ["serve"], env={"RESNET_QUEUE_LIMIT": "many"})
+    assert done.exit_code == 2
+    assert "RESNET_QUEUE_LIMIT" in done.output
+    assert "'many'" in done.output
+
+
+def test_models_lists_every_depth_and_checkpoint() -> None:
+    table = run(main, ["models"]).output
+    assert all(f"resnet{depth}" in table for depth in DEPTHS)
+    assert all(name in table for name in CHECKPOINTS)
+
+
+def test_models_as_json() -> None:
+    bodies = json.loads(run(main, ["models", "--json"]).output)
+    assert [body["depth"] for body in bodies] == list(DEPTHS)
+    assert {one["name"] for body in bodies for one in body["checkpoints"]} == set(CHECKPOINTS)
+
+
+def test_predict_with_an_unknown_model_ends_in_words() -> None:
+    done = run(main, ["predict", "photo.jpg", "--model", "resnet51", "--precision", "float32"])
+    assert done.exit_code == 2
+    assert "No model is called 'resnet51'" in done.output

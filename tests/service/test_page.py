@@ -1,0 +1,37 @@
+"""The page to try the service with, and the API's own: whole without another server."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.service.conftest import Service, TestClient
+
+
+@pytest.fixture
+def http(service: Service) -> TestClient:
+    return service.client
+
+
+def test_the_page_names_only_files_that_this_server_has(http: TestClient) -> None:
+    page = http.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    references = re.findall(r'(?:href|src)="(/[^"]*)"', page.text)
+    assert {"/page.css", "/page.js", "/docs", "/models"} <= set(references)
+    for reference in references:
+        assert http.get(reference).status_code == 200, reference
+
+
+def test_nothing_from_elsewhere_runs_in_it(http: TestClient) -> None:
+    policy = http.get("/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "<script>" not in http.get("/").text
+
+
+def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
+    docs = http.get("/docs").text
+    assert not re.findall(r'(?:href|src)="https?://', docs)
+    for reference in re.findall(r'(?:href|src)="(/[^"]*)"', docs):
+        assert http.get(reference).status_code == 200, reference

@@ -1,0 +1,138 @@
+"""What can be set, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import PREFIX, Settings, unknown_variables
+
+
+def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
+    settings = Settings()
+    assert (settings.model, settings.host, settings.port) == ("resnet50", "127.0.0.1", 8000)
+    assert (settings.precision, settings.device) == ("auto", "auto")
+    assert settings.max_batch_size is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("model", "resnet101", "resnet101"),
+        ("models", "resnet101,resnet152", "resnet101,resnet152"),
+        ("precision", "bfloat16", "bfloat16"),
+        ("device", "gpu", "gpu"),
+        ("home", "/srv/models", Path("/srv/models")),
+        ("checkpoint_file", "/srv/weights.h5", Path("/srv/weights.h5")),
+        ("mirror", "https://mirror.example/", "https://mirror.example/"),
+        ("offline", "true", True),
+        ("fetch_timeout_seconds", "60", 60.0),
+        ("host", "0.0.0.0", "0.0.0.0"),
+        ("port", "0", 0),
+        ("cpu_threads", "4", 4),
+        ("decode_threads", "3", 3),
+        ("max_batch_size", "16", 16),
+        ("queue_limit", "1", 1),
+        ("request_timeout_seconds", "0.5", 0.5),
+        ("shutdown_timeout_seconds", "10", 10.0),
+        ("keep_alive_timeout_seconds", "5", 5),
+        ("max_body_bytes", "1000", 1000),
+        ("max_image_pixels", "1000000", 1_000_000),
+        ("max_files", "1", 1),
+        ("log_level", "debug", "debug"),
+        ("log_format", "json", "json"),
+    ],
+)
+def test_every_setting_is_a_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    assert getattr(Settings(), name) == value
+    assert unknown_variables() == []
+
+
+def test_the_table_above_is_whole() -> None:
+    (mark,) = test_every_setting_is_a_variable.pytestmark  # type: ignore[attr-defined]
+    assert {row[0] for row in mark.args[1]} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("precision", "int4"),
+        ("device", "tpu"),
+        ("mirror", "mirror.test"),
+        ("mirror", "https://"),
+        ("offline", "perhaps"),
+        ("fetch_timeout_seconds", "0"),
+        ("fetch_timeout_seconds", "inf"),
+        ("port", "65536"),
+        ("port", "-1"),
+        ("port", "http"),
+        ("cpu_threads", "0"),
+        ("decode_threads", "0"),
+        ("max_batch_size", "0"),
+        ("max_batch_size", "2000"),
+        ("queue_limit", "0"),
+        ("request_timeout_seconds", "0"),
+        ("request_timeout_seconds", "nan"),
+        ("request_timeout_seconds", "inf"),
+        ("shutdown_timeout_seconds", "-1"),
+        ("shutdown_timeout_seconds", "inf"),
+        ("keep_alive_timeout_seconds", "0"),
+        ("max_body_bytes", "0"),
+        ("max_body_bytes", "20MB"),
+        ("max_image_pixels", "0"),
+        ("max_image_pixels", "200000000"),
+        ("max_files", "0"),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+    ],
+)
+def test_nonsense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    with pytest.raises(ValidationError) as refusal:
+        Settings()
+    (error,) = refusal.value.errors()
+    assert error["loc"] == (name,)
+    assert error["input"] == text
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `docker run -e RESNET_PORT=` leaves it."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(PREFIX + name.upper(), "")
+    assert Settings().port == 8000
+
+
+def test_variables_that_look_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNET_PROT", "8000")
+    monkeypatch.setenv("RESNET_WORKERS", "4")
+    monkeypatch.setenv("RESNET_PORT", "8000")
+    monkeypatch.setenv("OTHER_PORT", "1")
+    assert unknown_variables() == ["RESNET_PROT", "RESNET_WORKERS"]
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ("", ("a",)),
+        ("b", ("a", "b")),
+        (" b , c,", ("a", "b", "c")),
+        ("c,a,b,c", ("a", "c", "b")),
+    ],
+)
+def test_the_default_model_comes_first_and_each_once(more: str, names: tuple[str, ...]) -> None:
+    assert Settings(model="a", models=more).model_names == names
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_setting_is_explained() -> None:
+    unexplained = {name for name, field in Settings.model_fields.items() if not field.description}
+    assert unexplained <= {"log_level"}
