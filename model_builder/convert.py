@@ -28,6 +28,7 @@ from model_builder.layouts import (
     torch,
     transformers,
 )
+from model_builder.layouts.hdf5 import opened
 from model_builder.sources import LocalFile
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ READERS = {
     "torch": torch.read,
     "transformers": transformers.read,
 }
-PICKLE = b"\x80"
 
 
 def read_tensors(file: LocalFile, architecture: Architecture) -> Tensors:
@@ -82,7 +82,7 @@ def identify(path: Path) -> Layout:
                 return "keras_v3"
     elif tarfile.is_tarfile(path):
         return "tfjs"
-    elif not torch.is_safetensors(path) and path.open("rb").read(1) != PICKLE:
+    elif not torch.is_safetensors(path) and not torch.is_pickle(path):
         raise ConversionFailed(
             "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
             f"Received: {path.name}, which is none of them"
@@ -120,5 +120,5 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Arc
 
 
 def _is_legacy(path: Path) -> bool:
-    with h5py.File(path, "r") as file:
+    with opened(path, path.name) as file:
         return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)

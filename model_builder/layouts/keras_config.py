@@ -60,7 +60,7 @@ def read_config(config: Mapping[str, Any]) -> KerasConfig:
                 strides[settings["name"]] = settings["strides"][0]
             elif kind == "BatchNormalization":
                 epsilons.add(float(settings["epsilon"]))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ConversionFailed(
             f"Its description of the network can't be read: {error!r}"
         ) from error

@@ -69,6 +69,12 @@ def is_safetensors(path: Path) -> bool:
         return file.read(9)[8:] == b"{"
 
 
+def is_pickle(path: Path) -> bool:
+    """Whether it is what `torch.save` wrote before PyTorch 1.6; since then it writes zips."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
+
+
 def _safetensors(path: Path) -> dict[str, Array]:
     try:
         found = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]

@@ -95,9 +95,12 @@ def keras_weights(reference: Reference) -> dict[str, list[Array]]:
 
 
 def keras_application(reference: Reference) -> keras.Model:
-    """keras.applications' network with the reference's weights; it ends in a softmax."""
+    """keras.applications' network with the reference's weights. Output: logits."""
     network = getattr(keras.applications, f"ResNet{reference.depth}")(
-        weights=None, input_shape=(SIZE, SIZE, 3), classes=len(reference.state_dict["fc.bias"])
+        weights=None,
+        input_shape=(SIZE, SIZE, 3),
+        classes=len(reference.state_dict["fc.bias"]),
+        classifier_activation=None,
     )
     for name, values in keras_weights(reference).items():
         network.get_layer(name).set_weights(values)
@@ -107,7 +110,7 @@ def keras_application(reference: Reference) -> keras.Model:
 def save_tfjs(folder: Path, layers: Mapping[str, list[Array]], topology: Any = None) -> Path:
     """A TensorFlow.js layers model in two shards."""
     fields = {4: "kernel", 2: "kernel"}
-    entries, content = [], b""
+    entries, parts = [], []
     for layer, arrays in layers.items():
         names = ("gamma", "beta", "moving_mean", "moving_variance")
         if arrays[0].ndim in fields:
@@ -115,8 +118,9 @@ def save_tfjs(folder: Path, layers: Mapping[str, list[Array]], topology: Any = N
         for name, values in zip(names, arrays, strict=False):
             shape = list(values.shape)
             entries.append({"name": f"{layer}/{name}", "shape": shape, "dtype": "float32"})
-            content += np.ascontiguousarray(values, "<f4").tobytes()
+            parts.append(np.ascontiguousarray(values, "<f4").tobytes())
     paths = ["group1-shard1of2.bin", "group1-shard2of2.bin"]
+    content = b"".join(parts)
     half = len(content) // 2
     for path, part in zip(paths, (content[:half], content[half:]), strict=True):
         (folder / path).write_bytes(part)
