@@ -16,13 +16,13 @@ from PIL import Image
 
 from service.head import softmax
 from tests.e2e.conftest import running
-from tests.model_builder.published import save_safetensors
+from tests.model_builder.networks import relative_difference
 from tests.model_builder.reference import (
     normalised,
     random_pictures,
     random_reference,
-    relative_difference,
 )
+from tests.model_builder.torch_layout import save_safetensors
 
 NAME = "flowers"
 CLASSES = ["daisy", "rose", "tulip", "violet"]

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
 
 from model_builder.architecture import Architecture
 from model_builder.artifact import Head
@@ -21,6 +20,7 @@ from model_builder.infer import PublishedTensors
 from model_builder.preprocessing import Preprocessing, imagenet_rgb
 from model_builder.resnet import build_resnet
 from service.head import logits
+from tests.model_builder.keras_layout import keras_name
 from tests.model_builder.reference import Reference
 
 Array = npt.NDArray[np.float32]
@@ -28,45 +28,6 @@ Array = npt.NDArray[np.float32]
 SIZE = 64
 TOLERANCE = 1e-4
 PREPROCESSING = replace(imagenet_rgb(256, "bilinear"), resize_edge=SIZE, crop_size=SIZE)
-
-
-def save_safetensors(path: Path, state_dict: Mapping[str, Array], **more: Any) -> Path:
-    """With a counter for each batch norm, as PyTorch keeps them."""
-    means = [name for name in state_dict if name.endswith(".running_mean")]
-    counters = {
-        name.replace("running_mean", "num_batches_tracked"): np.array(7, np.int64) for name in means
-    }
-    tensors = {**state_dict, **counters, **more}
-    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, path)
-    return path
-
-
-def transformers_name(name: str) -> str:
-    """ "layer1.0.conv1.weight" as transformers' ResNetForImageClassification has it."""
-    *layer, field = name.split(".")
-    if layer == ["fc"]:
-        return f"classifier.1.{field}"
-    part = layer[-1]
-    if part in ("conv1", "bn1") and len(layer) == 1:
-        kind = "convolution" if part == "conv1" else "normalization"
-        return f"resnet.embedder.embedder.{kind}.{field}"
-    place = f"resnet.encoder.stages.{int(layer[0][-1]) - 1}.layers.{layer[1]}"
-    if "downsample" in layer:
-        return f"{place}.shortcut.{'convolution' if part == '0' else 'normalization'}.{field}"
-    kind = "convolution" if part.startswith("conv") else "normalization"
-    return f"{place}.layer.{int(part[-1]) - 1}.{kind}.{field}"
-
-
-def keras_layer(name: str) -> str:
-    """ "layer1.0.conv1" as keras.applications calls it."""
-    known = {"conv1": "conv1_conv", "bn1": "conv1_bn", "fc": "predictions"}
-    if name in known:
-        return known[name]
-    layer = name.split(".")
-    place = f"conv{int(layer[0][-1]) + 1}_block{int(layer[1]) + 1}"
-    if "downsample" in layer:
-        return f"{place}_0_{'conv' if layer[-1] == '0' else 'bn'}"
-    return f"{place}_{layer[2][-1]}_{layer[2][:-1]}"
 
 
 def keras_weights(reference: Reference) -> dict[str, list[Array]]:
@@ -83,8 +44,8 @@ def keras_weights(reference: Reference) -> dict[str, list[Array]]:
         convolution = key.removesuffix(".weight")
         norm = convolution.replace("downsample.0", "downsample.1").replace("conv", "bn")
         bias = rng.normal(0, 0.3, len(kernel)).astype(np.float32)
-        weights[keras_layer(convolution)] = [kernel.transpose(2, 3, 1, 0), bias]
-        weights[keras_layer(norm)] = [
+        weights[keras_name(convolution.replace(".", "_"))] = [kernel.transpose(2, 3, 1, 0), bias]
+        weights[keras_name(norm.replace(".", "_"))] = [
             tensors[f"{norm}.weight"],
             tensors[f"{norm}.bias"],
             tensors[f"{norm}.running_mean"] + bias,

@@ -163,10 +163,3 @@ def normalised(pictures: npt.NDArray[np.uint8]) -> Array:
     mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
     scaled: Array = ((pictures / 255 - mean) / std).astype(np.float32)
     return np.asarray(scaled.transpose(0, 3, 1, 2), np.float32)
-
-
-def relative_difference(received: Any, expected: Any) -> float:
-    """The largest difference, in units of the expected values' standard deviation."""
-    received, expected = np.asarray(received, np.float64), np.asarray(expected, np.float64)
-    assert received.shape == expected.shape
-    return float(np.abs(received - expected).max() / expected.std())

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from model_builder.convert import identify, read_checkpoint
 from model_builder.errors import ConversionFailed
 from model_builder.layouts import torch, transformers
-from tests.model_builder.published import save_safetensors, transformers_name
 from tests.model_builder.reference import DEPTHS, Array, random_state_dict
+from tests.model_builder.torch_layout import save_safetensors, transformers_name
 
 
 @pytest.fixture(scope="module")

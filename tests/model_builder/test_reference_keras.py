@@ -19,6 +19,8 @@ from model_builder.convert import assign, read_checkpoint
 from model_builder.infer import PublishedTensors
 from model_builder.preprocessing import CAFFE
 from model_builder.resnet import build_resnet
+from tests.model_builder.keras_layout import keras_name
+from tests.model_builder.networks import relative_difference
 from tests.model_builder.published import (
     SIZE,
     TOLERANCE,
@@ -28,7 +30,7 @@ from tests.model_builder.published import (
     save_tfjs,
     served_logits,
 )
-from tests.model_builder.reference import random_pictures, random_reference, relative_difference
+from tests.model_builder.reference import random_pictures, random_reference
 
 Array = npt.NDArray[np.float32]
 
@@ -136,18 +138,6 @@ def assert_tensors_are_those_of(
             values = received.tensors[f"{names[layer]}/{field}"]
             assert values.dtype == np.float32
             np.testing.assert_array_equal(values, expected, err_msg=f"{layer}/{field}")
-
-
-def keras_name(name: str) -> str:
-    """layer2_0_conv1 is conv3_block1_1_conv."""
-    known = {"conv1": "conv1_conv", "bn1": "conv1_bn", "fc": "predictions"}
-    if name in known:
-        return known[name]
-    stage, block, kind, *part = name.removeprefix("layer").split("_")
-    place = f"conv{int(stage) + 1}_block{int(block) + 1}"
-    if kind == "downsample":
-        return f"{place}_0_{'conv' if part == ['0'] else 'bn'}"
-    return f"{place}_{kind[-1]}_{kind[:-1]}"
 
 
 @ALL_DEPTHS

@@ -17,13 +17,12 @@ from model_builder.convert import assign, read_checkpoint
 from model_builder.layouts import torch
 from model_builder.resnet import build_resnet
 from service.head import softmax
+from tests.model_builder.networks import relative_difference
 from tests.model_builder.published import (
     PREPROCESSING,
     SIZE,
     TOLERANCE,
-    save_safetensors,
     served_logits,
-    transformers_name,
 )
 from tests.model_builder.reference import (
     DEPTHS,
@@ -31,8 +30,8 @@ from tests.model_builder.reference import (
     normalised,
     random_pictures,
     random_reference,
-    relative_difference,
 )
+from tests.model_builder.torch_layout import save_safetensors, transformers_name
 
 PICTURES = random_pictures(2, seed=1)
 

@@ -17,11 +17,11 @@ from model_builder.architecture import Architecture
 from model_builder.convert import identify, read_checkpoint
 from model_builder.errors import ConversionFailed
 from model_builder.layouts import torch as torch_layout
+from tests.model_builder.networks import relative_difference
 from tests.model_builder.published import (
     TOLERANCE,
     converted,
     served_logits,
-    transformers_name,
 )
 from tests.model_builder.reference import (
     BLOCKS,
@@ -30,8 +30,8 @@ from tests.model_builder.reference import (
     normalised,
     random_pictures,
     random_reference,
-    relative_difference,
 )
+from tests.model_builder.torch_layout import transformers_name
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
