@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from model_builder.architecture import DEPTHS, Architecture
 from model_builder.artifact import Manifest
-from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
 from model_builder.own import OwnCheckpoint
 from service.errors import ModelNotFound
 from service.model import Model
 from service.registry import depth_name
-from service.schemas import CheckpointBody, ModelBody, Served
+from service.schemas import CheckpointBody, ModelBody, Served, State
 
 
-def describe_depths(loaded: Sequence[Model], own: Sequence[OwnCheckpoint] = ()) -> list[ModelBody]:
-    """All five, given the models that are loaded and warm and the imported checkpoints."""
-    return [_describe(depth, loaded, own) for depth in DEPTHS]
+def describe_depths(
+    loaded: Sequence[Model], own: Sequence[OwnCheckpoint], pending: Mapping[str, str]
+) -> list[ModelBody]:
+    """All five.
+
+    loaded: models that are warm. own: imported checkpoints. pending: names that are to be served
+    and are not yet, each with why.
+    """
+    rows = [*CHECKPOINTS.values(), *(checkpoint.row() for checkpoint in own)]
+    known = {row.name for row in rows}
+    rows += [_row(model.artifact.manifest) for model in loaded if model.name not in known]
+    return [
+        _describe(
+            depth,
+            [row for row in rows if row.depth == depth],
+            {model.name: model for model in loaded if depth_name(model) == f"resnet{depth}"},
+            pending,
+        )
+        for depth in DEPTHS
+    ]
 
 
 def describe_depth(
-    name: str, loaded: Sequence[Model], own: Sequence[OwnCheckpoint] = ()
+    name: str,
+    loaded: Sequence[Model],
+    own: Sequence[OwnCheckpoint],
+    pending: Mapping[str, str],
 ) -> ModelBody:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
-    for body in describe_depths(loaded, own):
+    for body in describe_depths(loaded, own, pending):
         if name == body.name or any(name == one.name for one in body.checkpoints):
             return body
     known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
     raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
 
 
-def _describe(depth: int, models: Sequence[Model], own: Sequence[OwnCheckpoint]) -> ModelBody:
-    name = f"resnet{depth}"
-    loaded = {model.name: model for model in models if depth_name(model) == name}
-    checkpoints = _checkpoints(depth, loaded, own)
-    architecture, input_size = _architecture(depth, loaded)
+def _describe(
+    depth: int,
+    rows: Sequence[Checkpoint],
+    loaded: Mapping[str, Model],
+    pending: Mapping[str, str],
+) -> ModelBody:
+    name, default = f"resnet{depth}", DEFAULT_CHECKPOINTS[depth]
+    # A depth's bare name stands for its default.
+    waiting = {default if asked == name else asked: why for asked, why in pending.items()}
+    architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
     body = ModelBody(
         name=name,
         depth=depth,
@@ -44,65 +69,54 @@ def _describe(depth: int, models: Sequence[Model], own: Sequence[OwnCheckpoint])
         multiply_adds=architecture.multiply_adds(input_size),
         input_size=input_size,
         classes=architecture.classes,
-        state="unavailable",
-        reason=f"The catalogue has no published weights for {name}.",
-        checkpoints=checkpoints,
+        state="available",
+        reason=f"Not loaded: start the service with RESNET_MODEL={name}",
+        checkpoints=[
+            CheckpointBody(
+                name=row.name,
+                default=row.name == default,
+                licence=row.licence,
+                paper=row.paper,
+                top1_percent=row.top1_percent,
+                top5_percent=row.top5_percent,
+                state=_state(row.name, loaded, waiting),
+                served=_served(loaded.get(row.name)),
+            )
+            for row in rows
+        ],
     )
     if loaded:
         body.state, body.reason = "ready", f"Served: POST /predict?model={name}"
-    elif checkpoints:
-        body.state, body.reason = (
-            "available",
-            f"Not loaded: start the service with RESNET_MODEL={name}",
-        )
+    elif reasons := [waiting[row.name] for row in rows if row.name in waiting]:
+        body.state, body.reason = "unavailable", reasons[0]
     return body
 
 
-def _architecture(depth: int, loaded: dict[str, Model]) -> tuple[Architecture, int]:
+def _state(name: str, loaded: Mapping[str, Model], waiting: Mapping[str, str]) -> State:
+    if name in loaded:
+        return "ready"
+    return "unavailable" if name in waiting else "available"
+
+
+def _architecture(default: Checkpoint, loaded: Mapping[str, Model]) -> tuple[Architecture, int]:
     """Of what answers for the depth: the loaded model, else the default checkpoint."""
     for model in loaded.values():
         manifest = model.artifact.manifest
         return manifest.architecture, manifest.preprocessing.crop_size
-    if depth in DEFAULT_CHECKPOINTS:
-        checkpoint = CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
-        return checkpoint.architecture, checkpoint.preprocessing.crop_size
-    return Architecture(depth), 224
+    return default.architecture, default.preprocessing.crop_size
 
 
-def _checkpoints(
-    depth: int, loaded: dict[str, Model], own: Sequence[OwnCheckpoint]
-) -> list[CheckpointBody]:
-    """The catalogue's rows of this depth, those imported here, and artifacts from elsewhere."""
-    known = [*CHECKPOINTS.values(), *(checkpoint.row() for checkpoint in own)]
-    rows = [
-        CheckpointBody(
-            name=row.name,
-            default=DEFAULT_CHECKPOINTS.get(depth) == row.name,
-            licence=row.licence,
-            paper=row.paper,
-            top1_percent=row.top1_percent,
-            top5_percent=row.top5_percent,
-            state="ready" if row.name in loaded else "available",
-            served=_served(loaded.get(row.name)),
-        )
-        for row in known
-        if row.depth == depth
-    ]
-    names = {row.name for row in known}
-    elsewhere = [model for name, model in loaded.items() if name not in names]
-    return rows + [_from_elsewhere(model.artifact.manifest, model) for model in elsewhere]
-
-
-def _from_elsewhere(manifest: Manifest, model: Model) -> CheckpointBody:
-    return CheckpointBody(
+def _row(manifest: Manifest) -> Checkpoint:
+    """An artifact from elsewhere as a row of the catalogue, without sources."""
+    return Checkpoint(
         name=manifest.name,
-        default=False,
+        architecture=manifest.architecture,
+        preprocessing=manifest.preprocessing,
+        sources=(),
         licence=manifest.provenance.licence,
         paper=manifest.provenance.paper,
         top1_percent=manifest.provenance.top1_percent,
         top5_percent=manifest.provenance.top5_percent,
-        state="ready",
-        served=_served(model),
     )
 
 

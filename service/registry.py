@@ -46,14 +46,20 @@ class Registry:
         """Those that are loaded and warm, the default first."""
         return tuple(self._models.values())
 
+    @property
+    def pending(self) -> dict[str, str]:
+        """Names that are to be served and are not yet, each with why."""
+        names = self._names[len(self._models) :]
+        return {name: self._failure or f"loading {name}" for name in names}
+
     def problems(self) -> list[str]:
         """Why the service can't take pictures now, in words; empty when it can."""
         if self._closing:
             return ["shutting down"]
         if self._failure is not None:
             return [self._failure]
-        if len(self._models) < len(self._names):
-            return [f"loading {name}" for name in self._names[len(self._models) :]]
+        if pending := self.pending:
+            return list(pending.values())
         return [f"a worker of {model.name} died" for model in self.models if not model.alive]
 
     def get(self, name: str | None = None) -> Model:
@@ -64,7 +70,7 @@ class Registry:
         for model in self.models:
             if name is None or name in (model.name, depth_name(model)):
                 return model
-        if len(self._models) < len(self._names) and (name is None or self._expects(name)):
+        if self.pending and (name is None or self._expects(name)):
             raise ModelNotReady(
                 "The model is still loading." if self._failure is None else self._failure
             )

@@ -16,15 +16,14 @@ from service.commands.options import HomeOption, JsonOption, settings_with
 
 def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List the depths and the checkpoints that can be served."""
-    bodies = describe_depths((), list_own(Store(settings_with({"home": home}).home).own))
+    own = list_own(Store(settings_with({"home": home}).home).own)
+    bodies = describe_depths((), own, {})
     if as_json:
         typer.echo(json.dumps([body.model_dump() for body in bodies], indent=2))
         return
     table = Table("depth", "checkpoint", "parameters", "multiply-adds", "top-1", "top-5", "licence")
     for body in bodies:
         size = f"{body.parameters / 1e6:.1f} M", f"{body.multiply_adds / 1e9:.2f} G"
-        if not body.checkpoints:
-            table.add_row(body.name, "no published weights", *size, "", "", "")
         for row in body.checkpoints:
             name = row.name + (" (default)" if row.default else "")
             accuracy = _percent(row.top1_percent), _percent(row.top5_percent)

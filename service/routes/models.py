@@ -16,9 +16,9 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Every depth of the family")
 def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
+    own = list_own(Store(settings.home).own)
     return ModelsBody(
-        default=settings.model,
-        models=describe_depths(registry.models, list_own(Store(settings.home).own)),
+        default=settings.model, models=describe_depths(registry.models, own, registry.pending)
     )
 
 
@@ -31,4 +31,5 @@ def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
     },
 )
 def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
-    return describe_depth(name, registry.models, list_own(Store(settings.home).own))
+    own = list_own(Store(settings.home).own)
+    return describe_depth(name, registry.models, own, registry.pending)

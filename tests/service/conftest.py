@@ -157,7 +157,7 @@ def start_app() -> Iterator[Callable[..., TestClient]]:
 
         def start(load: Callable[[str], Model], **given: Any) -> TestClient:
             hooks = {name: given.pop(name) for name in ("on_ready", "on_failure") if name in given}
-            app = create_app(Settings(model=MODEL_NAME, **given), load=load, **hooks)
+            app = create_app(Settings(**{"model": MODEL_NAME, **given}), load=load, **hooks)
             client: TestClient = stack.enter_context(TestClient(app))
             return client
 

@@ -136,16 +136,29 @@ def test_no_such_model(service: Service, name: str) -> None:
     assert "resnet152" in body["detail"]
 
 
-def test_while_it_loads_nothing_is_ready(start_app: Callable[..., TestClient]) -> None:
-    go_on = threading.Event()
+@pytest.mark.parametrize("asked", ["resnet50", "resnet50.keras_in1k", "resnet50.tv_in1k"])
+def test_what_is_loading_or_failed_to_is_unavailable_and_says_why(
+    start_app: Callable[..., TestClient], asked: str
+) -> None:
+    go_on, failed = threading.Event(), threading.Event()
 
     def load(_: str) -> Model:
         go_on.wait(WAIT_SECONDS)
         raise BuilderError("the test is over")
 
-    client = start_app(load)
+    client = start_app(load, model=asked, on_failure=lambda _: failed.set())
     try:
-        states = {name: model["state"] for name, model in listed(client).items()}
+        loading = listed(client)
     finally:
         go_on.set()
-    assert set(states.values()) == {"available"}
+    assert failed.wait(WAIT_SECONDS)
+    after = listed(client)
+    assert (loading["resnet50"]["state"], after["resnet50"]["state"]) == ("unavailable",) * 2
+    assert loading["resnet50"]["reason"] == f"loading {asked}"
+    assert after["resnet50"]["reason"] == f"{asked} can't be served. the test is over"
+    name = DEFAULT_CHECKPOINTS[50] if asked == "resnet50" else asked
+    for models in (loading, after):
+        checkpoints = models["resnet50"]["checkpoints"]
+        assert [one["name"] for one in checkpoints if one["state"] == "unavailable"] == [name]
+        others = {model["state"] for depth, model in models.items() if depth != "resnet50"}
+        assert others == {"available"}
