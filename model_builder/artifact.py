@@ -10,7 +10,6 @@ labels.json        a name and, where there is one, a WordNet id for each class
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -26,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from model_builder.architecture import Architecture
+from model_builder.digest import digest
 from model_builder.errors import InvalidArtifact
 from model_builder.labels import Label
 from model_builder.preprocessing import Preprocessing
@@ -36,7 +36,6 @@ Precision = Literal["float32", "bfloat16", "float16"]
 FORMAT = 2
 MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
 GOLDEN = "golden.safetensors"
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +210,5 @@ def _digests(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if name == MANIFEST:
             continue
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-        digests[name] = digest.hexdigest()
+        digests[name] = digest(path, "sha256")
     return digests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from model_builder.checkpoints import find_checkpoint
+from model_builder.digest import digest
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.labels import Label, imagenet1k, read_labels
 from model_builder.own import OwnCheckpoint, check_name
@@ -64,7 +64,7 @@ def import_(
             preprocessing=preprocessing,
             labels=_labels(labels, architecture.classes),
             source=f"file:{file.name}",
-            digest=f"sha256-{hashlib.sha256(file.read_bytes()).hexdigest()}",
+            digest=f"sha256-{digest(file, 'sha256')}",
         )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:

@@ -6,7 +6,7 @@ import json
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from model_builder.own import list_own
 from model_builder.store import Store
@@ -21,13 +21,15 @@ def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
     if as_json:
         typer.echo(json.dumps([body.model_dump() for body in bodies], indent=2))
         return
-    table = Table("depth", "checkpoint", "parameters", "multiply-adds", "top-1", "top-5", "licence")
+    # A name that is cut short can't be copied.
+    name_column = Column("checkpoint", no_wrap=True)
+    table = Table(name_column, "parameters", "multiply-adds", "top-1", "top-5", "licence")
     for body in bodies:
         size = f"{body.parameters / 1e6:.1f} M", f"{body.multiply_adds / 1e9:.2f} G"
         for row in body.checkpoints:
             name = row.name + (" (default)" if row.default else "")
             accuracy = _percent(row.top1_percent), _percent(row.top5_percent)
-            table.add_row(body.name, name, *size, *accuracy, row.licence)
+            table.add_row(name, *size, *accuracy, row.licence)
     Console().print(table)
 
 
