@@ -22,6 +22,7 @@ DEPTHS: dict[int, tuple[BlockKind, tuple[int, int, int, int]]] = {
     152: ("bottleneck", (3, 8, 36, 3)),
 }
 STEM_WIDTH = 64
+MAXPOOL_STRIDE = 2
 STAGE_WIDTHS = (64, 128, 256, 512)
 EXPANSION: dict[BlockKind, int] = {"basic": 1, "bottleneck": 4}
 
@@ -58,6 +59,15 @@ class Block:
     convolutions: tuple[Convolution, ...]
     projection: Convolution | None
     has_shortcut: bool
+
+    def outputs(self, input_size: int) -> Iterator[tuple[Convolution, int]]:
+        """Each convolution and the edge of the square it leaves, given one of `input_size`."""
+        if self.projection is not None:
+            yield self.projection, strided(input_size, self.projection.stride)
+        size = input_size
+        for convolution in self.convolutions:
+            size = strided(size, convolution.stride)
+            yield convolution, size
 
     def all_convolutions(self) -> tuple[Convolution, ...]:
         return (
@@ -176,19 +186,15 @@ class Architecture:
 
     def multiply_adds(self, input_size: int = 224) -> int:
         """Multiply-accumulate operations of one forward pass over a square picture."""
-        size = _halved(input_size)
+        size = strided(input_size, self.stem.stride)
         total = self.stem.weights * size**2
-        size = _halved(size)
+        size = strided(size, MAXPOOL_STRIDE)
         for block in self.blocks():
-            output_size = _halved(size) if block.stride == 2 else size
-            for convolution in block.convolutions:
-                size = _halved(size) if convolution.stride == 2 else size
-                total += convolution.weights * size**2
-            if block.projection is not None:
-                total += block.projection.weights * output_size**2
+            total += sum(c.weights * edge**2 for c, edge in block.outputs(size))
+            size = strided(size, block.stride)
         return total + self.feature_width * self.classes
 
 
-def _halved(size: int) -> int:
-    """Output edge of a stride-2 layer with half its kernel as padding."""
-    return (size + 1) // 2
+def strided(size: int, stride: int) -> int:
+    """Output edge of a layer with half its kernel as padding."""
+    return -(-size // stride)

@@ -13,8 +13,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from model_builder.architecture import DEPTHS, Architecture, Block, Convolution
-from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.architecture import (
+    DEPTHS,
+    MAXPOOL_STRIDE,
+    Architecture,
+    Block,
+    Convolution,
+    strided,
+)
+from model_builder.checkpoints import CHECKPOINTS, find_checkpoint
 from model_builder.errors import BuilderError, UnknownModel
 from model_builder.tensorflow_runtime import import_tensorflow
 
@@ -84,17 +91,13 @@ class Description:
 def architecture_of(name: str) -> tuple[Architecture, int]:
     """What `name`, a checkpoint or a depth ("resnet18"), is built as, and its input size.
 
-    A depth is its default checkpoint where it has one. Raises UnknownModel.
+    Raises UnknownModel.
     """
-    for depth in DEPTHS:
-        if name == f"resnet{depth}" and depth not in DEFAULT_CHECKPOINTS:
-            return Architecture(depth), INPUT_SIZE
-        if name == f"resnet{depth}":
-            name = DEFAULT_CHECKPOINTS[depth]
-    if name not in CHECKPOINTS:
+    try:
+        checkpoint = find_checkpoint(name)
+    except UnknownModel:
         known = ", ".join([*(f"resnet{depth}" for depth in DEPTHS), *CHECKPOINTS])
-        raise UnknownModel(f"Known networks: {known}. Received: {name!r}")
-    checkpoint = CHECKPOINTS[name]
+        raise UnknownModel(f"Known networks: {known}. Received: {name!r}") from None
     return checkpoint.architecture, checkpoint.preprocessing.crop_size
 
 
@@ -104,20 +107,20 @@ def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Descri
     input_size: edge of the square picture, at least 1.
     """
     stem = architecture.stem
-    size = _strided(input_size, stem.stride)
+    size = strided(input_size, stem.stride)
     stages = [
         Stage("conv1", "conv1", size, stem.filters, *_cost(stem, size), (label(stem),)),
     ]
-    size = _strided(size, 2)
+    size = strided(size, MAXPOOL_STRIDE)
     stages.append(Stage("maxpool", "conv2_x", size, stem.filters, 0, 0, ("3x3 max pool, /2",)))
     for index, alike in groupby(architecture.blocks(), key=lambda block: block.stage):
         blocks = tuple(alike)
         parameters = multiply_adds = 0
         for block in blocks:
-            for convolution, output_size in _outputs(block, size):
+            for convolution, output_size in block.outputs(size):
                 cost = _cost(convolution, output_size)
                 parameters, multiply_adds = parameters + cost[0], multiply_adds + cost[1]
-            size = _strided(size, block.stride)
+            size = strided(size, block.stride)
         stages.append(
             Stage(
                 f"layer{index}",
@@ -195,22 +198,9 @@ def _network(architecture: Architecture, input_size: int) -> keras.Model:
         return build_resnet(architecture, input_size=input_size)
 
 
-def _outputs(block: Block, size: int) -> Iterator[tuple[Convolution, int]]:
-    """Each convolution of a block that is given `size`, and the size it leaves."""
-    if block.projection is not None:
-        yield block.projection, _strided(size, block.projection.stride)
-    for convolution in block.convolutions:
-        size = _strided(size, convolution.stride)
-        yield convolution, size
-
-
 def _cost(convolution: Convolution, output_size: int) -> tuple[int, int]:
     """Parameters, with those of the batch norm, and multiply-adds."""
     return convolution.weights + 2 * convolution.filters, convolution.weights * output_size**2
-
-
-def _strided(size: int, stride: int) -> int:
-    return -(-size // stride)
 
 
 def _shape(block: Block) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from model_builder.architecture import Architecture, Block, Convolution
+from model_builder.architecture import MAXPOOL_STRIDE, Architecture, Block, Convolution
 
 CHANNELS_LAST = "channels_last"
 
@@ -38,7 +38,9 @@ def build_resnet(
     x = make.relu(make.convolution(inputs, architecture.stem), "relu")
     # Behind a ReLU nothing is below zero, so padding with zeros is padding with minus infinity.
     x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool_pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool")(x)
+    x = layers.MaxPooling2D(
+        3, strides=MAXPOOL_STRIDE, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool"
+    )(x)
     for block in architecture.blocks():
         x = make.block(x, block)
     if head:
