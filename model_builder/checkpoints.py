@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model_builder.architecture import DEPTHS, Architecture
-from model_builder.errors import NoCheckpoint, UnknownModel
+from model_builder.errors import UnknownModel
 from model_builder.hub_files import REVISIONS, SHA256
 from model_builder.preprocessing import CAFFE, Preprocessing, imagenet_rgb
 
@@ -233,17 +233,13 @@ DEFAULT_CHECKPOINTS: dict[int, str] = {
 def find_checkpoint(name: str) -> Checkpoint:
     """The row called `name`: a full name, or a depth ("resnet50") for that depth's default.
 
-    Raises UnknownModel, or NoCheckpoint for a depth of the family that nobody's weights are
-    listed for.
+    Raises UnknownModel.
     """
     if name in CHECKPOINTS:
         return CHECKPOINTS[name]
-    for depth in DEPTHS:
-        if name != f"resnet{depth}":
-            continue
-        if depth in DEFAULT_CHECKPOINTS:
-            return CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
-        raise NoCheckpoint(f"The catalogue has no published weights for {name}.")
+    for depth, default in DEFAULT_CHECKPOINTS.items():
+        if name == f"resnet{depth}":
+            return CHECKPOINTS[default]
     known = ", ".join([*(f"resnet{depth}" for depth in DEFAULT_CHECKPOINTS), *CHECKPOINTS])
     raise UnknownModel(
         f"No model is called {name!r}. Known: {known}, or a path to an artifact folder."

@@ -2,7 +2,6 @@
 
 BuilderError
 +-- UnknownModel          no checkpoint or artifact goes by that name
-+-- NoCheckpoint          the depth is known, but nobody's weights for it are in the catalogue
 +-- FetchFailed           no source of the checkpoint could be reached
 |   +-- VerificationFailed  a file arrived, and is not the one that was published
 +-- ConversionFailed      tensors are missing, left over, or of another shape
@@ -18,10 +17,6 @@ class BuilderError(Exception):
 
 class UnknownModel(BuilderError):
     """No checkpoint, depth or artifact folder goes by the name that was asked for."""
-
-
-class NoCheckpoint(BuilderError):
-    """The depth can be built, but the catalogue has no published weights for it."""
 
 
 class FetchFailed(BuilderError):

@@ -17,7 +17,7 @@ from model_builder.checkpoints import (
     UrlSource,
     find_checkpoint,
 )
-from model_builder.errors import NoCheckpoint, UnknownModel
+from model_builder.errors import UnknownModel
 from model_builder.sources import address
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
@@ -87,19 +87,14 @@ def test_keras_checkpoints_are_as_keras_pins_them() -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_a_depth_is_its_default_checkpoint_or_none(depth: int) -> None:
-    if depth in DEFAULT_CHECKPOINTS:
-        row = find_checkpoint(f"resnet{depth}")
-        assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
-        assert row.depth == depth
-    else:
-        message = f"The catalogue has no published weights for resnet{depth}."
-        with pytest.raises(NoCheckpoint, match=f"^{re.escape(message)}$"):
-            find_checkpoint(f"resnet{depth}")
+def test_a_depth_is_its_default_checkpoint(depth: int) -> None:
+    row = find_checkpoint(f"resnet{depth}")
+    assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
+    assert row.depth == depth
 
 
-def test_every_published_depth_has_a_default() -> None:
-    assert {row.depth for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS)
+def test_every_depth_has_a_default() -> None:
+    assert {row.depth for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(DEPTHS)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "ResNet50", "resnet50.none_in1k", "50", "vgg16", ""])
