@@ -17,7 +17,7 @@ from model_builder.artifact import MANIFEST, Artifact, Precision, read_artifact
 from model_builder.checkpoints import Checkpoint, find_checkpoint
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
 from model_builder.fetching import Fetching
-from model_builder.own import OwnCheckpoint, read_own, write_own
+from model_builder.own import OwnCheckpoint, list_own, read_own, write_own
 from model_builder.sources import fetch
 from model_builder.tensorflow_runtime import import_tensorflow
 
@@ -85,6 +85,10 @@ class Store:
         except UnknownModel:
             return self.find(name)
 
+    def list_own(self) -> tuple[OwnCheckpoint, ...]:
+        """Every imported checkpoint that can be read, by name."""
+        return list_own(self.own)
+
     def add(
         self, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
     ) -> None:
@@ -94,18 +98,20 @@ class Store:
         """
         try:
             write_own(self.own, checkpoint, tensors)
-            for precision in get_args(Precision):
-                shutil.rmtree(self.artifact_folder(checkpoint.row(), precision), ignore_errors=True)
+            for folder in self._artifact_folders(checkpoint.row()):
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             raise BuilderError(f"{self.own} can't be written: {error}") from error
 
     def remove(self, name: str) -> list[Path]:
         """Deletes a model's artifacts and its published file or import, and says which it found."""
         checkpoint = self.checkpoint(name)
-        found = [
-            self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)
-        ] + [self.home / "checkpoints" / checkpoint.name, self.own / checkpoint.name]
-        found = [path for path in found if path.is_dir()]
+        places = [
+            *self._artifact_folders(checkpoint),
+            self.home / "checkpoints" / checkpoint.name,
+            self.own / checkpoint.name,
+        ]
+        found = [path for path in places if path.is_dir()]
         for path in found:
             shutil.rmtree(path)
         return found
@@ -123,6 +129,9 @@ class Store:
 
     def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
         return self.home / "artifacts" / f"{checkpoint.name}-tensorflow-{precision}"
+
+    def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
+        return [self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)]
 
     def _existing(self, checkpoint: Checkpoint, folder: Path) -> Artifact | None:
         if not (folder / MANIFEST).is_file():

@@ -9,10 +9,12 @@ import typer
 from service import __version__
 from service.commands.describe import describe
 from service.commands.import_ import import_
-from service.commands.manage import pull, remove, verify
 from service.commands.models import models
 from service.commands.predict import predict
+from service.commands.pull import pull
+from service.commands.remove import remove
 from service.commands.serve import serve
+from service.commands.verify import verify
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -29,6 +29,14 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
     )
 
 
+def make_hardware(settings: Settings) -> Hardware:
+    return Hardware(
+        device=settings.device,
+        cpu_threads=settings.cpu_threads or cpu_limit(),
+        max_batch_size=settings.max_batch_size,
+    )
+
+
 def make_store(settings: Settings) -> Store:
     fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
     return Store(settings.home, fetching=fetching)
@@ -40,11 +48,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
     started, resident_bytes = time.monotonic(), _resident_bytes()
-    hardware = Hardware(
-        device=settings.device,
-        cpu_threads=settings.cpu_threads or cpu_limit(),
-        max_batch_size=settings.max_batch_size,
-    )
+    hardware = make_hardware(settings)
     precision = choose_precision(settings.precision, hardware)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.checkpoint_file if name == settings.model else None

@@ -31,7 +31,7 @@ class Verification:
 def verify(artifact: Artifact, engine: Engine) -> Verification:
     """Runs the golden pictures and holds the logits against the stored ones."""
     golden = artifact.golden
-    # One at a time: the engine is warm for a batch of one.
+    # One at a time: every engine takes a batch of one.
     given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])
     found = logits(given, artifact.head)
     difference = float(np.abs(found - golden.logits).max() / golden.logits.std())

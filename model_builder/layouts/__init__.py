@@ -37,6 +37,16 @@ class Contents:
     batch_norm_epsilon: float | None = None
 
 
+def layer_name(stage: int, block: int, index: int, kind: str) -> str:
+    """Our name of a block's convolution or batch norm; index 0 is the shortcut's.
+
+    stage: from 1. block: from 0. kind: "conv" or "bn".
+    """
+    if index == 0:
+        return f"layer{stage}_{block}_downsample_{'0' if kind == 'conv' else '1'}"
+    return f"layer{stage}_{block}_{kind}{index}"
+
+
 def rename(
     published: Mapping[str, Array], our_name: Callable[[str], str | None]
 ) -> tuple[Tensors, dict[str, str]]:

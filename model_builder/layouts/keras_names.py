@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from model_builder.errors import ConversionFailed
-from model_builder.layouts import Array, Contents, rename
+from model_builder.layouts import Array, Contents, layer_name, rename
 from model_builder.layouts.keras_config import KerasConfig
 
 OURS = re.compile(r"conv1|bn1|layer[1-4]_\d+_(conv[1-3]|bn[1-3]|downsample_[01])")
@@ -38,12 +38,14 @@ def our_layer(name: str) -> str | None:
         return name
     if match := APPLICATIONS.fullmatch(name):
         stage, block, index, kind = match.groups()
-        return _name(int(stage) - 1, int(block) - 1, int(index), kind)
+        return layer_name(int(stage) - 1, int(block) - 1, int(index), kind)
     if match := CAFFE.fullmatch(name):
         kind, stage, letter, number, branch = match.groups()
         block_index = int(number) if number else ord(letter) - ord("a")
         convolution = 0 if branch == "1" else "abc".index(branch[1]) + 1
-        return _name(int(stage) - 1, block_index, convolution, "conv" if kind == "res" else "bn")
+        return layer_name(
+            int(stage) - 1, block_index, convolution, "conv" if kind == "res" else "bn"
+        )
     return None
 
 
@@ -88,9 +90,3 @@ def contents(published: Mapping[str, Array], config: KerasConfig | None) -> Cont
         return Contents(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
     # Those names have only ever been given to networks with Caffe's strides; epsilons vary.
     return Contents(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)
-
-
-def _name(stage: int, block: int, index: int, kind: str) -> str:
-    if index == 0:
-        return f"layer{stage}_{block}_downsample_{'0' if kind == 'conv' else '1'}"
-    return f"layer{stage}_{block}_{kind}{index}"

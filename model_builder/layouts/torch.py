@@ -44,9 +44,14 @@ def our_name(key: str) -> str | None:
     if match is None:
         return None
     layer, field = match.groups()
-    kind = layer.rsplit(".", 1)[-1] if "downsample" not in layer else layer[-1]
-    fields = BATCH_NORM_FIELDS if kind.startswith("bn") or kind == "1" else KERNEL_FIELDS
-    return f"{layer.replace('.', '_')}/{fields[field]}" if field in fields else None
+    return parameter(layer.replace(".", "_"), field)
+
+
+def parameter(layer: str, field: str) -> str | None:
+    """Our name of one of PyTorch's parameters, given our name of its layer."""
+    batch_norm = "bn" in layer or layer.endswith("downsample_1")
+    fields = BATCH_NORM_FIELDS if batch_norm else KERNEL_FIELDS
+    return f"{layer}/{fields[field]}" if field in fields else None
 
 
 def to_keras(values: Array) -> Array:

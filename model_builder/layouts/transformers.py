@@ -10,19 +10,16 @@ import re
 from pathlib import Path
 
 from model_builder.errors import ConversionFailed
-from model_builder.layouts import Contents, rename
-from model_builder.layouts.torch import (
-    BATCH_NORM_FIELDS,
-    KERNEL_FIELDS,
-    read_state_dict,
-    to_keras,
-)
+from model_builder.layouts import Contents, layer_name, rename
+from model_builder.layouts.torch import parameter, read_state_dict, to_keras
 
 STEM = "resnet.embedder.embedder."
 LAYER = re.compile(
     r"resnet\.encoder\.stages\.([0-3])\.layers\.(\d+)\.(?:layer\.([0-2])|shortcut)"
     r"\.(convolution|normalization)\.(\w+)"
 )
+STEM_LAYERS = {"convolution": "conv1", "normalization": "bn1"}
+KINDS = {"convolution": "conv", "normalization": "bn"}
 CLASSIFIER = {"classifier.1.weight": "fc/kernel", "classifier.1.bias": "fc/bias"}
 CONFIG = "config.json"
 # torch.nn.BatchNorm2d's default, which the model's code leaves as it is.
@@ -47,24 +44,15 @@ def our_name(key: str) -> str | None:
         return CLASSIFIER[key]
     if key.startswith(STEM):
         part, _, field = key.removeprefix(STEM).partition(".")
-        return _field({"convolution": "conv1", "normalization": "bn1"}.get(part), field)
+        layer = STEM_LAYERS.get(part)
+        return None if layer is None else parameter(layer, field)
     match = LAYER.fullmatch(key)
     if match is None:
         return None
     stage, block, index, part, field = match.groups()
-    prefix = f"layer{int(stage) + 1}_{block}"
-    if index is None:
-        return _field(f"{prefix}_downsample_{'0' if part == 'convolution' else '1'}", field)
-    kind = "conv" if part == "convolution" else "bn"
-    return _field(f"{prefix}_{kind}{int(index) + 1}", field)
-
-
-def _field(layer: str | None, field: str) -> str | None:
-    if layer is None:
-        return None
-    batch_norm = "bn" in layer or layer.endswith("downsample_1")
-    fields = BATCH_NORM_FIELDS if batch_norm else KERNEL_FIELDS
-    return f"{layer}/{fields[field]}" if field in fields else None
+    # The shortcut has no index; ours is 0, and theirs begin there.
+    ours = 0 if index is None else int(index) + 1
+    return parameter(layer_name(int(stage) + 1, int(block), ours, KINDS[part]), field)
 
 
 def _stride_in_1x1(path: Path) -> bool | None:

@@ -20,9 +20,8 @@ from model_builder.checkpoints import CHECKPOINTS, Checkpoint
 from model_builder.describe import Description, Stage
 from model_builder.drawing import SUFFIXES, draw
 from model_builder.errors import BuilderError
-from service.commands.options import end
+from service.commands.options import Variant, end
 
-Variant = Literal["v1", "v1.5"]
 Compare = Literal["depths", "shortcuts", "variants"]
 SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")
 FILE_COLUMNS = "240"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +14,9 @@ from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.labels import Label, imagenet1k, read_labels
 from model_builder.own import OwnCheckpoint, check_name
 from model_builder.preprocessing import ChannelOrder, Interpolation, Preprocessing
-from model_builder.store import Store
-from service.commands.options import HomeOption, end, settings_with
+from service.commands.options import HomeOption, Variant, end, settings_with
+from service.loading import make_store
 
-IMAGENET_CLASSES = 1000
 Three = tuple[float, float, float]
 
 
@@ -26,7 +25,7 @@ def import_(
     name: Annotated[str, typer.Option(help="What it will be called.")],
     depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
     variant: Annotated[
-        Literal["v1", "v1.5"] | None,
+        Variant | None,
         typer.Option(help="A bottleneck halves in its first 1x1 (v1, Keras) or its 3x3 (v1.5)."),
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of the batch norms.")] = None,
@@ -45,14 +44,17 @@ def import_(
     home: HomeOption = None,
 ) -> None:
     """Take in weights of your own: RESNET_MODEL=NAME serves them."""
-    store = Store(settings_with({"home": home}).home)
+    store = make_store(settings_with({"home": home}))
     try:
         check_name(name)
         preprocessing = _preprocessing(like, resize, crop, interpolation, channels, mean, std)
         # Reading weights imports h5py and more, which no other command should wait for.
         from model_builder.convert import read_checkpoint
+        from model_builder.layouts import tfjs
 
         published = read_checkpoint(file)
+        # A TensorFlow.js model is a folder; its model.json stands for it.
+        described = file / tfjs.MODEL if file.is_dir() else file
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a resnet{published.depth}. Received: {depth}")
         architecture = published.architecture(
@@ -64,7 +66,7 @@ def import_(
             preprocessing=preprocessing,
             labels=_labels(labels, architecture.classes),
             source=f"file:{file.name}",
-            digest=f"sha256-{digest(file, 'sha256')}",
+            digest=f"sha256-{digest(described, 'sha256')}",
         )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
@@ -109,6 +111,6 @@ def _preprocessing(
 def _labels(path: Path | None, classes: int) -> tuple[Label, ...]:
     if path is not None:
         return read_labels(path)
-    if classes == IMAGENET_CLASSES:
-        return imagenet1k()
+    if classes == len(imagenet := imagenet1k()):
+        return imagenet
     raise ConversionFailed(f"The classifier has {classes} classes: name them with --labels FILE.")

@@ -8,15 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from model_builder.own import list_own
-from model_builder.store import Store
 from service.catalogue import describe_depths
 from service.commands.options import HomeOption, JsonOption, settings_with
+from service.loading import make_store
 
 
 def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List the depths and the checkpoints that can be served."""
-    own = list_own(Store(settings_with({"home": home}).home).own)
+    own = make_store(settings_with({"home": home})).list_own()
     bodies = describe_depths((), own, {})
     if as_json:
         typer.echo(json.dumps([body.model_dump() for body in bodies], indent=2))

@@ -24,6 +24,10 @@ HomeOption = Annotated[Path | None, typer.Option(help="The cache.")]
 FileOption = Annotated[
     Path | None, typer.Option(help="The checkpoint's published file, already on this machine.")
 ]
+NamesArgument = Annotated[
+    list[str], typer.Argument(help="Depths or checkpoints.", metavar="NAME...")
+]
+Variant = Literal["v1", "v1.5"]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from model_builder.own import list_own
 from model_builder.store import Store
 from service.catalogue import describe_depth, describe_depths
 from service.dependencies import RegistryDep, SettingsDep
@@ -16,7 +15,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Every depth of the family")
 def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    own = list_own(Store(settings.home).own)
+    own = Store(settings.home).list_own()
     return ModelsBody(
         default=settings.model, models=describe_depths(registry.models, own, registry.pending)
     )
@@ -31,5 +30,5 @@ def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
     },
 )
 def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
-    own = list_own(Store(settings.home).own)
+    own = Store(settings.home).list_own()
     return describe_depth(name, registry.models, own, registry.pending)
