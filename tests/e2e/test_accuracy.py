@@ -15,13 +15,13 @@ import httpx2
 import numpy as np
 import pytest
 
-from model_builder.checkpoints import find_checkpoint
 from model_builder.labels import imagenet1k
-from service.images import decode
-from service.settings import Settings
 from tests.e2e.conftest import Server
+from tests.golden.reference import checkpoint_file, keras_logits, keras_network, pixels_of
 
 PHOTOS = Path(__file__).parents[2].parent / "shared" / "photos"
+
+REFERENCE_BATCH_SIZE = 8
 
 pytestmark = [
     pytest.mark.weights,
@@ -61,29 +61,11 @@ def truths(photos: list[Path]) -> list[int]:
 def reference(photos: list[Path], truths: list[int], float32_server: Server) -> Accuracy:
     """keras.applications with the same weights, in float32, nothing folded."""
     assert float32_server.url  # it has fetched the checkpoint, if need be
-    from model_builder.tensorflow_runtime import import_tensorflow
-
-    import_tensorflow()
-    import keras
-
-    from model_builder.convert import read_tensors
-    from model_builder.layouts.keras_names import our_layer
-    from model_builder.sources import fetch
-
-    checkpoint = find_checkpoint("resnet50")
-    tensors = read_tensors(
-        fetch(checkpoint, Settings().home / "checkpoints"), checkpoint.architecture
-    )
-    network = keras.applications.ResNet50(weights=None)
-    for variable in network.weights:
-        layer, field = variable.path.split("/")[-2:]
-        variable.assign(tensors[f"{our_layer(layer) or 'fc'}/{field}"])
-    pixels = np.stack(
-        [decode(photo.read_bytes(), checkpoint.preprocessing, max_pixels=10**8) for photo in photos]
-    )
-    prepared = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
-    probabilities = network.predict(prepared, batch_size=8, verbose=0)
-    return measured(np.argsort(-probabilities)[:, :5].tolist(), truths)
+    network = keras_network(checkpoint_file())
+    pixels = np.concatenate([pixels_of(photo) for photo in photos])
+    batches = range(0, len(pixels), REFERENCE_BATCH_SIZE)
+    logits = [keras_logits(network, pixels[i : i + REFERENCE_BATCH_SIZE]) for i in batches]
+    return measured(np.argsort(-np.concatenate(logits))[:, :5].tolist(), truths)
 
 
 def through(server: Server, photos: list[Path]) -> list[list[int]]:

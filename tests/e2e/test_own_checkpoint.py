@@ -17,6 +17,7 @@ from PIL import Image
 from service.head import softmax
 from tests.e2e.conftest import running
 from tests.model_builder.networks import relative_difference
+from tests.model_builder.published import keras_weights, save_tfjs
 from tests.model_builder.reference import (
     normalised,
     random_pictures,
@@ -176,3 +177,18 @@ def test_remove_leaves_nothing_of_it(imported: Imported) -> None:
     again = resnet(imported.home, "remove", "second")
     assert again.returncode == 2
     assert "No model is called 'second'" in again.stderr
+
+
+def test_a_folder_of_tensorflow_js_is_taken_in(imported: Imported, tmp_path: Path) -> None:
+    reference = random_reference(50, classes=len(CLASSES), seed=5)
+    folder = save_tfjs(tmp_path, keras_weights(reference))
+    done = resnet(
+        imported.home,
+        "import",
+        str(folder),
+        "--name=folder",
+        f"--labels={imported.labels}",
+        *RECIPE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "folder: resnet50, shortcuts B, v1, 4 classes" in done.stdout

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from model_builder.architecture import Architecture
 from model_builder.resnet import build_resnet
+from tests.model_builder.reference import random_pictures
 
 Array = npt.NDArray[np.float32]
 
@@ -29,18 +30,9 @@ def shapes_only(architecture: Architecture, **options: Any) -> keras.Model:
 
 def random_network(architecture: Architecture, *, input_size: int, seed: int = 0) -> keras.Model:
     network = build_resnet(architecture, input_size=input_size)
-    pixels = random_pixels(8, input_size, seed=seed)
+    pixels = random_pictures(8, size=input_size, seed=seed)
     randomise(network, (pixels.astype(np.float32) - np.float32(128)) / np.float32(64), seed=seed)
     return network
-
-
-def random_pixels(count: int, size: int, *, seed: int) -> npt.NDArray[np.uint8]:
-    """uint8 [count, size, size, 3]: blocks of 8 x 8 under noise, so that pictures differ."""
-    rng = np.random.default_rng(seed)
-    blocks = -(-size // 8)
-    coarse = rng.integers(0, 192, (count, blocks, blocks, 3))
-    smooth = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
-    return (smooth + rng.integers(0, 64, smooth.shape)).astype(np.uint8)
 
 
 def randomise(network: keras.Model, inputs: Array, *, seed: int) -> None:
@@ -70,6 +62,22 @@ def randomise(network: keras.Model, inputs: Array, *, seed: int) -> None:
 def tensors_of(network: keras.Model) -> dict[str, Array]:
     """What `convert.assign` takes: "conv1/kernel", "bn1/gamma", ... to arrays."""
     return {"/".join(v.path.split("/")[-2:]): v.numpy() for v in network.weights}
+
+
+def same_padded(network: keras.Model) -> keras.Model:
+    """The network as it would be if Keras were left to pad: equal shapes, other numbers."""
+
+    def same_padding(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            return keras.layers.Identity(name=layer.name)
+        if config.get("padding") == "valid":
+            config["padding"] = "same"
+        return layer.__class__.from_config(config)
+
+    wrong = keras.models.clone_model(network, clone_function=same_padding)
+    wrong.set_weights(network.get_weights())
+    return wrong
 
 
 def relative_difference(received: Any, expected: Any) -> float:

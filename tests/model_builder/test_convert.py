@@ -36,45 +36,6 @@ def complete(network: keras.Model) -> dict[str, Array]:
     }
 
 
-@pytest.mark.parametrize(
-    ("published", "ours"),
-    [
-        ("conv1", "conv1"),
-        ("bn_conv1", "bn1"),
-        ("res2a_branch2a", "layer1_0_conv1"),
-        ("res2a_branch1", "layer1_0_downsample_0"),
-        ("bn2a_branch1", "layer1_0_downsample_1"),
-        ("bn4f_branch2b", "layer3_5_bn2"),
-        ("res5c_branch2c", "layer4_2_conv3"),
-        ("res6a_branch2a", None),
-        ("res2a_branch2d", None),
-        ("res2a_branch1a", None),
-        ("activation_1", None),
-    ],
-)
-def test_names_in_tensorflow_js(published: str, ours: str | None) -> None:
-    assert our_layer(published) == ours
-
-
-@pytest.mark.parametrize(
-    ("published", "ours"),
-    [
-        ("conv1_conv", "conv1"),
-        ("conv1_bn", "bn1"),
-        ("conv2_block1_1_conv", "layer1_0_conv1"),
-        ("conv2_block1_0_conv", "layer1_0_downsample_0"),
-        ("conv2_block1_0_bn", "layer1_0_downsample_1"),
-        ("conv4_block23_2_bn", "layer3_22_bn2"),
-        ("conv5_block3_3_conv", "layer4_2_conv3"),
-        ("conv6_block1_1_conv", None),
-        ("conv2_block1_4_conv", None),
-        ("conv2_block1_out", None),
-    ],
-)
-def test_names_in_keras(published: str, ours: str | None) -> None:
-    assert our_layer(published) == ours
-
-
 def test_layers_without_a_place() -> None:
     published = {
         "activation/b": np.zeros(1, np.float32),

@@ -14,7 +14,8 @@ import pytest
 from model_builder.architecture import Architecture
 from model_builder.fold import fold, folded_convolution, rgb_normalisation
 from model_builder.preprocessing import CAFFE, ChannelOrder, Preprocessing
-from tests.model_builder.networks import random_network, random_pixels, relative_difference
+from tests.model_builder.networks import random_network, relative_difference
+from tests.model_builder.reference import random_pictures
 
 Make = Callable[[Architecture], keras.Model]
 
@@ -77,7 +78,7 @@ def test_folded_logits_are_the_networks(
     architecture: Architecture, preprocessing: Preprocessing, make: Make
 ) -> None:
     network = make(architecture)
-    pixels = random_pixels(4, SIZE, seed=1)
+    pixels = random_pictures(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, preprocessing), training=False)
     received = logits(network, fold(network, architecture, preprocessing)(pixels))
     assert relative_difference(received, expected) < 1e-4
@@ -87,7 +88,7 @@ def test_folded_logits_are_the_networks(
 def test_every_shortcut_folds(shortcut: Any) -> None:
     architecture = Architecture(18, shortcut, classes=10)
     network = random_network(architecture, input_size=SIZE)
-    pixels = random_pixels(4, SIZE, seed=1)
+    pixels = random_pictures(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, scaled("RGB")), training=False)
     received = logits(network, fold(network, architecture, scaled("RGB"))(pixels))
     assert relative_difference(received, expected) < 1e-4
@@ -96,7 +97,7 @@ def test_every_shortcut_folds(shortcut: Any) -> None:
 @pytest.mark.parametrize("architecture", [BASIC, BOTTLENECK], ids=["basic", "bottleneck"])
 def test_bfloat16(architecture: Architecture, make: Make) -> None:
     network = make(architecture)
-    pixels = random_pixels(4, SIZE, seed=1)
+    pixels = random_pictures(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, caffe()), training=False)
     inference = fold(network, architecture, caffe(), dtype="bfloat16")
     features = inference(pixels)
@@ -107,7 +108,7 @@ def test_bfloat16(architecture: Architecture, make: Make) -> None:
 
 def test_normalisation_stays_in_float32(make: Make) -> None:
     inference = fold(make(BASIC), BASIC, caffe(), dtype="bfloat16")
-    pixels = random_pixels(1, SIZE, seed=1)
+    pixels = random_pictures(1, size=SIZE, seed=1)
     layer = inference.get_layer("normalisation")
     expected = normalised(pixels, caffe())[..., ::-1]
     assert layer.compute_dtype == "float32"
@@ -156,7 +157,7 @@ def test_normalisation_in_the_order_of_pixels(
 
 
 def test_caffe_is_what_keras_applications_does() -> None:
-    pixels = random_pixels(2, SIZE, seed=1)
+    pixels = random_pictures(2, size=SIZE, seed=1)
     expected = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
     mean, std = rgb_normalisation(CAFFE)
     received = (pixels - mean) / std

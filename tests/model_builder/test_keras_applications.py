@@ -24,7 +24,8 @@ from model_builder.layouts import Tensors
 from model_builder.preprocessing import CAFFE, Preprocessing
 from model_builder.resnet import build_resnet
 from model_builder.sources import LocalFile
-from tests.model_builder.networks import random_pixels, randomise, relative_difference
+from tests.model_builder.networks import randomise, relative_difference, same_padded
+from tests.model_builder.reference import random_pictures
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -56,12 +57,14 @@ def published(
         weights=None, input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
     )
     prepare = keras.applications.resnet.preprocess_input
-    randomise(network, prepare(random_pixels(8, SIZE, seed=1).astype(np.float32)), seed=depth)
+    randomise(
+        network, prepare(random_pictures(8, size=SIZE, seed=1).astype(np.float32)), seed=depth
+    )
     path = tmp_path_factory.mktemp("published") / "weights.h5"
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, network)
     architecture = Architecture(depth, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
-    pixels = random_pixels(4, SIZE, seed=2)
+    pixels = random_pictures(4, size=SIZE, seed=2)
     yield Published(
         architecture,
         read_tensors(LocalFile(path, SOURCE), architecture),
@@ -94,21 +97,8 @@ def served_logits(
     return np.asarray(np.asarray(features).mean(axis=(1, 2)) @ kernel + bias)
 
 
-def same_padding(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer as it would be if Keras were left to pad: equal shapes, other numbers."""
-    config = layer.get_config()
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-        return keras.layers.Identity(name=layer.name)
-    if config.get("padding") == "valid":
-        config["padding"] = "same"
-    return layer.__class__.from_config(config)
-
-
 def with_same_padding(published: Published) -> Any:
-    network = converted(published)
-    wrong = keras.models.clone_model(network, clone_function=same_padding)
-    wrong.set_weights(network.get_weights())
-    return logits(wrong, published)
+    return logits(same_padded(converted(published)), published)
 
 
 def with_epsilon_1e_3(published: Published) -> Any:

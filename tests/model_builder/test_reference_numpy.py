@@ -17,7 +17,7 @@ from model_builder.convert import assign, read_checkpoint
 from model_builder.layouts import torch
 from model_builder.resnet import build_resnet
 from service.head import softmax
-from tests.model_builder.networks import relative_difference
+from tests.model_builder.networks import relative_difference, same_padded
 from tests.model_builder.published import (
     PREPROCESSING,
     SIZE,
@@ -102,19 +102,7 @@ def test_transformers_layout_gives_the_same_network(expected: Expected, tmp_path
 
 
 def with_same_padding(expected: Expected) -> Any:
-    """Our network as it would be if Keras were left to pad: equal shapes."""
-
-    def same_padding(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        if isinstance(layer, keras.layers.ZeroPadding2D):
-            return keras.layers.Identity(name=layer.name)
-        if config.get("padding") == "valid":
-            config["padding"] = "same"
-        return layer.__class__.from_config(config)
-
-    wrong = keras.models.clone_model(expected.network, clone_function=same_padding)
-    wrong.set_weights(expected.network.get_weights())
-    return expected.received(wrong)
+    return expected.received(same_padded(expected.network))
 
 
 def with_another(expected: Expected, **changes: Any) -> Any:

@@ -10,12 +10,8 @@ import pytest
 
 from model_builder.architecture import DEPTHS, Architecture, Shortcut
 from model_builder.resnet import build_resnet
-from tests.model_builder.networks import (
-    random_network,
-    random_pixels,
-    relative_difference,
-    shapes_only,
-)
+from tests.model_builder.networks import random_network, relative_difference, shapes_only
+from tests.model_builder.reference import random_pictures
 
 
 def stage_outputs(network: keras.Model, depth: int) -> list[tuple[int | None, ...]]:
@@ -121,7 +117,7 @@ def test_option_a_subsamples_and_fills_with_zeros(
     option_a: keras.Model, block: str, before: str
 ) -> None:
     spec = next(b for b in OPTION_A.blocks() if b.name == block)
-    pixels = random_pixels(1, 65, seed=1).astype(np.float32)
+    pixels = random_pictures(1, size=65, seed=1).astype(np.float32)
     _, shortcut = option_a.get_layer(f"{block}_add").input
     x, shortcut = tapped(option_a, pixels, option_a.get_layer(before).output, shortcut)
     assert shortcut.shape[-1] == spec.filters
@@ -147,7 +143,7 @@ def test_options_b_and_c_project(
     architecture = Architecture(18, shortcut, classes=2)
     network = random_network(architecture, input_size=64)
     spec = next(b for b in architecture.blocks() if b.name == block)
-    pixels = random_pixels(1, 64, seed=1).astype(np.float32)
+    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
     _, branch = network.get_layer(f"{block}_add").input
     x, received = tapped(network, pixels, network.get_layer(before).output, branch)
     expected = x
@@ -167,7 +163,7 @@ def test_additions(shortcut: Shortcut, adds: int) -> None:
 
 def test_a_block_adds_its_shortcut_before_the_last_relu() -> None:
     network = random_network(Architecture(18, classes=2), input_size=64)
-    pixels = random_pixels(1, 64, seed=1).astype(np.float32)
+    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
     residual, shortcut = network.get_layer("layer3_0_add").input
     output = network.get_layer("layer3_0_relu").output
     a, b, received = tapped(network, pixels, residual, shortcut, output)
@@ -192,7 +188,7 @@ def test_stride_placement(
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
     network = build_resnet(Architecture(18, shortcut), input_size=64)
-    pixels = random_pixels(1, 64, seed=1).astype(np.float32)
+    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
     before, after = tapped(
         network,
         pixels,
@@ -205,7 +201,7 @@ def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
 
 def test_a_fresh_plain_network_is_not_silent() -> None:
     network = build_resnet(Architecture(18, "none"), input_size=64)
-    assert np.asarray(network(random_pixels(1, 64, seed=1).astype(np.float32))).std() > 0
+    assert np.asarray(network(random_pictures(1, size=64, seed=1).astype(np.float32))).std() > 0
 
 
 @pytest.mark.parametrize(("shortcut", "dtype"), [("A", "bfloat16"), ("B", "mixed_bfloat16")])
@@ -213,7 +209,7 @@ def test_bfloat16(shortcut: Shortcut, dtype: str) -> None:
     reference = random_network(Architecture(18, shortcut, classes=5), input_size=64)
     network = build_resnet(Architecture(18, shortcut, classes=5), input_size=64, dtype=dtype)
     network.set_weights(reference.get_weights())
-    pixels = (random_pixels(4, 64, seed=1).astype(np.float32) - 128) / 64
+    pixels = (random_pictures(4, size=64, seed=1).astype(np.float32) - 128) / 64
     logits = network(pixels)
     assert {layer.compute_dtype for layer in network.layers[1:]} == {"bfloat16"}
     assert {str(w.dtype) for w in network.weights} == {

@@ -11,27 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.architecture import Architecture
-from model_builder.checkpoints import Checkpoint, NpmSource, Source, UrlSource
+from model_builder.checkpoints import NpmSource, Source, UrlSource
 from model_builder.errors import FetchFailed, VerificationFailed
-from model_builder.preprocessing import CAFFE
 from model_builder.sources import fetch, verify
+from tests.model_builder.fetch_process import checkpoint
 from tests.model_builder.file_server import CONTENT, WAIT_SECONDS, WRONG, FileServer
 
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-
-
-def checkpoint(*sources: Source) -> Checkpoint:
-    return Checkpoint(
-        name="resnet18.test_in1k",
-        architecture=Architecture(18),
-        preprocessing=CAFFE,
-        sources=sources,
-        licence="MIT",
-        paper="https://arxiv.org/abs/1512.03385",
-        top1_percent=70.0,
-        top5_percent=90.0,
-    )
 
 
 def at(server: FileServer, kind: str) -> UrlSource:

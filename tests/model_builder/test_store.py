@@ -34,12 +34,8 @@ from model_builder.labels import imagenet1k
 from model_builder.preprocessing import Preprocessing
 from model_builder.store import Store
 from tests.model_builder.keras_layout import keras_name, write_keras_h5
-from tests.model_builder.networks import (
-    random_network,
-    random_pixels,
-    relative_difference,
-    tensors_of,
-)
+from tests.model_builder.networks import random_network, relative_difference, tensors_of
+from tests.model_builder.reference import random_pictures
 
 SIZE = 64
 NAME = "resnet18.test_in1k"
@@ -130,7 +126,7 @@ def test_its_manifest_says_where_it_comes_from(world: World, built: Artifact) ->
 def test_it_gives_the_logits_of_the_published_network(
     world: World, built: Artifact, batch_size: int
 ) -> None:
-    pixels = random_pixels(batch_size, SIZE, seed=1)
+    pixels = random_pictures(batch_size, size=SIZE, seed=1)
     expected = world.network((pixels.astype(np.float32) - 128) / 64, training=False)
     assert relative_difference(run(built, pixels), expected) < 1e-4
 
@@ -138,7 +134,7 @@ def test_it_gives_the_logits_of_the_published_network(
 def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
     store = Store(tmp_path, find=world.find)
     artifact = store.obtain(NAME, "bfloat16", checkpoint_file=world.file)
-    pixels = random_pixels(2, SIZE, seed=1)
+    pixels = random_pictures(2, size=SIZE, seed=1)
     assert artifact.manifest.precision == "bfloat16"
     network_bytes = [(a.network / "saved_model.pb").stat().st_size for a in (artifact, built)]
     assert network_bytes[0] < 0.6 * network_bytes[1]

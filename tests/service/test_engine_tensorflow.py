@@ -67,7 +67,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     from model_builder.build import golden
     from model_builder.export import export_saved_model
     from model_builder.fold import fold
-    from tests.model_builder.networks import random_network, random_pixels
+    from tests.model_builder.networks import random_network
+    from tests.model_builder.reference import random_pictures
 
     architecture = Architecture(18, classes=CLASSES)
     network = random_network(architecture, input_size=SIZE)
@@ -98,7 +99,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         )
         return read_artifact(folder)
 
-    pixels = random_pixels(3, SIZE, seed=5)
+    pixels = random_pictures(3, size=SIZE, seed=5)
     normalised = (pixels[..., ::-1] - np.array(PREPROCESSING.mean)) / np.array(PREPROCESSING.std)
     whole = keras.Model(network.input, [network.get_layer("avgpool").input, network.output])
     features, scores = whole(normalised.astype(np.float32), training=False)
