@@ -87,7 +87,7 @@ def identify(path: Path) -> Layout:
             "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
             f"Received: {path.name}, which is none of them"
         )
-    keys = torch.read_state_dict(path)
+    keys = (key.removeprefix(torch.PREFIX) for key in torch.key_names(path))
     return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
 
 

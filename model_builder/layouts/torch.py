@@ -68,6 +68,17 @@ def read_state_dict(path: Path) -> dict[str, Array]:
     return tensors
 
 
+def key_names(path: Path) -> list[str]:
+    """The tensors' names alone: of a safetensors file from its header. Raises ConversionFailed."""
+    if not is_safetensors(path):
+        return list(_pickled(path))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return list(file.keys())
+    except safetensors.SafetensorError as error:
+        raise _no_safetensors(path, error) from error
+
+
 def is_safetensors(path: Path) -> bool:
     """Whether it begins with the length of a JSON header, and that header."""
     with path.open("rb") as file:
@@ -84,8 +95,12 @@ def _safetensors(path: Path) -> dict[str, Array]:
     try:
         found = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise ConversionFailed(f"{path.name} is no whole safetensors file: {error}") from error
+        raise _no_safetensors(path, error) from error
     return {key: _array(key, view) for key, view in found if not key.endswith(IGNORED)}
+
+
+def _no_safetensors(path: Path, error: safetensors.SafetensorError) -> ConversionFailed:
+    return ConversionFailed(f"{path.name} is no whole safetensors file: {error}")
 
 
 def _array(key: str, view: Mapping[str, Any]) -> Array:
