@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,11 +24,18 @@ QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
 
 
 class Access:
-    """ASGI middleware."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    draining: whether the process is about to end. Clients are then asked to leave the connection,
+    so that none is in use when it is closed.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, draining: Callable[[], bool] = lambda: False
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,7 +51,10 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = identifier
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = identifier
+                if self._draining():
+                    headers["Connection"] = "close"
             await send(message)
 
         try:

@@ -20,6 +20,8 @@ from service.problems import add_error_handlers
 from service.registry import Registry
 from service.routes import health, models, page, predict
 from service.settings import Settings
+from service.shutdown import Shutdown
+from service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,13 @@ def create_app(
     metrics: Metrics | None = None,
     on_ready: Callable[[], None] = lambda: None,
     on_failure: Callable[[str], None] = lambda _: None,
+    on_lost: Callable[[str], None] = lambda _: None,
 ) -> FastAPI:
     """The service; models are loaded in a thread once it starts.
 
     load: what loads a model by name; by default the real thing. Tests hand in quicker ones.
     on_ready, on_failure: called from that thread, with the reason for a failure.
+    on_lost: called from a thread when nothing but a new process can help, with why.
     """
     metrics = metrics or Metrics()
     decoder = make_decoder(settings, metrics)
@@ -50,12 +54,22 @@ def create_app(
     )
     metrics.ready.set_function(lambda: float(not registry.problems()))
 
+    shutdown = Shutdown(settings.shutdown_timeout_seconds)
+    watchdog = Watchdog(
+        registry,
+        canary_interval_seconds=settings.canary_interval_seconds,
+        exit_seconds=settings.unwell_exit_seconds,
+        on_lost=on_lost,
+    )
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         registry.start()
+        watchdog.start()
         yield
+        watchdog.stop()
         # uvicorn has let every request finish; what is left are pictures that nobody waits for.
-        await asyncio.to_thread(registry.close, settings.shutdown_timeout_seconds)
+        await asyncio.to_thread(registry.close, shutdown.remaining_seconds())
         decoder.close()
 
     # Its /docs needs no other server: the reader may sit behind a firewall.
@@ -68,7 +82,8 @@ def create_app(
     app.state.settings = settings
     app.state.registry = registry
     app.state.metrics = metrics
-    app.add_middleware(Access, metrics=metrics)
+    app.state.shutdown = shutdown
+    app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)
     add_error_handlers(app, metrics)
 
     @app.exception_handler(ClientDisconnect)

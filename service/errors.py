@@ -15,6 +15,7 @@ ServiceError                500
 |   +-- ModelNotReady            still loading
 |   +-- QueueFull
 |   +-- ShuttingDown
+|   +-- WorkerLost               the device's worker died or is stuck
 +-- DeadlineExceeded        504
 +-- InferenceFailed         500  the cause is in the log, not in the answer
 """
@@ -95,6 +96,10 @@ class QueueFull(Unavailable):
 
 class ShuttingDown(Unavailable):
     code = "shutting_down"
+
+
+class WorkerLost(Unavailable):
+    code = "worker_lost"
 
 
 class DeadlineExceeded(ServiceError):

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact import Artifact
 from service.batcher import Batcher, BatchObserver, Run
+from service.canary import Canary, Outcome
 from service.decoder import Decoder
 from service.engines import Engine
 from service.errors import DeadlineExceeded, InvalidParameter, QueueFull, ServiceError
@@ -19,6 +21,10 @@ from service.head import Prediction, logits, softmax, top_k
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
+
+# A batch is stuck after so many times what it takes, and never sooner than that.
+BATCHES_PATIENCE = 10
+LEAST_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,12 @@ class Answer:
     inference_seconds: float
 
 
+class ModelObserver(BatchObserver, Protocol):
+    """Told how canaries ended, too."""
+
+    def canary_done(self, outcome: Outcome) -> None: ...
+
+
 class Model:
     """Takes the bytes of a picture and gives its classes."""
 
@@ -39,7 +51,7 @@ class Model:
         artifact: Artifact,
         engines: tuple[Engine, ...],
         decoder: Decoder,
-        observer: BatchObserver,
+        observer: ModelObserver,
         *,
         queue_limit: int,
     ) -> None:
@@ -49,6 +61,8 @@ class Model:
         self.load_seconds = 0.0
         self.memory_bytes = 0
         self._decoder = decoder
+        self._observer = observer
+        self._canary: Canary | None = None
         self._batcher = Batcher(
             [self._run_on(engine) for engine in engines],
             batch_sizes=engines[0].batch_sizes,
@@ -70,11 +84,17 @@ class Model:
         return self._batcher.depth
 
     def start(self) -> None:
-        """Runs every batch size once on every device, then starts the workers."""
+        """Runs every batch size on every device, then starts the workers."""
+        pixels = self.artifact.golden.pixels[0]
         for engine in self.engines:
             run = self._run_on(engine)
             for size in engine.batch_sizes:
-                run(np.zeros((size, *self._input_shape), np.uint8))
+                expected = run(np.repeat(pixels[None], size, axis=0))[0]
+            # Once more: the first time pays for what the framework does but once.
+            started = time.monotonic()
+            run(np.repeat(pixels[None], size, axis=0))
+            self._batcher.pace.observe(size, time.monotonic() - started)
+        self._canary = Canary(self._batcher, pixels, expected, observe=self._observer.canary_done)
         self._batcher.start()
 
     def close(self, timeout_seconds: float) -> bool:
@@ -86,6 +106,31 @@ class Model:
         classes = len(self.artifact.labels)
         if not 1 <= k <= classes:
             raise InvalidParameter(f"top_k must be 1 to {classes} for {self.name}. Received: {k}")
+
+    def look_after(self, canary_interval_seconds: float) -> None:
+        """Called again and again: gives up what is stuck, and sends canaries unless 0 seconds."""
+        self._batcher.lose_stuck(self.patience_seconds)
+        if canary_interval_seconds and self._canary is not None:
+            self._canary.look(
+                interval_seconds=canary_interval_seconds, patience_seconds=self.patience_seconds
+            )
+
+    @property
+    def patience_seconds(self) -> float:
+        """A batch that takes longer is stuck."""
+        largest = self.engines[0].batch_sizes[-1]
+        return max(
+            LEAST_PATIENCE_SECONDS, BATCHES_PATIENCE * self._batcher.pace.batch_seconds(largest)
+        )
+
+    def worker_problems(self) -> list[str]:
+        if not self.alive:
+            return [f"a worker of {self.name} died"]
+        return [f"a worker of {self.name} is stuck"] if self._batcher.stuck else []
+
+    def canary_problems(self) -> list[str]:
+        problem = self._canary.problem if self._canary is not None else None
+        return [] if problem is None else [f"the canary of {self.name}: {problem}"]
 
     async def predict(self, data: bytes, *, k: int, deadline: float) -> Answer:
         """The k most probable classes of one picture.

@@ -67,11 +67,29 @@ class Settings(BaseSettings):
     request_timeout_seconds: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="A request without an answer by then gets 504."
     )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="After SIGTERM it says not ready, and serves on for so long.",
+    )
     shutdown_timeout_seconds: float = Field(
         25.0,
         gt=0,
         allow_inf_nan=False,
-        description="What is under way at SIGTERM may take this long.",
+        description="What is under way when it stops listening may take this long.",
+    )
+    canary_interval_seconds: float = Field(
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Between pictures of its own that test the queue; 0 sends none.",
+    )
+    unwell_exit_seconds: float = Field(
+        30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="With a worker or canary wrong for so long, it exits with 4; 0 never.",
     )
     keep_alive_timeout_seconds: int = Field(
         75, ge=1, description="Idle connections stay open; keep it above the balancer's."

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from service.routes import health
+from service.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def test_nginx_closes_idle_connections_before_the_service_does() -> None:
 
 def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     conditions = set(directive("proxy_next_upstream").split())
-    assert {"error", "timeout", "http_502", "http_503", "non_idempotent"} <= conditions
+    assert {"error", "timeout", "http_500", "http_502", "http_503", "non_idempotent"} <= conditions
     assert directive("proxy_next_upstream_tries") == "2"
 
 
@@ -82,9 +83,12 @@ def test_nginx_may_finish_its_longest_request() -> None:
     assert measure(SERVICES["nginx"]["stop_grace_period"], SECONDS) > longest
 
 
-def test_a_replica_may_finish_its_requests_and_then_its_queue() -> None:
+def test_a_replica_may_drain_and_finish_before_it_is_killed() -> None:
     grace_seconds = measure(SERVICES["resnet"]["stop_grace_period"], SECONDS)
-    assert grace_seconds > 2 * default("shutdown_timeout_seconds")
+    set_here = dict(one.split("=") for one in SERVICES["resnet"]["environment"] if "=" in one)
+    drain_seconds = float(set_here["RESNET_DRAIN_SECONDS"])
+    own_end = drain_seconds + default("shutdown_timeout_seconds") + CUT_OFF_SECONDS
+    assert grace_seconds > own_end
 
 
 def test_there_are_replicas_to_balance() -> None:

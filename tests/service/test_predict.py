@@ -20,7 +20,7 @@ from starlette.types import Message
 from model_builder.errors import BuilderError
 from service.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
-from tests.service.fakes import DIES, WAIT_SECONDS, eventually
+from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.pictures import COLOURS, header_alone, plain
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
@@ -518,12 +518,14 @@ def test_a_bug_in_the_service_is_an_opaque_problem_too(
     assert "KeyError: 'secret'" in line["exc_info"]
 
 
-@DIES
-def test_a_dead_worker(service: Service) -> None:
+def test_a_worker_that_dies_costs_its_batch_and_can_be_asked_again(service: Service) -> None:
     service.engine.failure = SystemExit()
-    assert_problem(send_raw(service.client, RED), 500, "inference_failed")
-    eventually(lambda: not service.model.alive)
-    assert_problem(send_raw(service.client, RED), 500, "inference_failed")
+    response = send_raw(service.client, RED)
+    assert_problem(response, 503, "worker_lost")
+    assert response.headers["Retry-After"] == "1"
+    service.engine.failure = None
+    assert send_raw(service.client, RED).status_code == 200
+    assert service.client.get("/health/ready").status_code == 200
 
 
 def test_while_it_shuts_down(service: Service) -> None:
