@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.batch_plan import BatchPlan
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -88,22 +89,20 @@ class Batcher:
     """Runs batches on one or more devices, each by a thread of its own.
 
     runs: one function a device, uint8 [N, H, W, 3] to float32 [N, ...]. It is only given sizes N
-        that are in `batch_sizes`; smaller batches are padded with zeros.
-    pace: told of every batch's seconds.
+        that are in `plan`; smaller batches are padded with zeros.
     """
 
     def __init__(
         self,
         runs: Sequence[Run],
         *,
-        batch_sizes: Sequence[int],
+        plan: BatchPlan,
         queue_limit: int,
         observer: BatchObserver,
-        pace: Pace | None = None,
         name: str = "batcher",
     ) -> None:
-        self.pace = pace or Pace(batch_sizes)
-        self._largest_batch = max(batch_sizes)
+        self.pace = Pace(plan)
+        self._plan = plan
         self._queue_limit = queue_limit
         self._observer = observer
         self._waiting: deque[_Pending] = deque()
@@ -229,7 +228,8 @@ class Batcher:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[_Pending] = []
-                while self._waiting and len(batch) < self._largest_batch:
+                wanted = self._plan.take(len(self._waiting))
+                while self._waiting and len(batch) < wanted:
                     pending = self._waiting.popleft()
                     if self._claim(pending):
                         batch.append(pending)
@@ -267,7 +267,7 @@ class Batcher:
         batch = worker.batch
         started = time.monotonic()
         images = sum(not pending.canary for pending in batch)
-        size = self.pace.padded(len(batch))
+        size = self._plan.padded(len(batch))
         try:
             outputs = worker.run(_padded(batch, size))
             if len(outputs) < len(batch):

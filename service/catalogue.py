@@ -128,7 +128,7 @@ def _served(model: Model | None) -> Served | None:
         precision=manifest.precision,
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
-        batch_sizes=list(model.engines[0].batch_sizes),
+        batch_sizes=list(model.plan.sizes),
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
     )

@@ -16,6 +16,7 @@ from service.engines import Hardware, choose_precision, load_engines
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
 from service.settings import Settings
+from service.warm_up import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ def make_hardware(settings: Settings) -> Hardware:
     return Hardware(
         device=settings.device,
         cpu_threads=settings.cpu_threads or cpu_limit(),
-        max_batch_size=settings.max_batch_size,
     )
 
 
@@ -57,7 +57,11 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
-        model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+        edge = manifest.preprocessing.crop_size
+        plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size)
+        model = Model(
+            artifact, engines, decoder, observer, plan=plan, queue_limit=settings.queue_limit
+        )
         model.start()
     model.load_seconds = time.monotonic() - started
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
@@ -78,7 +82,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         manifest.name,
         manifest.precision,
         ", ".join(engine.device for engine in engines),
-        engines[0].batch_sizes[-1],
+        plan.largest,
         model.load_seconds,
         model.memory_bytes / 1e6,
     )

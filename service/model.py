@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact import Artifact
+from service.batch_plan import BatchPlan
 from service.batcher import Batcher, BatchObserver, Run
 from service.canary import Canary, Outcome
 from service.decoder import Decoder
@@ -53,10 +54,13 @@ class Model:
         decoder: Decoder,
         observer: ModelObserver,
         *,
+        plan: BatchPlan,
         queue_limit: int,
     ) -> None:
+        """engines: warm for every size of the plan."""
         self.artifact = artifact
         self.engines = engines
+        self.plan = plan
         # Measured by who loads it: from nothing to warm, the first model's with its framework.
         self.load_seconds = 0.0
         self.memory_bytes = 0
@@ -65,7 +69,7 @@ class Model:
         self._canary: Canary | None = None
         self._batcher = Batcher(
             [self._run_on(engine) for engine in engines],
-            batch_sizes=engines[0].batch_sizes,
+            plan=plan,
             queue_limit=queue_limit,
             observer=observer,
             name=f"batcher-{artifact.manifest.name}",
@@ -84,16 +88,10 @@ class Model:
         return self._batcher.depth
 
     def start(self) -> None:
-        """Runs every batch size on every device, then starts the workers."""
+        """Learns what the canary's answer is, then starts the workers."""
         pixels = self.artifact.golden.pixels[0]
-        for engine in self.engines:
-            run = self._run_on(engine)
-            for size in engine.batch_sizes:
-                expected = run(np.repeat(pixels[None], size, axis=0))[0]
-            # Once more: the first time pays for what the framework does but once.
-            started = time.monotonic()
-            run(np.repeat(pixels[None], size, axis=0))
-            self._batcher.pace.observe(size, time.monotonic() - started)
+        smallest = np.repeat(pixels[None], self.plan.sizes[0], axis=0)
+        (expected, *_) = self._run_on(self.engines[0])(smallest)
         self._canary = Canary(self._batcher, pixels, expected, observe=self._observer.canary_done)
         self._batcher.start()
 
@@ -118,7 +116,7 @@ class Model:
     @property
     def patience_seconds(self) -> float:
         """A batch that takes longer is stuck."""
-        largest = self.engines[0].batch_sizes[-1]
+        largest = self.plan.largest
         return max(
             LEAST_PATIENCE_SECONDS, BATCHES_PATIENCE * self._batcher.pace.batch_seconds(largest)
         )
@@ -183,11 +181,6 @@ class Model:
             result.queue_seconds,
             result.inference_seconds,
         )
-
-    @property
-    def _input_shape(self) -> tuple[int, int, int]:
-        size = self.artifact.manifest.preprocessing.crop_size
-        return size, size, 3
 
     def _run_on(self, engine: Engine) -> Run:
         head = self.artifact.head

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads for decoding. By default the processors it may use."
     )
     max_batch_size: int | None = Field(
-        None, ge=1, le=1024, description="Pictures in a batch. By default 8 on a CPU, 64 on a GPU."
+        None, ge=1, le=1024, description="Most pictures in a batch. By default measured at start."
     )
     queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
     request_timeout_seconds: float = Field(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from model_builder.artifact import Golden, Head
 from model_builder.labels import Label
+from service.batch_plan import BatchPlan
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -66,6 +67,7 @@ class FakeEngine:
     def __init__(self, device: str = "cpu:0", batch_sizes: tuple[int, ...] = (1, 2, 4)) -> None:
         self.device = device
         self.batch_sizes = batch_sizes
+        self.max_batch_size = batch_sizes[-1]
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0
@@ -88,6 +90,9 @@ class FakeEngine:
             features[..., 2] = 1
         return features[: len(pixels) - self.missing]
 
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        self.batch_sizes = batch_sizes
+
     @contextmanager
     def blocked(self) -> Iterator[None]:
         """Meanwhile every batch waits within `run`."""
@@ -106,6 +111,11 @@ class FakeEngine:
 
     def wait_until_busy(self) -> None:
         assert self._busy.wait(WAIT_SECONDS), "no batch arrived"
+
+
+def plan_of(engine: FakeEngine) -> BatchPlan:
+    """Its sizes, each as quick as the others: to take all that wait is best."""
+    return BatchPlan(dict.fromkeys(engine.batch_sizes, 0.001))
 
 
 class Recorder:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from service.batch_plan import BatchPlan
 from service.batcher import Array, Batcher, Pixels
 from service.canary import Canary
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
@@ -35,7 +36,7 @@ def device() -> Device:
 
 @pytest.fixture
 def batcher(device: Device) -> Iterator[Batcher]:
-    batcher = Batcher([device], batch_sizes=(1,), queue_limit=1, observer=Recorder())
+    batcher = Batcher([device], plan=BatchPlan({1: 0.001}), queue_limit=1, observer=Recorder())
     yield batcher
     batcher.close(WAIT_SECONDS)
 
