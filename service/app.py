@@ -13,10 +13,13 @@ from starlette.requests import ClientDisconnect
 
 from service import __version__
 from service.access import Access
+from service.gate import Gate
+from service.keys import Keys
 from service.loading import load_model, make_decoder
 from service.metrics import Metrics
 from service.model import Model
 from service.problems import add_error_handlers
+from service.rate_limit import RateLimit
 from service.registry import Registry
 from service.routes import health, models, page, predict
 from service.settings import Settings
@@ -54,6 +57,12 @@ def create_app(
     )
     metrics.ready.set_function(lambda: float(not registry.problems()))
 
+    keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+    limit = (
+        RateLimit(settings.rate_limit_per_second, settings.rate_limit_burst)
+        if settings.rate_limit_per_second
+        else None
+    )
     shutdown = Shutdown(settings.shutdown_timeout_seconds)
     watchdog = Watchdog(
         registry,
@@ -83,6 +92,9 @@ def create_app(
     app.state.registry = registry
     app.state.metrics = metrics
     app.state.shutdown = shutdown
+    # The last to be added is the first to be asked.
+    if keys is not None or limit is not None:
+        app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
     app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)
     add_error_handlers(app, metrics)
 

@@ -77,6 +77,7 @@ class _Worker:
         self.run = run
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
         self.batch: list[_Pending] = []
+        self.size = 0
         self.since = 0.0
         self.stuck = False
 
@@ -131,9 +132,23 @@ class Batcher:
         """Pictures that wait, those under way not counted."""
         return len(self._waiting)
 
-    @property
-    def full(self) -> bool:
-        return self.depth >= self._queue_limit
+    def seconds_until(self, pictures: int) -> float:
+        """Until so many more than wait now, queued now, would be answered, at the pace so far.
+
+        Negative counts say: until so many fewer wait.
+        """
+        now = time.monotonic()
+        busy_seconds = [
+            max(0.0, self.pace.batch_seconds(worker.size) - worker.busy_seconds(now))
+            if worker.batch
+            else 0.0
+            for worker in self._workers
+        ]
+        ahead = max(0, self.depth + pictures)
+        if not ahead:
+            return min(busy_seconds)
+        last = self.pace.seconds(min(ahead, self._plan.largest))
+        return min(busy_seconds) + max(last, self.pace.seconds(ahead) / len(self._workers))
 
     def submit(self, pixels: Pixels, *, deadline: float, canary: bool = False) -> Future[Result]:
         """Queues one picture, uint8 [H, W, 3].
@@ -152,7 +167,7 @@ class Batcher:
                 raise WorkerLost("The device has not answered for a while.")
             if canary:
                 self._waiting.appendleft(pending)
-            elif self.full:
+            elif self.depth >= self._queue_limit:
                 raise QueueFull(f"{self.depth} pictures are waiting, and that is the limit.")
             else:
                 self._waiting.append(pending)
@@ -206,6 +221,7 @@ class Batcher:
         while True:
             try:
                 while batch := self._next_batch():
+                    worker.size = self._plan.padded(len(batch))
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
                     worker.batch, worker.stuck = [], False
@@ -264,10 +280,9 @@ class Batcher:
 
     def _run_batch(self, worker: _Worker) -> None:
         """Answers every picture of the batch, whatever happens."""
-        batch = worker.batch
+        batch, size = worker.batch, worker.size
         started = time.monotonic()
         images = sum(not pending.canary for pending in batch)
-        size = self._plan.padded(len(batch))
         try:
             outputs = worker.run(_padded(batch, size))
             if len(outputs) < len(batch):

@@ -81,6 +81,12 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.expected_wait_seconds = Gauge(
+            "resnet_queue_expected_wait_seconds",
+            "What a picture that arrives now is expected to wait for the device.",
+            ["model"],
+            registry=self.registry,
+        )
         self.images = Counter(
             "resnet_images",
             "Pictures by what became of them.",

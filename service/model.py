@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact import Artifact
+from service.admission import Admission, Places
 from service.batch_plan import BatchPlan
 from service.batcher import Batcher, BatchObserver, Run
 from service.canary import Canary, Outcome
 from service.decoder import Decoder
 from service.engines import Engine
-from service.errors import DeadlineExceeded, InvalidParameter, QueueFull, ServiceError
+from service.errors import DeadlineExceeded, InvalidParameter, ServiceError
 from service.head import Prediction, logits, softmax, top_k
 
 Pixels = npt.NDArray[np.uint8]
@@ -56,6 +57,7 @@ class Model:
         *,
         plan: BatchPlan,
         queue_limit: int,
+        wait_limit_seconds: float,
     ) -> None:
         """engines: warm for every size of the plan."""
         self.artifact = artifact
@@ -73,6 +75,9 @@ class Model:
             queue_limit=queue_limit,
             observer=observer,
             name=f"batcher-{artifact.manifest.name}",
+        )
+        self._admission = Admission(
+            self._batcher, queue_limit=queue_limit, wait_limit_seconds=wait_limit_seconds
         )
 
     @property
@@ -98,6 +103,15 @@ class Model:
     def close(self, timeout_seconds: float) -> bool:
         """Answers what is queued. Whether that was done in time."""
         return self._batcher.close(timeout_seconds)
+
+    @property
+    def wait_seconds(self) -> float:
+        """What a picture that arrives now is expected to wait for the device."""
+        return self._admission.wait_seconds
+
+    def check_room(self, pictures: int, *, deadline: float) -> None:
+        """Raises TooManyPictures, QueueFull, Overloaded or DeadlineExceeded where there is none."""
+        self._admission.check(pictures, deadline=deadline)
 
     def check_top_k(self, k: int) -> None:
         """Raises InvalidParameter unless that many classes can be given."""
@@ -136,15 +150,10 @@ class Model:
         deadline: on the clock of `time.monotonic`. When the caller is cancelled, so is the work.
         Raises InvalidImage, QueueFull, DeadlineExceeded, InferenceFailed and their kin.
         """
-        self.check_top_k(k)
-        if self._batcher.full:
-            raise QueueFull("The queue is full: the picture was not decoded.")
-        try:
-            return await asyncio.wait_for(
-                self._predict(data, k, deadline), max(0.0, deadline - time.monotonic())
-            )
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded("The deadline passed before there was an answer.") from None
+        (outcome,) = await self.predict_each([data], k=k, deadline=deadline)
+        if isinstance(outcome, ServiceError):
+            raise outcome
+        return outcome
 
     async def predict_each(
         self, pictures: Sequence[bytes], *, k: int, deadline: float
@@ -154,10 +163,15 @@ class Model:
         What the service can't do is raised, and the rest cancelled: it holds for the whole
         request, which may be tried again elsewhere.
         """
+        self.check_top_k(k)
+        places = self._admission.admit(len(pictures), deadline=deadline)
 
         async def one(picture: bytes) -> Answer | ServiceError:
             try:
-                return await self.predict(picture, k=k, deadline=deadline)
+                seconds = max(0.0, deadline - time.monotonic())
+                return await asyncio.wait_for(self._predict(picture, k, deadline, places), seconds)
+            except asyncio.TimeoutError:
+                raise DeadlineExceeded("The deadline passed before there was an answer.") from None
             except ServiceError as error:
                 if error.status >= 500:
                     raise
@@ -169,10 +183,15 @@ class Model:
         finally:
             for task in tasks:
                 task.cancel()
+            places.give_back()
 
-    async def _predict(self, data: bytes, k: int, deadline: float) -> Answer:
+    async def _predict(self, data: bytes, k: int, deadline: float, places: Places) -> Answer:
         preprocessing = self.artifact.manifest.preprocessing
-        decoded = await self._decoder.decode(data, preprocessing, deadline=deadline)
+        try:
+            decoded = await self._decoder.decode(data, preprocessing, deadline=deadline)
+        finally:
+            # From here on the picture is counted by the queue.
+            places.give_back(1)
         future = self._batcher.submit(decoded.pixels, deadline=deadline)
         result = await asyncio.wrap_future(future)
         return Answer(

@@ -6,6 +6,8 @@ from service.batch_plan import BatchPlan
 
 # What the newest batch counts for: some ten batches make an old speed forgotten.
 NEWEST_WEIGHT = 0.2
+# A single batch that takes longer than so many times the usual says no more than that.
+HICCUP = 4
 
 
 class Pace:
@@ -16,7 +18,8 @@ class Pace:
         self._seconds = dict(plan.seconds)
 
     def observe(self, size: int, seconds: float) -> None:
-        self._seconds[size] += NEWEST_WEIGHT * (seconds - self._seconds[size])
+        known = self._seconds[size]
+        self._seconds[size] += NEWEST_WEIGHT * (min(seconds, HICCUP * known) - known)
 
     def batch_seconds(self, size: int) -> float:
         """One batch of that size, which must be one of the plan's."""

@@ -46,18 +46,26 @@ def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSON
     return JSONResponse(body, body["status"], headers, media_type=MEDIA_TYPE)
 
 
+def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
+    """One of our errors, logged where it is ours to mend, and counted."""
+    headers = {}
+    if error.status == 500:
+        logger.error("%s", error, exc_info=error.__cause__ or error)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    metrics.rejections.labels(error.code).inc()
+    return respond(problem_of(error), headers)
+
+
 def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     """One handler for our errors, FastAPI's validation errors and the router's own."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, ServiceError):
-            headers = {}
-            if error.status == 500:
-                logger.error("%s", error, exc_info=error.__cause__ or error)
-            if error.retry_after_seconds is not None:
-                headers["Retry-After"] = str(error.retry_after_seconds)
-            body = problem_of(error)
-        elif isinstance(error, RequestValidationError):
+            return respond_to(error, metrics)
+        if isinstance(error, RequestValidationError):
             headers, body = {}, problem(422, "invalid_parameter", _validation_detail(error))
         else:
             error = cast(HTTPException, error)

@@ -14,12 +14,14 @@ from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from service.app import create_app
+from service.keys import BadKeyFile
 from service.log import configure_logging
 from service.settings import Settings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
 EXIT_NOT_LISTENING = 1
+EXIT_SETTINGS = 2
 EXIT_FAILED_TO_LOAD = 3
 EXIT_LOST = 4
 # Of a shell for what a signal ended.
@@ -89,7 +91,8 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. The process's exit status.
 
-    0 told to end, 1 could not listen, 3 a model can't be loaded, 4 nothing but a new process helps.
+    0 told to end, 1 could not listen, 2 the API keys can't be read, 3 a model can't be loaded,
+    4 nothing but a new process helps.
     """
     configure_logging(settings.log_level, settings.log_format)
     for name in unknown_variables():
@@ -101,12 +104,16 @@ def serve(settings: Settings) -> int:
         logger.info("Ready on %s", _address(server))
         logger.info("Try: curl -F file=@photo.jpg %s/predict", _address(server))
 
-    app = create_app(
-        settings,
-        on_ready=on_ready,
-        on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
-        on_lost=lambda _: server.close(EXIT_LOST),
-    )
+    try:
+        app = create_app(
+            settings,
+            on_ready=on_ready,
+            on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
+            on_lost=lambda _: server.close(EXIT_LOST),
+        )
+    except BadKeyFile as error:
+        logger.critical("%s", error)
+        return EXIT_SETTINGS
     config = uvicorn.Config(
         app,
         host=settings.host,

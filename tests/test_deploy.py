@@ -85,7 +85,7 @@ def test_nginx_may_finish_its_longest_request() -> None:
 
 def test_a_replica_may_drain_and_finish_before_it_is_killed() -> None:
     grace_seconds = measure(SERVICES["resnet"]["stop_grace_period"], SECONDS)
-    set_here = dict(one.split("=") for one in SERVICES["resnet"]["environment"] if "=" in one)
+    set_here = dict(one.split("=", 1) for one in SERVICES["resnet"]["environment"] if "=" in one)
     drain_seconds = float(set_here["RESNET_DRAIN_SECONDS"])
     own_end = drain_seconds + default("shutdown_timeout_seconds") + CUT_OFF_SECONDS
     assert grace_seconds > own_end

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.dependencies import RegistryDep, SettingsDep
 from service.disconnect import unless_disconnected
@@ -83,11 +84,14 @@ ANSWER_EXAMPLES: dict[str, Any] = {
 }
 ERRORS: dict[int, str] = {
     400: "The body is not what its headers say, or has no picture",
+    401: "API keys are set up, and there is none or an unknown one",
+    403: "The API key has been turned off",
     404: "The model is not served here",
     408: "The body took too long to arrive",
     413: "Too many bytes, or too many pixels",
     415: "Not a picture format that is served",
     422: "A bad parameter, or a picture that can't be decoded",
+    429: "This client has asked too often: try again after Retry-After",
     500: "Inference failed; the cause is in the log",
     503: "Loading, overloaded or shutting down: try again after Retry-After",
     504: "No answer before the deadline",
@@ -114,6 +118,15 @@ async def predict(
         str | None, Query(description="A served model's name; the default's if left out.")
     ] = None,
     top_k: Annotated[int, Query(ge=1, description="How many classes to name.")] = 5,
+    timeout_ms: Annotated[
+        float | None,
+        Header(
+            alias="X-Request-Timeout-Ms",
+            gt=0,
+            allow_inf_nan=False,
+            description="From the request's arrival; the server's own limit holds as well.",
+        ),
+    ] = None,
 ) -> OnePicture | SeveralPictures:
     """One picture as the raw body, or one to 32 as multipart parts named `file`.
 
@@ -122,8 +135,11 @@ async def predict(
     started = time.monotonic()
     chosen = registry.get(model)
     chosen.check_top_k(top_k)
+    last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
+    # Before the body is read: what comes too much costs next to nothing.
+    chosen.check_room(1, deadline=min(last, started + settings.request_timeout_seconds))
     pictures = await read_pictures(request, settings)
-    deadline = time.monotonic() + settings.request_timeout_seconds
+    deadline = min(last, time.monotonic() + settings.request_timeout_seconds)
     work = chosen.predict_each(pictures, k=top_k, deadline=deadline)
     outcomes = await unless_disconnected(request.receive, work)
     timing = _timing([o for o in outcomes if isinstance(o, Answer)], time.monotonic() - started)

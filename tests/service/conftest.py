@@ -133,6 +133,7 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 observer,
                 plan=plan_of(engines[0]),
                 queue_limit=settings.queue_limit,
+                wait_limit_seconds=settings.queue_wait_limit_seconds,
             )
             model.load_seconds, model.memory_bytes = 1.234, 4567
 
@@ -198,6 +199,7 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
                 observer or Recorder(),
                 plan=plan_of(engines[0]),
                 queue_limit=10,
+                wait_limit_seconds=WAIT_SECONDS,
             )
             stack.callback(model.close, WAIT_SECONDS)
             for engine in engines:

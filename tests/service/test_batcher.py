@@ -190,7 +190,7 @@ def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
     under_way = submit(batcher, [0])
     device.next_batch()
     waiting = submit(batcher, [1, 2, 3])
-    assert batcher.full
+    assert batcher.depth == 3
     with pytest.raises(QueueFull, match="3 pictures are waiting"):
         submit(batcher, [4])
     device.open()

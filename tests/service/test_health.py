@@ -151,6 +151,7 @@ NAMES = {
     "resnet_batch_size",
     "resnet_queue_depth",
     "resnet_images",
+    "resnet_queue_expected_wait_seconds",
     "resnet_rejections",
     "resnet_canaries",
     "resnet_worker_failures",

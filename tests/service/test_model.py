@@ -111,7 +111,7 @@ def test_a_full_queue_refuses_before_it_decodes(make_model: MakeModel) -> None:
         await asyncio.to_thread(engine.wait_until_busy)
         waiting = asyncio.ensure_future(model.predict_each([RED] * 10, k=1, deadline=later()))
         await asyncio.to_thread(eventually, lambda: model.queue_depth == 10)
-        with pytest.raises(QueueFull, match="not decoded"):
+        with pytest.raises(QueueFull, match="nothing was decoded"):
             await model.predict(b"no picture at all", k=1, deadline=later())
         engine.release()
         await asyncio.gather(first, waiting)

@@ -23,3 +23,9 @@ def test_it_follows_a_device_that_changes_its_speed() -> None:
         pace.observe(1, 0.2)
     assert pace.batch_seconds(1) == pytest.approx(0.2, rel=0.01)
     assert pace.batch_seconds(2) == 0.15
+
+
+def test_one_hiccup_changes_little() -> None:
+    pace = Pace(BatchPlan({1: 0.1}))
+    pace.observe(1, 1000)
+    assert pace.batch_seconds(1) == pytest.approx(0.16)

@@ -448,7 +448,7 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
         eventually(lambda: service.model.queue_depth == 1)
         response = send_raw(service.client, RED)
         detail = assert_problem(response, 503, "queue_full")
-        assert "not decoded" in detail
+        assert "nothing was decoded" in detail
         assert response.headers["Retry-After"] == "1"
     assert waiting.result().status_code == 200
     assert send_raw(service.client, RED).status_code == 200
@@ -457,14 +457,59 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
 def test_several_pictures_that_do_not_all_fit_are_refused_together(
     serve: Serve, pool: ThreadPoolExecutor
 ) -> None:
-    service = serve(queue_limit=2)
+    service = serve(queue_limit=3)
     with stalled(service, pool):
+        waiting = pool.submit(send_raw, service.client, RED)
+        eventually(lambda: service.model.queue_depth == 1)
         response = service.client.post("/predict", files=named(*[RED] * 3))
         assert_problem(response, 503, "queue_full")
         assert response.headers["Retry-After"] == "1"
-    assert send_raw(service.client, RED).status_code == 200
-    # Those that did fit were dropped: nobody waits for them.
-    assert sum(service.engine.batches) == 2
+    assert waiting.result().status_code == 200
+    assert service.client.post("/predict", files=named(*[RED] * 3)).status_code == 200
+    assert service.sample("resnet_images_total", model=MODEL_NAME, result="ok") == 5
+
+
+def test_more_pictures_than_may_ever_wait_are_no_matter_of_trying_again(serve: Serve) -> None:
+    service = serve(queue_limit=2)
+    response = service.client.post("/predict", files=named(*[RED] * 3))
+    detail = assert_problem(response, 413, "too_many_pictures")
+    assert detail == "A request may have 2 pictures, for no more may wait. Received: 3"
+    assert "Retry-After" not in response.headers
+    assert service.engine.batches == []
+
+
+def test_what_would_be_late_is_refused_when_it_arrives(
+    serve: Serve, pool: ThreadPoolExecutor
+) -> None:
+    service = serve(queue_wait_limit_seconds=1000)
+    pace = service.model._batcher.pace
+    for _ in range(40):
+        pace.observe(1, 100)
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "2000"}
+    with stalled(service, pool):
+        response = service.client.post("/predict", content=b"no picture", headers=headers)
+    assert "the request has" in assert_problem(response, 503, "overloaded")
+    assert 150 <= int(response.headers["Retry-After"]) <= 250
+    assert service.sample("resnet_rejections_total", reason="overloaded") == 1
+    assert service.sample("resnet_decode_seconds_count") == 1
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "soon", "inf", "nan"])
+def test_a_deadline_that_is_none(service: Service, timeout: str) -> None:
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": timeout}
+    response = service.client.post("/predict", content=RED, headers=headers)
+    detail = assert_problem(response, 422, "invalid_parameter")
+    assert f"Received: {timeout!r}" in detail
+
+
+def test_the_clients_deadline_holds_where_it_is_the_sooner(
+    serve: Serve, pool: ThreadPoolExecutor
+) -> None:
+    service = serve()
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "300"}
+    with stalled(service, pool):
+        response = service.client.post("/predict", content=RED, headers=headers)
+    assert_problem(response, 504, "deadline_exceeded")
 
 
 def test_past_the_deadline(serve: Serve, pool: ThreadPoolExecutor) -> None:
