@@ -156,5 +156,6 @@ def test_the_engine_is_given_the_cropped_pixels(make_model: MakeModel) -> None:
     model = make_model(MODEL_NAME, Watching())
     run(model.predict(plain("blue", (90, 50)), k=1, deadline=later()))
     (pixels,) = seen
-    assert (pixels.shape, pixels.dtype) == ((1, 32, 32, 3), np.uint8)
+    assert pixels.shape == (1, 32, 32, 3)
+    assert pixels.dtype == np.uint8
     assert np.unique(pixels.reshape(-1, 3), axis=0).tolist() == [[0, 0, 255]]
