@@ -26,9 +26,10 @@ class Settings(BaseSettings):
     models: str = Field(
         "", description="More models to serve at once, separated by commas; `?model=` chooses."
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="What the network computes in. auto: bfloat16 where the hardware has it.",
+        description="What the network computes in. auto: bfloat16 where the hardware has it. "
+        "int8: on a CPU, without TensorFlow.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: every GPU that TensorFlow sees, else the processor."
