@@ -24,6 +24,7 @@ from service.registry import Registry
 from service.routes import health, models, page, predict
 from service.settings import Settings
 from service.shutdown import Shutdown
+from service.tracing import Tracing
 from service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def create_app(
         if settings.rate_limit_per_second
         else None
     )
+    tracing = Tracing()
     shutdown = Shutdown(settings.shutdown_timeout_seconds)
     watchdog = Watchdog(
         registry,
@@ -80,6 +82,7 @@ def create_app(
         # uvicorn has let every request finish; what is left are pictures that nobody waits for.
         await asyncio.to_thread(registry.close, shutdown.remaining_seconds())
         decoder.close()
+        await asyncio.to_thread(tracing.close)
 
     # Its /docs needs no other server: the reader may sit behind a firewall.
     app = FastAPIOffline(
@@ -87,6 +90,7 @@ def create_app(
         version=__version__,
         summary="Pictures in, classes out.",
         lifespan=lifespan,
+        telemetry=tracing.fastapi,
     )
     app.state.settings = settings
     app.state.registry = registry
@@ -97,6 +101,8 @@ def create_app(
         app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
     app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)
     add_error_handlers(app, metrics)
+
+    app.state.spans = tracing.spans
 
     @app.exception_handler(ClientDisconnect)
     async def client_left(_request: Request, _error: Exception) -> Response:

@@ -31,12 +31,16 @@ LEAST_PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One picture's classes, most probable first, and where its time went."""
+    """One picture's classes, most probable first, and where its time went.
+
+    finished: when the device was done with it, on the clock of `time.monotonic`.
+    """
 
     predictions: tuple[Prediction, ...]
     decode_seconds: float
     queue_seconds: float
     inference_seconds: float
+    finished: float
 
 
 class ModelObserver(BatchObserver, Protocol):
@@ -194,11 +198,13 @@ class Model:
             places.give_back(1)
         future = self._batcher.submit(decoded.pixels, deadline=deadline)
         result = await asyncio.wrap_future(future)
+        finished = time.monotonic()
         return Answer(
             top_k(result.output, self.artifact.labels, k),
             decoded.seconds,
             result.queue_seconds,
             result.inference_seconds,
+            finished,
         )
 
     def _run_on(self, engine: Engine) -> Run:

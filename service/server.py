@@ -17,6 +17,7 @@ from service.app import create_app
 from service.keys import BadKeyFile
 from service.log import configure_logging
 from service.settings import Settings, unknown_variables
+from service.tracing import TracingUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. The process's exit status.
 
-    0 told to end, 1 could not listen, 2 the API keys can't be read, 3 a model can't be loaded,
+    0 told to end, 1 could not listen, 2 the set-up makes no sense, 3 a model can't be loaded,
     4 nothing but a new process helps.
     """
     configure_logging(settings.log_level, settings.log_format)
@@ -111,7 +112,7 @@ def serve(settings: Settings) -> int:
             on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
             on_lost=lambda _: server.close(EXIT_LOST),
         )
-    except BadKeyFile as error:
+    except (BadKeyFile, TracingUnavailable) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
     config = uvicorn.Config(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.metrics import Metrics
 from service.routes import health
 from service.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
@@ -104,6 +105,38 @@ def test_nginx_and_prometheus_ask_the_replicas() -> None:
     assert instructions("EXPOSE") == [str(port)]
 
 
+def test_grafana_shows_the_dashboard_from_prometheus() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/resnet.yml").read_text())["providers"]
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    assert mounts["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+    dashboard = json.loads(text("deploy/grafana/dashboards/resnet.json"))
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
+
+
+def test_every_metric_is_in_the_table_of_what_to_do() -> None:
+    rows = text("docs/operations.md")
+    families = {family.name for family in Metrics().registry.collect()}
+    ours = {name for name in families if name.startswith("resnet_")}
+    assert len(ours) > 12
+    for name in ours:
+        assert f"`{name}" in rows, name
+    named = set(re.findall(r"`(resnet_\w+)", rows))
+    assert {re.sub(r"_(total|info)$", "", name) for name in named} == ours
+
+
+def test_every_alert_is_in_the_table_of_what_to_look_at() -> None:
+    (group,) = yaml.safe_load(text("deploy/alerts.yml"))["groups"]
+    assert {rule["alert"] for rule in group["rules"]} == set(
+        re.findall(r"Resnet[A-Z]\w+", text("docs/operations.md"))
+    )
+
+
 def test_nginx_is_published_on_the_port_it_listens_on() -> None:
     (published,) = SERVICES["nginx"]["ports"]
     assert published.endswith(f":{directive('listen')}")
@@ -123,7 +156,7 @@ def test_what_is_mounted_exists(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source = volume.split(":")[0]
         exists = (
-            (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+            (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
         )
         assert exists, volume
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.dependencies import RegistryDep, SettingsDep
+from service.dependencies import RegistryDep, SettingsDep, SpansDep
 from service.disconnect import unless_disconnected
 from service.errors import ServiceError
-from service.log import request_id
+from service.log import note, request_id
 from service.model import Answer, Model
 from service.problems import documented, problem_of
 from service.schemas import (
@@ -114,6 +114,7 @@ async def predict(
     response: Response,
     registry: RegistryDep,
     settings: SettingsDep,
+    spans: SpansDep,
     model: Annotated[
         str | None, Query(description="A served model's name; the default's if left out.")
     ] = None,
@@ -138,11 +139,17 @@ async def predict(
     last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
     # Before the body is read: what comes too much costs next to nothing.
     chosen.check_room(1, deadline=min(last, started + settings.request_timeout_seconds))
+    note(model=chosen.name)
     pictures = await read_pictures(request, settings)
+    note(pictures=len(pictures))
     deadline = min(last, time.monotonic() + settings.request_timeout_seconds)
     work = chosen.predict_each(pictures, k=top_k, deadline=deadline)
     outcomes = await unless_disconnected(request.receive, work)
-    timing = _timing([o for o in outcomes if isinstance(o, Answer)], time.monotonic() - started)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    if spans is not None:
+        spans.record(answers)
+    timing = _timing(answers, time.monotonic() - started)
+    note(timing_ms=timing.model_dump())
     response.headers["Server-Timing"] = ", ".join(
         f"{part};dur={milliseconds}" for part, milliseconds in timing.model_dump().items()
     )
