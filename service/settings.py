@@ -31,6 +31,12 @@ class Settings(BaseSettings):
         description="What the network computes in. auto: bfloat16 where the hardware has it. "
         "int8: on a CPU, without TensorFlow.",
     )
+    min_agreement_percent: float = Field(
+        75.0,
+        ge=0,
+        le=100,
+        description="An int8 artifact that agrees with float32 less often is not served.",
+    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: every GPU that TensorFlow sees, else the processor."
     )
