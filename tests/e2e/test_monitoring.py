@@ -49,6 +49,13 @@ def panel_queries() -> dict[str, str]:
     }
 
 
+def scaling_query() -> str:
+    """What Kubernetes scales on."""
+    path = ROOT / "deploy" / "kubernetes" / "scaling" / "scaled.yaml"
+    (trigger,) = yaml.safe_load(path.read_text())["spec"]["triggers"]
+    return str(trigger["metadata"]["query"])
+
+
 def promtool(*arguments: str) -> None:
     done = subprocess.run(
         ["promtool", *arguments], capture_output=True, text=True, timeout=WAIT_SECONDS
@@ -131,7 +138,7 @@ def test_every_panel_and_every_alert_has_data(
     assert all(
         without_a_threshold[name] != expression for name, expression in alert_rules().items()
     )
-    queries = panel_queries() | without_a_threshold
+    queries = panel_queries() | without_a_threshold | {"scaling": scaling_query()}
     assert len(queries) > 30
     empty = {
         name: query
