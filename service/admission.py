@@ -7,8 +7,11 @@ import time
 from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyPictures
 
-# What is expected is a mean; decoding and other processes take their share too.
+# What is expected is a mean.
 CAUTION = 1.25
+# How much later than expected answers came: learnt at once when they come later, and slowly
+# forgotten. It holds what the pace does not: decoding, and whoever else has the processor.
+LATER_WEIGHT, SOONER_WEIGHT = 0.5, 0.02
 
 
 class Admission:
@@ -23,6 +26,7 @@ class Admission:
         self._queue_limit = queue_limit
         self._wait_limit_seconds = wait_limit_seconds
         self._decoding = 0
+        self._lateness_seconds = 0.0
 
     @property
     def wait_seconds(self) -> float:
@@ -57,7 +61,8 @@ class Admission:
         if not wait:
             # Nobody is ahead: whoever comes may try, and shows how fast the device is now.
             return
-        needed = CAUTION * self._batcher.seconds_until(self._decoding + pictures)
+        expected = self._batcher.seconds_until(self._decoding + pictures)
+        needed = CAUTION * expected + self._lateness_seconds
         if needed > remaining:
             raise Overloaded(
                 f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
@@ -69,14 +74,26 @@ class Admission:
         self.check(pictures, deadline=deadline)
         return Places(self, pictures)
 
+    def learn(self, late_seconds: float) -> None:
+        """Told by how much later than expected a request was through."""
+        weight = LATER_WEIGHT if late_seconds > self._lateness_seconds else SOONER_WEIGHT
+        self._lateness_seconds += weight * (max(0.0, late_seconds) - self._lateness_seconds)
+
 
 class Places:
     """One request's, from its admission until its pictures are decoded."""
 
     def __init__(self, admission: Admission, pictures: int) -> None:
         self._admission = admission
+        self._expected = time.monotonic() + admission._batcher.seconds_until(
+            admission._decoding + pictures
+        )
         self._held = pictures
         admission._decoding += pictures
+
+    def done(self) -> None:
+        """All of its pictures were answered, or it was too late for that."""
+        self._admission.learn(time.monotonic() - self._expected)
 
     def give_back(self, pictures: int | None = None) -> None:
         """So many, or all that are left. Giving back more than there are is nothing."""

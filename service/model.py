@@ -183,7 +183,12 @@ class Model:
 
         tasks = [asyncio.ensure_future(one(picture)) for picture in pictures]
         try:
-            return await asyncio.gather(*tasks)
+            outcomes = await asyncio.gather(*tasks)
+            places.done()
+            return outcomes
+        except DeadlineExceeded:
+            places.done()
+            raise
         finally:
             for task in tasks:
                 task.cancel()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from service.batch_plan import BatchPlan
 
-# What the newest batch counts for: some ten batches make an old speed forgotten.
-NEWEST_WEIGHT = 0.2
+# What the newest batch counts for. A device that slows down is believed sooner than one that
+# speeds up: a promise that can't be kept costs more than a place that stays empty.
+SLOWER_WEIGHT, FASTER_WEIGHT = 0.3, 0.1
 # A single batch that takes longer than so many times the usual says no more than that.
 HICCUP = 4
 
@@ -19,7 +20,8 @@ class Pace:
 
     def observe(self, size: int, seconds: float) -> None:
         known = self._seconds[size]
-        self._seconds[size] += NEWEST_WEIGHT * (min(seconds, HICCUP * known) - known)
+        weight = SLOWER_WEIGHT if seconds > known else FASTER_WEIGHT
+        self._seconds[size] += weight * (min(seconds, HICCUP * known) - known)
 
     def batch_seconds(self, size: int) -> float:
         """One batch of that size, which must be one of the plan's."""

@@ -94,6 +94,17 @@ def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
         admission.check(1, deadline=within(-1))
 
 
+def test_it_learns_how_late_its_expectations_are(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    admission.check(1, deadline=within(300))
+    admission.learn(300)
+    with pytest.raises(Overloaded):
+        admission.check(1, deadline=within(300))
+    for _ in range(100):
+        admission.learn(-5)
+    admission.check(1, deadline=within(300))
+
+
 def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
     wait(batcher, 1)
@@ -120,5 +131,5 @@ def test_the_pace_is_what_was_measured_last() -> None:
     admission.check(1, deadline=within(WAIT_SECONDS))
     batcher.submit(PICTURE, deadline=LATER).result(WAIT_SECONDS)
     assert before == 100
-    eventually(lambda: batcher.seconds_until(1) < 90)
+    eventually(lambda: batcher.seconds_until(1) < 95)
     assert batcher.close(WAIT_SECONDS)
