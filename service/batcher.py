@@ -22,6 +22,7 @@ from service.batch_plan import BatchPlan
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
+    Overloaded,
     QueueFull,
     ServiceError,
     ShuttingDown,
@@ -157,7 +158,7 @@ class Batcher:
         canary: a picture that nobody asked for. It goes first, past the limit, and the observer
         is not told of it.
         Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
-        InferenceFailed or WorkerLost.
+        Overloaded, InferenceFailed or WorkerLost.
         """
         pending = _Pending(pixels, deadline, canary)
         with self._changed:
@@ -256,13 +257,22 @@ class Batcher:
         if not pending.future.set_running_or_notify_cancel():
             self._drop(pending, "cancelled")
             return False
-        waited = time.monotonic() - pending.submitted
-        if time.monotonic() >= pending.deadline:
-            self._drop(pending, "deadline")
-            error = DeadlineExceeded(f"The deadline passed in the queue, after {waited:.1f} s.")
-            pending.future.set_exception(error)
-            return False
-        return True
+        now = time.monotonic()
+        waited = now - pending.submitted
+        # What waited behind others is not begun when it can't be done in time. What did not may
+        # try: it shows how fast the device is now.
+        least = self.pace.batch_seconds(self._plan.sizes[0])
+        if now >= pending.deadline:
+            error: ServiceError = DeadlineExceeded(
+                f"The deadline passed in the queue, after {waited:.1f} s."
+            )
+        elif waited > least and now + least > pending.deadline:
+            error = Overloaded(f"After {waited:.1f} s in the queue the time left is too short.")
+        else:
+            return True
+        self._drop(pending, "deadline")
+        pending.future.set_exception(error)
+        return False
 
     def _leave(self, pending: _Pending) -> None:
         """Takes a cancelled picture out of the queue, where it would hold a place."""

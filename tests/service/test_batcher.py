@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from service.batch_plan import BatchPlan
 from service.batcher import Batcher, Result, Run
-from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ShuttingDown, WorkerLost
+from service.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    Overloaded,
+    QueueFull,
+    ShuttingDown,
+    WorkerLost,
+)
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 
 Pixels = npt.NDArray[np.uint8]
@@ -231,6 +238,24 @@ def test_past_its_deadline_a_picture_is_answered_and_not_run(start: Start) -> No
     assert isinstance(failure(late), DeadlineExceeded)
     assert answers([*first, in_time]) == [0, 2]
     assert device.numbers == [[0], [2]]
+    assert observer.drops == {"deadline": 1}
+
+
+def test_what_waited_and_can_no_longer_be_done_in_time_is_not_begun(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    for _ in range(40):
+        batcher.pace.observe(1, 0.2)
+    one_batch = batcher.pace.batch_seconds(1)
+    late = submit(batcher, [1], deadline=time.monotonic() + 2 * one_batch)
+    time.sleep(1.2 * one_batch)
+    device.open()
+    assert isinstance(failure(late[0]), Overloaded)
+    assert answers(first) == [0]
+    # Behind nobody it may try.
+    assert answers(submit(batcher, [2], deadline=time.monotonic() + WAIT_SECONDS)) == [2]
     assert observer.drops == {"deadline": 1}
 
 
