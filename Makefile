@@ -31,11 +31,12 @@ format: $(VENV)/.dev
 
 # Resolved for every supported Python and platform at once; the files name no package index.
 LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-	--no-annotate --no-header --no-config --upgrade pyproject.toml
+	--no-annotate --no-header --no-config --upgrade
 lock: $(VENV)/.dev
 	$(INSTALL) uv
-	$(LOCK) -o requirements/serve.txt
-	$(LOCK) --group dev -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/serve.txt
+	$(LOCK) pyproject.toml --group dev -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) --group pyproject.toml:lite -c requirements/serve.txt -o requirements/lite.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

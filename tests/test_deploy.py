@@ -36,7 +36,20 @@ INSTRUCTIONS: list[tuple[str, str]] = [
     if line.strip()
     for name, _, rest in [line.strip().partition(" ")]
 ]
-IMAGE = INSTRUCTIONS[max(i for i, (name, _) in enumerate(INSTRUCTIONS) if name == "FROM") :]
+
+
+def stage(wanted: str) -> list[tuple[str, str]]:
+    """A stage's instructions, those of the stage it is made from before them."""
+    begins = {
+        rest.split()[-1]: index for index, (name, rest) in enumerate(INSTRUCTIONS) if name == "FROM"
+    }
+    begin = begins[wanted]
+    end = min((other for other in begins.values() if other > begin), default=len(INSTRUCTIONS))
+    base = INSTRUCTIONS[begin][1].split()[0]
+    return (stage(base) if base in begins else []) + INSTRUCTIONS[begin + 1 : end]
+
+
+IMAGE = stage("serve")
 
 
 def default(setting: str) -> Any:
@@ -55,8 +68,12 @@ def measure(value: str, units: dict[str, int]) -> int:
 
 
 def instructions(name: str) -> list[str]:
-    """Of the image that runs; the stages before it are not meant."""
+    """Of the default image; the stages that build for it are not meant."""
     return [rest for found, rest in IMAGE if found == name]
+
+
+def image_environment() -> list[str]:
+    return [one for line in instructions("ENV") for one in shlex.split(line)]
 
 
 def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
@@ -162,7 +179,7 @@ def test_what_is_mounted_exists(name: str) -> None:
 
 
 def test_the_settings_in_the_container_are_settings() -> None:
-    environment = [*SERVICES["resnet"]["environment"], *shlex.split(instructions("ENV")[0])]
+    environment = [*SERVICES["resnet"]["environment"], *image_environment()]
     names = {one.partition("=")[0] for one in environment}
     ours = {name for name in names if name.startswith(PREFIX)}
     assert {"RESNET_HOME", "RESNET_HOST", "RESNET_MODEL"} <= ours
@@ -171,7 +188,7 @@ def test_the_settings_in_the_container_are_settings() -> None:
 
 def test_the_cache_is_a_volume() -> None:
     (volume,) = instructions("VOLUME")
-    assert f"RESNET_HOME=${{BAKED:-{volume}}}" in instructions("ENV")[0]
+    assert f"RESNET_HOME=${{BAKED:-{volume}}}" in image_environment()
     assert SERVICES["resnet"]["volumes"] == [f"cache:{volume}"]
 
 
@@ -207,15 +224,36 @@ def test_what_the_image_is_made_of_exists_and_is_not_ignored() -> None:
         if name == "COPY" and not rest.startswith("--from")
         for source in rest.split()[:-1]
     }
-    assert {"requirements/serve.txt", "model_builder", "service"} <= copied
+    assert {"requirements/serve.txt", "requirements/lite.txt", "model_builder"} <= copied
     for source in copied:
         assert (ROOT / source).exists(), source
         assert f"!{source}" in ignore
 
 
 def test_the_dependencies_are_installed_by_their_hashes() -> None:
-    installs = [rest for name, rest in INSTRUCTIONS if name == "RUN" and " install --" in rest]
-    assert any("--require-hashes -r requirements/serve.txt" in rest for rest in installs)
-    assert all(
-        "--require-hashes" in rest or "--no-deps" in rest for rest in installs if "pip" in rest
+    installs = [rest for name, rest in INSTRUCTIONS if name == "RUN" and "pip" in rest]
+    for lock in ("serve", "lite"):
+        assert any(f"--require-hashes -r requirements/{lock}.txt" in rest for rest in installs)
+    without = [one for one in installs if "--require-hashes" not in one and "--no-deps" not in one]
+    # CUDA's libraries where they are asked for, and what builds our own package and goes again.
+    assert len(without) == 2
+    assert all("$GPU" in one or one.endswith("install setuptools") for one in without)
+
+
+def test_the_small_image_has_the_dependencies_less_what_fetches_and_builds() -> None:
+    # Of Python 3.11 and later.
+    project = pytest.importorskip("tomllib").loads(text("pyproject.toml"))
+    builds = {"h5py", "huggingface_hub>=2", "keras>=3", "tensorflow>=2.21"}
+    assert builds < set(project["project"]["dependencies"])
+    assert set(project["dependency-groups"]["lite"]) == (
+        set(project["project"]["dependencies"]) - builds
     )
+    locked = text("requirements/lite.txt")
+    assert all(f"\n{name}==" not in locked for name in ("tensorflow", "keras", "h5py"))
+    assert "\nai-edge-litert==" in f"\n{locked}"
+
+
+def test_both_images_are_the_same_service() -> None:
+    lite = stage("lite")
+    for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE"):
+        assert [rest for found, rest in lite if found == name] == instructions(name)
