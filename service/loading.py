@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import os
 import time
@@ -53,6 +55,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.checkpoint_file if name == settings.model else None
     artifact = make_store(settings).obtain(name, precision, checkpoint_file=given)
+    _give_back_memory()
     manifest = artifact.manifest
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)
@@ -60,6 +63,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
         model.start()
     model.load_seconds = time.monotonic() - started
+    _give_back_memory()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
@@ -83,6 +87,16 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         model.memory_bytes / 1e6,
     )
     return model
+
+
+def _give_back_memory() -> None:
+    """What building left behind is gigabytes: garbage, and freed memory that glibc keeps.
+
+    A C library without `malloc_trim` returns it, or not, on its own.
+    """
+    gc.collect()
+    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
+        trim(0)
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
