@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -62,3 +63,17 @@ def test_predict_with_an_unknown_model_ends_in_words() -> None:
     done = run(main, ["predict", "photo.jpg", "--model", "resnet51", "--precision", "float32"])
     assert done.exit_code == 2
     assert "No model is called 'resnet51'" in done.output
+
+
+def test_pull_takes_the_file_that_predict_takes(tmp_path: Path) -> None:
+    """From the option or the environment; of several names it is the default model's."""
+    file = tmp_path / "weights.h5"
+    file.write_bytes(b"not the published file")
+    refused = f"{file} is no file of resnet101.keras_in1k."
+    pull = ["pull", "resnet101.keras_in1k", "--precision", "float32"]
+    assert refused in run(main, [*pull, "--checkpoint-file", str(file)]).output
+    environment = {"RESNET_CHECKPOINT_FILE": str(file), "RESNET_MODEL": "resnet101.keras_in1k"}
+    assert refused in run(main, [*pull, "resnet152.keras_in1k"], env=environment).output
+    both = run(main, [*pull, "resnet152.keras_in1k", "--checkpoint-file", str(file)])
+    assert both.exit_code == 2
+    assert "--checkpoint-file goes with one NAME. Received: resnet101.keras_in1k" in both.output
