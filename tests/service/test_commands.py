@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from docs.refresh import printed
 from model_builder.architecture import DEPTHS
 from model_builder.checkpoints import CHECKPOINTS
 from service import __version__
 from service.cli import main
 from service.settings import Settings
+from tests.model_builder.reference import random_state_dict
+from tests.model_builder.torch_layout import save_safetensors
 
 run = CliRunner(env={"COLUMNS": "200"}).invoke
 
@@ -77,3 +81,17 @@ def test_pull_takes_the_file_that_predict_takes(tmp_path: Path) -> None:
     both = run(main, [*pull, "resnet152.keras_in1k", "--checkpoint-file", str(file)])
     assert both.exit_code == 2
     assert "--checkpoint-file goes with one NAME. Received: resnet101.keras_in1k" in both.output
+
+
+def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> None:
+    """A network without weights in its shortcuts has them of option A, or none."""
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=1000)
+    plain = {name: x for name, x in state_dict.items() if "downsample" not in name}
+    file = save_safetensors(tmp_path / "weights.safetensors", plain)
+    fed = ["--like", "resnet18.tv_in1k", "--name", "plain"]
+    asked = run(main, ["import", str(file), *fed, "--epsilon", "1e-5"])
+    assert asked.exit_code == 2
+    assert "has to be stated: --shortcut A, or --shortcut none" in asked.output
+    done = run(main, ["import", str(file), *fed, "--epsilon", "1e-5", "--shortcut", "none"])
+    assert done.output.startswith("plain: resnet18, shortcuts none, v1.5, 1000 classes")
+    assert printed("describe plain").startswith("resnet18, plain, ")
