@@ -7,6 +7,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from model_builder.preprocessing import Preprocessing
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
@@ -33,9 +34,14 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Whose stored rows run from right to left of the scene, whose columns from bottom to top.
+RIGHT_TO_LEFT = {2, 3, 7, 8}
+BOTTOM_TO_TOP = {3, 4, 6, 7}
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Beyond this aspect ratio the crop comes before the resize, which would need a huge picture.
 ASPECT_LIMIT = 8
+# A JPEG is decoded no smaller than this many times what it is resized to.
+DRAFT_GAP = 2
 
 
 def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pixels:
@@ -52,8 +58,17 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pix
             f"Received: {image.width} x {image.height} = {image.width * image.height}"
         )
     try:
+        extent = _draft(image, preprocessing)
         image.load()
-        pixels = np.asarray(crop(_upright(image, _rgb(image)), preprocessing), dtype=np.uint8)
+        # Not before: Pillow turns a TIFF itself while it loads it, and takes the tag away.
+        orientation = _orientation(image)
+        if extent is None:
+            square = crop(_turned(_rgb(image), orientation), preprocessing)
+        else:
+            square = _turned(
+                _rgb(_crop_draft(image, extent, orientation, preprocessing)), orientation
+            )
+        pixels = np.asarray(square, dtype=np.uint8)
     # Decoders meet bytes that nobody foresaw with whatever Python then raises.
     except Exception as error:
         raise InvalidImage(f"The {image.format} picture can't be decoded: {error}") from error
@@ -67,22 +82,61 @@ def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     truncated, the crop's corner is rounded half to even.
     """
     edge, size = preprocessing.resize_edge, preprocessing.crop_size
-    short, long = sorted(image.size)
-    if long > ASPECT_LIMIT * short:
-        image = _centre(
-            image, min(image.width, ASPECT_LIMIT * short), min(image.height, ASPECT_LIMIT * short)
-        )
-        short, long = sorted(image.size)
-    resized_long = int(edge * long / short)
-    resized = (edge, resized_long) if image.width <= image.height else (resized_long, edge)
+    longest = ASPECT_LIMIT * min(image.size)
+    if max(image.size) > longest:
+        image = _centre(image, min(image.width, longest), min(image.height, longest))
+    resized = _resized(*image.size, edge)
     if image.size != resized:
         image = image.resize(resized, RESAMPLING[preprocessing.interpolation])
     return _centre(image, size, size)
 
 
+def _resized(width: float, height: float, edge: int) -> tuple[int, int]:
+    long = int(edge * max(width, height) / min(width, height))
+    return (edge, long) if width <= height else (long, edge)
+
+
 def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
+
+
+def _draft(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, float] | None:
+    """Has a large JPEG decoded at a half, a quarter or an eighth, an average by libjpeg.
+
+    What of it is picture, width and height: its last column and row may be partly padding.
+    None where it stays as it is.
+    """
+    if not isinstance(image, JpegImageFile):
+        return None
+    full, enough = image.size, DRAFT_GAP * preprocessing.resize_edge
+    drafted = image.draft(None, (enough, enough))
+    if drafted is None or image.size == full:
+        return None
+    _, (_, _, width, height) = drafted
+    return width, height
+
+
+def _crop_draft(
+    image: Image.Image,
+    extent: tuple[float, float],
+    orientation: int,
+    preprocessing: Preprocessing,
+) -> Image.Image:
+    """The square that `crop` would cut out of the upright picture, not yet turned.
+
+    Only the square is resized, from a box in 32-bit floats, which can be a level off.
+    """
+    size = preprocessing.crop_size
+    width, height = _resized(*extent, preprocessing.resize_edge)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    if orientation in RIGHT_TO_LEFT:
+        left = width - size - left
+    if orientation in BOTTOM_TO_TOP:
+        top = height - size - top
+    across, down = extent[0] / width, extent[1] / height
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return image.resize((size, size), RESAMPLING[preprocessing.interpolation], box)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -113,7 +167,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -127,12 +181,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8))
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
-    """`rgb`, turned as the Exif orientation of `image` says."""
+def _orientation(image: Image.Image) -> int:
+    """Exif's, 1 to 8; 1 where it says nothing."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     # A picture is worth showing even where its Exif is broken.
     except Exception:
-        return rgb
+        return 1
+    return orientation if orientation in TRANSPOSES else 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
     transpose = TRANSPOSES.get(orientation)
-    return rgb if transpose is None else rgb.transpose(transpose)
+    return image if transpose is None else image.transpose(transpose)

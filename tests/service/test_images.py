@@ -11,12 +11,24 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import Image
 
-from model_builder.preprocessing import Interpolation, Preprocessing
+from model_builder.preprocessing import Interpolation
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.images import FORMATS, crop, decode
-from tests.service.pictures import encoded, header_alone, noise, plain, png_chunk, quadrants
+from tests.service.pictures import (
+    SIDES,
+    as_stored,
+    encoded,
+    header_alone,
+    noise,
+    orientation_tag,
+    plain,
+    png_chunk,
+    quadrants,
+    recipe,
+    reference,
+)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,10 +43,6 @@ LOSSLESS: dict[str, dict[str, Any]] = {
 STRANGE = pytest.mark.filterwarnings("ignore:::PIL")
 
 
-def recipe(edge: int, size: int, interpolation: Interpolation = "bilinear") -> Preprocessing:
-    return Preprocessing(edge, size, interpolation, "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-
-
 def pixels_of(data: bytes, edge: int = 32, size: int = 32) -> Pixels:
     """Where the shorter edge is `edge` already, nothing is resized."""
     pixels = decode(data, recipe(edge, size), max_pixels=MAX_PIXELS)
@@ -47,36 +55,6 @@ def assert_colour(data: bytes, colour: tuple[int, int, int], tolerance: int = 0)
     """That every pixel has it."""
     pixels = pixels_of(data).astype(int)
     np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=tolerance)
-
-
-# Which side of the scene the file's first row and first column show: Exif 2.32, section 4.6.4 A.
-SIDES = {
-    1: ("top", "left"),
-    2: ("top", "right"),
-    3: ("bottom", "right"),
-    4: ("bottom", "left"),
-    5: ("left", "top"),
-    6: ("right", "top"),
-    7: ("right", "bottom"),
-    8: ("left", "bottom"),
-}
-
-
-def as_stored(scene: Image.Image, orientation: int) -> Image.Image:
-    """The pixels that a camera writes, held so, with that orientation."""
-    row, column = SIDES[orientation]
-    pixels = np.asarray(scene)
-    if row in ("left", "right"):
-        pixels = pixels.transpose(1, 0, 2)
-    pixels = pixels[::-1] if row in ("bottom", "right") else pixels
-    pixels = pixels[:, ::-1] if column in ("bottom", "right") else pixels
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def orientation_tag(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    return exif
 
 
 @pytest.mark.parametrize("orientation", SIDES)
@@ -243,27 +221,6 @@ def test_a_very_long_picture_shows_its_middle() -> None:
     image = Image.new("RGB", (3000, 10), "red")
     image.paste((0, 0, 255), (1400, 0, 1600, 10))
     assert_colour(encoded(image), (0, 0, 255))
-
-
-def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """torchvision's resize and center_crop on a Pillow picture, written anew from its rules.
-
-    Source: torchvision 0.22, transforms/functional.py: `_compute_resized_output_size` (the longer
-    edge truncated), `resize` (nothing to do where the size is right already), `center_crop`
-    (corners by Python's round).
-    """
-    edge, size = preprocessing.resize_edge, preprocessing.crop_size
-    width, height = image.size
-    if width < height:
-        new_width, new_height = edge, int(edge * height / width)
-    else:
-        new_width, new_height = int(edge * width / height), edge
-    if (width, height) != (new_width, new_height):
-        resampling = getattr(Image.Resampling, preprocessing.interpolation.upper())
-        image = image.resize((new_width, new_height), resampling)
-    top = round((new_height - size) / 2.0)
-    left = round((new_width - size) / 2.0)
-    return image.crop((left, top, left + size, top + size))
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
