@@ -15,7 +15,8 @@ from PIL import Image
 
 from model_builder.preprocessing import Interpolation
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
-from service.images import FORMATS, crop, decode
+from service.framing import crop
+from service.images import FORMATS, decode
 from tests.service.pictures import (
     SIDES,
     as_stored,
