@@ -6,7 +6,14 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from model_builder.preprocessing import Preprocessing
 from service.colour import opaque, srgb, transform_of
@@ -15,16 +22,55 @@ from service.framing import TRANSPOSES, crop, crop_draft, draft, turned
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# Imported, each is known to Pillow, which then looks for no other.
+PLUGINS = (
+    JpegImageFile,
+    PngImageFile,
+    WebPImageFile,
+    AvifImageFile,
+    GifImageFile,
+    BmpImageFile,
+    TiffImageFile,
+)
+FORMATS = tuple(
+    plugin.format for plugin in PLUGINS if plugin is not AvifImageFile or features.check("avif")
+)
 MAGIC: dict[bytes, str] = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
-    b"RIFF": "WEBP",
     b"BM": "BMP",
     b"GIF8": "GIF",
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
 }
+# What people send, and is not served: the refusal says what it was.
+OTHERS: dict[bytes, str] = {
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"<svg": "SVG",
+    b"<?xml": "XML, SVG perhaps",
+    b"\xd7\xcd\xc6\x9a": "WMF",
+    b"\xd0\xcf\x11\xe0": "OLE, FlashPix perhaps",
+    b"8BPS": "Photoshop",
+    b"\x00\x00\x01\x00": "ICO",
+    b"\x00\x00\x00\x0cjP": "JPEG 2000",
+    b"\xffO\xffQ": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+}
+# Files whose format is named after a length: RIFF's and ISO 14496-12's.
+NAMED_WITHIN: dict[tuple[int, bytes], str] = {
+    (8, b"WEBP"): "WEBP",
+    (4, b"ftypavif"): "AVIF",
+    (4, b"ftypavis"): "AVIF",
+    (4, b"ftyphei"): "HEIC",
+    (4, b"ftyphev"): "HEIC",
+}
+# JPEG's own. Pillow keeps a pointer a row: a picture a pixel wide would cost ten times its pixels.
+MAX_EDGE = 65_535
 
 
 def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pixels:
@@ -34,12 +80,27 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pix
     Only the first frame of an animation counts. Raises UnsupportedMedia, ImageTooLarge (from the
     header, before any pixel is decoded) or InvalidImage.
     """
+    return render(open_picture(data, max_pixels=max_pixels), preprocessing)
+
+
+def open_picture(data: bytes, *, max_pixels: int) -> Image.Image:
+    """The picture with its header read and found within the limits, its pixels not decoded."""
     image = _open(data)
     if image.width * image.height > max_pixels:
         raise ImageTooLarge(
             f"A picture may have {max_pixels} pixels. "
             f"Received: {image.width} x {image.height} = {image.width * image.height}"
         )
+    if max(image.size) > MAX_EDGE:
+        raise ImageTooLarge(
+            f"A picture's edges may have {MAX_EDGE} pixels. "
+            f"Received: {image.width} x {image.height}"
+        )
+    return image
+
+
+def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """`decode`, from `open_picture` on. Raises InvalidImage."""
     try:
         transform = transform_of(image)
         extent = draft(image, preprocessing)
@@ -52,11 +113,11 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pix
         else:
             square = crop_draft(image, extent, orientation, preprocessing)
             square = turned(srgb(square, transform), orientation)
-        pixels = np.asarray(square, dtype=np.uint8)
+        return np.asarray(square, dtype=np.uint8)
     # Decoders meet bytes that nobody foresaw with whatever Python then raises.
     except Exception as error:
-        raise InvalidImage(f"The {image.format} picture can't be decoded: {error}") from error
-    return pixels
+        reason = str(error) or type(error).__name__
+        raise InvalidImage(f"The {image.format} picture can't be decoded: {reason}") from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -71,13 +132,21 @@ def _open(data: bytes) -> Image.Image:
         raise InvalidImage(f"The picture's header can't be read: {error}") from error
     if not data:
         raise InvalidImage("The picture is empty: 0 bytes.")
-    for magic, name in MAGIC.items():
+    name = _begins_as(data)
+    if name in FORMATS:
+        raise InvalidImage(f"It begins as {name}, and its header can't be read.")
+    received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
+    raise UnsupportedMedia(f"Pictures are taken as {', '.join(FORMATS)}. Received: {received}")
+
+
+def _begins_as(data: bytes) -> str | None:
+    for (place, named), name in NAMED_WITHIN.items():
+        if data.startswith(named, place):
+            return name
+    for magic, name in (MAGIC | OTHERS).items():
         if data.startswith(magic):
-            raise InvalidImage(f"It begins as {name}, and its header can't be read.")
-    raise UnsupportedMedia(
-        f"Pictures are taken as {', '.join(FORMATS)}. "
-        f"Received: {len(data)} bytes that begin with {data[:8]!r}"
-    )
+            return name
+    return None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -131,3 +131,18 @@ def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     top = round((new_height - size) / 2.0)
     left = round((new_width - size) / 2.0)
     return image.crop((left, top, left + size, top + size))
+
+
+def slow_bmp(operations: int) -> bytes:
+    """RLE whose every operation moves on by nothing: Pillow reads it in Python, one by one."""
+    header = struct.pack("<IiiHHIIiiII", 40, 64, 64, 1, 8, 1, 0, 0, 0, 256, 0)
+    file = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + header + bytes(1024)
+    return file + b"\x00\x02\x00\x00" * operations
+
+
+def lying_avif(edge: int) -> bytes:
+    """Says that it has 10 x 10 pixels, and decodes to `edge` times `edge`."""
+    data = encoded(Image.new("RGB", (edge, edge), "red"), "AVIF", speed=10)
+    size = data.index(b"ispe") + 8
+    assert struct.unpack(">II", data[size : size + 8]) == (edge, edge)
+    return data[:size] + struct.pack(">II", 10, 10) + data[size + 8 :]
