@@ -114,10 +114,10 @@ def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
             square = crop_draft(image, extent, orientation, preprocessing)
             square = turned(srgb(square, transform), orientation)
         return np.asarray(square, dtype=np.uint8)
-    # Decoders meet bytes that nobody foresaw with whatever Python then raises.
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise InvalidImage(f"The {image.format} picture can't be decoded: {reason}") from error
+        raise InvalidImage(
+            f"The {image.format} picture can't be decoded: {_reason(error)}"
+        ) from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -128,8 +128,9 @@ def _open(data: bytes) -> Image.Image:
         raise ImageTooLarge(str(error)) from error
     except UnidentifiedImageError:
         pass
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InvalidImage(f"The picture's header can't be read: {error}") from error
+    # Readers meet bytes that nobody foresaw with whatever Python then raises.
+    except Exception as error:
+        raise InvalidImage(f"The picture's header can't be read: {_reason(error)}") from error
     if not data:
         raise InvalidImage("The picture is empty: 0 bytes.")
     name = _begins_as(data)
@@ -137,6 +138,10 @@ def _open(data: bytes) -> Image.Image:
         raise InvalidImage(f"It begins as {name}, and its header can't be read.")
     received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
     raise UnsupportedMedia(f"Pictures are taken as {', '.join(FORMATS)}. Received: {received}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _begins_as(data: bytes) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageFile
 
 from model_builder.preprocessing import Interpolation
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
@@ -426,3 +427,71 @@ def test_damaged_files_give_pixels_or_an_error_of_ours(
     except (ImageTooLarge, InvalidImage, UnsupportedMedia):
         return
     assert pixels.shape == (16, 16, 3)
+
+
+def ycck_jpeg(ink: tuple[int, int, int, int]) -> bytes:
+    """Adobe's: C, M and Y as YCC, K inverted (Adobe technical note 5116, the APP14 marker)."""
+    ycc = Image.new("RGB", (32, 32), ink[:3]).convert("YCbCr")
+    # Pillow inverts what it stores, so what is to lie there is inverted before.
+    stored = [ImageChops.invert(component) for component in ycc.split()]
+    four = Image.merge("CMYK", [*stored, Image.new("L", (32, 32), ink[3])])
+    data = bytearray(encoded(four, "JPEG", quality=100))
+    data[data.index(b"Adobe") + 11] = 2
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0, 0), (200, 40, 90, 10), (0, 255, 255, 0), (9, 9, 9, 200)])
+def test_a_ycck_jpeg(ink: tuple[int, int, int, int]) -> None:
+    """And the same inks as plain CMYK, which Adobe inverts too."""
+    red, green, blue = ((255 - part) * (255 - ink[3]) // 255 for part in ink[:3])
+    assert_colour(ycck_jpeg(ink), (red, green, blue), tolerance=4)
+    assert_colour(one("CMYK", ink, "JPEG", quality=100), (red, green, blue), tolerance=4)
+
+
+def test_several_pictures_in_one_file_show_the_first() -> None:
+    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    data = encoded(first, "MPO", save_all=True, append_images=[second])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert_colour(data, (254, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_bytes_decide_and_no_frame_but_the_first_is_counted(format: str) -> None:
+    """A hundred frames cost what one does: nothing after the first is read."""
+    frames = [Image.new("RGB", (32, 32), (0, level, 0)) for level in range(100)]
+    options = {"lossless": True} if format == "WEBP" else {}
+    if format in ("BMP", "JPEG"):
+        data = encoded(frames[0], format)
+    else:
+        data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert_colour(data, (0, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (200_000, 2)])
+def test_an_edge_that_no_photo_has_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLarge, match="edges may have 65535 pixels"):
+        pixels_of(plain("green", size))
+    assert_colour(plain("green", (65_535, 1)), (0, 255, 0))
+
+
+def test_a_gif_whose_first_frame_covers_a_corner() -> None:
+    """The rest was never drawn; with a transparent colour it is white, as a page would be."""
+    corner = Image.new("P", (32, 32), 0)
+    corner.putpalette([255, 0, 0, 0, 0, 255])
+    data = bytearray(encoded(corner, "GIF", transparency=1))
+    screen = data.index(b"GIF89a") + 6
+    data[screen : screen + 4] = struct.pack("<HH", 64, 64)
+    pixels = decode(bytes(data), recipe(64, 64), max_pixels=MAX_PIXELS)
+    assert pixels[5, 5].tolist() == [255, 0, 0]
+    assert pixels[50, 50].tolist() == [255, 255, 255]
+
+
+def test_a_cut_off_file_is_refused_whatever_was_decoded_of_it() -> None:
+    """Never half a picture and half grey: Pillow would show one if it was told to."""
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert Image.MAX_IMAGE_PIXELS is not None
+    for format in FORMATS:
+        data = encoded(noise(64, 64), format)
+        for part in range(1, 20):
+            with pytest.raises((InvalidImage, UnsupportedMedia)):
+                pixels_of(data[: len(data) * part // 20])
