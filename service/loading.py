@@ -30,6 +30,7 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
         threads=settings.decode_threads or cpu_limit(),
         limit=settings.queue_limit,
         max_pixels=settings.max_image_pixels,
+        timeout_seconds=settings.decode_timeout_seconds,
         observe=metrics.decode_seconds.observe,
     )
 
@@ -51,6 +52,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
+    decoder.start()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
     precision = choose_precision(settings.precision, hardware)
