@@ -13,13 +13,19 @@ from starlette.requests import ClientDisconnect
 
 from service import __version__
 from service.access import Access
+from service.gate import Gate
+from service.keys import Keys
 from service.loading import load_model, make_decoder
 from service.metrics import Metrics
 from service.model import Model
 from service.problems import add_error_handlers
+from service.rate_limit import RateLimit
 from service.registry import Registry
 from service.routes import health, models, page, predict
 from service.settings import Settings
+from service.shutdown import Shutdown
+from service.tracing import Tracing
+from service.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +40,13 @@ def create_app(
     metrics: Metrics | None = None,
     on_ready: Callable[[], None] = lambda: None,
     on_failure: Callable[[str], None] = lambda _: None,
+    on_lost: Callable[[str], None] = lambda _: None,
 ) -> FastAPI:
     """The service; models are loaded in a thread once it starts.
 
     load: what loads a model by name; by default the real thing. Tests hand in quicker ones.
     on_ready, on_failure: called from that thread, with the reason for a failure.
+    on_lost: called from a thread when nothing but a new process can help, with why.
     """
     metrics = metrics or Metrics()
     decoder = make_decoder(settings, metrics)
@@ -50,13 +58,31 @@ def create_app(
     )
     metrics.ready.set_function(lambda: float(not registry.problems()))
 
+    keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+    limit = (
+        RateLimit(settings.rate_limit_per_second, settings.rate_limit_burst)
+        if settings.rate_limit_per_second
+        else None
+    )
+    tracing = Tracing()
+    shutdown = Shutdown(settings.shutdown_timeout_seconds)
+    watchdog = Watchdog(
+        registry,
+        canary_interval_seconds=settings.canary_interval_seconds,
+        exit_seconds=settings.unwell_exit_seconds,
+        on_lost=on_lost,
+    )
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         registry.start()
+        watchdog.start()
         yield
+        watchdog.stop()
         # uvicorn has let every request finish; what is left are pictures that nobody waits for.
-        await asyncio.to_thread(registry.close, settings.shutdown_timeout_seconds)
+        await asyncio.to_thread(registry.close, shutdown.remaining_seconds())
         decoder.close()
+        await asyncio.to_thread(tracing.close)
 
     # Its /docs needs no other server: the reader may sit behind a firewall.
     app = FastAPIOffline(
@@ -64,12 +90,19 @@ def create_app(
         version=__version__,
         summary="Pictures in, classes out.",
         lifespan=lifespan,
+        telemetry=tracing.fastapi,
     )
     app.state.settings = settings
     app.state.registry = registry
     app.state.metrics = metrics
-    app.add_middleware(Access, metrics=metrics)
+    app.state.shutdown = shutdown
+    # The last to be added is the first to be asked.
+    if keys is not None or limit is not None:
+        app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
+    app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)
     add_error_handlers(app, metrics)
+
+    app.state.spans = tracing.spans
 
     @app.exception_handler(ClientDisconnect)
     async def client_left(_request: Request, _error: Exception) -> Response:

@@ -19,7 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from service.batch_plan import BatchPlan
-from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ServiceError, ShuttingDown
+from service.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    Overloaded,
+    QueueFull,
+    ServiceError,
+    ShuttingDown,
+    WorkerLost,
+)
+from service.pace import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +37,7 @@ Array = npt.NDArray[np.float32]
 Run = Callable[[Pixels], Array]
 
 IDLE_WAIT_SECONDS = 1.0
+RESTART_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class Result:
 
 
 class BatchObserver(Protocol):
-    """Told of what happens, from the worker's thread."""
+    """Told of what happens, from the worker's thread. Canaries are no pictures to it."""
 
     def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None: ...
 
@@ -49,13 +59,32 @@ class BatchObserver(Protocol):
 
     def dropped(self, reason: str) -> None: ...
 
+    def worker_failed(self, reason: str) -> None: ...
+
 
 @dataclass(slots=True, eq=False)
 class _Pending:
     pixels: Pixels
     deadline: float
+    canary: bool
     submitted: float = field(default_factory=time.monotonic)
     future: Future[Result] = field(default_factory=Future)
+
+
+class _Worker:
+    """A thread and the batch that it has in hand, since when."""
+
+    def __init__(self, run: Run, work: Callable[[_Worker], None], name: str) -> None:
+        self.run = run
+        self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
+        self.batch: list[_Pending] = []
+        self.size = 0
+        self.since = 0.0
+        self.stuck = False
+
+    def busy_seconds(self, now: float) -> float:
+        """How long the batch in hand has taken so far; 0 without one."""
+        return now - self.since if self.batch else 0.0
 
 
 class Batcher:
@@ -74,53 +103,103 @@ class Batcher:
         observer: BatchObserver,
         name: str = "batcher",
     ) -> None:
+        self.pace = Pace(plan)
         self._plan = plan
         self._queue_limit = queue_limit
         self._observer = observer
         self._waiting: deque[_Pending] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._working = len(runs)
         self._workers = [
-            threading.Thread(target=self._work, args=(run,), name=f"{name}-{index}", daemon=True)
-            for index, run in enumerate(runs)
+            _Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
         ]
 
     def start(self) -> None:
         for worker in self._workers:
-            worker.start()
+            worker.thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether every worker runs."""
-        return all(worker.is_alive() for worker in self._workers)
+        return all(worker.thread.is_alive() for worker in self._workers)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a worker has been in one batch for longer than `lose_stuck` was told to wait."""
+        return any(worker.stuck for worker in self._workers)
 
     @property
     def depth(self) -> int:
         """Pictures that wait, those under way not counted."""
         return len(self._waiting)
 
-    @property
-    def full(self) -> bool:
-        return self.depth >= self._queue_limit
+    def seconds_until(self, pictures: int) -> float:
+        """Until so many more than wait now, queued now, would be answered, at the pace so far.
 
-    def submit(self, pixels: Pixels, *, deadline: float) -> Future[Result]:
+        Negative counts say: until so many fewer wait.
+        """
+        now = time.monotonic()
+        busy_seconds = [
+            max(0.0, self.pace.batch_seconds(worker.size) - worker.busy_seconds(now))
+            if worker.batch
+            else 0.0
+            for worker in self._workers
+        ]
+        ahead = max(0, self.depth + pictures)
+        if not ahead:
+            return min(busy_seconds)
+        last = self.pace.seconds(min(ahead, self._plan.largest))
+        return min(busy_seconds) + max(last, self.pace.seconds(ahead) / len(self._workers))
+
+    def submit(self, pixels: Pixels, *, deadline: float, canary: bool = False) -> Future[Result]:
         """Queues one picture, uint8 [H, W, 3].
 
         deadline: on the clock of `time.monotonic`. Cancel the future to give the place up.
-        Raises QueueFull or ShuttingDown. The future may raise DeadlineExceeded or InferenceFailed.
+        canary: a picture that nobody asked for. It goes first, past the limit, and the observer
+        is not told of it.
+        Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
+        Overloaded, InferenceFailed or WorkerLost.
         """
-        pending = _Pending(pixels, deadline)
+        pending = _Pending(pixels, deadline, canary)
         with self._changed:
             if self._closing:
                 raise ShuttingDown("The service is shutting down.")
-            if self._working == 0:
-                raise InferenceFailed("No worker is alive.")
-            if self.full:
+            if all(worker.stuck for worker in self._workers):
+                raise WorkerLost("The device has not answered for a while.")
+            if canary:
+                self._waiting.appendleft(pending)
+            elif self.depth >= self._queue_limit:
                 raise QueueFull(f"{self.depth} pictures are waiting, and that is the limit.")
-            self._waiting.append(pending)
+            else:
+                self._waiting.append(pending)
             self._changed.notify()
+        pending.future.add_done_callback(lambda _: self._leave(pending))
         return pending.future
+
+    def lose_stuck(self, patience_seconds: float) -> None:
+        """Gives up batches that have taken longer: their pictures get WorkerLost.
+
+        So does what waits, where no other worker is left to take it. A worker that comes back
+        after all takes pictures again.
+        """
+        now = time.monotonic()
+        with self._changed:
+            late = [
+                worker
+                for worker in self._workers
+                if worker.busy_seconds(now) > patience_seconds and not worker.stuck
+            ]
+            for worker in late:
+                worker.stuck = True
+            lost = [pending for worker in late for pending in worker.batch]
+            if late and all(worker.stuck for worker in self._workers):
+                lost += self._waiting
+                self._waiting = deque()
+        for worker in late:
+            logger.error("%s is stuck: %.1f s in a batch", worker.thread.name, now - worker.since)
+            self._observer.worker_failed("stuck")
+        for pending in lost:
+            _fail(pending.future, WorkerLost("The device does not answer."))
 
     def close(self, timeout_seconds: float) -> bool:
         """Finishes what is queued and ends the workers. Whether that was done in time."""
@@ -128,25 +207,34 @@ class Batcher:
             self._closing = True
             self._changed.notify_all()
         end = time.monotonic() + timeout_seconds
-        for worker in self._workers:
-            if worker.ident is not None:
-                worker.join(max(0.0, end - time.monotonic()))
-        self._fail_waiting(ShuttingDown("The service is shutting down."))
-        return not any(worker.is_alive() for worker in self._workers)
+        threads = [worker.thread for worker in self._workers]
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, end - time.monotonic()))
+        with self._changed:
+            left, self._waiting = list(self._waiting), deque()
+        for pending in left:
+            _fail(pending.future, ShuttingDown("The service is shutting down."))
+        return not any(thread.is_alive() for thread in threads)
 
-    def _work(self, run: Run) -> None:
-        try:
-            while batch := self._next_batch():
-                self._run_batch(run, batch)
-        except BaseException:
-            logger.exception("A worker of the batcher died")
-            raise
-        finally:
-            with self._changed:
-                self._working -= 1
-                last = self._working == 0
-            if last:
-                self._fail_waiting(InferenceFailed("No worker is alive."))
+    def _work(self, worker: _Worker) -> None:
+        """Until it is time to end. What escapes a batch costs that batch, and no other."""
+        while True:
+            try:
+                while batch := self._next_batch():
+                    worker.size = self._plan.padded(len(batch))
+                    worker.since, worker.batch = time.monotonic(), batch
+                    self._run_batch(worker)
+                    worker.batch, worker.stuck = [], False
+                return
+            except BaseException:
+                logger.exception("%s died and starts anew", worker.thread.name)
+                lost, worker.batch, worker.stuck = worker.batch, [], False
+                for pending in lost:
+                    _fail(pending.future, WorkerLost("The device's worker died."))
+                self._observer.worker_failed("died")
+                # Whatever it is, it is not to happen a thousand times a second.
+                time.sleep(RESTART_SECONDS)
 
     def _next_batch(self) -> list[_Pending]:
         """At least one picture that somebody still waits for, or nothing when it is time to end."""
@@ -167,54 +255,84 @@ class Batcher:
 
     def _claim(self, pending: _Pending) -> bool:
         if not pending.future.set_running_or_notify_cancel():
-            self._observer.dropped("cancelled")
+            self._drop(pending, "cancelled")
             return False
-        waited = time.monotonic() - pending.submitted
-        if time.monotonic() >= pending.deadline:
-            self._observer.dropped("deadline")
-            error = DeadlineExceeded(f"The deadline passed in the queue, after {waited:.1f} s.")
-            pending.future.set_exception(error)
-            return False
-        return True
+        now = time.monotonic()
+        waited = now - pending.submitted
+        # What waited behind others is not begun when it can't be done in time. What did not may
+        # try: it shows how fast the device is now.
+        least = self.pace.batch_seconds(self._plan.sizes[0])
+        if now >= pending.deadline:
+            error: ServiceError = DeadlineExceeded(
+                f"The deadline passed in the queue, after {waited:.1f} s."
+            )
+        elif waited > least and now + least > pending.deadline:
+            error = Overloaded(f"After {waited:.1f} s in the queue the time left is too short.")
+        else:
+            return True
+        self._drop(pending, "deadline")
+        pending.future.set_exception(error)
+        return False
 
-    def _run_batch(self, run: Run, batch: list[_Pending]) -> None:
+    def _leave(self, pending: _Pending) -> None:
+        """Takes a cancelled picture out of the queue, where it would hold a place."""
+        if not pending.future.cancelled():
+            return
+        with self._changed:
+            if pending not in self._waiting:
+                return
+            self._waiting.remove(pending)
+        self._drop(pending, "cancelled")
+
+    def _drop(self, pending: _Pending, reason: str) -> None:
+        if not pending.canary:
+            self._observer.dropped(reason)
+
+    def _run_batch(self, worker: _Worker) -> None:
         """Answers every picture of the batch, whatever happens."""
+        batch, size = worker.batch, worker.size
         started = time.monotonic()
+        images = sum(not pending.canary for pending in batch)
         try:
-            outputs = run(self._padded(batch))
+            outputs = worker.run(_padded(batch, size))
             if len(outputs) < len(batch):
                 raise RuntimeError(f"{len(outputs)} outputs for a batch of {len(batch)}")
-        except BaseException as error:
-            self._observer.batch_failed(len(batch))
+        except Exception as error:
+            if images:
+                self._observer.batch_failed(images)
             logger.exception("A batch of %d failed", len(batch))
             for pending in batch:
                 failure = InferenceFailed("Inference failed.")
                 failure.__cause__ = error
-                _finish(pending.future, failure)
-            if not isinstance(error, Exception):
-                raise
+                _fail(pending.future, failure)
             return
+        except BaseException:
+            if images:
+                self._observer.batch_failed(images)
+            raise
         inference_seconds = time.monotonic() - started
+        self.pace.observe(size, inference_seconds)
         waits = [started - pending.submitted for pending in batch]
-        self._observer.batch_done(waits, inference_seconds)
+        if images:
+            users = [w for w, one in zip(waits, batch, strict=True) if not one.canary]
+            self._observer.batch_done(users, inference_seconds)
         for pending, output, wait in zip(batch, outputs, waits, strict=False):
-            pending.future.set_result(Result(output, wait, inference_seconds, len(batch)))
-
-    def _padded(self, batch: list[_Pending]) -> Pixels:
-        pixels = np.zeros((self._plan.padded(len(batch)), *batch[0].pixels.shape), np.uint8)
-        for row, pending in zip(pixels, batch, strict=False):
-            row[...] = pending.pixels
-        return pixels
-
-    def _fail_waiting(self, error: ServiceError) -> None:
-        with self._changed:
-            left, self._waiting = list(self._waiting), deque()
-        for pending in left:
-            _finish(pending.future, error)
+            try:
+                result = Result(output, wait, inference_seconds, len(batch))
+                pending.future.set_result(result)
+            except InvalidStateError:
+                logger.warning("An answer came after its picture had been given up")
 
 
-def _finish(future: Future[Any], error: ServiceError) -> None:
+def _padded(batch: Sequence[_Pending], size: int) -> Pixels:
+    pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
+    for row, pending in zip(pixels, batch, strict=False):
+        row[...] = pending.pixels
+    return pixels
+
+
+def _fail(future: Future[Any], error: ServiceError) -> None:
     try:
         future.set_exception(error)
     except InvalidStateError:
-        logger.debug("A cancelled picture needs no answer")
+        logger.debug("A picture that was cancelled or answered needs no answer")

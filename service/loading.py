@@ -67,7 +67,13 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         edge = manifest.preprocessing.crop_size
         plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size)
         model = Model(
-            artifact, engines, decoder, observer, plan=plan, queue_limit=settings.queue_limit
+            artifact,
+            engines,
+            decoder,
+            observer,
+            plan=plan,
+            queue_limit=settings.queue_limit,
+            wait_limit_seconds=settings.queue_wait_limit_seconds,
         )
         model.start()
     model.load_seconds = time.monotonic() - started
@@ -76,6 +82,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
     metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
+    metrics.expected_wait_seconds.labels(manifest.name).set_function(lambda: model.wait_seconds)
     metrics.model_info.labels(manifest.name).info(
         {
             "checkpoint": manifest.provenance.checkpoint,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
@@ -21,7 +23,27 @@ NOISY = (
     "asyncio",
 )
 
+# What the parts of a request have to say of it in its line of the log: `note`.
+_facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def note(**facts: object) -> None:
+    """Puts fields into this request's line of the log."""
+    known = _facts.get()
+    if known is not None:
+        known.update(facts)
+
+
+@contextmanager
+def noting() -> Iterator[dict[str, object]]:
+    """The fields that are noted within."""
+    facts: dict[str, object] = {}
+    token = _facts.set(facts)
+    try:
+        yield facts
+    finally:
+        _facts.reset(token)
 
 
 class _RequestId(logging.Filter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +18,7 @@ from prometheus_client import (
 )
 
 from service import __version__
+from service.canary import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,12 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.expected_wait_seconds = Gauge(
+            "resnet_queue_expected_wait_seconds",
+            "What a picture that arrives now is expected to wait for the device.",
+            ["model"],
+            registry=self.registry,
+        )
         self.images = Counter(
             "resnet_images",
             "Pictures by what became of them.",
@@ -89,6 +97,18 @@ class Metrics:
             "resnet_rejections",
             "Requests turned away, by the error's code; cancelled: the client left.",
             ["reason"],
+            registry=self.registry,
+        )
+        self.canaries = Counter(
+            "resnet_canaries",
+            "The service's own pictures, sent through the queue to see that it answers rightly.",
+            ["model", "result"],
+            registry=self.registry,
+        )
+        self.worker_failures = Counter(
+            "resnet_worker_failures",
+            "Times that a device's worker died, or was stuck in a batch.",
+            ["model", "reason"],
             registry=self.registry,
         )
         self.load_seconds = Gauge(
@@ -120,6 +140,12 @@ class ModelMetrics:
         self._images = {
             result: metrics.images.labels(model, result) for result in ("ok", "failed", "dropped")
         }
+        self._canaries: dict[Outcome, Counter] = {
+            outcome: metrics.canaries.labels(model, outcome) for outcome in get_args(Outcome)
+        }
+        self._worker_failures = {
+            reason: metrics.worker_failures.labels(model, reason) for reason in ("died", "stuck")
+        }
 
     def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
         for seconds in queue_seconds:
@@ -135,3 +161,9 @@ class ModelMetrics:
     def dropped(self, reason: str) -> None:
         logger.debug("A picture was dropped before it was computed: %s", reason)
         self._images["dropped"].inc()
+
+    def worker_failed(self, reason: str) -> None:
+        self._worker_failures[reason].inc()
+
+    def canary_done(self, outcome: Outcome) -> None:
+        self._canaries[outcome].inc()

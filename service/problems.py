@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import ServiceError
-from service.log import request_id
+from service.log import note, request_id
 from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,21 @@ def documented(description: str) -> dict[str, Any]:
 
 
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
+    note(code=body["code"])
     return JSONResponse(body, body["status"], headers, media_type=MEDIA_TYPE)
+
+
+def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
+    """One of our errors, logged where it is ours to mend, and counted."""
+    headers = {}
+    if error.status == 500:
+        logger.error("%s", error, exc_info=error.__cause__ or error)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    metrics.rejections.labels(error.code).inc()
+    return respond(problem_of(error), headers)
 
 
 def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
@@ -51,13 +65,8 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, ServiceError):
-            headers = {}
-            if error.status == 500:
-                logger.error("%s", error, exc_info=error.__cause__ or error)
-            if error.retry_after_seconds is not None:
-                headers["Retry-After"] = str(error.retry_after_seconds)
-            body = problem_of(error)
-        elif isinstance(error, RequestValidationError):
+            return respond_to(error, metrics)
+        if isinstance(error, RequestValidationError):
             headers, body = {}, problem(422, "invalid_parameter", _validation_detail(error))
         else:
             error = cast(HTTPException, error)

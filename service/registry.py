@@ -35,6 +35,7 @@ class Registry:
         self._on_failure = on_failure
         self._models: dict[str, Model] = {}
         self._failure: str | None = None
+        self._draining = False
         self._closing = False
         self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
 
@@ -52,15 +53,36 @@ class Registry:
         names = self._names[len(self._models) :]
         return {name: self._failure or f"loading {name}" for name in names}
 
+    def checks(self) -> dict[str, str]:
+        """What readiness is made of: "ok", or what is wrong, in words."""
+        failed = [self._failure] if self._failure is not None else list(self.pending.values())
+        found = {
+            "models": failed,
+            "workers": [problem for model in self.models for problem in model.worker_problems()],
+            "canary": [problem for model in self.models for problem in model.canary_problems()],
+            "serving": ["shutting down"] if self.draining else [],
+        }
+        return {name: "; ".join(problems) or "ok" for name, problems in found.items()}
+
     def problems(self) -> list[str]:
         """Why the service can't take pictures now, in words; empty when it can."""
-        if self._closing:
+        if self.draining:
             return ["shutting down"]
-        if self._failure is not None:
-            return [self._failure]
-        if pending := self.pending:
-            return list(pending.values())
-        return [f"a worker of {model.name} died" for model in self.models if not model.alive]
+        return [state for state in self.checks().values() if state != "ok"]
+
+    def trouble(self) -> list[str]:
+        """What only a new process may mend, should it last: the models' workers and canaries."""
+        checks = self.checks()
+        return [checks[name] for name in ("workers", "canary") if checks[name] != "ok"]
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to end."""
+        return self._draining or self._closing
+
+    def drain(self) -> None:
+        """Says not ready from now on, and goes on answering."""
+        self._draining = True
 
     def get(self, name: str | None = None) -> Model:
         """The model called so, by its own name or its depth's; the default for None.

@@ -142,3 +142,9 @@ class ModelsBody(BaseModel):
 
 class Health(BaseModel):
     status: Literal["live", "ready"]
+
+
+class Readiness(Health):
+    checks: dict[str, str] = Field(
+        description='"ok", or what is wrong: models, workers, canary, serving.'
+    )

@@ -77,14 +77,38 @@ class Settings(BaseSettings):
         None, ge=1, le=1024, description="Most pictures in a batch. By default measured at start."
     )
     queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
+    queue_wait_limit_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A request that is expected to wait longer for the device gets 503.",
+    )
     request_timeout_seconds: float = Field(
         30.0, gt=0, allow_inf_nan=False, description="A request without an answer by then gets 504."
+    )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="After SIGTERM it says not ready, and serves on for so long.",
     )
     shutdown_timeout_seconds: float = Field(
         25.0,
         gt=0,
         allow_inf_nan=False,
-        description="What is under way at SIGTERM may take this long.",
+        description="What is under way when it stops listening may take this long.",
+    )
+    canary_interval_seconds: float = Field(
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Between pictures of its own that test the queue; 0 sends none.",
+    )
+    unwell_exit_seconds: float = Field(
+        30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="With a worker or canary wrong for so long, it exits with 4; 0 never.",
     )
     keep_alive_timeout_seconds: int = Field(
         75, ge=1, description="Idle connections stay open; keep it above the balancer's."
@@ -94,6 +118,15 @@ class Settings(BaseSettings):
         50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
     )
     max_files: int = Field(32, ge=1, description="Pictures in one request.")
+    api_keys_file: Path | None = Field(
+        None, description="Hashes of the API keys that are let in; read again when it changes."
+    )
+    rate_limit_per_second: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Requests a second of one client."
+    )
+    rate_limit_burst: int = Field(
+        20, ge=1, description="Requests that a client may make at once, where that is limited."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged."
     )

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from service.metrics import Metrics
 from service.routes import health
+from service.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +74,7 @@ def test_nginx_closes_idle_connections_before_the_service_does() -> None:
 
 def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     conditions = set(directive("proxy_next_upstream").split())
-    assert {"error", "timeout", "http_502", "http_503", "non_idempotent"} <= conditions
+    assert {"error", "timeout", "http_500", "http_502", "http_503", "non_idempotent"} <= conditions
     assert directive("proxy_next_upstream_tries") == "2"
 
 
@@ -82,9 +84,12 @@ def test_nginx_may_finish_its_longest_request() -> None:
     assert measure(SERVICES["nginx"]["stop_grace_period"], SECONDS) > longest
 
 
-def test_a_replica_may_finish_its_requests_and_then_its_queue() -> None:
+def test_a_replica_may_drain_and_finish_before_it_is_killed() -> None:
     grace_seconds = measure(SERVICES["resnet"]["stop_grace_period"], SECONDS)
-    assert grace_seconds > 2 * default("shutdown_timeout_seconds")
+    set_here = dict(one.split("=", 1) for one in SERVICES["resnet"]["environment"] if "=" in one)
+    drain_seconds = float(set_here["RESNET_DRAIN_SECONDS"])
+    own_end = drain_seconds + default("shutdown_timeout_seconds") + CUT_OFF_SECONDS
+    assert grace_seconds > own_end
 
 
 def test_there_are_replicas_to_balance() -> None:
@@ -98,6 +103,38 @@ def test_nginx_and_prometheus_ask_the_replicas() -> None:
     (discovery,) = scrape["dns_sd_configs"]
     assert (discovery["names"], discovery["port"]) == (["resnet"], port)
     assert instructions("EXPOSE") == [str(port)]
+
+
+def test_grafana_shows_the_dashboard_from_prometheus() -> None:
+    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/resnet.yml").read_text())["providers"]
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    assert mounts["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+    dashboard = json.loads(text("deploy/grafana/dashboards/resnet.json"))
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
+
+
+def test_every_metric_is_in_the_table_of_what_to_do() -> None:
+    rows = text("docs/operations.md")
+    families = {family.name for family in Metrics().registry.collect()}
+    ours = {name for name in families if name.startswith("resnet_")}
+    assert len(ours) > 12
+    for name in ours:
+        assert f"`{name}" in rows, name
+    named = set(re.findall(r"`(resnet_\w+)", rows))
+    assert {re.sub(r"_(total|info)$", "", name) for name in named} == ours
+
+
+def test_every_alert_is_in_the_table_of_what_to_look_at() -> None:
+    (group,) = yaml.safe_load(text("deploy/alerts.yml"))["groups"]
+    assert {rule["alert"] for rule in group["rules"]} == set(
+        re.findall(r"Resnet[A-Z]\w+", text("docs/operations.md"))
+    )
 
 
 def test_nginx_is_published_on_the_port_it_listens_on() -> None:
@@ -119,7 +156,7 @@ def test_what_is_mounted_exists(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source = volume.split(":")[0]
         exists = (
-            (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+            (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
         )
         assert exists, volume
 

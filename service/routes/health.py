@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.dependencies import MetricsDep, RegistryDep
 from service.problems import documented, problem, respond
-from service.schemas import Health
+from service.schemas import Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -23,14 +23,16 @@ async def live() -> Health:
 @router.head("/health/ready", include_in_schema=False, response_model=None)
 @router.get(
     "/health/ready",
-    response_model=Health,
-    summary="Every model is loaded and warm, and its worker runs",
-    responses={503: documented("Loading, failed, or shutting down; `detail` says which")},
+    response_model=Readiness,
+    summary="Every model is loaded, its worker runs, and a canary was answered rightly",
+    responses={503: documented("Not now: `checks` says what of it is wrong, `detail` why")},
 )
-async def ready(registry: RegistryDep) -> Health | JSONResponse:
+async def ready(registry: RegistryDep) -> Readiness | JSONResponse:
+    checks = registry.checks()
     if problems := registry.problems():
-        return respond(problem(503, "not_ready", "; ".join(problems)), {"Retry-After": "1"})
-    return Health(status="ready")
+        body = {**problem(503, "not_ready", "; ".join(problems)), "checks": checks}
+        return respond(body, {"Retry-After": "1"})
+    return Readiness(status="ready", checks=checks)
 
 
 @router.get("/metrics", summary="For Prometheus", response_class=Response)

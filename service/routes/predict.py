@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.dependencies import RegistryDep, SettingsDep
+from service.dependencies import RegistryDep, SettingsDep, SpansDep
 from service.disconnect import unless_disconnected
 from service.errors import ServiceError
-from service.log import request_id
+from service.log import note, request_id
 from service.model import Answer, Model
 from service.problems import documented, problem_of
 from service.schemas import (
@@ -68,11 +69,14 @@ ANSWER_EXAMPLES: dict[str, Any] = {
 }
 ERRORS: dict[int, str] = {
     400: "The body is not what its headers say, or has no picture",
+    401: "API keys are set up, and there is none or an unknown one",
+    403: "The API key has been turned off",
     404: "The model is not served here",
     408: "The body took too long to arrive",
     413: "Too many bytes, or too many pixels",
     415: "Not a picture format that is served",
     422: "A bad parameter, or a picture that can't be decoded",
+    429: "This client has asked too often: try again after Retry-After",
     500: "Inference failed; the cause is in the log",
     503: "Loading, overloaded or shutting down: try again after Retry-After",
     504: "No answer before the deadline",
@@ -120,20 +124,39 @@ async def predict(
     response: Response,
     registry: RegistryDep,
     settings: SettingsDep,
+    spans: SpansDep,
     model: Annotated[
         str | None, Query(description="A served model's name; the default's if left out.")
     ] = None,
     top_k: Annotated[int, Query(ge=1, description="How many classes to name.")] = 5,
+    timeout_ms: Annotated[
+        float | None,
+        Header(
+            alias="X-Request-Timeout-Ms",
+            gt=0,
+            allow_inf_nan=False,
+            description="From the request's arrival; the server's own limit holds as well.",
+        ),
+    ] = None,
 ) -> OnePicture | SeveralPictures:
     """The answer to a request. Raises ServiceError and its kin; the app's handler answers them."""
     started = time.monotonic()
     chosen = registry.get(model)
     chosen.check_top_k(top_k)
+    last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
+    # Before the body is read: what comes too much costs next to nothing.
+    chosen.check_room(1, deadline=min(last, started + settings.request_timeout_seconds))
+    note(model=chosen.name)
     pictures = await read_pictures(request, settings)
-    deadline = time.monotonic() + settings.request_timeout_seconds
+    note(pictures=len(pictures))
+    deadline = min(last, time.monotonic() + settings.request_timeout_seconds)
     work = chosen.predict_each(pictures, k=top_k, deadline=deadline)
     outcomes = await unless_disconnected(request.receive, work)
-    timing = _timing([o for o in outcomes if isinstance(o, Answer)], time.monotonic() - started)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    if spans is not None:
+        spans.record(answers)
+    timing = _timing(answers, time.monotonic() - started)
+    note(timing_ms=timing.model_dump())
     response.headers["Server-Timing"] = ", ".join(
         f"{part};dur={milliseconds}" for part, milliseconds in timing.model_dump().items()
     )

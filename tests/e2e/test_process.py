@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.conftest import Server, running, started
 
+PHOTO = Path(__file__).parents[1] / "photos" / "coffee_cup.jpg"
+
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.weights
@@ -18,6 +20,24 @@ def test_it_ends_when_told(float32_server: Server, sent: signal.Signals) -> None
     with running({"RESNET_PRECISION": "float32"}) as server:
         assert httpx2.get(f"{server.url}/health/ready").status_code == 200
         assert server.stop(sent) == 0
+
+
+@pytest.mark.weights
+def test_told_to_end_it_says_not_ready_and_serves_on(float32_server: Server) -> None:
+    """Long enough that the balancer has seen it; who can't wait says so twice."""
+    assert float32_server.url
+    environment = {"RESNET_PRECISION": "float32", "RESNET_DRAIN_SECONDS": "600"}
+    with running(environment) as server, httpx2.Client(base_url=server.url, timeout=60) as client:
+        assert client.get("/health/ready").json()["checks"]["serving"] == "ok"
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("Told to end by SIGTERM")
+        ready = client.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["serving"] == "shutting down"
+        answer = client.post("/predict", files={"file": PHOTO.read_bytes()})
+        assert answer.status_code == 200
+        assert answer.headers["Connection"] == "close"
+        assert server.stop() == 128 + signal.SIGTERM
 
 
 def test_it_ends_when_told_while_it_still_loads(tmp_path: Path) -> None:

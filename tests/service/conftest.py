@@ -22,12 +22,11 @@ from model_builder.architecture import Architecture
 from model_builder.artifact import Artifact, Manifest, Provenance, read_artifact, write_artifact
 from model_builder.preprocessing import Preprocessing
 from service.app import create_app
-from service.batcher import BatchObserver
 from service.decoder import Decoder
 from service.loading import make_decoder
 from service.log import configure_logging
 from service.metrics import Metrics, ModelMetrics
-from service.model import Model
+from service.model import Model, ModelObserver
 from service.settings import PREFIX, Settings
 from tests.service.fakes import (
     LABELS,
@@ -120,7 +119,9 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
 
         def start(*engines: FakeEngine, **given: Any) -> Service:
             engines = engines or (FakeEngine(),)
-            settings = Settings(model=MODEL_NAME, **given)
+            # What the engine is given is what the test sends, unless it wants more.
+            on_lost = given.pop("on_lost", lambda _: None)
+            settings = Settings(**{"model": MODEL_NAME, "canary_interval_seconds": 0, **given})
             metrics = Metrics()
             decoder = make_decoder(settings, metrics)
             stack.callback(decoder.close)
@@ -132,6 +133,7 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 observer,
                 plan=plan_of(engines[0]),
                 queue_limit=settings.queue_limit,
+                wait_limit_seconds=settings.queue_wait_limit_seconds,
             )
             model.load_seconds, model.memory_bytes = 1.234, 4567
 
@@ -140,7 +142,9 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 return model
 
             ready = threading.Event()
-            app = create_app(settings, load=load, metrics=metrics, on_ready=ready.set)
+            app = create_app(
+                settings, load=load, metrics=metrics, on_ready=ready.set, on_lost=on_lost
+            )
             client = stack.enter_context(TestClient(app))
             for engine in engines:
                 # Whatever a test left it at, the service must be able to end.
@@ -174,7 +178,7 @@ def start_app() -> Iterator[Callable[..., TestClient]]:
 
 class MakeModel(Protocol):
     def __call__(
-        self, name: str, *engines: FakeEngine, observer: BatchObserver | None = None
+        self, name: str, *engines: FakeEngine, observer: ModelObserver | None = None
     ) -> Model: ...
 
 
@@ -185,7 +189,7 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
         decoder = Decoder(threads=1, limit=10, max_pixels=10_000, observe=lambda _: None)
         stack.callback(decoder.close)
 
-        def make(name: str, *engines: FakeEngine, observer: BatchObserver | None = None) -> Model:
+        def make(name: str, *engines: FakeEngine, observer: ModelObserver | None = None) -> Model:
             named = replace(artifact, manifest=replace(artifact.manifest, name=name))
             engines = engines or (FakeEngine(),)
             model = Model(
@@ -195,6 +199,7 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
                 observer or Recorder(),
                 plan=plan_of(engines[0]),
                 queue_limit=10,
+                wait_limit_seconds=WAIT_SECONDS,
             )
             stack.callback(model.close, WAIT_SECONDS)
             for engine in engines:

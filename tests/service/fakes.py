@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from model_builder.artifact import Golden, Head
 from model_builder.labels import Label
@@ -21,8 +20,6 @@ Array = npt.NDArray[np.float32]
 
 WAIT_SECONDS = 30.0
 FEATURES = 512
-# For tests in which a worker dies: what it dies of reaches pytest too.
-DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 LABELS = (
     Label("red", "n00000001"),
@@ -64,7 +61,7 @@ class FakeEngine:
     """The first three features are the mean red, green and blue, 0 to 1; the rest are zeros.
 
     batches: the sizes that it was given. failure: raised by `run`. missing: how many feature maps
-    too few it returns.
+    too few it returns. blind: whether it sees blue whatever it is shown.
     """
 
     def __init__(self, device: str = "cpu:0", batch_sizes: tuple[int, ...] = (1, 2, 4)) -> None:
@@ -74,6 +71,7 @@ class FakeEngine:
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0
+        self.blind = False
         self._go = threading.Event()
         self._go.set()
         self._busy = threading.Event()
@@ -86,7 +84,10 @@ class FakeEngine:
         if self.failure is not None:
             raise self.failure
         features = np.zeros((len(pixels), 2, 2, FEATURES), np.float32)
-        features[..., :3] = pixels.mean(axis=(1, 2))[:, None, None] / 255
+        if not self.blind:
+            features[..., :3] = pixels.mean(axis=(1, 2))[:, None, None] / 255
+        else:
+            features[..., 2] = 1
         return features[: len(pixels) - self.missing]
 
     def keep(self, batch_sizes: tuple[int, ...]) -> None:
@@ -114,7 +115,7 @@ class FakeEngine:
 
 def plan_of(engine: FakeEngine) -> BatchPlan:
     """Its sizes, each as quick as the others: to take all that wait is best."""
-    return BatchPlan(dict.fromkeys(engine.batch_sizes, 1.0))
+    return BatchPlan(dict.fromkeys(engine.batch_sizes, 0.001))
 
 
 class Recorder:
@@ -124,6 +125,8 @@ class Recorder:
         self.done: list[int] = []
         self.failed: list[int] = []
         self.drops: Counter[str] = Counter()
+        self.worker_failures: Counter[str] = Counter()
+        self.canaries: Counter[str] = Counter()
 
     def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
         assert min(queue_seconds) >= 0
@@ -135,6 +138,12 @@ class Recorder:
 
     def dropped(self, reason: str) -> None:
         self.drops[reason] += 1
+
+    def worker_failed(self, reason: str) -> None:
+        self.worker_failures[reason] += 1
+
+    def canary_done(self, outcome: str) -> None:
+        self.canaries[outcome] += 1
 
     @property
     def images(self) -> int:

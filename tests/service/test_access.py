@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.access import Access
 from service.log import request_id
 from service.metrics import Metrics
-from tests.service.conftest import TestClient
+from tests.service.conftest import MODEL_NAME, Service, TestClient
+from tests.service.pictures import plain
 
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
@@ -183,3 +184,19 @@ def test_a_line_for_every_request_and_probes_are_quiet(
         ("INFO", "GET unmatched 404", 404),
     ]
     assert answered(metrics, 200, "/models/{name}") == 2
+
+
+def test_the_line_says_what_was_asked_and_what_it_took(
+    service: Service, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    picture = plain("red")
+    headers = {"Content-Type": "image/png", "X-Request-ID": "mine"}
+    answer = service.client.post("/predict", content=picture, headers=headers)
+    service.client.post("/predict", content=picture[:60], headers=headers)
+    good, bad = (line for line in log_lines() if line["logger"] == "service.access")
+    assert good["message"] == "POST /predict 200"
+    assert (good["request_id"], good["status"], good["model"]) == ("mine", 200, MODEL_NAME)
+    assert (good["request_bytes"], good["response_bytes"]) == (len(picture), len(answer.content))
+    assert good["pictures"] == 1
+    assert set(good["timing_ms"]) == {"decode", "queue", "inference", "total"}
+    assert (bad["status"], bad["code"], bad["request_bytes"]) == (422, "invalid_image", 60)

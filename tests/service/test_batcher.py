@@ -18,8 +18,15 @@ from hypothesis import strategies as st
 
 from service.batch_plan import BatchPlan
 from service.batcher import Batcher, Result, Run
-from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ShuttingDown
-from tests.service.fakes import DIES, WAIT_SECONDS, Recorder, eventually
+from service.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    Overloaded,
+    QueueFull,
+    ShuttingDown,
+    WorkerLost,
+)
+from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -190,7 +197,7 @@ def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
     under_way = submit(batcher, [0])
     device.next_batch()
     waiting = submit(batcher, [1, 2, 3])
-    assert batcher.full
+    assert batcher.depth == 3
     with pytest.raises(QueueFull, match="3 pictures are waiting"):
         submit(batcher, [4])
     device.open()
@@ -231,6 +238,24 @@ def test_past_its_deadline_a_picture_is_answered_and_not_run(start: Start) -> No
     assert isinstance(failure(late), DeadlineExceeded)
     assert answers([*first, in_time]) == [0, 2]
     assert device.numbers == [[0], [2]]
+    assert observer.drops == {"deadline": 1}
+
+
+def test_what_waited_and_can_no_longer_be_done_in_time_is_not_begun(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    for _ in range(40):
+        batcher.pace.observe(1, 0.2)
+    one_batch = batcher.pace.batch_seconds(1)
+    late = submit(batcher, [1], deadline=time.monotonic() + 2 * one_batch)
+    time.sleep(1.2 * one_batch)
+    device.open()
+    assert isinstance(failure(late[0]), Overloaded)
+    assert answers(first) == [0]
+    # Behind nobody it may try.
+    assert answers(submit(batcher, [2], deadline=time.monotonic() + WAIT_SECONDS)) == [2]
     assert observer.drops == {"deadline": 1}
 
 
@@ -279,43 +304,95 @@ def test_too_few_outputs_fail_the_batch(start: Start) -> None:
     assert answers(first + submit(batcher, [4])) == [0, 4]
 
 
-@DIES
-def test_a_dead_worker_answers_its_batch_and_all_that_wait(start: Start) -> None:
+def test_a_worker_that_dies_starts_anew_and_loses_its_batch_only(start: Start) -> None:
     device, observer = Device(gated=True), Recorder()
-    batcher = start(device, observer=observer)
+    batcher = start(device, batch_sizes=(1, 2), observer=observer)
     under_way = submit(batcher, [0])
     device.next_batch()
     waiting = submit(batcher, [1, 2, 3])
-    waiting[0].cancel()
-    assert batcher.alive
     device.finish(Killed("no more"))
-    for future in (*under_way, waiting[1], waiting[2]):
-        assert isinstance(failure(future), InferenceFailed)
-    eventually(lambda: not batcher.alive)
-    with pytest.raises(InferenceFailed, match="No worker is alive"):
-        submit(batcher, [4])
-    assert device.numbers == [[0]]
-    assert observer.failed == [1]
+    device.open()
+    assert isinstance(failure(under_way[0]), WorkerLost)
+    assert answers(waiting) == [1, 2, 3]
+    assert batcher.alive
+    assert (observer.failed, observer.worker_failures) == ([1], {"died": 1})
 
 
-@DIES
-def test_one_of_two_workers_can_die(start: Start) -> None:
-    dying, living = Device(gated=True), Device()
-    gate = threading.Event()
+def test_a_fault_outside_a_batch_answers_the_batch_too(start: Start) -> None:
+    class Broken(Recorder):
+        def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
+            if not self.worker_failures:
+                raise ZeroDivisionError
+            super().batch_done(queue_seconds, inference_seconds)
 
-    def run_living(pixels: Pixels) -> Array:
-        assert gate.wait(WAIT_SECONDS)
-        return living(pixels)
+    observer = Broken()
+    batcher = start(Device(), observer=observer)
+    assert isinstance(failure(submit(batcher, [0])[0]), WorkerLost)
+    assert answers(submit(batcher, [1])) == [1]
+    assert observer.worker_failures == {"died": 1}
 
-    batcher = start(dying, run_living, batch_sizes=(1,))
+
+def test_a_stuck_worker_loses_its_batch_and_all_that_wait_until_it_comes_back(
+    start: Start,
+) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, observer=observer)
+    pictures = submit(batcher, [0])
+    device.next_batch()
+    pictures += submit(batcher, [1, 2])
+    batcher.lose_stuck(patience_seconds=60)
+    assert not batcher.stuck
+    batcher.lose_stuck(patience_seconds=0)
+    batcher.lose_stuck(patience_seconds=0)
+    assert batcher.stuck
+    assert all(isinstance(failure(picture), WorkerLost) for picture in pictures)
+    assert observer.worker_failures == {"stuck": 1}
+    with pytest.raises(WorkerLost):
+        submit(batcher, [3])
+    device.open()
+    eventually(lambda: not batcher.stuck)
+    assert answers(submit(batcher, [4])) == [4]
+
+
+def test_a_stuck_worker_leaves_the_queue_to_another(start: Start) -> None:
+    stuck, living = Device(gated=True), Device(gated=True)
+    batcher = start(stuck, living, batch_sizes=(1,))
     futures = submit(batcher, [0, 1])
-    (killed,) = dying.next_batch()
-    dying.finish(Killed())
-    assert isinstance(failure(futures[killed]), InferenceFailed)
-    gate.set()
-    assert answers([futures[1 - killed]]) == [1 - killed]
-    eventually(lambda: not batcher.alive)
+    (lost,), _ = stuck.next_batch(), living.next_batch()
+    living.finish()
+    assert answers([futures[1 - lost]]) == [1 - lost]
+    batcher.lose_stuck(patience_seconds=0)
+    assert isinstance(failure(futures[lost]), WorkerLost)
+    living.open()
     assert answers(submit(batcher, [2, 3])) == [2, 3]
+
+
+def test_a_canary_goes_first_past_the_limit_and_is_not_counted(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, batch_sizes=(1, 2), queue_limit=2, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    waiting = submit(batcher, [1, 2])
+    canary = batcher.submit(numbered(9), deadline=LATER, canary=True)
+    device.open()
+    assert answers([*first, *waiting, canary]) == [0, 1, 2, 9]
+    assert device.numbers == [[0], [9, 1], [2]]
+    assert answers([batcher.submit(numbered(8), deadline=LATER, canary=True)]) == [8]
+    assert (observer.done, observer.images) == ([1, 1, 1], 3)
+
+
+def test_what_is_cancelled_gives_its_place_up_at_once(start: Start) -> None:
+    device, observer = Device(gated=True), Recorder()
+    batcher = start(device, queue_limit=1, observer=observer)
+    first = submit(batcher, [0])
+    device.next_batch()
+    (waiting,) = submit(batcher, [1])
+    assert waiting.cancel()
+    assert batcher.depth == 0
+    assert observer.drops == {"cancelled": 1}
+    after = submit(batcher, [2])
+    device.open()
+    assert answers(first + after) == [0, 2]
 
 
 def test_close_drains_the_queue_then_refuses(start: Start) -> None:

@@ -12,8 +12,8 @@ from prometheus_client.samples import Sample
 from model_builder.errors import BuilderError
 from service.metrics import Metrics
 from service.model import Model
-from tests.service.conftest import MODEL_NAME, Service, TestClient
-from tests.service.fakes import DIES, WAIT_SECONDS, eventually
+from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient
+from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.pictures import plain
 
 MODEL = {"model": MODEL_NAME}
@@ -45,7 +45,8 @@ def not_ready(client: TestClient) -> str:
 def test_ready(service: Service) -> None:
     response = service.client.get("/health/ready")
     assert response.status_code == 200
-    assert response.json() == {"status": "ready"}
+    checks = dict.fromkeys(("models", "workers", "canary", "serving"), "ok")
+    assert response.json() == {"status": "ready", "checks": checks}
     assert "resnet_ready 1.0" in service.client.get("/metrics").text
 
 
@@ -92,12 +93,33 @@ def test_not_ready_after_a_failure(
     assert response.json()["detail"] == expected
 
 
-@DIES
-def test_not_ready_when_a_worker_died(service: Service) -> None:
-    service.engine.failure = SystemExit()
-    service.client.post("/predict", content=RED, headers={"Content-Type": "image/png"})
-    eventually(lambda: not service.model.alive)
-    assert not_ready(service.client) == f"a worker of {MODEL_NAME} died"
+def test_not_ready_while_the_canary_is_answered_wrongly(serve: Serve) -> None:
+    """A device that gives every picture the same: every batch "works"."""
+    service = serve(canary_interval_seconds=0.01)
+    eventually(lambda: service.sample("resnet_canaries_total", result="right", **MODEL) > 0)
+    assert service.client.get("/health/ready").status_code == 200
+    service.engine.blind = True
+    eventually(lambda: service.sample("resnet_canaries_total", result="wrong", **MODEL) > 0)
+    assert not_ready(service.client).startswith(f"the canary of {MODEL_NAME}: the answer is off by")
+    body = service.client.get("/health/ready").json()
+    assert body["checks"] == {
+        "models": "ok",
+        "workers": "ok",
+        "canary": body["detail"],
+        "serving": "ok",
+    }
+    service.engine.blind = False
+    eventually(lambda: service.client.get("/health/ready").status_code == 200)
+    assert service.sample("resnet_images_total", result="ok", **MODEL) == 0
+
+
+def test_an_engine_that_only_raises_makes_it_give_up(serve: Serve) -> None:
+    lost: list[str] = []
+    service = serve(canary_interval_seconds=0.01, unwell_exit_seconds=1, on_lost=lost.append)
+    service.engine.failure = RuntimeError("CUDA error: device-side assert triggered")
+    eventually(lambda: bool(lost))
+    assert lost == [f"the canary of {MODEL_NAME}: Inference failed."]
+    assert not_ready(service.client) == lost[0]
 
 
 def test_not_ready_while_it_shuts_down(service: Service) -> None:
@@ -129,7 +151,10 @@ NAMES = {
     "resnet_batch_size",
     "resnet_queue_depth",
     "resnet_images",
+    "resnet_queue_expected_wait_seconds",
     "resnet_rejections",
+    "resnet_canaries",
+    "resnet_worker_failures",
     "resnet_model_load_seconds",
     "resnet_model_memory_bytes",
     "resnet_ready",

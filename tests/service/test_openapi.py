@@ -135,7 +135,7 @@ def test_as_many_pictures_are_announced_as_are_taken(max_files: int) -> None:
 
 def test_predicts_parameters(predict: dict[str, Any]) -> None:
     parameters = {parameter["name"]: parameter for parameter in predict["parameters"]}
-    assert set(parameters) == {"model", "top_k"}
+    assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms"}
     assert not any(parameter["required"] for parameter in parameters.values())
     assert parameters["top_k"]["schema"]["minimum"] == 1
     assert parameters["top_k"]["schema"]["default"] == 5

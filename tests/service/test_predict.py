@@ -20,7 +20,7 @@ from starlette.types import Message
 from model_builder.errors import BuilderError
 from service.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
-from tests.service.fakes import DIES, WAIT_SECONDS, eventually
+from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.pictures import COLOURS, header_alone, plain
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
@@ -448,7 +448,7 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
         eventually(lambda: service.model.queue_depth == 1)
         response = send_raw(service.client, RED)
         detail = assert_problem(response, 503, "queue_full")
-        assert "not decoded" in detail
+        assert "nothing was decoded" in detail
         assert response.headers["Retry-After"] == "1"
     assert waiting.result().status_code == 200
     assert send_raw(service.client, RED).status_code == 200
@@ -457,14 +457,59 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
 def test_several_pictures_that_do_not_all_fit_are_refused_together(
     serve: Serve, pool: ThreadPoolExecutor
 ) -> None:
-    service = serve(queue_limit=2)
+    service = serve(queue_limit=3)
     with stalled(service, pool):
+        waiting = pool.submit(send_raw, service.client, RED)
+        eventually(lambda: service.model.queue_depth == 1)
         response = service.client.post("/predict", files=named(*[RED] * 3))
         assert_problem(response, 503, "queue_full")
         assert response.headers["Retry-After"] == "1"
-    assert send_raw(service.client, RED).status_code == 200
-    # Those that did fit were dropped: nobody waits for them.
-    assert sum(service.engine.batches) == 2
+    assert waiting.result().status_code == 200
+    assert service.client.post("/predict", files=named(*[RED] * 3)).status_code == 200
+    assert service.sample("resnet_images_total", model=MODEL_NAME, result="ok") == 5
+
+
+def test_more_pictures_than_may_ever_wait_are_no_matter_of_trying_again(serve: Serve) -> None:
+    service = serve(queue_limit=2)
+    response = service.client.post("/predict", files=named(*[RED] * 3))
+    detail = assert_problem(response, 413, "too_many_pictures")
+    assert detail == "A request may have 2 pictures, for no more may wait. Received: 3"
+    assert "Retry-After" not in response.headers
+    assert service.engine.batches == []
+
+
+def test_what_would_be_late_is_refused_when_it_arrives(
+    serve: Serve, pool: ThreadPoolExecutor
+) -> None:
+    service = serve(queue_wait_limit_seconds=1000)
+    pace = service.model._batcher.pace
+    for _ in range(40):
+        pace.observe(1, 100)
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "2000"}
+    with stalled(service, pool):
+        response = service.client.post("/predict", content=b"no picture", headers=headers)
+    assert "the request has" in assert_problem(response, 503, "overloaded")
+    assert 150 <= int(response.headers["Retry-After"]) <= 250
+    assert service.sample("resnet_rejections_total", reason="overloaded") == 1
+    assert service.sample("resnet_decode_seconds_count") == 1
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "soon", "inf", "nan"])
+def test_a_deadline_that_is_none(service: Service, timeout: str) -> None:
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": timeout}
+    response = service.client.post("/predict", content=RED, headers=headers)
+    detail = assert_problem(response, 422, "invalid_parameter")
+    assert f"Received: {timeout!r}" in detail
+
+
+def test_the_clients_deadline_holds_where_it_is_the_sooner(
+    serve: Serve, pool: ThreadPoolExecutor
+) -> None:
+    service = serve()
+    headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "300"}
+    with stalled(service, pool):
+        response = service.client.post("/predict", content=RED, headers=headers)
+    assert_problem(response, 504, "deadline_exceeded")
 
 
 def test_past_the_deadline(serve: Serve, pool: ThreadPoolExecutor) -> None:
@@ -518,12 +563,14 @@ def test_a_bug_in_the_service_is_an_opaque_problem_too(
     assert "KeyError: 'secret'" in line["exc_info"]
 
 
-@DIES
-def test_a_dead_worker(service: Service) -> None:
+def test_a_worker_that_dies_costs_its_batch_and_can_be_asked_again(service: Service) -> None:
     service.engine.failure = SystemExit()
-    assert_problem(send_raw(service.client, RED), 500, "inference_failed")
-    eventually(lambda: not service.model.alive)
-    assert_problem(send_raw(service.client, RED), 500, "inference_failed")
+    response = send_raw(service.client, RED)
+    assert_problem(response, 503, "worker_lost")
+    assert response.headers["Retry-After"] == "1"
+    service.engine.failure = None
+    assert send_raw(service.client, RED).status_code == 200
+    assert service.client.get("/health/ready").status_code == 200
 
 
 def test_while_it_shuts_down(service: Service) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from model_builder.errors import BuilderError
-from service.errors import InferenceFailed, ModelNotFound, ModelNotReady
+from service.errors import ModelNotFound, ModelNotReady, WorkerLost
 from service.model import Answer, Model
 from service.registry import Registry
 from tests.service.conftest import MakeModel
-from tests.service.fakes import DIES, WAIT_SECONDS, FakeEngine, eventually
+from tests.service.fakes import WAIT_SECONDS, FakeEngine, eventually
 from tests.service.pictures import plain
 
 
@@ -140,16 +140,32 @@ def predict(model: Model) -> Answer:
     return asyncio.run(model.predict(plain("red"), k=1, deadline=deadline))
 
 
-@DIES
-def test_a_dead_worker_is_a_problem(make_model: MakeModel) -> None:
+def test_a_stuck_worker_is_a_problem_until_it_comes_back(make_model: MakeModel) -> None:
     registry = loaded(make_model, "resnet18.a", "resnet18.b")
     model = registry.get("resnet18.b")
-    engine_of(model).failure = SystemExit()
-    with pytest.raises(InferenceFailed):
-        predict(model)
-    eventually(lambda: not model.alive)
-    assert registry.problems() == ["a worker of resnet18.b died"]
-    assert predict(registry.get("resnet18.a")).predictions[0].label == "red"
+    engine = engine_of(model)
+    with ThreadPoolExecutor(1) as pool, engine.blocked():
+        lost = pool.submit(predict, model)
+        engine.wait_until_busy()
+        model._batcher.lose_stuck(0)
+        with pytest.raises(WorkerLost):
+            lost.result()
+        assert registry.problems() == ["a worker of resnet18.b is stuck"]
+        assert registry.checks() == {
+            "models": "ok",
+            "workers": "a worker of resnet18.b is stuck",
+            "canary": "ok",
+            "serving": "ok",
+        }
+        assert predict(registry.get("resnet18.a")).predictions[0].label == "red"
+    eventually(lambda: registry.problems() == [])
+
+
+def test_told_to_end_it_is_not_ready_and_answers_on(make_model: MakeModel) -> None:
+    registry = loaded(make_model, "resnet18.a")
+    registry.drain()
+    assert registry.problems() == ["shutting down"]
+    assert predict(registry.get()).predictions[0].label == "red"
 
 
 def test_closing_closes_every_model(make_model: MakeModel) -> None:

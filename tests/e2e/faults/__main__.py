@@ -1,0 +1,99 @@
+"""Does every fault and prints the table: `python -m tests.e2e.faults [--scale 0.2] [NAME ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.faults.cases import ON_A_STACK, Row, Setting, peak_of
+from tests.e2e.faults.stack import NGINX, ROOT, Stack
+from tests.e2e.faults.starts import AT_THE_START, Start
+
+PICTURE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
+HEADER = (
+    "| fault | requests | 200 | 503 | 429, 504 | anything else | p99 | held | |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def line(row: Row) -> str:
+    statuses = row.report.statuses
+    refused = statuses[429] + statuses[504]
+    rest = statuses.total() - statuses[200] - statuses[503] - refused
+    return (
+        f"| {row.fault} | {statuses.total()} | {statuses[200]} | {statuses[503]} | {refused} | "
+        f"{rest} | {row.report.quantile(0.99):.2f} s | {'yes' if row.held else 'NO'} | {row.note} |"
+    )
+
+
+async def run(names: list[str], scale: float, home: Path, precision: str) -> list[Row]:
+    picture = PICTURE.read_bytes()
+    rows = []
+
+    def show(row: Row) -> None:
+        rows.append(row)
+        say(line(row))
+        if not row.held:
+            say(f"    {dict(row.report.reasons)}")
+
+    def wanted(case: Callable[..., object]) -> bool:
+        return not names or case.__name__ in names
+
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = Path(name)
+        # Two copies: one is broken on the way.
+        cache, broken = folder / "cache", folder / "broken"
+        shutil.copytree(home / "checkpoints", cache / "checkpoints")
+        for artifact in home.glob(f"artifacts/*-{precision}"):
+            shutil.copytree(artifact, cache / "artifacts" / artifact.name)
+        shutil.copytree(cache, broken)
+        environment = {
+            "RESNET_HOME": str(broken),
+            "RESNET_PRECISION": precision,
+            "RESNET_CPU_THREADS": "1",
+            "RESNET_OFFLINE": "true",
+            "RESNET_UNWELL_EXIT_SECONDS": "10",
+            "RESNET_DRAIN_SECONDS": "2",
+            # The load stays on this machine.
+            "RESNET_HOST": "127.0.0.1",
+        }
+        say(HEADER)
+        if any(map(wanted, ON_A_STACK)):
+            async with Stack(folder, environment) as stack:
+                peak = await peak_of(stack, picture, max(5.0, 15 * scale))
+                setting = Setting(stack, picture, broken, peak, scale)
+                for case in filter(wanted, ON_A_STACK):
+                    show(await case(setting))
+            say(f"\nTwo replicas gave {peak:.1f} answers a second to 12 clients.\n\n{HEADER}")
+        start = Start(folder, cache, environment, picture)
+        for case_of_start in filter(wanted, AT_THE_START):
+            show(await case_of_start(start))
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="of the functions in cases.py; by default all")
+    parser.add_argument("--scale", type=float, default=1.0, help="1 is a whole run")
+    parser.add_argument("--home", type=Path, default=os.environ.get("RESNET_HOME"))
+    parser.add_argument("--precision", default="int8")
+    given = parser.parse_args()
+    if NGINX is None or given.home is None:
+        parser.error("needs nginx, and --home: a cache that has the artifact")
+    rows = asyncio.run(run(given.names, given.scale, given.home, given.precision))
+    return 0 if all(row.held for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

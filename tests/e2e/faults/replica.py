@@ -1,0 +1,53 @@
+"""A replica with a way in: SIGUSR1 makes the worker's thread raise, SIGUSR2 makes it hang."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from service import engines, loading
+from service.engines import Engine
+from service.server import serve
+from service.settings import Settings
+
+HANG_SECONDS = 3600.0
+
+_raises, _hangs = threading.Event(), threading.Event()
+
+
+class Died(BaseException):
+    """What no batch is expected to raise."""
+
+
+class Sabotaged:
+    """An engine that works until it is told otherwise; then one batch does not."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def run(self, pixels: Any) -> Any:
+        if _raises.is_set():
+            _raises.clear()
+            raise Died("as it was told")
+        if _hangs.is_set():
+            time.sleep(HANG_SECONDS)
+        return self._engine.run(pixels)
+
+
+def main() -> int:
+    load = engines.load_engines
+    # Where the service looks it up.
+    loading.__dict__["load_engines"] = lambda *given: tuple(map(Sabotaged, load(*given)))
+    signal.signal(signal.SIGUSR1, lambda *_: _raises.set())
+    signal.signal(signal.SIGUSR2, lambda *_: _hangs.set())
+    return serve(Settings())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

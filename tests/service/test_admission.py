@@ -1,0 +1,135 @@
+"""Who is let in, by what the batcher expects: nothing here waits for a clock."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from service.admission import Admission
+from service.batch_plan import BatchPlan
+from service.batcher import Array, Batcher, Pixels
+from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyPictures
+from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
+
+PICTURE = np.zeros((1, 1, 3), np.uint8)
+LATER = math.inf
+# A batch of one or two takes 100 s, so whatever the test takes itself is nothing to it.
+PLAN = BatchPlan({1: 100.0, 2: 100.0})
+
+
+@pytest.fixture
+def batcher() -> Iterator[Batcher]:
+    """With one picture on its device, which stays there."""
+    go_on, busy = threading.Event(), threading.Event()
+
+    def run(pixels: Pixels) -> Array:
+        busy.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return np.zeros((len(pixels), 1), np.float32)
+
+    batcher = Batcher([run], plan=PLAN, queue_limit=100, observer=Recorder())
+    batcher.start()
+    wait(batcher, 1)
+    assert busy.wait(WAIT_SECONDS)
+    yield batcher
+    go_on.set()
+    batcher.close(WAIT_SECONDS)
+
+
+def wait(batcher: Batcher, pictures: int) -> None:
+    for _ in range(pictures):
+        batcher.submit(PICTURE, deadline=LATER)
+
+
+def within(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def test_the_wait_is_the_rest_of_this_batch_and_all_that_is_ahead(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    assert admission.wait_seconds == pytest.approx(100, abs=WAIT_SECONDS)
+    wait(batcher, 3)
+    assert admission.wait_seconds == pytest.approx(300, abs=WAIT_SECONDS)
+    places = admission.admit(1, deadline=LATER)
+    places_of_another = admission.admit(2, deadline=LATER)
+    assert admission.wait_seconds == pytest.approx(400, abs=WAIT_SECONDS)
+    places.give_back(1)
+    places.give_back(1)
+    places_of_another.give_back(1)
+    places_of_another.give_back()
+    places_of_another.give_back()
+    assert admission.wait_seconds == pytest.approx(300, abs=WAIT_SECONDS)
+
+
+def test_two_devices_halve_the_wait() -> None:
+    batcher = Batcher([len, len], plan=PLAN, queue_limit=100, observer=Recorder())  # type: ignore[list-item]
+    wait(batcher, 8)
+    assert batcher.seconds_until(0) == 200
+    assert batcher.seconds_until(-7) == 100
+    assert batcher.seconds_until(-8) == batcher.seconds_until(-9) == 0
+
+
+def test_a_wait_beyond_the_limit_is_refused_with_what_is_too_much(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=150)
+    admission.check(1, deadline=LATER)
+    wait(batcher, 3)
+    with pytest.raises(Overloaded, match=r"The wait is about \d+\.\d s, and 150 s is") as refusal:
+        admission.admit(1, deadline=LATER)
+    assert refusal.value.retry_after_seconds == pytest.approx(150, abs=WAIT_SECONDS)
+
+
+def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    # This batch and its own, and a quarter more: 250 s.
+    admission.check(2, deadline=within(300))
+    with pytest.raises(Overloaded, match="the request has") as refusal:
+        admission.check(2, deadline=within(170))
+    assert refusal.value.retry_after_seconds == pytest.approx(80, abs=2 * WAIT_SECONDS)
+    with pytest.raises(DeadlineExceeded):
+        admission.check(1, deadline=within(-1))
+
+
+def test_it_learns_how_late_its_expectations_are(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    admission.check(1, deadline=within(300))
+    admission.learn(300)
+    with pytest.raises(Overloaded):
+        admission.check(1, deadline=within(300))
+    for _ in range(100):
+        admission.learn(-5)
+    admission.check(1, deadline=within(300))
+
+
+def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
+    admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
+    wait(batcher, 1)
+    admission.admit(2, deadline=LATER)
+    with pytest.raises(QueueFull, match="3 pictures are waiting, and 4 may") as refusal:
+        admission.check(2, deadline=LATER)
+    assert refusal.value.retry_after_seconds is not None
+    assert refusal.value.retry_after_seconds > 100 - WAIT_SECONDS
+    admission.check(1, deadline=LATER)
+    with pytest.raises(TooManyPictures):
+        admission.check(5, deadline=LATER)
+
+
+def test_the_pace_is_what_was_measured_last() -> None:
+    batcher = Batcher(
+        [lambda pixels: np.zeros((len(pixels), 1), np.float32)],
+        plan=BatchPlan({1: 100.0}),
+        queue_limit=100,
+        observer=Recorder(),
+    )
+    batcher.start()
+    before = batcher.seconds_until(1)
+    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    admission.check(1, deadline=within(WAIT_SECONDS))
+    batcher.submit(PICTURE, deadline=LATER).result(WAIT_SECONDS)
+    assert before == 100
+    eventually(lambda: batcher.seconds_until(1) < 95)
+    assert batcher.close(WAIT_SECONDS)

@@ -1,0 +1,114 @@
+"""The canary: sent through the queue, waited for, judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from service.batch_plan import BatchPlan
+from service.batcher import Array, Batcher, Pixels
+from service.canary import Canary
+from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
+
+PICTURE = np.full((2, 2, 3), 7, np.uint8)
+
+
+class Device:
+    """Its answer to every picture is `answer`."""
+
+    def __init__(self) -> None:
+        self.answer: float = 0.9
+        self.failure: Exception | None = None
+
+    def __call__(self, pixels: Pixels) -> Array:
+        if self.failure is not None:
+            raise self.failure
+        return np.full((len(pixels), 1), self.answer, np.float32)
+
+
+@pytest.fixture
+def device() -> Device:
+    return Device()
+
+
+@pytest.fixture
+def batcher(device: Device) -> Iterator[Batcher]:
+    batcher = Batcher([device], plan=BatchPlan({1: 0.001}), queue_limit=1, observer=Recorder())
+    yield batcher
+    batcher.close(WAIT_SECONDS)
+
+
+@pytest.fixture
+def observed() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def canary(batcher: Batcher, observed: Recorder) -> Canary:
+    return Canary(batcher, PICTURE, np.array([0.9], np.float32), observe=observed.canary_done)
+
+
+def look_until(canary: Canary, condition: Callable[[], bool]) -> None:
+    def looked() -> bool:
+        canary.look(interval_seconds=0, patience_seconds=WAIT_SECONDS)
+        return condition()
+
+    eventually(looked)
+
+
+@pytest.mark.parametrize("answer", [0.9, 0.94])
+def test_right_within_what_another_batch_size_changes(
+    canary: Canary, batcher: Batcher, device: Device, observed: Recorder, answer: float
+) -> None:
+    batcher.start()
+    device.answer = answer
+    look_until(canary, lambda: observed.canaries["right"] == 2)
+    assert canary.problem is None
+    assert set(observed.canaries) == {"right"}
+
+
+@pytest.mark.parametrize(("answer", "off_by"), [(0.5, "0.4"), (float("nan"), "nan")])
+def test_wrong_until_it_is_right_again(
+    canary: Canary,
+    batcher: Batcher,
+    device: Device,
+    observed: Recorder,
+    answer: float,
+    off_by: str,
+) -> None:
+    batcher.start()
+    device.answer = answer
+    look_until(canary, lambda: observed.canaries["wrong"] == 1)
+    assert canary.problem == f"the answer is off by {off_by}"
+    device.answer = 0.9
+    look_until(canary, lambda: canary.problem is None)
+
+
+def test_a_device_that_raises(
+    canary: Canary, batcher: Batcher, device: Device, observed: Recorder
+) -> None:
+    batcher.start()
+    device.failure = RuntimeError("no more")
+    look_until(canary, lambda: observed.canaries["failed"] == 1)
+    assert canary.problem == "Inference failed."
+
+
+def test_one_that_nobody_answers_is_late_once(
+    canary: Canary, batcher: Batcher, observed: Recorder
+) -> None:
+    for _ in range(3):
+        canary.look(interval_seconds=0, patience_seconds=0)
+        time.sleep(0.001)
+    assert canary.problem == "no answer within 0.0 s"
+    assert observed.canaries == {"late": 1}
+    batcher.start()
+    look_until(canary, lambda: observed.canaries["right"] == 1)
+    assert canary.problem is None
+
+
+def test_none_is_sent_before_its_time(canary: Canary, batcher: Batcher) -> None:
+    canary.look(interval_seconds=3600, patience_seconds=0)
+    assert batcher.depth == 0

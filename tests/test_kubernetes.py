@@ -1,0 +1,129 @@
+"""The manifests, held against the API's own schemas and against the service."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.routes import health
+from service.server import CUT_OFF_SECONDS
+from service.settings import PREFIX, Settings
+
+FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
+# The oldest release with a preStop that sleeps by default, and the newest.
+RELEASES = ("1.30", "1.37")
+CUSTOM = {"ServiceMonitor", "ScaledObject"}
+
+
+def manifests(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the kustomization lists, by kind."""
+    names = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    found = [yaml.safe_load((folder / name).read_text()) for name in names]
+    return {one["kind"]: one for one in found}
+
+
+BASE = manifests(FOLDER / "base")
+MONITOR = manifests(FOLDER / "monitoring")["ServiceMonitor"]
+SCALED = manifests(FOLDER / "scaling")["ScaledObject"]
+POD: dict[str, Any] = BASE["Deployment"]["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+ENVIRONMENT: dict[str, str] = {one["name"]: one["value"] for one in CONTAINER["env"]}
+LABELS = {"app.kubernetes.io/name": "resnet"}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("kind", BASE)
+def test_the_schema_of_the_api(kind: str, release: str) -> None:
+    validation = pytest.importorskip("kubernetes_validate")
+    manifest = BASE[kind]
+    if kind == "Deployment":
+        # kustomize writes both from its labels.
+        spec = {**manifest["spec"], "selector": {"matchLabels": LABELS}}
+        manifest = {**manifest, "spec": spec}
+    validation.validate(manifest, release, strict=True)
+    with pytest.raises(validation.ValidationError):
+        validation.validate({**manifest, "spek": {}}, release, strict=True)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@pytest.mark.parametrize("folder", ["base", "production"])
+def test_kustomize_renders_what_the_api_takes(folder: str) -> None:
+    validation = pytest.importorskip("kubernetes_validate")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(FOLDER / folder)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    rendered = list(yaml.safe_load_all(done.stdout))
+    kinds = {one["kind"] for one in rendered}
+    assert kinds == set(BASE) | (CUSTOM if folder == "production" else set())
+    for one in rendered:
+        if one["kind"] not in CUSTOM:
+            validation.validate(one, RELEASES[-1], strict=True)
+    (deployment,) = (one for one in rendered if one["kind"] == "Deployment")
+    assert deployment["spec"]["selector"]["matchLabels"] == LABELS
+    assert ("replicas" in deployment["spec"]) is (folder == "base")
+
+
+def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:
+    own_end = (
+        CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+        + float(ENVIRONMENT["RESNET_DRAIN_SECONDS"])
+        + Settings.model_fields["shutdown_timeout_seconds"].default
+        + CUT_OFF_SECONDS
+    )
+    assert POD["terminationGracePeriodSeconds"] > own_end
+
+
+def test_the_probes_ask_what_they_should() -> None:
+    asked = {
+        name: CONTAINER[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "readiness", "liveness")
+    }
+    assert asked == {
+        "startup": "/health/ready",
+        "readiness": "/health/ready",
+        "liveness": "/health/live",
+    }
+    assert set(asked.values()) <= {getattr(route, "path", "") for route in health.router.routes}
+
+
+def test_the_environment_is_made_of_settings() -> None:
+    names = {name.removeprefix(PREFIX).lower() for name in ENVIRONMENT if name.startswith(PREFIX)}
+    assert names
+    assert names <= set(Settings.model_fields)
+
+
+def test_a_container_can_do_no_more_than_it_must() -> None:
+    security = CONTAINER["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert POD["securityContext"]["runAsNonRoot"] is True
+    assert POD["automountServiceAccountToken"] is False
+    assert {"cpu", "memory"} == set(CONTAINER["resources"]["limits"])
+
+
+def test_everything_means_the_same_port_and_the_same_pods() -> None:
+    (port,) = CONTAINER["ports"]
+    assert port["containerPort"] == Settings.model_fields["port"].default
+    (published,) = BASE["Service"]["spec"]["ports"]
+    (endpoint,) = MONITOR["spec"]["endpoints"]
+    assert published["targetPort"] == port["name"]
+    assert endpoint["port"] == published["name"]
+    assert endpoint["path"] == "/metrics"
+    assert BASE["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == LABELS
+    assert BASE["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == LABELS
+    assert MONITOR["spec"]["selector"]["matchLabels"] == LABELS
+    assert SCALED["spec"]["scaleTargetRef"]["name"] == BASE["Deployment"]["metadata"]["name"]
+
+
+def test_scaling_looks_at_the_wait_and_not_at_the_processor() -> None:
+    (trigger,) = SCALED["spec"]["triggers"]
+    assert trigger["type"] == "prometheus"
+    assert "resnet_queue_wait_seconds" in trigger["metadata"]["query"]
+    assert SCALED["spec"]["minReplicaCount"] >= 2
