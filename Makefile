@@ -31,7 +31,7 @@ format: $(VENV)/.dev
 
 # Resolved for every supported Python and platform at once; the files name no package index.
 LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
-	--no-annotate --no-header --no-config --upgrade
+	--no-annotate --no-header --no-config --upgrade -c requirements/constraints.txt
 lock: $(VENV)/.dev
 	$(INSTALL) uv
 	$(LOCK) pyproject.toml -o requirements/serve.txt

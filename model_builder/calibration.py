@@ -21,8 +21,8 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 CROPS = 160
 # Other crops of the same photos, on which the int8 network is held against the float32 one.
 CHECKED_CROPS = 128
-# A crop's edge as a share of its photo's shorter edge: from a detail to nearly the whole.
-SMALLEST_CROP = 0.35
+# A crop's edge as a share of its photo's shorter edge: about what is served of a photo.
+SMALLEST_CROP = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model_builder.architecture import (
-    DEPTHS,
     MAXPOOL_STRIDE,
     Architecture,
     Block,
     Convolution,
     strided,
 )
-from model_builder.checkpoints import CHECKPOINTS, find_checkpoint
-from model_builder.errors import BuilderError, UnknownModel
+from model_builder.errors import BuilderError
 from model_builder.tensorflow_runtime import import_tensorflow
 
 if TYPE_CHECKING:
@@ -86,19 +84,6 @@ class Description:
     @property
     def multiply_adds(self) -> int:
         return sum(stage.multiply_adds for stage in self.stages)
-
-
-def architecture_of(name: str) -> tuple[Architecture, int]:
-    """What `name`, a checkpoint or a depth ("resnet18"), is built as, and its input size.
-
-    Raises UnknownModel.
-    """
-    try:
-        checkpoint = find_checkpoint(name)
-    except UnknownModel:
-        known = ", ".join([*(f"resnet{depth}" for depth in DEPTHS), *CHECKPOINTS])
-        raise UnknownModel(f"Known networks: {known}. Received: {name!r}") from None
-    return checkpoint.architecture, checkpoint.preprocessing.crop_size
 
 
 def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Description:

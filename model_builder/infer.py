@@ -47,20 +47,23 @@ class PublishedTensors:
         return Architecture(
             self.depth,
             shortcut=_settled(
-                "shortcut", self.shortcut, shortcut, "'A', or 'none' for a plain network"
+                "shortcut",
+                self.shortcut,
+                shortcut,
+                "--shortcut A, or --shortcut none for a plain network",
             ),
             stride_in_1x1=_settled(
                 "stride_in_1x1",
                 self.stride_in_1x1,
                 stride_in_1x1,
-                "True for the paper's, Caffe's and Keras's networks, False for torchvision's, "
-                "timm's and transformers'",
+                "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant v1.5 "
+                "(False) for torchvision's, timm's and transformers'",
             ),
             batch_norm_epsilon=_settled(
                 "batch_norm_epsilon",
                 self.batch_norm_epsilon,
                 batch_norm_epsilon,
-                "1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
+                "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
             ),
             classes=self.classes,
         )

@@ -109,6 +109,6 @@ def create_app(
         metrics.rejections.labels("cancelled").inc()
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    for module in (predict, models, health, page):
-        app.include_router(module.router)
+    for router in (predict.make_router(settings), models.router, health.router, page.router):
+        app.include_router(router)
     return app

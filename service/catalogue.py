@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from model_builder.architecture import DEPTHS, Architecture
-from model_builder.artifact import Manifest
+from model_builder.artifact import MANIFEST, Manifest, read_manifest
 from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
+from model_builder.errors import InvalidArtifact
 from model_builder.own import OwnCheckpoint
 from service.errors import ModelNotFound
 from service.model import Model
 from service.registry import depth_name
 from service.schemas import CheckpointBody, Measured, ModelBody, Served, State
+
+BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
 
 
 def describe_depths(
@@ -20,18 +25,21 @@ def describe_depths(
 ) -> list[ModelBody]:
     """All five.
 
-    loaded: models that are warm. own: imported checkpoints. pending: names that are to be served
-    and are not yet, each with why.
+    loaded: models that are warm. own: imported checkpoints. pending: what is to be served and is
+    not yet, as RESNET_MODEL names it, each with why.
     """
-    rows = [*CHECKPOINTS.values(), *(checkpoint.row() for checkpoint in own)]
-    known = {row.name for row in rows}
-    rows += [_row(model.artifact.manifest) for model in loaded if model.name not in known]
+    folders = _artifact_folders(pending)
+    rows = {row.name: row for row in (*CHECKPOINTS.values(), *(one.row() for one in own))}
+    for manifest in (*(model.artifact.manifest for model in loaded), *folders.values()):
+        rows.setdefault(manifest.name, _row(manifest))
+    names = {**BARE_NAMES, **{asked: manifest.name for asked, manifest in folders.items()}}
+    waiting = {names.get(asked, asked): why for asked, why in pending.items()}
     return [
         _describe(
             depth,
-            [row for row in rows if row.depth == depth],
+            [row for row in rows.values() if row.depth == depth],
             {model.name: model for model in loaded if depth_name(model) == f"resnet{depth}"},
-            pending,
+            waiting,
         )
         for depth in DEPTHS
     ]
@@ -55,11 +63,10 @@ def _describe(
     depth: int,
     rows: Sequence[Checkpoint],
     loaded: Mapping[str, Model],
-    pending: Mapping[str, str],
+    waiting: Mapping[str, str],
 ) -> ModelBody:
+    """waiting: checkpoints that are to be served and are not yet, each with why."""
     name, default = f"resnet{depth}", DEFAULT_CHECKPOINTS[depth]
-    # A depth's bare name stands for its default.
-    waiting = {default if asked == name else asked: why for asked, why in pending.items()}
     architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
     body = ModelBody(
         name=name,
@@ -81,6 +88,7 @@ def _describe(
                 top1_percent=row.top1_percent,
                 top5_percent=row.top5_percent,
                 state=_state(row.name, loaded, waiting),
+                reason=None if row.name in loaded else waiting.get(row.name),
                 served=_served(loaded.get(row.name)),
             )
             for row in rows
@@ -105,6 +113,16 @@ def _architecture(default: Checkpoint, loaded: Mapping[str, Model]) -> tuple[Arc
         manifest = model.artifact.manifest
         return manifest.architecture, manifest.preprocessing.crop_size
     return default.architecture, default.preprocessing.crop_size
+
+
+def _artifact_folders(names: Iterable[str]) -> dict[str, Manifest]:
+    """The manifests of those that are an artifact's path. One that can't be read has no name."""
+    found = {}
+    for name in names:
+        if (Path(name) / MANIFEST).is_file():
+            with suppress(InvalidArtifact):
+                found[name] = read_manifest(Path(name))
+    return found
 
 
 def _row(manifest: Manifest) -> Checkpoint:

@@ -1,9 +1,10 @@
-"""Decodes pictures in threads of its own, a bounded number at a time."""
+"""Decodes pictures in processes of its own, a bounded number at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.preprocessing import Preprocessing
+from service.decoding import DecodingProcess
 from service.errors import DeadlineExceeded, QueueFull
-from service.images import decode
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -27,24 +28,41 @@ class Decoded:
 
 
 class Decoder:
-    """Pillow lets go of the interpreter's lock while it decodes and resizes.
+    """A thread and a process for each picture that is decoded at once.
 
-    limit: pictures that may wait or be decoded at once. `observe` is told each one's seconds.
+    limit: pictures that may wait or be decoded at once. timeout_seconds: after that long the
+    process is ended, and its picture refused. `observe` is told each one's seconds.
     """
 
     def __init__(
-        self, *, threads: int, limit: int, max_pixels: int, observe: Callable[[float], object]
+        self,
+        *,
+        threads: int,
+        limit: int,
+        max_pixels: int,
+        observe: Callable[[float], object],
+        timeout_seconds: float = 10.0,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
+        self._processes = [
+            DecodingProcess(max_pixels=max_pixels, timeout_seconds=timeout_seconds)
+            for _ in range(threads)
+        ]
+        # The one that was used last comes first: a quiet service keeps to one of them.
+        self._idle = deque(self._processes)
         self._limit = limit
-        self._max_pixels = max_pixels
         self._observe = observe
         self._pending = 0
+
+    def start(self) -> None:
+        """Starts the processes, and does not wait; else they start with the first pictures."""
+        for process in self._processes:
+            process.start()
 
     async def decode(
         self, data: bytes, preprocessing: Preprocessing, *, deadline: float
     ) -> Decoded:
-        """Raises QueueFull, DeadlineExceeded, and what `images.decode` raises."""
+        """Raises QueueFull, DeadlineExceeded, and what `DecodingProcess.decode` raises."""
         if self._pending >= self._limit:
             raise QueueFull(f"{self._pending} pictures wait to be decoded, and that is the limit.")
 
@@ -52,7 +70,11 @@ class Decoder:
             started = time.monotonic()
             if started >= deadline:
                 raise DeadlineExceeded("The deadline passed before the picture was decoded.")
-            pixels = decode(data, preprocessing, max_pixels=self._max_pixels)
+            process = self._idle.pop()
+            try:
+                pixels = process.decode(data, preprocessing)
+            finally:
+                self._idle.append(process)
             seconds = time.monotonic() - started
             self._observe(seconds)
             return Decoded(pixels, seconds)
@@ -64,4 +86,9 @@ class Decoder:
             self._pending -= 1
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Ends the processes; a picture that one of them is decoding is refused."""
+        for process in self._processes:
+            process.kill()
+        self._executor.shutdown(cancel_futures=True)
+        for process in self._processes:
+            process.close()

@@ -23,6 +23,7 @@ ServiceError                500
 |   +-- WorkerLost               the device's worker died or is stuck
 +-- DeadlineExceeded        504
 +-- InferenceFailed         500  the cause is in the log, not in the answer
++-- DecoderFailed           500  no process that decodes could be started
 """
 
 from __future__ import annotations
@@ -149,3 +150,7 @@ class DeadlineExceeded(ServiceError):
 
 class InferenceFailed(ServiceError):
     code = "inference_failed"
+
+
+class DecoderFailed(ServiceError):
+    code = "decoder_failed"

@@ -6,35 +6,71 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-from model_builder.preprocessing import RESAMPLING, Preprocessing
+from model_builder.preprocessing import Preprocessing
+from service.colour import opaque, srgb, transform_of
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.framing import TRANSPOSES, crop, crop_draft, draft, turned
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# Imported, each is known to Pillow, which then looks for no other.
+PLUGINS = (
+    JpegImageFile,
+    PngImageFile,
+    WebPImageFile,
+    AvifImageFile,
+    GifImageFile,
+    BmpImageFile,
+    TiffImageFile,
+)
+FORMATS = tuple(
+    plugin.format for plugin in PLUGINS if plugin is not AvifImageFile or features.check("avif")
+)
 MAGIC: dict[bytes, str] = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
-    b"RIFF": "WEBP",
     b"BM": "BMP",
     b"GIF8": "GIF",
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
 }
-# Exif 2.32, section 4.6.4 A: what undoes each orientation.
-TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What people send, and is not served: the refusal says what it was.
+OTHERS: dict[bytes, str] = {
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"<svg": "SVG",
+    b"<?xml": "XML, SVG perhaps",
+    b"\xd7\xcd\xc6\x9a": "WMF",
+    b"\xd0\xcf\x11\xe0": "OLE, FlashPix perhaps",
+    b"8BPS": "Photoshop",
+    b"\x00\x00\x01\x00": "ICO",
+    b"\x00\x00\x00\x0cjP": "JPEG 2000",
+    b"\xffO\xffQ": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
 }
-# Beyond this aspect ratio the crop comes before the resize, which would need a huge picture.
-ASPECT_LIMIT = 8
+# Files whose format is named after a length: RIFF's and ISO 14496-12's.
+NAMED_WITHIN: dict[tuple[int, bytes], str] = {
+    (8, b"WEBP"): "WEBP",
+    (4, b"ftypavif"): "AVIF",
+    (4, b"ftypavis"): "AVIF",
+    (4, b"ftyphei"): "HEIC",
+    (4, b"ftyphev"): "HEIC",
+}
+# JPEG's own. Pillow keeps a pointer a row: a picture a pixel wide would cost ten times its pixels.
+MAX_EDGE = 65_535
 
 
 def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pixels:
@@ -44,44 +80,44 @@ def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pix
     Only the first frame of an animation counts. Raises UnsupportedMedia, ImageTooLarge (from the
     header, before any pixel is decoded) or InvalidImage.
     """
+    return render(open_picture(data, max_pixels=max_pixels), preprocessing)
+
+
+def open_picture(data: bytes, *, max_pixels: int) -> Image.Image:
+    """The picture with its header read and found within the limits, its pixels not decoded."""
     image = _open(data)
     if image.width * image.height > max_pixels:
         raise ImageTooLarge(
             f"A picture may have {max_pixels} pixels. "
             f"Received: {image.width} x {image.height} = {image.width * image.height}"
         )
-    try:
-        image.load()
-        pixels = np.asarray(crop(_upright(image, _rgb(image)), preprocessing), dtype=np.uint8)
-    # Decoders meet bytes that nobody foresaw with whatever Python then raises.
-    except Exception as error:
-        raise InvalidImage(f"The {image.format} picture can't be decoded: {error}") from error
-    return pixels
-
-
-def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Shorter edge to `resize_edge`, antialiased, then the centre `crop_size` square.
-
-    Same numbers as torchvision's Resize and CenterCrop on Pillow pictures: the longer edge is
-    truncated, the crop's corner is rounded half to even.
-    """
-    edge, size = preprocessing.resize_edge, preprocessing.crop_size
-    short, long = sorted(image.size)
-    if long > ASPECT_LIMIT * short:
-        image = _centre(
-            image, min(image.width, ASPECT_LIMIT * short), min(image.height, ASPECT_LIMIT * short)
+    if max(image.size) > MAX_EDGE:
+        raise ImageTooLarge(
+            f"A picture's edges may have {MAX_EDGE} pixels. "
+            f"Received: {image.width} x {image.height}"
         )
-        short, long = sorted(image.size)
-    resized_long = int(edge * long / short)
-    resized = (edge, resized_long) if image.width <= image.height else (resized_long, edge)
-    if image.size != resized:
-        image = image.resize(resized, RESAMPLING[preprocessing.interpolation])
-    return _centre(image, size, size)
+    return image
 
 
-def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
+def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+    """`decode`, from `open_picture` on. Raises InvalidImage."""
+    try:
+        transform = transform_of(image)
+        extent = draft(image, preprocessing)
+        image.load()
+        # Not before: Pillow turns a TIFF itself while it loads it, and takes the tag away.
+        orientation = _orientation(image)
+        if extent is None:
+            whole, transform = opaque(image, transform)
+            square = srgb(crop(turned(whole, orientation), preprocessing), transform)
+        else:
+            square = crop_draft(image, extent, orientation, preprocessing)
+            square = turned(srgb(square, transform), orientation)
+        return np.asarray(square, dtype=np.uint8)
+    except Exception as error:
+        raise InvalidImage(
+            f"The {image.format} picture can't be decoded: {_reason(error)}"
+        ) from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -92,46 +128,37 @@ def _open(data: bytes) -> Image.Image:
         raise ImageTooLarge(str(error)) from error
     except UnidentifiedImageError:
         pass
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InvalidImage(f"The picture's header can't be read: {error}") from error
+    # Readers meet bytes that nobody foresaw with whatever Python then raises.
+    except Exception as error:
+        raise InvalidImage(f"The picture's header can't be read: {_reason(error)}") from error
     if not data:
         raise InvalidImage("The picture is empty: 0 bytes.")
-    for magic, name in MAGIC.items():
+    name = _begins_as(data)
+    if name in FORMATS:
+        raise InvalidImage(f"It begins as {name}, and its header can't be read.")
+    received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
+    raise UnsupportedMedia(f"Pictures are taken as {', '.join(FORMATS)}. Received: {received}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _begins_as(data: bytes) -> str | None:
+    for (place, named), name in NAMED_WITHIN.items():
+        if data.startswith(named, place):
+            return name
+    for magic, name in (MAGIC | OTHERS).items():
         if data.startswith(magic):
-            raise InvalidImage(f"It begins as {name}, and its header can't be read.")
-    raise UnsupportedMedia(
-        f"Pictures are taken as {', '.join(FORMATS)}. "
-        f"Received: {len(data)} bytes that begin with {data[:8]!r}"
-    )
+            return name
+    return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """The first frame in RGB as a person sees it: transparency over white, 16 bits scaled to 8."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow clips what is above 255 when it converts these modes; a person sees the high bits."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.nan_to_num(values)
-        values = np.clip(values * 255 if values.max(initial=0) <= 1 else values, 0, 255)
-    else:
-        values = np.clip(values, 0, 65535) >> 8
-    return Image.fromarray(values.astype(np.uint8))
-
-
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
-    """`rgb`, turned as the Exif orientation of `image` says."""
+def _orientation(image: Image.Image) -> int:
+    """Exif's, 1 to 8; 1 where it says nothing."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     # A picture is worth showing even where its Exif is broken.
     except Exception:
-        return rgb
-    transpose = TRANSPOSES.get(orientation)
-    return rgb if transpose is None else rgb.transpose(transpose)
+        return 1
+    return orientation if orientation in TRANSPOSES else 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import os
 import time
@@ -28,6 +30,7 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
         threads=settings.decode_threads or cpu_limit(),
         limit=settings.queue_limit,
         max_pixels=settings.max_image_pixels,
+        timeout_seconds=settings.decode_timeout_seconds,
         observe=metrics.decode_seconds.observe,
     )
 
@@ -49,6 +52,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
+    decoder.start()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
     precision = choose_precision(settings.precision, hardware)
@@ -73,6 +77,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         )
         model.start()
     model.load_seconds = time.monotonic() - started
+    _give_back_memory()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
@@ -115,6 +120,16 @@ def check_agreement(artifact: Artifact, min_percent: float) -> None:
                 f"{min_percent:g} % are required. Calibrate it on pictures like yours (resnet "
                 "quantize --calibration FOLDER), or serve another precision."
             )
+
+
+def _give_back_memory() -> None:
+    """What loading and warming up left behind: garbage, and freed memory that glibc keeps.
+
+    A C library without `malloc_trim` returns it, or not, on its own.
+    """
+    gc.collect()
+    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
+        trim(0)
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:

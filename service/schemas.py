@@ -115,6 +115,7 @@ class CheckpointBody(BaseModel):
     top1_percent: float | None = Field(description="As published, on ImageNet's validation set.")
     top5_percent: float | None
     state: State
+    reason: str | None = Field(description="Why it is unavailable, where it is to be served.")
     served: Served | None
 
 

@@ -65,7 +65,13 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads for inference. By default the processors it may use."
     )
     decode_threads: int | None = Field(
-        None, ge=1, description="Threads for decoding. By default the processors it may use."
+        None, ge=1, description="Processes that decode. By default the processors it may use."
+    )
+    decode_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="A picture that takes longer to decode is refused.",
     )
     max_batch_size: int | None = Field(
         None, ge=1, le=1024, description="Most pictures in a batch. By default measured at start."

@@ -16,11 +16,13 @@ from rich.text import Text
 
 from model_builder import describe as family
 from model_builder.architecture import DEPTHS, Architecture, Shortcut
+from model_builder.artifact import MANIFEST, read_manifest
 from model_builder.checkpoints import CHECKPOINTS, Checkpoint
 from model_builder.describe import Description, Stage
 from model_builder.drawing import SUFFIXES, draw
 from model_builder.errors import BuilderError
-from service.commands.options import Variant, end
+from service.commands.options import HomeOption, Variant, end, settings_with
+from service.loading import make_store
 
 Compare = Literal["depths", "shortcuts", "variants"]
 SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")
@@ -29,7 +31,11 @@ FILE_COLUMNS = "240"
 
 def describe(
     name: Annotated[
-        str, typer.Argument(help="A depth (resnet18) or a checkpoint.", metavar="NAME")
+        str,
+        typer.Argument(
+            help="A depth (resnet18), a checkpoint, published or imported, or an artifact folder.",
+            metavar="NAME",
+        ),
     ] = "resnet50",
     shortcut: Annotated[
         Shortcut | None, typer.Option(help="Shortcut option; none is the plain network.")
@@ -53,6 +59,7 @@ def describe(
             metavar="FILE",
         ),
     ] = None,
+    home: HomeOption = None,
 ) -> None:
     """Print what a network is made of, stage by stage, as the paper's table 1 does.
 
@@ -65,7 +72,7 @@ def describe(
     if plot and plot.suffix.lower() not in SUFFIXES:
         end(f"--plot draws {' or '.join(SUFFIXES)}. Received: {plot}")
     try:
-        architecture, size = family.architecture_of(name)
+        architecture, size = _network(name, home)
         networks = [
             family.describe(one, input_size or size)
             for one in _wanted(architecture, shortcut, variant, classes, compare)
@@ -83,6 +90,15 @@ def describe(
         end(str(error))
     except OSError as error:
         end(f"{plot} can't be written: {error}")
+
+
+def _network(name: str, home: Path | None) -> tuple[Architecture, int]:
+    """What is built for that name, and the edge of the pictures it is fed. Raises BuilderError."""
+    if (Path(name) / MANIFEST).is_file():
+        manifest = read_manifest(Path(name))
+        return manifest.architecture, manifest.preprocessing.crop_size
+    checkpoint = make_store(settings_with({"home": home})).checkpoint(name)
+    return checkpoint.architecture, checkpoint.preprocessing.crop_size
 
 
 def _wanted(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from model_builder.architecture import Shortcut
 from model_builder.checkpoints import find_checkpoint
 from model_builder.digest import digest
 from model_builder.errors import BuilderError, ConversionFailed
@@ -27,6 +28,9 @@ def import_(
     variant: Annotated[
         Variant | None,
         typer.Option(help="A bottleneck halves in its first 1x1 (v1, Keras) or its 3x3 (v1.5)."),
+    ] = None,
+    shortcut: Annotated[
+        Shortcut | None, typer.Option(help="Where shortcuts have no weights: A, or none (plain).")
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of the batch norms.")] = None,
     labels: Annotated[
@@ -58,7 +62,9 @@ def import_(
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a resnet{published.depth}. Received: {depth}")
         architecture = published.architecture(
-            stride_in_1x1=None if variant is None else variant == "v1", batch_norm_epsilon=epsilon
+            shortcut=shortcut,
+            stride_in_1x1=None if variant is None else variant == "v1",
+            batch_norm_epsilon=epsilon,
         )
         checkpoint = OwnCheckpoint(
             name=name,

@@ -56,14 +56,15 @@ def predict(
     decoder = make_decoder(settings, metrics)
     try:
         loaded = load_model(settings.model, settings, decoder, metrics)
+        try:
+            outcomes = asyncio.run(_predict_all(loaded, photos, top_k))
+        finally:
+            loaded.close(settings.shutdown_timeout_seconds)
     except BuilderError as error:
         end(f"{settings.model} can't be loaded. {error}")
-    try:
-        outcomes = asyncio.run(_predict_all(loaded, photos, top_k))
     except ServiceError as error:
         end(str(error))
     finally:
-        loaded.close(settings.shutdown_timeout_seconds)
         decoder.close()
     _print_json(photos, outcomes) if as_json else _print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):

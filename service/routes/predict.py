@@ -23,25 +23,10 @@ from service.schemas import (
     SeveralPictures,
     Timing,
 )
+from service.settings import Settings
 from service.uploads import PART, read_pictures
 
-router = APIRouter(tags=["predict"])
-
 PICTURE = {"type": "string", "format": "binary"}
-REQUEST_BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": [PART],
-                "properties": {PART: {"type": "array", "items": PICTURE, "maxItems": 32}},
-            },
-            "encoding": {PART: {"contentType": "image/jpeg, image/png, image/webp, image/gif"}},
-        },
-        "image/*": {"schema": PICTURE},
-    },
-}
 MODEL_EXAMPLE = {
     "name": "resnet50.keras_in1k",
     "checkpoint": "resnet50.keras_in1k",
@@ -98,17 +83,42 @@ ERRORS: dict[int, str] = {
 }
 
 
-@router.post(
-    "/predict",
-    summary="The most probable classes of each picture",
-    response_model=OnePicture | SeveralPictures,
-    response_model_exclude_none=True,
-    openapi_extra={"requestBody": REQUEST_BODY},
-    responses={
-        200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
-        **{status: documented(description) for status, description in ERRORS.items()},
-    },
-)
+def make_router(settings: Settings) -> APIRouter:
+    """POST /predict, described with the limits that are set."""
+    router = APIRouter(tags=["predict"])
+    router.post(
+        "/predict",
+        summary="The most probable classes of each picture",
+        description=(
+            f"One picture as the raw body, or one to {settings.max_files} as multipart parts named "
+            f"`{PART}`.\n\nOf several pictures, one that can't be decoded fails alone: its result "
+            "has an `error`."
+        ),
+        response_model=OnePicture | SeveralPictures,
+        response_model_exclude_none=True,
+        openapi_extra={"requestBody": _request_body(settings.max_files)},
+        responses={
+            200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
+            **{status: documented(description) for status, description in ERRORS.items()},
+        },
+    )(predict)
+    return router
+
+
+def _request_body(max_files: int) -> dict[str, Any]:
+    parts = {"type": "array", "items": PICTURE, "maxItems": max_files}
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": [PART], "properties": {PART: parts}},
+                "encoding": {PART: {"contentType": "image/jpeg, image/png, image/webp, image/gif"}},
+            },
+            "image/*": {"schema": PICTURE},
+        },
+    }
+
+
 async def predict(
     request: Request,
     response: Response,
@@ -129,10 +139,7 @@ async def predict(
         ),
     ] = None,
 ) -> OnePicture | SeveralPictures:
-    """One picture as the raw body, or one to 32 as multipart parts named `file`.
-
-    Of several pictures, one that can't be decoded fails alone: its result has an `error`.
-    """
+    """The answer to a request. Raises ServiceError and its kin; the app's handler answers them."""
     started = time.monotonic()
     chosen = registry.get(model)
     chosen.check_top_k(top_k)

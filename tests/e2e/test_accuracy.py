@@ -80,11 +80,11 @@ def through(server: Server, photos: list[Path]) -> list[list[int]]:
         return list(pool.map(answer, photos))
 
 
-# Points of top-1 that each may lose against the reference, as many of top-5.
-LOSSES = {"float32": 0.5, "bfloat16": 0.5, "int8": 1.0}
+# Points of top-1 and of top-5 by which each may differ from the reference.
+DIFFERENCES = {"float32": 0.5, "bfloat16": 0.5, "int8": 1.0}
 
 
-@pytest.mark.parametrize("precision", LOSSES)
+@pytest.mark.parametrize("precision", DIFFERENCES)
 def test_top_1_and_top_5_through_the_server(
     precision: str,
     photos: list[Path],
@@ -100,5 +100,10 @@ def test_top_1_and_top_5_through_the_server(
     record_property("reference", reference)
     assert accuracy.top1 >= 90
     assert accuracy.top5 >= 98
-    assert accuracy.top1 == pytest.approx(reference.top1, abs=LOSSES[precision])
-    assert accuracy.top5 == pytest.approx(reference.top5, abs=LOSSES[precision])
+    allowed = DIFFERENCES[precision]
+    assert accuracy.top1 >= reference.top1 - allowed
+    assert accuracy.top5 >= reference.top5 - allowed
+    if precision != "int8":
+        # What int8 loses here and gains there is chance; what the others gain is an error.
+        assert accuracy.top1 <= reference.top1 + allowed
+        assert accuracy.top5 <= reference.top5 + allowed

@@ -5,29 +5,30 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from service.head import softmax
-from tests.e2e.conftest import running
+from tests.e2e.conftest import Server, running
+from tests.e2e.own_files import CLASSES, OWN_FILES, OwnFile, Pixels, Wide
 from tests.model_builder.networks import relative_difference
-from tests.model_builder.published import keras_weights, save_tfjs
-from tests.model_builder.reference import (
-    normalised,
-    random_pictures,
-    random_reference,
-)
-from tests.model_builder.torch_layout import save_safetensors
+from tests.model_builder.published import TOLERANCE
+from tests.model_builder.reference import random_pictures
 
-NAME = "flowers"
-CLASSES = ["daisy", "rose", "tulip", "violet"]
-SIZE = 64
+# Keras's own writer of HDF5 meets NumPy 2 so.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FILE = OWN_FILES[0]
+EACH = pytest.mark.parametrize("own", OWN_FILES, ids=lambda own: own.name)
 RECIPE = [
     "--resize=64",
     "--crop=64",
@@ -36,6 +37,8 @@ RECIPE = [
     *("--mean", "123.675", "116.28", "103.53"),
     *("--std", "58.395", "57.12", "57.375"),
 ]
+# Wider than high, and larger than what is cropped of them.
+PICTURES = random_pictures(2, seed=1, size=128)[:, 16:112]
 
 
 def resnet(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,40 +54,57 @@ def resnet(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True)
 class Imported:
+    """said: what `resnet import` did, by name. logits: [pictures, classes], by name."""
+
     home: Path
     file: Path
     labels: Path
-    said: str
-    pictures: Any
-    probabilities: Any
+    said: dict[str, str]
+    logits: dict[str, Wide]
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    """A random ResNet-18 in torchvision's names, and what a plain NumPy network makes of it."""
-    folder = tmp_path_factory.mktemp("own")
-    reference = random_reference(18, classes=len(CLASSES), seed=3)
-    file = save_safetensors(folder / "trained.safetensors", reference.state_dict)
-    labels = folder / "labels.txt"
-    labels.write_text("\n".join(CLASSES) + "\n")
-    pictures = random_pictures(3, seed=4, size=SIZE)
-    done = resnet(
-        folder,
-        "import",
-        str(file),
-        f"--name={NAME}",
-        f"--labels={labels}",
-        "--epsilon=1e-5",
-        *RECIPE,
-    )
-    assert done.returncode == 0, done.stderr
-    probabilities = softmax(np.asarray(reference.logits(normalised(pictures)), np.float32))
-    return Imported(folder, file, labels, done.stdout, pictures, probabilities)
+def imported() -> Iterator[Imported]:
+    """Every depth, each from a layout of its own."""
+    # Gigabytes, which pytest's own folders would keep.
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        labels = home / "labels.txt"
+        labels.write_text("\n".join(CLASSES) + "\n")
+        files, logits = {}, {}
+        for own in OWN_FILES:
+            folder = home / own.name
+            folder.mkdir()
+            reference = own.reference()
+            files[own.name] = own.write(folder, reference)
+            logits[own.name] = np.concatenate([reference.logits(own.fed(x)) for x in PICTURES])
+
+        def take_in(own: OwnFile) -> str:
+            file = str(files[own.name])
+            done = resnet(home, "import", file, f"--labels={labels}", *own.options())
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        def pull(*depths: int) -> None:
+            names = [own.name for own in OWN_FILES if own.depth in depths]
+            done = resnet(home, "pull", *names, "--precision=float32")
+            assert done.returncode == 0, done.stderr
+
+        with ThreadPoolExecutor(2) as pool:
+            names = [own.name for own in OWN_FILES]
+            said = dict(zip(names, pool.map(take_in, OWN_FILES), strict=True))
+            # Halves that take about as long as each other.
+            for half in [pool.submit(pull, 18, 152), pool.submit(pull, 34, 50, 101)]:
+                half.result()
+        yield Imported(home, files[FILE.name], labels, said, logits)
 
 
-def test_import_says_what_it_found(imported: Imported) -> None:
-    assert f"{NAME}: resnet18, shortcuts B, v1.5, 4 classes" in imported.said
-    assert f"RESNET_MODEL={NAME}" in imported.said
+@EACH
+def test_import_says_what_it_found(imported: Imported, own: OwnFile) -> None:
+    said = imported.said[own.name]
+    variant = "v1" if own.from_keras else "v1.5"
+    assert f"{own.name}: resnet{own.depth}, shortcuts B, {variant}, 4 classes" in said
+    assert f"RESNET_MODEL={own.name}" in said
 
 
 @pytest.mark.parametrize(
@@ -122,38 +142,73 @@ def test_labels_must_be_as_many_as_the_classes(imported: Imported, tmp_path: Pat
     assert "The classifier has 4 classes. Received: 2 labels" in done.stderr
 
 
-def test_it_is_served_with_the_answers_of_the_network_it_was(imported: Imported) -> None:
+@pytest.fixture(scope="module")
+def server(imported: Imported) -> Iterator[Server]:
+    """All five, in one process."""
+    first, *others = (own.name for own in OWN_FILES)
     environment = {
         "RESNET_HOME": str(imported.home),
-        "RESNET_MODEL": NAME,
+        "RESNET_MODEL": first,
+        "RESNET_MODELS": ",".join(others),
         "RESNET_PRECISION": "float32",
+        # A size to warm up less for each of them.
+        "RESNET_MAX_BATCH_SIZE": "2",
     }
     with running(environment) as server:
         assert server.url, server.messages()
-        listed = httpx2.get(f"{server.url}/models/{NAME}").json()
-        (own,) = [one for one in listed["checkpoints"] if one["name"] == NAME]
-        assert (listed["depth"], own["state"]) == (18, "ready")
-        for picture, expected in zip(imported.pictures, imported.probabilities, strict=True):
-            body = io.BytesIO()
-            Image.fromarray(picture).save(body, "PNG")
-            answer = httpx2.post(
-                f"{server.url}/predict",
-                params={"top_k": len(CLASSES), "model": NAME},
-                files={"file": body.getvalue()},
-            ).json()
-            received = {one["label"]: one["probability"] for one in answer["predictions"]}
-            in_order = [received[name] for name in CLASSES]
-            assert relative_difference(in_order, expected) < 1e-3
+        yield server
+
+
+@EACH
+def test_it_is_served_with_the_answers_of_the_network_it_was(
+    imported: Imported, server: Server, own: OwnFile
+) -> None:
+    answer = httpx2.post(
+        f"{server.url}/predict",
+        params={"top_k": len(CLASSES), "model": own.name},
+        files=[("file", (f"{index}.png", png(x))) for index, x in enumerate(PICTURES)],
+    ).json()
+    assert answer["model"]["name"] == own.name
+    received = np.array([logits(result["predictions"]) for result in answer["results"]])
+    expected = imported.logits[own.name]
+    expected = expected - expected.mean(axis=1, keepdims=True)
+    assert relative_difference(received, expected) < TOLERANCE
+
+
+def png(picture: Pixels) -> bytes:
+    body = io.BytesIO()
+    Image.fromarray(picture).save(body, "PNG")
+    return body.getvalue()
+
+
+def logits(predictions: list[dict[str, Any]]) -> Wide:
+    """Of each class less their mean: all that probabilities tell of them."""
+    probabilities = {one["label"]: one["probability"] for one in predictions}
+    logs = np.log([probabilities[name] for name in CLASSES])
+    return np.asarray(logs - logs.mean(), np.float64)
+
+
+def test_each_is_listed_with_what_it_took(server: Server) -> None:
+    served = {}
+    for own in OWN_FILES:
+        listed = httpx2.get(f"{server.url}/models/{own.name}").json()
+        (row,) = [one for one in listed["checkpoints"] if one["name"] == own.name]
+        assert (listed["depth"], row["state"]) == (own.depth, "ready")
+        assert row["served"]["load_seconds"] > 0
+        assert row["served"]["memory_bytes"] > 4 * listed["parameters"]
+        served[own.depth] = row["served"]["memory_bytes"]
+    resident = psutil.Process(server.process.pid).memory_info().rss
+    # The first has the framework's on top of its own.
+    assert served[50] < served[101] < served[152]
+    assert 0.8 * resident < sum(served.values()) < 1.1 * resident
 
 
 def test_verify_passes_and_finds_a_changed_file(imported: Imported) -> None:
-    pulled = resnet(imported.home, "pull", NAME, "--precision=float32")
-    assert pulled.returncode == 0, pulled.stderr
-    arguments = ("verify", NAME, "--precision=float32")
+    arguments = ("verify", FILE.name, "--precision=float32")
     passed = resnet(imported.home, *arguments)
     assert passed.returncode == 0, passed.stderr
     assert "passed" in passed.stdout
-    head = Path(pulled.stdout.strip()) / "head.safetensors"
+    head = imported.home / "artifacts" / f"{FILE.name}-tensorflow-float32" / "head.safetensors"
     head.write_bytes(head.read_bytes()[:-4] + b"\0\0\0\0")
     failed = resnet(imported.home, *arguments)
     assert failed.returncode == 2
@@ -161,11 +216,10 @@ def test_verify_passes_and_finds_a_changed_file(imported: Imported) -> None:
 
 
 def test_remove_leaves_nothing_of_it(imported: Imported) -> None:
-    file = imported.file
     second = resnet(
         imported.home,
         "import",
-        str(file),
+        str(imported.file),
         "--name=second",
         f"--labels={imported.labels}",
         "--epsilon=1e-5",
@@ -177,18 +231,3 @@ def test_remove_leaves_nothing_of_it(imported: Imported) -> None:
     again = resnet(imported.home, "remove", "second")
     assert again.returncode == 2
     assert "No model is called 'second'" in again.stderr
-
-
-def test_a_folder_of_tensorflow_js_is_taken_in(imported: Imported, tmp_path: Path) -> None:
-    reference = random_reference(50, classes=len(CLASSES), seed=5)
-    folder = save_tfjs(tmp_path, keras_weights(reference))
-    done = resnet(
-        imported.home,
-        "import",
-        str(folder),
-        "--name=folder",
-        f"--labels={imported.labels}",
-        *RECIPE,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "folder: resnet50, shortcuts B, v1, 4 classes" in done.stdout

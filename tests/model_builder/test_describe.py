@@ -12,16 +12,14 @@ from shutil import which
 import pytest
 
 from model_builder.architecture import DEPTHS, Architecture, Shortcut
-from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.describe import (
-    architecture_of,
     describe,
     label,
     layer_summary,
     plot_layers,
     title,
 )
-from model_builder.errors import BuilderError, UnknownModel
+from model_builder.errors import BuilderError
 
 SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -101,22 +99,6 @@ def test_blocks_that_are_alike_are_grouped() -> None:
         for depth, one in ((18, Architecture(18)), (152, Architecture(152)))
     }
     assert counts == {18: [[2], [1, 1], [1, 1], [1, 1]], 152: [[1, 2], [1, 7], [1, 35], [1, 2]]}
-
-
-@pytest.mark.parametrize("depth", DEPTHS)
-def test_a_depth_is_its_default_checkpoint_where_it_has_one(depth: int) -> None:
-    architecture, size = architecture_of(f"resnet{depth}")
-    if depth in DEFAULT_CHECKPOINTS:
-        checkpoint = CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
-        assert (architecture, size) == architecture_of(checkpoint.name)
-        assert architecture == checkpoint.architecture
-    else:
-        assert (architecture, size) == (Architecture(depth), 224)
-
-
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownModel, match=r"resnet18.*resnet152.*Received: 'resnet51'$"):
-        architecture_of("resnet51")
 
 
 def test_the_titles_tell_networks_apart() -> None:

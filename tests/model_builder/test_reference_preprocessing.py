@@ -17,7 +17,7 @@ from PIL import Image
 from model_builder.checkpoints import CHECKPOINTS, Checkpoint
 from model_builder.fold import rgb_normalisation
 from model_builder.preprocessing import CAFFE, Interpolation
-from service.images import crop
+from service.framing import crop
 
 Pixels = npt.NDArray[np.uint8]
 Transform = Callable[[Image.Image], Image.Image]

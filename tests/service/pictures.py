@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
+
+from model_builder.preprocessing import Interpolation, Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -19,6 +21,19 @@ COLOURS = {
     "blue": (0, 0, 255),
     "white": (255, 255, 255),
     "black": (0, 0, 0),
+}
+
+
+# Which side of the scene the file's first row and first column show: Exif 2.32, section 4.6.4 A.
+SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
 }
 
 
@@ -74,3 +89,60 @@ def header_alone(format: str, width: int, height: int) -> bytes:
         scan = struct.pack(">HB", 12, 3) + bytes([1, 0, 2, 0, 3, 0, 0, 63, 0])
         return b"\xff\xd8\xff\xc0" + frame + b"\xff\xda" + scan
     raise ValueError(f"no header is known for {format}")
+
+
+def as_stored(scene: Image.Image, orientation: int) -> Image.Image:
+    """The pixels that a camera writes, held so, with that orientation."""
+    row, column = SIDES[orientation]
+    pixels = np.asarray(scene)
+    if row in ("left", "right"):
+        pixels = pixels.transpose(1, 0, 2)
+    pixels = pixels[::-1] if row in ("bottom", "right") else pixels
+    pixels = pixels[:, ::-1] if column in ("bottom", "right") else pixels
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def orientation_tag(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
+def recipe(edge: int, size: int, interpolation: Interpolation = "bilinear") -> Preprocessing:
+    return Preprocessing(edge, size, interpolation, "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """torchvision's resize and center_crop on a Pillow picture, written anew from its rules.
+
+    Source: torchvision 0.22, transforms/functional.py: `_compute_resized_output_size` (the longer
+    edge truncated), `resize` (nothing to do where the size is right already), `center_crop`
+    (corners by Python's round).
+    """
+    edge, size = preprocessing.resize_edge, preprocessing.crop_size
+    width, height = image.size
+    if width < height:
+        new_width, new_height = edge, int(edge * height / width)
+    else:
+        new_width, new_height = int(edge * width / height), edge
+    if (width, height) != (new_width, new_height):
+        resampling = getattr(Image.Resampling, preprocessing.interpolation.upper())
+        image = image.resize((new_width, new_height), resampling)
+    top = round((new_height - size) / 2.0)
+    left = round((new_width - size) / 2.0)
+    return image.crop((left, top, left + size, top + size))
+
+
+def slow_bmp(operations: int) -> bytes:
+    """RLE whose every operation moves on by nothing: Pillow reads it in Python, one by one."""
+    header = struct.pack("<IiiHHIIiiII", 40, 64, 64, 1, 8, 1, 0, 0, 0, 256, 0)
+    file = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + header + bytes(1024)
+    return file + b"\x00\x02\x00\x00" * operations
+
+
+def lying_avif(edge: int) -> bytes:
+    """Says that it has 10 x 10 pixels, and decodes to `edge` times `edge`."""
+    data = encoded(Image.new("RGB", (edge, edge), "red"), "AVIF", speed=10)
+    size = data.index(b"ispe") + 8
+    assert struct.unpack(">II", data[size : size + 8]) == (edge, edge)
+    return data[:size] + struct.pack(">II", 10, 10) + data[size + 8 :]

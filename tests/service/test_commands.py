@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from docs.refresh import printed
 from model_builder.architecture import DEPTHS
 from model_builder.checkpoints import CHECKPOINTS
 from service import __version__
 from service.cli import main
 from service.settings import Settings
+from tests.model_builder.reference import random_state_dict
+from tests.model_builder.torch_layout import save_safetensors
 
 run = CliRunner(env={"COLUMNS": "200"}).invoke
 
@@ -62,3 +67,31 @@ def test_predict_with_an_unknown_model_ends_in_words() -> None:
     done = run(main, ["predict", "photo.jpg", "--model", "resnet51", "--precision", "float32"])
     assert done.exit_code == 2
     assert "No model is called 'resnet51'" in done.output
+
+
+def test_pull_takes_the_file_that_predict_takes(tmp_path: Path) -> None:
+    """From the option or the environment; of several names it is the default model's."""
+    file = tmp_path / "weights.h5"
+    file.write_bytes(b"not the published file")
+    refused = f"{file} is no file of resnet101.keras_in1k."
+    pull = ["pull", "resnet101.keras_in1k", "--precision", "float32"]
+    assert refused in run(main, [*pull, "--checkpoint-file", str(file)]).output
+    environment = {"RESNET_CHECKPOINT_FILE": str(file), "RESNET_MODEL": "resnet101.keras_in1k"}
+    assert refused in run(main, [*pull, "resnet152.keras_in1k"], env=environment).output
+    both = run(main, [*pull, "resnet152.keras_in1k", "--checkpoint-file", str(file)])
+    assert both.exit_code == 2
+    assert "--checkpoint-file goes with one NAME. Received: resnet101.keras_in1k" in both.output
+
+
+def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> None:
+    """A network without weights in its shortcuts has them of option A, or none."""
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=1000)
+    plain = {name: x for name, x in state_dict.items() if "downsample" not in name}
+    file = save_safetensors(tmp_path / "weights.safetensors", plain)
+    fed = ["--like", "resnet18.tv_in1k", "--name", "plain"]
+    asked = run(main, ["import", str(file), *fed, "--epsilon", "1e-5"])
+    assert asked.exit_code == 2
+    assert "has to be stated: --shortcut A, or --shortcut none" in asked.output
+    done = run(main, ["import", str(file), *fed, "--epsilon", "1e-5", "--shortcut", "none"])
+    assert done.output.startswith("plain: resnet18, shortcuts none, v1.5, 1000 classes")
+    assert printed("describe plain").startswith("resnet18, plain, ")

@@ -10,9 +10,14 @@ from typer.testing import CliRunner
 
 from docs.refresh import BLOCK, DOCS, printed
 from model_builder.architecture import DEPTHS, Architecture
-from model_builder.checkpoints import CHECKPOINTS
+from model_builder.artifact import Artifact
+from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.describe import describe
+from model_builder.labels import Label
+from model_builder.own import OwnCheckpoint, write_own
+from model_builder.store import Store
 from service.cli import main
+from tests.service.conftest import PREPROCESSING
 from tests.test_imports import modules_after
 
 run = CliRunner(env={"COLUMNS": "240"}).invoke
@@ -33,6 +38,30 @@ def test_every_name_is_described(name: str) -> None:
     output = printed(f"describe {name}")
     assert output.startswith(f"resnet{depth}")
     assert f"{Architecture(depth).parameters():,}" in output
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_depth_is_described_as_its_default_checkpoint(depth: int) -> None:
+    assert printed(f"describe resnet{depth}") == printed(f"describe {DEFAULT_CHECKPOINTS[depth]}")
+
+
+def test_a_checkpoint_that_was_imported_here(tmp_path: Path) -> None:
+    architecture = Architecture(50, stride_in_1x1=True, classes=3)
+    labels = tuple(map(Label, ("rose", "tulip", "violet")))
+    imported = OwnCheckpoint("my.flowers", architecture, PREPROCESSING, labels, "flowers.h5", "")
+    write_own(Store(tmp_path).own, imported, {})
+    output = printed(f"describe my.flowers --home {tmp_path}")
+    assert output.startswith("resnet50 v1, option B, for pictures of 32 x 32\n")
+    assert f"{architecture.parameters():,}" in output
+    assert f"{architecture.multiply_adds(32):,}" in output
+    assert "published" not in output
+    assert "No model is called 'my.flowers'" in refusal("my.flowers")
+
+
+def test_an_artifact_folder(artifact: Artifact) -> None:
+    output = printed(f"describe {artifact.folder}")
+    assert output.startswith("resnet18, option B, for pictures of 32 x 32\n")
+    assert f"{artifact.manifest.architecture.parameters():,}" in output
 
 
 def test_the_options_change_the_network() -> None:
@@ -81,7 +110,7 @@ def test_layers_are_those_of_keras() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["resnet51"], "Received: 'resnet51'"),
+        (["resnet51"], "No model is called 'resnet51'. Known: resnet18, resnet34, "),
         (["--plot", "drawing.pdf"], "Received: drawing.pdf"),
         (["--plot", "nowhere/drawing.svg"], "nowhere/drawing.svg can't be written"),
         (["--compare", "depths", "--layers"], "--layers goes with one network"),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -11,12 +15,25 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import Image, ImageChops, ImageFile
 
-from model_builder.preprocessing import Interpolation, Preprocessing
+from model_builder.preprocessing import Interpolation
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
-from service.images import FORMATS, crop, decode
-from tests.service.pictures import encoded, header_alone, noise, plain, png_chunk, quadrants
+from service.framing import crop
+from service.images import FORMATS, decode
+from tests.service.pictures import (
+    SIDES,
+    as_stored,
+    encoded,
+    header_alone,
+    noise,
+    orientation_tag,
+    plain,
+    png_chunk,
+    quadrants,
+    recipe,
+    reference,
+)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,10 +48,6 @@ LOSSLESS: dict[str, dict[str, Any]] = {
 STRANGE = pytest.mark.filterwarnings("ignore:::PIL")
 
 
-def recipe(edge: int, size: int, interpolation: Interpolation = "bilinear") -> Preprocessing:
-    return Preprocessing(edge, size, interpolation, "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-
-
 def pixels_of(data: bytes, edge: int = 32, size: int = 32) -> Pixels:
     """Where the shorter edge is `edge` already, nothing is resized."""
     pixels = decode(data, recipe(edge, size), max_pixels=MAX_PIXELS)
@@ -47,36 +60,6 @@ def assert_colour(data: bytes, colour: tuple[int, int, int], tolerance: int = 0)
     """That every pixel has it."""
     pixels = pixels_of(data).astype(int)
     np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=tolerance)
-
-
-# Which side of the scene the file's first row and first column show: Exif 2.32, section 4.6.4 A.
-SIDES = {
-    1: ("top", "left"),
-    2: ("top", "right"),
-    3: ("bottom", "right"),
-    4: ("bottom", "left"),
-    5: ("left", "top"),
-    6: ("right", "top"),
-    7: ("right", "bottom"),
-    8: ("left", "bottom"),
-}
-
-
-def as_stored(scene: Image.Image, orientation: int) -> Image.Image:
-    """The pixels that a camera writes, held so, with that orientation."""
-    row, column = SIDES[orientation]
-    pixels = np.asarray(scene)
-    if row in ("left", "right"):
-        pixels = pixels.transpose(1, 0, 2)
-    pixels = pixels[::-1] if row in ("bottom", "right") else pixels
-    pixels = pixels[:, ::-1] if column in ("bottom", "right") else pixels
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def orientation_tag(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    return exif
 
 
 @pytest.mark.parametrize("orientation", SIDES)
@@ -245,27 +228,6 @@ def test_a_very_long_picture_shows_its_middle() -> None:
     assert_colour(encoded(image), (0, 0, 255))
 
 
-def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """torchvision's resize and center_crop on a Pillow picture, written anew from its rules.
-
-    Source: torchvision 0.22, transforms/functional.py: `_compute_resized_output_size` (the longer
-    edge truncated), `resize` (nothing to do where the size is right already), `center_crop`
-    (corners by Python's round).
-    """
-    edge, size = preprocessing.resize_edge, preprocessing.crop_size
-    width, height = image.size
-    if width < height:
-        new_width, new_height = edge, int(edge * height / width)
-    else:
-        new_width, new_height = int(edge * width / height), edge
-    if (width, height) != (new_width, new_height):
-        resampling = getattr(Image.Resampling, preprocessing.interpolation.upper())
-        image = image.resize((new_width, new_height), resampling)
-    top = round((new_height - size) / 2.0)
-    left = round((new_width - size) / 2.0)
-    return image.crop((left, top, left + size, top + size))
-
-
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("edge", "crop_size"), [(256, 224), (37, 32), (33, 32), (32, 32)])
 @pytest.mark.parametrize(
@@ -346,25 +308,65 @@ def test_a_file_that_is_nothing_but_its_magic_is_invalid(magic: bytes) -> None:
         pixels_of(magic + b"\x00" * 40)
 
 
+PNM, TGA = (encoded(Image.new("RGB", (32, 32)), format) for format in ("PPM", "TGA"))
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "name"),
     [
-        b"%PDF-1.7\n1 0 obj",
-        b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-        b"just a line of text",
-        encoded(Image.new("RGB", (32, 32)), "ICO"),
-        encoded(Image.new("RGB", (32, 32)), "PPM"),
-        encoded(Image.new("RGB", (32, 32)), "TGA"),
+        (b"%PDF-1.7\n1 0 obj", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(60), "PostScript"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'<?xml version="1.0"?><svg/>', "XML, SVG perhaps"),
+        (b"\xd7\xcd\xc6\x9a" + bytes(60), "WMF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "OLE, FlashPix perhaps"),
+        (b"\x00\x00\x00\x18ftypheic", "HEIC"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x0a" + bytes(60), "JPEG XL"),
+        (b"8BPS\x00\x01", "Photoshop"),
+        (encoded(Image.new("RGB", (32, 32)), "ICO"), "ICO"),
+        (b"just a line of text", "19 bytes that begin with b'just a l'"),
+        (PNM, f"{len(PNM)} bytes that begin with b'P6\\n32 32'"),
+        (TGA, f"{len(TGA)} bytes that begin with {TGA[:8]!r}"),
+        (b"RIFF\x24\x00\x00\x00WAVE", r"12 bytes that begin with b'RIFF$\x00\x00\x00'"),
     ],
-    ids=["PDF", "SVG", "text", "ICO", "PPM", "TGA"],
 )
-def test_other_formats_are_named_in_the_refusal(data: bytes) -> None:
+def test_other_formats_are_named_in_the_refusal(data: bytes, name: str) -> None:
     with pytest.raises(UnsupportedMedia) as refusal:
         pixels_of(data)
-    assert str(refusal.value) == (
-        "Pictures are taken as JPEG, PNG, WEBP, BMP, GIF, TIFF. "
-        f"Received: {len(data)} bytes that begin with {data[:8]!r}"
-    )
+    assert str(refusal.value) == f"Pictures are taken as {', '.join(FORMATS)}. Received: {name}"
+
+
+def test_no_other_format_is_known_to_the_process_that_decodes() -> None:
+    """Not one module of Pillow's that reads another format is ever imported."""
+    files = [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"%PDF-1.7", b"\xd7\xcd\xc6\x9a" + bytes(60), PNM]
+    script = """
+import sys
+from PIL import Image
+from service.errors import UnsupportedMedia
+from service.images import open_picture
+for data in eval(sys.argv[1]):
+    try:
+        open_picture(data, max_pixels=10**6)
+    except UnsupportedMedia:
+        pass
+print(*sorted(name for name in sys.modules if name.startswith("PIL.") and "Plugin" in name))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    known = subprocess.run(
+        [sys.executable, "-c", script, repr(files)],
+        env=environment,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    # PPM is one of five that Pillow always knows; what is asked of it is up to `formats`.
+    assert set(known) <= {
+        f"PIL.{name}ImagePlugin"
+        for name in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
+    }
+    assert "PIL.JpegImagePlugin" in known
 
 
 def test_nothing_is_no_picture() -> None:
@@ -425,3 +427,71 @@ def test_damaged_files_give_pixels_or_an_error_of_ours(
     except (ImageTooLarge, InvalidImage, UnsupportedMedia):
         return
     assert pixels.shape == (16, 16, 3)
+
+
+def ycck_jpeg(ink: tuple[int, int, int, int]) -> bytes:
+    """Adobe's: C, M and Y as YCC, K inverted (Adobe technical note 5116, the APP14 marker)."""
+    ycc = Image.new("RGB", (32, 32), ink[:3]).convert("YCbCr")
+    # Pillow inverts what it stores, so what is to lie there is inverted before.
+    stored = [ImageChops.invert(component) for component in ycc.split()]
+    four = Image.merge("CMYK", [*stored, Image.new("L", (32, 32), ink[3])])
+    data = bytearray(encoded(four, "JPEG", quality=100))
+    data[data.index(b"Adobe") + 11] = 2
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0, 0), (200, 40, 90, 10), (0, 255, 255, 0), (9, 9, 9, 200)])
+def test_a_ycck_jpeg(ink: tuple[int, int, int, int]) -> None:
+    """And the same inks as plain CMYK, which Adobe inverts too."""
+    red, green, blue = ((255 - part) * (255 - ink[3]) // 255 for part in ink[:3])
+    assert_colour(ycck_jpeg(ink), (red, green, blue), tolerance=4)
+    assert_colour(one("CMYK", ink, "JPEG", quality=100), (red, green, blue), tolerance=4)
+
+
+def test_several_pictures_in_one_file_show_the_first() -> None:
+    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    data = encoded(first, "MPO", save_all=True, append_images=[second])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert_colour(data, (254, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_bytes_decide_and_no_frame_but_the_first_is_counted(format: str) -> None:
+    """A hundred frames cost what one does: nothing after the first is read."""
+    frames = [Image.new("RGB", (32, 32), (0, level, 0)) for level in range(100)]
+    options = {"lossless": True} if format == "WEBP" else {}
+    if format in ("BMP", "JPEG"):
+        data = encoded(frames[0], format)
+    else:
+        data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert_colour(data, (0, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (200_000, 2)])
+def test_an_edge_that_no_photo_has_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLarge, match="edges may have 65535 pixels"):
+        pixels_of(plain("green", size))
+    assert_colour(plain("green", (65_535, 1)), (0, 255, 0))
+
+
+def test_a_gif_whose_first_frame_covers_a_corner() -> None:
+    """The rest was never drawn; with a transparent colour it is white, as a page would be."""
+    corner = Image.new("P", (32, 32), 0)
+    corner.putpalette([255, 0, 0, 0, 0, 255])
+    data = bytearray(encoded(corner, "GIF", transparency=1))
+    screen = data.index(b"GIF89a") + 6
+    data[screen : screen + 4] = struct.pack("<HH", 64, 64)
+    pixels = decode(bytes(data), recipe(64, 64), max_pixels=MAX_PIXELS)
+    assert pixels[5, 5].tolist() == [255, 0, 0]
+    assert pixels[50, 50].tolist() == [255, 255, 255]
+
+
+def test_a_cut_off_file_is_refused_whatever_was_decoded_of_it() -> None:
+    """Never half a picture and half grey: Pillow would show one if it was told to."""
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert Image.MAX_IMAGE_PIXELS is not None
+    for format in FORMATS:
+        data = encoded(noise(64, 64), format)
+        for part in range(1, 20):
+            with pytest.raises((InvalidImage, UnsupportedMedia)):
+                pixels_of(data[: len(data) * part // 20])

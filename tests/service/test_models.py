@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from model_builder.architecture import DEPTHS, Architecture
+from model_builder.artifact import MANIFEST, Artifact
 from model_builder.checkpoints import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
 from model_builder.errors import BuilderError
 from model_builder.labels import Label
 from model_builder.own import OwnCheckpoint, write_own
 from model_builder.store import Store
 from service.model import Model
-from tests.service.conftest import MODEL_NAME, PREPROCESSING, Service, TestClient
+from tests.service.conftest import MODEL_NAME, PREPROCESSING, MakeModel, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
 
 
@@ -75,6 +76,7 @@ def test_what_could_be_served(service: Service, depth: int) -> None:
             "top1_percent": row.top1_percent,
             "top5_percent": row.top5_percent,
             "state": "available",
+            "reason": None,
             "served": None,
         }
         for row in rows(depth)
@@ -137,6 +139,10 @@ def test_no_such_model(service: Service, name: str) -> None:
     assert "resnet152" in body["detail"]
 
 
+def unavailable(model: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in model["checkpoints"] if one["state"] == "unavailable"]
+
+
 @pytest.mark.parametrize("asked", ["resnet50", "resnet50.keras_in1k", "resnet50.tv_in1k"])
 def test_what_is_loading_or_failed_to_is_unavailable_and_says_why(
     start_app: Callable[..., TestClient], asked: str
@@ -159,7 +165,53 @@ def test_what_is_loading_or_failed_to_is_unavailable_and_says_why(
     assert after["resnet50"]["reason"] == f"{asked} can't be served. the test is over"
     name = DEFAULT_CHECKPOINTS[50] if asked == "resnet50" else asked
     for models in (loading, after):
-        checkpoints = models["resnet50"]["checkpoints"]
-        assert [one["name"] for one in checkpoints if one["state"] == "unavailable"] == [name]
+        (checkpoint,) = unavailable(models["resnet50"])
+        assert checkpoint["name"] == name
+        assert checkpoint["reason"] == models["resnet50"]["reason"]
         others = {model["state"] for depth, model in models.items() if depth != "resnet50"}
         assert others == {"available"}
+
+
+def test_one_of_a_depth_is_ready_while_another_still_loads(
+    start_app: Callable[..., TestClient], make_model: MakeModel
+) -> None:
+    go_on, waits = threading.Event(), threading.Event()
+
+    def load(name: str) -> Model:
+        if name == "resnet18":
+            waits.set()
+            go_on.wait(WAIT_SECONDS)
+            raise BuilderError("the test is over")
+        return make_model(name)
+
+    client = start_app(load, models="resnet18")
+    try:
+        assert waits.wait(WAIT_SECONDS)
+        model = listed(client)["resnet18"]
+    finally:
+        go_on.set()
+    assert model["state"] == "ready"
+    states = {one["name"]: (one["state"], one["reason"]) for one in model["checkpoints"]}
+    assert states[MODEL_NAME] == ("ready", None)
+    assert states[DEFAULT_CHECKPOINTS[18]] == ("unavailable", "loading resnet18")
+
+
+def test_an_artifact_folder_that_still_loads_has_its_row(
+    start_app: Callable[..., TestClient], artifact: Artifact, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+
+    def load(_: str) -> Model:
+        go_on.wait(WAIT_SECONDS)
+        raise BuilderError("the test is over")
+
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / MANIFEST).write_text("{")
+    client = start_app(load, model=str(artifact.folder), models=str(broken))
+    try:
+        (checkpoint,) = unavailable(listed(client)["resnet18"])
+    finally:
+        go_on.set()
+    assert checkpoint["name"] == MODEL_NAME
+    assert checkpoint["reason"] == f"loading {artifact.folder}"

@@ -17,9 +17,13 @@ from service.settings import Settings
 PROBLEM = "application/problem+json"
 
 
+def described(settings: Settings) -> dict[str, Any]:
+    return create_app(settings, load=lambda _: pytest.fail("nothing is to be loaded")).openapi()
+
+
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return create_app(Settings(), load=lambda _: pytest.fail("nothing is to be loaded")).openapi()
+    return described(Settings())
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,14 @@ def test_predict_takes_a_form_or_a_raw_picture(predict: dict[str, Any]) -> None:
     assert form["required"] == ["file"]
     assert form["properties"]["file"]["items"] == picture
     assert body["content"]["image/*"]["schema"] == picture
+
+
+@pytest.mark.parametrize("max_files", [1, 100])
+def test_as_many_pictures_are_announced_as_are_taken(max_files: int) -> None:
+    operation = described(Settings(max_files=max_files))["paths"]["/predict"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["file"]["maxItems"] == max_files
+    assert f"one to {max_files} as multipart parts" in operation["description"]
 
 
 def test_predicts_parameters(predict: dict[str, Any]) -> None:

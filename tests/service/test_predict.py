@@ -185,7 +185,7 @@ def test_of_several_pictures_a_bad_one_fails_alone(service: Service) -> None:
     ]
     assert [result["error"]["status"] for result in results if "error" in result] == [415, 422, 413]
     assert results[1]["error"]["request_id"] == response.headers["X-Request-ID"]
-    assert "%PDF-1.7" in results[1]["error"]["detail"]
+    assert results[1]["error"]["detail"].endswith("Received: PDF")
     assert sum(service.engine.batches) >= 3
 
 
@@ -403,7 +403,7 @@ def test_a_body_that_is_no_picture_by_its_own_word(
 def test_a_format_that_is_not_served(service: Service) -> None:
     response = service.client.post("/predict", files=named(b"%PDF-1.7\n"))
     detail = assert_problem(response, 415, "unsupported_media_type")
-    assert detail.endswith("Received: 9 bytes that begin with b'%PDF-1.7'")
+    assert detail.endswith("Received: PDF")
 
 
 def test_a_picture_that_can_not_be_decoded(service: Service) -> None:

@@ -128,7 +128,6 @@ async def ten_times_the_load(setting: Setting) -> Row:
     first = await peak_of(setting.stack, setting.picture, seconds)
     await clients.at_rate(10 * first, max(6.0, 60 * setting.scale), report)
     watching.cancel()
-    clients.close()
     peak = (first + await peak_of(setting.stack, setting.picture, seconds)) / 2
     await setting.rest(5)
     grown = sum(replica.resident_bytes() for replica in replicas) / before - 1
@@ -278,7 +277,6 @@ async def peak_of(stack: Stack, picture: bytes, seconds: float) -> float:
     """Answers a second to as many clients as keep it busy."""
     clients, report = Clients(stack.port, picture), Report()
     await clients.in_turn(12, seconds, report)
-    clients.close()
     if report.statuses[BROKEN] or not report.statuses[200]:
         raise RuntimeError(f"the stack does not serve: {report.reasons}")
     return report.goodput

@@ -85,6 +85,7 @@ class Clients:
             await asyncio.sleep(min(0.01, 1 / per_second))
         report.seconds += time.monotonic() - begun
         await asyncio.gather(*tasks)
+        self.close()
 
     async def in_turn(self, clients: int, seconds: float, report: Report) -> None:
         """So many clients, each with one request after another."""
@@ -96,6 +97,7 @@ class Clients:
 
         await asyncio.gather(*(client() for _ in range(clients)))
         report.seconds += time.monotonic() - begun
+        self.close()
 
     @asynccontextmanager
     async def meanwhile(self, per_second: float) -> AsyncIterator[Report]:
@@ -113,6 +115,7 @@ class Clients:
             # Those under way have their answers, or they would be counted as lost by us.
             while self._under_way:
                 await asyncio.sleep(0.05)
+            self.close()
 
     def close(self) -> None:
         for _, writer in self._idle:

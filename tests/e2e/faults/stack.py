@@ -127,11 +127,12 @@ class Stack:
         self._folder.chmod(0o755)
         path = self._folder / "nginx.conf"
         path.write_text(self._configuration())
-        self._nginx = subprocess.Popen(
-            [NGINX, "-c", str(path), "-p", str(self._folder), "-g", "daemon off;"],
-            stdout=(self._folder / "nginx.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self._folder / "nginx.log").open("wb") as log:
+            self._nginx = subprocess.Popen(
+                [NGINX, "-c", str(path), "-p", str(self._folder), "-g", "daemon off;"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         try:
             await asyncio.gather(*(replica.ready() for replica in self.replicas))
         except BaseException:

@@ -1,0 +1,194 @@
+"""Decodes pictures in a process that can be ended: what a file does there, it does to nobody else.
+
+`python -m service.decoding N` is that process; N is its end of the socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import AvifImagePlugin, Image
+
+from model_builder.preprocessing import Preprocessing
+from service import images
+from service.errors import (
+    DecoderFailed,
+    ImageTooLarge,
+    InvalidImage,
+    ServiceError,
+    UnsupportedMedia,
+)
+
+logger = logging.getLogger(__name__)
+
+Pixels = npt.NDArray[np.uint8]
+
+STATM = Path("/proc/self/statm")
+# What a picture may cost beside its pixels, and for each of them. The dearest that was found is an
+# AVIF with transparency and a profile, at 20.
+ALLOWANCE_BYTES = 64 * 2**20
+BYTES_A_PIXEL = 24
+# libwebp reserves its canvases before their size can be asked for; it does not touch them.
+RESERVED_BYTES = 8 * 2 * (Image.MAX_IMAGE_PIXELS or 0)
+READY = b"ready"
+# The first byte of an answer.
+PIXELS, REFUSED = b"p", b"r"
+REFUSALS: dict[str, type[ServiceError]] = {
+    kind.__name__: kind for kind in (ImageTooLarge, InvalidImage, UnsupportedMedia)
+}
+START_SECONDS = 60.0
+END_SECONDS = 1.0
+
+
+class DecodingProcess:
+    """One process, started when it is first needed and again after it had to be ended.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self, *, max_pixels: int, timeout_seconds: float) -> None:
+        self._max_pixels = max_pixels
+        self._timeout_seconds = timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._ready = False
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Does nothing where it runs already, and does not wait until it is ready."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._connection, theirs = Pipe()
+        path = os.pathsep.join(folder for folder in sys.path if folder)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "service.decoding", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # libtiff writes its opinion of every strange file there, in no format of ours.
+                stderr=subprocess.DEVNULL,
+            )
+        self._ready = False
+
+    def decode(self, data: bytes, preprocessing: Preprocessing) -> Pixels:
+        """What `images.decode` gives and raises; InvalidImage where the picture ended the process,
+        or took too long and the process was ended for it. Raises DecoderFailed.
+        """
+        self.start()
+        if not self._ready and self._receive(START_SECONDS) != READY:
+            raise DecoderFailed(f"The decoder did not start; its status was {self.close()}.")
+        self._ready = True
+        assert self._connection is not None
+        with contextlib.suppress(ConnectionError):
+            self._connection.send((preprocessing, self._max_pixels))
+            self._connection.send_bytes(data)
+        started = time.monotonic()
+        answer = self._receive(self._timeout_seconds)
+        seconds = time.monotonic() - started
+        if answer is None:
+            status = self.close()
+            picture = f"A picture of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"
+            if seconds >= self._timeout_seconds:
+                logger.warning("%s was given up after %.1f s", picture, seconds)
+                raise InvalidImage(f"It was not decoded within {self._timeout_seconds:g} s.")
+            logger.error("%s ended its decoder, with status %s", picture, status)
+            raise InvalidImage("The picture can't be decoded: it ended its decoder.")
+        if answer.startswith(REFUSED):
+            name, message = json.loads(answer.removeprefix(REFUSED))
+            raise REFUSALS[name](message)
+        size = preprocessing.crop_size
+        return np.frombuffer(answer, np.uint8, offset=len(PIXELS)).reshape(size, size, 3)
+
+    def kill(self) -> None:
+        """From any thread; the one that decodes finds out."""
+        if (process := self._process) is not None:
+            process.kill()
+
+    def close(self) -> int | None:
+        """Ends it. Its exit status, a signal's number negative; None where it did not run."""
+        process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if process is None:
+            return None
+        process.kill()
+        return process.wait()
+
+    def _receive(self, timeout_seconds: float) -> bytes | None:
+        """None where nothing comes in time, or the process has ended.
+
+        Bytes and JSON: what took the process over must not take this one over by a pickle.
+        """
+        assert self._connection is not None
+        try:
+            if self._connection.poll(timeout_seconds):
+                return self._connection.recv_bytes()
+        except (EOFError, ConnectionError):
+            assert self._process is not None
+            # It is about to be gone, and its own status says more than our killing it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
+        return None
+
+
+def main(descriptor: int) -> None:
+    """The process."""
+    # The service decides when it is over, and says so by closing the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # The service counts the processors that decode; dav1d would start as many threads again.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    connection = Connection(descriptor)
+    with contextlib.suppress(EOFError, ConnectionError):
+        connection.send_bytes(READY)
+        while True:
+            preprocessing, max_pixels = connection.recv()
+            connection.send_bytes(_answer(connection.recv_bytes(), preprocessing, max_pixels))
+
+
+def _answer(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> bytes:
+    try:
+        _allow(RESERVED_BYTES + 2 * len(data))
+        image = images.open_picture(data, max_pixels=max_pixels)
+        # From here on a file that decodes to more than its header says runs into the limit.
+        _allow(2 * len(data) + BYTES_A_PIXEL * image.width * image.height)
+        return PIXELS + images.render(image, preprocessing).tobytes()
+    except ServiceError as error:
+        refusal = type(error).__name__, str(error)
+    except MemoryError:
+        refusal = InvalidImage.__name__, "The picture needs more memory than its header explains."
+    return REFUSED + json.dumps(refusal).encode()
+
+
+def _allow(extra_bytes: int) -> None:
+    """Lets this process reserve so much more than it has now, and a fixed allowance."""
+    if not STATM.exists():
+        return
+    reserved = int(STATM.read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (reserved + ALLOWANCE_BYTES + extra_bytes, hard))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

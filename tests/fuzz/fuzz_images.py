@@ -1,0 +1,48 @@
+"""Coverage-guided fuzzing of `images.decode`, for as long as it is let run.
+
+    pip install atheris
+    python -m tests.fuzz.fuzz_images FOLDER [-max_total_time=3600] [other options of libFuzzer]
+
+FOLDER keeps what was found to be worth trying, and is begun with the tests' own files. What is
+raised and is no refusal of ours ends it, and lies in `crash-...` beside; make it a file of
+`tests/fuzz/findings`, where a test tries it again for ever.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["PIL", "service"]):
+    from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+    from service.images import decode
+
+from tests.fuzz.mutations import seeds
+from tests.service.pictures import recipe
+
+RECIPE = recipe(16, 14)
+
+
+def one(data: bytes) -> None:
+    try:
+        pixels = decode(data, RECIPE, max_pixels=100_000)
+    except (ImageTooLarge, InvalidImage, UnsupportedMedia):
+        return
+    assert pixels.shape == (14, 14, 3), pixels.shape
+
+
+def main() -> None:
+    folder = Path(next(argument for argument in sys.argv[1:] if not argument.startswith("-")))
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(seeds().values()):
+        (folder / f"seed-{number}").write_bytes(data)
+    warnings.simplefilter("ignore")
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

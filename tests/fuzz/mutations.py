@@ -1,0 +1,117 @@
+"""Valid files of every kind, and what becomes of them: the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image, features
+
+from tests.service.pictures import encoded, orientation_tag, quadrants
+from tests.service.profiles import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
+
+# What a field that is one more than it may be, or nothing, or negative, looks like.
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def seeds() -> dict[str, bytes]:
+    """A few hundred bytes each, by what they are."""
+    image = quadrants(24, 20)
+    grey = image.convert("L")
+    clear = image.convert("RGBA")
+    clear.putalpha(grey)
+    icc, exif = rgb_profile(DISPLAY_P3), orientation_tag(6)
+    files = {
+        "JPEG": made(image, "JPEG", exif=exif, icc_profile=icc),
+        "JPEG, progressive": made(image, "JPEG", progressive=True),
+        "JPEG, grey": made(grey, "JPEG", icc_profile=grey_profile(1.8)),
+        "JPEG, CMYK": made(image.convert("CMYK"), "JPEG", icc_profile=cmyk_profile(0)),
+        "JPEG, two pictures": made(image, "MPO", save_all=True, append_images=[image.rotate(180)]),
+        "PNG": made(clear, "PNG", exif=exif, icc_profile=icc),
+        "PNG, palette": made(image.quantize(8), "PNG", transparency=2),
+        "PNG, grey": made(grey.convert("I;16"), "PNG"),
+        "PNG, animated": made(image, "PNG", save_all=True, append_images=[image.rotate(180)]),
+        "WebP": made(image, "WEBP", exif=exif, icc_profile=icc),
+        "WebP, lossless": made(clear, "WEBP", lossless=True),
+        "WebP, animated": made(image, "WEBP", save_all=True, append_images=[image.rotate(180)]),
+        "GIF": made(image.quantize(8), "GIF", save_all=True, append_images=[image.rotate(180)]),
+        "BMP": made(image, "BMP"),
+        "BMP, palette": made(image.quantize(8), "BMP"),
+        "TIFF": made(image, "TIFF", exif=exif),
+        "TIFF, float": made(grey.convert("F"), "TIFF"),
+        "TIFF, pages": made(image, "TIFF", save_all=True, append_images=[image.rotate(180)]),
+        "TIFF, big": made(image, "TIFF", big_tiff=True),
+    }
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        files[f"TIFF, {compression}"] = made(image, "TIFF", compression=compression)
+    files["TIFF, fax"] = made(image.convert("1"), "TIFF", compression="group4")
+    if features.check("avif"):
+        files["AVIF"] = made(clear, "AVIF", exif=exif, icc_profile=icc)
+    return files
+
+
+def made(image: Image.Image, format: str, **options: Any) -> bytes:
+    # A picture remembers how it was saved, and one as JPEG can't be saved as TIFF after it.
+    return encoded(image.copy(), format, **options)
+
+
+def mutated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """That many damaged files, each with its number, its origin and what was done to it."""
+    chance = random.Random(seed)
+    files = seeds()
+    names = list(files)
+    changes = (_flip, _cut, _splice, _extreme, _repeat, _drop)
+    for number in range(count):
+        name = names[number % len(names)]
+        data = files[name]
+        done = []
+        for _ in range(chance.choice((1, 1, 1, 2, 4))):
+            change = chance.choice(changes)
+            data = change(data, chance, files)
+            done.append(change.__name__.strip("_"))
+        yield f"{number}: {name}: {', '.join(done)}", data
+
+
+def _place(data: bytes, chance: random.Random) -> int:
+    """Squared, for headers lie at the beginning."""
+    return int(len(data) * chance.random() ** 2)
+
+
+def _flip(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
+    changed = bytearray(data)
+    for _turn in range(chance.choice((1, 1, 2, 8))):
+        if changed:
+            changed[_place(data, chance)] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def _cut(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
+    return data[: chance.randrange(len(data) + 1)]
+
+
+def _splice(data: bytes, chance: random.Random, files: dict[str, bytes]) -> bytes:
+    """The beginning of one file before the rest of another."""
+    other = files[chance.choice(list(files))]
+    return data[: _place(data, chance)] + other[_place(other, chance) :]
+
+
+def _extreme(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
+    """A number of one, two or four bytes, either way round, set to what nobody expects."""
+    value, form = chance.choice(EXTREMES), chance.choice((">B", "<H", ">H", "<I", ">I"))
+    size = struct.calcsize(form)
+    packed = struct.pack(form, value & (256**size - 1))
+    place = _place(data, chance)
+    return data[:place] + packed + data[place + size :]
+
+
+def _repeat(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
+    start = _place(data, chance)
+    part = data[start : start + chance.randrange(1, 64)]
+    return data[:start] + part * chance.choice((2, 3, 50)) + data[start:]
+
+
+def _drop(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
+    start = _place(data, chance)
+    return data[:start] + data[start + chance.randrange(1, 64) :]

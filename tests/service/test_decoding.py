@@ -1,0 +1,242 @@
+"""The process that decodes: what a file can do to it, and that it does so to nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image, features
+
+from service.decoding import DecodingProcess
+from service.errors import (
+    DecoderFailed,
+    ImageTooLarge,
+    InvalidImage,
+    ServiceError,
+    UnsupportedMedia,
+)
+from service.images import decode
+from tests.service.fakes import WAIT_SECONDS, eventually
+from tests.service.pictures import (
+    encoded,
+    header_alone,
+    lying_avif,
+    noise,
+    plain,
+    recipe,
+    slow_bmp,
+)
+
+MAX_PIXELS = 1_000_000
+RECIPE = recipe(32, 28)
+RED = plain("red")
+# Minutes of work for Pillow, in 20 MB.
+ENDLESS = slow_bmp(5_000_000)
+MEBIBYTE = 2**20
+LIE = 6000
+
+
+@pytest.fixture
+def process() -> Iterator[DecodingProcess]:
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
+    yield process
+    process.close()
+
+
+def pid(process: DecodingProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def test_it_gives_what_decoding_here_gives(process: DecodingProcess) -> None:
+    for data in (RED, encoded(noise(300, 200), "JPEG"), encoded(noise(60, 90), "WEBP")):
+        there = process.decode(data, RECIPE)
+        np.testing.assert_array_equal(there, decode(data, RECIPE, max_pixels=MAX_PIXELS))
+    assert process.decode(RED, recipe(40, 7)).shape == (7, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", InvalidImage),
+        (RED[:70], InvalidImage),
+        (b"%PDF", UnsupportedMedia),
+        (header_alone("PNG", 1001, 1000), ImageTooLarge),
+    ],
+)
+def test_it_refuses_what_decoding_here_refuses(
+    process: DecodingProcess, data: bytes, error: type[ServiceError]
+) -> None:
+    with pytest.raises(error) as here:
+        decode(data, RECIPE, max_pixels=MAX_PIXELS)
+    with pytest.raises(error) as there:
+        process.decode(data, RECIPE)
+    assert str(there.value) == str(here.value)
+    survivor = pid(process)
+    process.decode(RED, RECIPE)
+    assert process.pid == survivor
+
+
+def test_a_picture_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=1.0)
+    try:
+        process.decode(RED, RECIPE)
+        first = pid(process)
+        with pytest.raises(InvalidImage, match="not decoded within 1 s"):
+            process.decode(ENDLESS, RECIPE)
+        assert not psutil.pid_exists(first)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+        assert "was given up after" in caplog.text
+    finally:
+        process.close()
+
+
+def test_a_picture_that_ends_its_process_is_refused(
+    process: DecodingProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a fault in a decoder would end it."""
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    killer = threading.Timer(0.2, os.kill, (first, signal.SIGSEGV))
+    killer.start()
+    with pytest.raises(InvalidImage, match="ended its decoder"):
+        process.decode(ENDLESS, RECIPE)
+    assert f"status -{signal.SIGSEGV.value}" in caplog.text
+    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+
+
+def test_one_that_died_while_idle_is_started_again(process: DecodingProcess) -> None:
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: psutil.Process(first).status() == psutil.STATUS_ZOMBIE)
+    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    assert process.pid != first
+
+
+def test_no_signal_but_the_services_own_word_ends_it(process: DecodingProcess) -> None:
+    """Ctrl-C and a supervisor reach the whole group; what is under way is finished first."""
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(first, number)
+        process.decode(RED, RECIPE)
+    assert process.pid == first
+    process.close()
+    assert not psutil.pid_exists(first)
+    assert process.close() is None
+
+
+def test_a_process_that_does_not_start(
+    process: DecodingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DecoderFailed, match="its status was 1"):
+        process.decode(RED, RECIPE)
+
+
+def test_it_goes_when_the_service_goes() -> None:
+    """However that ended: nobody is left who could end it."""
+    script = """
+import os
+from service.decoding import DecodingProcess
+process = DecodingProcess(max_pixels=1000, timeout_seconds=1)
+process.start()
+print(process.pid, flush=True)
+os._exit(1)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    orphan = int(ended.stdout)
+    eventually(
+        lambda: (
+            not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+        )
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+class TestMemory:
+    def peak_bytes(self, process: DecodingProcess) -> int:
+        status = Path(f"/proc/{pid(process)}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+
+    def test_a_file_that_decodes_to_more_than_its_header_says(
+        self, process: DecodingProcess
+    ) -> None:
+        process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
+        before = self.peak_bytes(process)
+        with pytest.raises(InvalidImage):
+            process.decode(lying_avif(LIE), RECIPE)
+        assert self.peak_bytes(process) - before < 50 * MEBIBYTE
+
+    def test_the_same_without_the_limit_would_cost_more(self, tmp_path: Path) -> None:
+        """Or the test above would prove nothing."""
+        file = tmp_path / "lying.avif"
+        file.write_bytes(lying_avif(LIE))
+        script = """
+import sys
+from pathlib import Path
+from service.images import decode
+from tests.service.pictures import recipe
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+data = Path(sys.argv[1]).read_bytes()
+before = peak()
+decode(data, recipe(32, 28), max_pixels=1000)
+print(peak() - before)
+"""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        kibibytes = subprocess.run(
+            [sys.executable, "-c", script, file],
+            env=environment,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        assert int(kibibytes) * 1024 > 50 * MEBIBYTE
+
+    @pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG"])
+    def test_a_bomb_costs_nothing(self, process: DecodingProcess, format: str) -> None:
+        process.decode(RED, RECIPE)
+        before = self.peak_bytes(process)
+        with pytest.raises(ImageTooLarge):
+            process.decode(header_alone(format, 60_000, 60_000), RECIPE)
+        assert self.peak_bytes(process) - before < 10 * MEBIBYTE
+
+    def test_what_a_large_picture_took_is_given_back(self, process: DecodingProcess) -> None:
+        large = encoded(Image.new("RGB", (1000, 1000), "red"), "WEBP")
+        resident = psutil.Process
+        for _ in range(3):
+            process.decode(large, RECIPE)
+        before = resident(pid(process)).memory_info().rss
+        for _ in range(30):
+            process.decode(large, RECIPE)
+        assert resident(pid(process)).memory_info().rss - before < 8 * MEBIBYTE
+
+
+def test_what_a_library_writes_does_not_reach_the_log(
+    process: DecodingProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff writes lines of its own to stderr."""
+    tiff = encoded(noise(40, 40), "TIFF", compression="tiff_lzw")
+    for cut in range(20, len(tiff), 97):
+        damaged = tiff[:cut] + b"\xff" * 8 + tiff[cut + 8 :]
+        try:
+            process.decode(damaged, RECIPE)
+        except ServiceError:
+            continue
+    process.close()
+    assert capfd.readouterr() == ("", "")
