@@ -15,6 +15,7 @@ import httpx2
 from tests.e2e.faults.load import BROKEN, Clients, Report
 from tests.e2e.faults.stack import Stack
 
+BUILD_SECONDS = 600.0
 # The next picture of a user or the next canary finds the fault.
 COUNTED_SECONDS = 20.0
 # With a reason, where it is due.
@@ -250,7 +251,7 @@ async def a_truncated_file(setting: Setting) -> Row:
         await victim.end()
         victim.start()
         try:
-            back = await victim.ready()
+            back = await victim.ready(within=BUILD_SECONDS)
             ended = f"built anew in {back:.0f} s"
         except TimeoutError:
             assert victim.process is not None

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.faults.cases import Row, only_200
+from tests.e2e.faults.cases import BUILD_SECONDS, Row, only_200
 from tests.e2e.faults.load import Clients, Report
 from tests.e2e.faults.stack import Replica, Stack
 
-BUILD_SECONDS = 600.0
 FAILED_TO_LOAD = 3
 # Of Debian's package faketime: moves the clock of the day and leaves the one that only counts.
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
