@@ -10,14 +10,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from service.batch import Pending, Pixels, Result, Run, Worker, fail, padded
 from service.batch_plan import BatchPlan
 from service.errors import (
     DeadlineExceeded,
@@ -32,22 +29,8 @@ from service.pace import Pace
 
 logger = logging.getLogger(__name__)
 
-Pixels = npt.NDArray[np.uint8]
-Array = npt.NDArray[np.float32]
-Run = Callable[[Pixels], Array]
-
 IDLE_WAIT_SECONDS = 1.0
 RESTART_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One picture's row of a batch's output, and what it cost."""
-
-    output: Array
-    queue_seconds: float
-    inference_seconds: float
-    batch_size: int
 
 
 class BatchObserver(Protocol):
@@ -60,31 +43,6 @@ class BatchObserver(Protocol):
     def dropped(self, reason: str) -> None: ...
 
     def worker_failed(self, reason: str) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    pixels: Pixels
-    deadline: float
-    canary: bool
-    submitted: float = field(default_factory=time.monotonic)
-    future: Future[Result] = field(default_factory=Future)
-
-
-class _Worker:
-    """A thread and the batch that it has in hand, since when."""
-
-    def __init__(self, run: Run, work: Callable[[_Worker], None], name: str) -> None:
-        self.run = run
-        self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
-        self.batch: list[_Pending] = []
-        self.size = 0
-        self.since = 0.0
-        self.stuck = False
-
-    def busy_seconds(self, now: float) -> float:
-        """How long the batch in hand has taken so far; 0 without one."""
-        return now - self.since if self.batch else 0.0
 
 
 class Batcher:
@@ -107,11 +65,11 @@ class Batcher:
         self._plan = plan
         self._queue_limit = queue_limit
         self._observer = observer
-        self._waiting: deque[_Pending] = deque()
+        self._waiting: deque[Pending] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._workers = [
-            _Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
+            Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
         ]
 
     def start(self) -> None:
@@ -160,7 +118,7 @@ class Batcher:
         Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
         Overloaded, InferenceFailed or WorkerLost.
         """
-        pending = _Pending(pixels, deadline, canary)
+        pending = Pending(pixels, deadline, canary)
         with self._changed:
             if self._closing:
                 raise ShuttingDown("The service is shutting down.")
@@ -199,7 +157,7 @@ class Batcher:
             logger.error("%s is stuck: %.1f s in a batch", worker.thread.name, now - worker.since)
             self._observer.worker_failed("stuck")
         for pending in lost:
-            _fail(pending.future, WorkerLost("The device does not answer."))
+            fail(pending.future, WorkerLost("The device does not answer."))
 
     def close(self, timeout_seconds: float) -> bool:
         """Finishes what is queued and ends the workers. Whether that was done in time."""
@@ -214,10 +172,10 @@ class Batcher:
         with self._changed:
             left, self._waiting = list(self._waiting), deque()
         for pending in left:
-            _fail(pending.future, ShuttingDown("The service is shutting down."))
+            fail(pending.future, ShuttingDown("The service is shutting down."))
         return not any(thread.is_alive() for thread in threads)
 
-    def _work(self, worker: _Worker) -> None:
+    def _work(self, worker: Worker) -> None:
         """Until it is time to end. What escapes a batch costs that batch, and no other."""
         while True:
             try:
@@ -231,12 +189,12 @@ class Batcher:
                 logger.exception("%s died and starts anew", worker.thread.name)
                 lost, worker.batch, worker.stuck = worker.batch, [], False
                 for pending in lost:
-                    _fail(pending.future, WorkerLost("The device's worker died."))
+                    fail(pending.future, WorkerLost("The device's worker died."))
                 self._observer.worker_failed("died")
                 # Whatever it is, it is not to happen a thousand times a second.
                 time.sleep(RESTART_SECONDS)
 
-    def _next_batch(self) -> list[_Pending]:
+    def _next_batch(self) -> list[Pending]:
         """At least one picture that somebody still waits for, or nothing when it is time to end."""
         while True:
             with self._changed:
@@ -244,7 +202,7 @@ class Batcher:
                     if self._closing:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
-                batch: list[_Pending] = []
+                batch: list[Pending] = []
                 wanted = self._plan.take(len(self._waiting))
                 while self._waiting and len(batch) < wanted:
                     pending = self._waiting.popleft()
@@ -253,7 +211,7 @@ class Batcher:
             if batch:
                 return batch
 
-    def _claim(self, pending: _Pending) -> bool:
+    def _claim(self, pending: Pending) -> bool:
         if not pending.future.set_running_or_notify_cancel():
             self._drop(pending, "cancelled")
             return False
@@ -261,12 +219,14 @@ class Batcher:
         waited = now - pending.submitted
         # What waited behind others is not begun when it can't be done in time. What did not may
         # try: it shows how fast the device is now.
-        least = self.pace.batch_seconds(self._plan.sizes[0])
+        smallest = self._plan.sizes[0]
+        waited_for_others = waited > self.pace.batch_seconds(smallest)
+        least = self.pace.slowest_seconds(smallest)
         if now >= pending.deadline:
             error: ServiceError = DeadlineExceeded(
                 f"The deadline passed in the queue, after {waited:.1f} s."
             )
-        elif waited > least and now + least > pending.deadline:
+        elif waited_for_others and now + least > pending.deadline:
             error = Overloaded(f"After {waited:.1f} s in the queue the time left is too short.")
         else:
             return True
@@ -274,7 +234,7 @@ class Batcher:
         pending.future.set_exception(error)
         return False
 
-    def _leave(self, pending: _Pending) -> None:
+    def _leave(self, pending: Pending) -> None:
         """Takes a cancelled picture out of the queue, where it would hold a place."""
         if not pending.future.cancelled():
             return
@@ -284,17 +244,17 @@ class Batcher:
             self._waiting.remove(pending)
         self._drop(pending, "cancelled")
 
-    def _drop(self, pending: _Pending, reason: str) -> None:
+    def _drop(self, pending: Pending, reason: str) -> None:
         if not pending.canary:
             self._observer.dropped(reason)
 
-    def _run_batch(self, worker: _Worker) -> None:
+    def _run_batch(self, worker: Worker) -> None:
         """Answers every picture of the batch, whatever happens."""
         batch, size = worker.batch, worker.size
         started = time.monotonic()
         images = sum(not pending.canary for pending in batch)
         try:
-            outputs = worker.run(_padded(batch, size))
+            outputs = worker.run(padded(batch, size))
             if len(outputs) < len(batch):
                 raise RuntimeError(f"{len(outputs)} outputs for a batch of {len(batch)}")
         except Exception as error:
@@ -304,7 +264,7 @@ class Batcher:
             for pending in batch:
                 failure = InferenceFailed("Inference failed.")
                 failure.__cause__ = error
-                _fail(pending.future, failure)
+                fail(pending.future, failure)
             return
         except BaseException:
             if images:
@@ -322,17 +282,3 @@ class Batcher:
                 pending.future.set_result(result)
             except InvalidStateError:
                 logger.warning("An answer came after its picture had been given up")
-
-
-def _padded(batch: Sequence[_Pending], size: int) -> Pixels:
-    pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
-    for row, pending in zip(pixels, batch, strict=False):
-        row[...] = pending.pixels
-    return pixels
-
-
-def _fail(future: Future[Any], error: ServiceError) -> None:
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        logger.debug("A picture that was cancelled or answered needs no answer")

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.batcher import Batcher, Result
+from service.batch import Result
+from service.batcher import Batcher
 from service.errors import ServiceError
 
 logger = logging.getLogger(__name__)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from model_builder.artifact import Artifact
 from service.admission import Admission, Places
+from service.batch import Run
 from service.batch_plan import BatchPlan
-from service.batcher import Batcher, BatchObserver, Run
+from service.batcher import Batcher, BatchObserver
 from service.canary import Canary, Outcome
 from service.decoder import Decoder
 from service.engines import Engine
-from service.errors import DeadlineExceeded, InvalidParameter, ServiceError
+from service.errors import DeadlineExceeded, InvalidParameter, Overloaded, ServiceError
 from service.head import Prediction, logits, softmax, top_k
 
 Pixels = npt.NDArray[np.uint8]
@@ -186,7 +187,7 @@ class Model:
             outcomes = await asyncio.gather(*tasks)
             places.done()
             return outcomes
-        except DeadlineExceeded:
+        except (DeadlineExceeded, Overloaded):
             places.done()
             raise
         finally:

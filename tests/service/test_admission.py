@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from service.admission import Admission
+from service.batch import Array, Pixels
 from service.batch_plan import BatchPlan
-from service.batcher import Array, Batcher, Pixels
+from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyPictures
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 

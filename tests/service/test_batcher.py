@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.batch import Result, Run
 from service.batch_plan import BatchPlan
-from service.batcher import Batcher, Result, Run
+from service.batcher import Batcher
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from service.batch import Array, Pixels
 from service.batch_plan import BatchPlan
-from service.batcher import Array, Batcher, Pixels
+from service.batcher import Batcher
 from service.canary import Canary
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 

@@ -27,6 +27,16 @@ def test_it_follows_a_device_that_changes_its_speed() -> None:
     assert pace.batch_seconds(1) == pytest.approx(0.19, rel=0.01)
 
 
+def test_it_remembers_the_slowest_of_late_for_a_while() -> None:
+    pace = Pace(BatchPlan({1: 0.1}))
+    pace.observe(1, 0.3)
+    pace.observe(1, 0.1)
+    assert pace.slowest_seconds(1) == pytest.approx(0.29)
+    for _ in range(100):
+        pace.observe(1, 0.1)
+    assert pace.slowest_seconds(1) == pytest.approx(0.1, rel=0.05)
+
+
 def test_one_hiccup_changes_little() -> None:
     pace = Pace(BatchPlan({1: 0.1}))
     pace.observe(1, 1000)

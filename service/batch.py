@@ -1,0 +1,75 @@
+"""What the batcher's threads have in hand: pictures that wait, batches, and who runs them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import ServiceError
+
+logger = logging.getLogger(__name__)
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+Run = Callable[[Pixels], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One picture's row of a batch's output, and what it cost."""
+
+    output: Array
+    queue_seconds: float
+    inference_seconds: float
+    batch_size: int
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One picture, uint8 [H, W, 3], from its submission to its answer."""
+
+    pixels: Pixels
+    deadline: float
+    canary: bool
+    submitted: float = field(default_factory=time.monotonic)
+    future: Future[Result] = field(default_factory=Future)
+
+
+class Worker:
+    """A thread and the batch that it has in hand, since when."""
+
+    def __init__(self, run: Run, work: Callable[[Worker], None], name: str) -> None:
+        self.run = run
+        self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
+        self.batch: list[Pending] = []
+        self.size = 0
+        self.since = 0.0
+        self.stuck = False
+
+    def busy_seconds(self, now: float) -> float:
+        """How long the batch in hand has taken so far; 0 without one."""
+        return now - self.since if self.batch else 0.0
+
+
+def padded(batch: Sequence[Pending], size: int) -> Pixels:
+    """The pictures as one batch, uint8 [size, H, W, 3], zeros after the last."""
+    pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
+    for row, pending in zip(pixels, batch, strict=False):
+        row[...] = pending.pixels
+    return pixels
+
+
+def fail(future: Future[Any], error: ServiceError) -> None:
+    """Answers with an error, unless there is an answer already."""
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        logger.debug("A picture that was cancelled or answered needs no answer")
