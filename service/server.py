@@ -9,6 +9,7 @@ import uvicorn
 from prometheus_client import disable_created_metrics
 
 from service.app import create_app
+from service.connection import BoundedConnection
 from service.log import configure_logging
 from service.settings import Settings, unknown_variables
 
@@ -38,6 +39,8 @@ def serve(settings: Settings) -> int:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=BoundedConnection,
+            ws="none",
             host=settings.host,
             port=settings.port,
             log_config=None,

@@ -59,7 +59,7 @@ def _jpeg_parts(data: bytes) -> int:
 def _png_chunks(data: bytes) -> int:
     place = 8
     for chunks in range(MAX_PARTS + 1):
-        if place >= len(data):
+        if place >= len(data) or data.startswith(b"IEND", place + 4):
             return chunks
         place += 12 + int.from_bytes(data[place : place + 4], "big")
     return MAX_PARTS + 1
