@@ -1,0 +1,121 @@
+"""The engine alone: each precision in a process of its own, which sleeps unless it is asked."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact import Artifact, Precision
+from service.engines import Engine, load_engines
+from service.head import logits
+from service.images import decode
+from service.loading import make_hardware, make_store
+from service.settings import Settings
+
+Pixels = npt.NDArray[np.uint8]
+
+# The first start of a precision fetches the weights and builds the artifact.
+LOAD_TIMEOUT_SECONDS = 3600.0
+ANSWER_TIMEOUT_SECONDS = 300.0
+TOP = 5
+
+
+class EngineProcess:
+    """One precision's engine in a process that has nothing else to do.
+
+    settings: with the precision, and the largest batch that will be asked for.
+    """
+
+    def __init__(self, settings: Settings, precision: Precision, jpegs: Sequence[bytes]) -> None:
+        self.precision = precision
+        self._settings = settings
+        self._jpegs = tuple(jpegs)
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> EngineProcess:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def load(self, batch_sizes: Sequence[int]) -> None:
+        """Obtains the artifact, loads it and runs every size once. Raises BuilderError."""
+        asked = self._pool.submit(
+            _warm_up, self._settings, self.precision, self._jpegs, tuple(batch_sizes)
+        )
+        asked.result(LOAD_TIMEOUT_SECONDS)
+
+    def images_per_second(self, batch_size: int, at_least_seconds: float) -> float:
+        asked = self._pool.submit(
+            _rate, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
+        )
+        return asked.result(ANSWER_TIMEOUT_SECONDS)
+
+    def top_classes(self, paths: Sequence[Path]) -> list[list[str | None]]:
+        """The WordNet ids of the five most probable classes of each picture."""
+        asked = self._pool.submit(_top, self._settings, self.precision, tuple(paths))
+        return asked.result(ANSWER_TIMEOUT_SECONDS)
+
+
+@cache
+def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
+    given = settings.checkpoint_file
+    artifact = make_store(settings).obtain(settings.model, precision, checkpoint_file=given)
+    return artifact, load_engines(artifact, make_hardware(settings))[0]
+
+
+@cache
+def _pixels(settings: Settings, precision: Precision, jpegs: tuple[bytes, ...]) -> Pixels:
+    artifact, engine = _loaded(settings, precision)
+    recipe, largest = artifact.manifest.preprocessing, engine.batch_sizes[-1]
+    decoded = [decode(jpeg, recipe, max_pixels=settings.max_image_pixels) for jpeg in jpegs]
+    return np.resize(np.stack(decoded), (largest, *decoded[0].shape))
+
+
+def _warm_up(
+    settings: Settings, precision: Precision, jpegs: tuple[bytes, ...], batch_sizes: tuple[int, ...]
+) -> None:
+    _, engine = _loaded(settings, precision)
+    for size in batch_sizes:
+        engine.run(_pixels(settings, precision, jpegs)[:size])
+
+
+def _rate(
+    settings: Settings,
+    precision: Precision,
+    jpegs: tuple[bytes, ...],
+    batch_size: int,
+    at_least_seconds: float,
+) -> float:
+    _, engine = _loaded(settings, precision)
+    pixels = _pixels(settings, precision, jpegs)[:batch_size]
+    runs, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < at_least_seconds or runs == 0:
+        engine.run(pixels)
+        runs += 1
+    return runs * batch_size / elapsed
+
+
+def _top(
+    settings: Settings, precision: Precision, paths: tuple[Path, ...]
+) -> list[list[str | None]]:
+    artifact, engine = _loaded(settings, precision)
+    recipe = artifact.manifest.preprocessing
+    pixels = np.stack(
+        [decode(path.read_bytes(), recipe, max_pixels=settings.max_image_pixels) for path in paths]
+    )
+    order = np.argsort(-logits(engine.run(pixels), artifact.head), kind="stable")[:, :TOP]
+    return [[artifact.labels[index].wnid for index in row] for row in order]
