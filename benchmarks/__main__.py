@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Optional
 import typer
 from rich.console import Console
 
-from benchmarks.accuracy import labelled
 from benchmarks.load import Client, choose_client
 from benchmarks.machine import this_machine
 from benchmarks.pictures import OURS, described, of_folder, random_crops, spread_over
@@ -40,7 +39,7 @@ def run(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="JPEGs to post. Where their names begin with a WordNet id, accuracy is measured.",
+            help="JPEGs to post. Where they are labelled as for `resnet evaluate`, accuracy too.",
         ),
     ] = None,
     precision: Annotated[
@@ -72,7 +71,7 @@ def run(
         settings=settings,
         precisions=wanted,
         jpegs=jpegs,
-        labelled=labelled(files),
+        labelled=photos,
         litserve_python=litserve_python,
         client=chosen,
         folder=folder,
@@ -90,7 +89,7 @@ def run(
     )
     if litserve_python is None:
         results.skipped[LITSERVE] = "No Python that has it was named."
-    if not course.labelled:
+    if photos is None:
         results.skipped["accuracy"] = "No labelled photos were given."
     with steps(course.steps(), console) as begin:
         course.into(results, begin)

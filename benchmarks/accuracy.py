@@ -1,33 +1,36 @@
-"""Top-1 and top-5 on photos whose names tell their class."""
+"""Accuracy by precision, as `resnet evaluate` measures it."""
 
 from __future__ import annotations
 
-import re
+import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.engine import EngineProcess
 from benchmarks.results import Accuracy
+from benchmarks.server import RESNET
 
-WORDNET_ID = re.compile(r"n\d{8}")
-AT_ONCE = 8
-
-
-def labelled(paths: Sequence[Path]) -> list[Path]:
-    """Those whose name begins with a WordNet id, as in n02123045_tabby.JPEG."""
-    return [path for path in paths if WORDNET_ID.match(path.name)]
+TIMEOUT_SECONDS = 1800.0
 
 
-def measure(engine: EngineProcess, photos: Sequence[Path], precision: str) -> Accuracy:
-    ranks = []
-    for first in range(0, len(photos), AT_ONCE):
-        some = photos[first : first + AT_ONCE]
-        for photo, top in zip(some, engine.top_classes(some), strict=True):
-            truth = photo.name[:9]
-            ranks.append(top.index(truth) if truth in top else len(top))
-    return Accuracy(
-        precision=precision,
-        pictures=len(photos),
-        top1_percent=100 * sum(rank == 0 for rank in ranks) / len(photos),
-        top5_percent=100 * sum(rank < 5 for rank in ranks) / len(photos),
+def evaluate(model: str, folder: Path, precisions: Sequence[str]) -> list[Accuracy]:
+    """folder: of labelled pictures. Raises ValueError with what the command said if it failed."""
+    options = [f"--precision={precision}" for precision in precisions]
+    done = subprocess.run(
+        [str(RESNET), "evaluate", model, str(folder), "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
     )
+    if done.returncode != 0:
+        raise ValueError(done.stderr.strip())
+    return [
+        Accuracy(
+            precision=precision,
+            pictures=row["count"],
+            top1_percent=row["top1_percent"],
+            top5_percent=row["top5_percent"],
+            agreement_percent=row["agreement_percent"],
+        )
+        for precision, row in json.loads(done.stdout).items()
+    ]

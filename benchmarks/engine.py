@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy.typing as npt
 
 from model_builder.artifact import Artifact, Precision
 from service.engines import Engine, load_engines
-from service.head import logits
 from service.images import decode
 from service.loading import make_hardware, make_store
 from service.settings import Settings
@@ -25,13 +23,13 @@ Pixels = npt.NDArray[np.uint8]
 # The first start of a precision fetches the weights and builds the artifact.
 LOAD_TIMEOUT_SECONDS = 3600.0
 ANSWER_TIMEOUT_SECONDS = 300.0
-TOP = 5
+LARGEST_BATCH_SIZE = 32
 
 
 class EngineProcess:
     """One precision's engine in a process that has nothing else to do.
 
-    settings: with the precision, and the largest batch that will be asked for.
+    jpegs: what it is fed, over and over where a batch is larger than their number.
     """
 
     def __init__(self, settings: Settings, precision: Precision, jpegs: Sequence[bytes]) -> None:
@@ -59,14 +57,10 @@ class EngineProcess:
         asked.result(LOAD_TIMEOUT_SECONDS)
 
     def images_per_second(self, batch_size: int, at_least_seconds: float) -> float:
+        """batch_size: at most LARGEST_BATCH_SIZE, and one that was warmed up."""
         asked = self._pool.submit(
             _rate, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
         )
-        return asked.result(ANSWER_TIMEOUT_SECONDS)
-
-    def top_classes(self, paths: Sequence[Path]) -> list[list[str | None]]:
-        """The WordNet ids of the five most probable classes of each picture."""
-        asked = self._pool.submit(_top, self._settings, self.precision, tuple(paths))
         return asked.result(ANSWER_TIMEOUT_SECONDS)
 
 
@@ -79,10 +73,10 @@ def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]
 
 @cache
 def _pixels(settings: Settings, precision: Precision, jpegs: tuple[bytes, ...]) -> Pixels:
-    artifact, engine = _loaded(settings, precision)
-    recipe, largest = artifact.manifest.preprocessing, engine.batch_sizes[-1]
+    artifact, _ = _loaded(settings, precision)
+    recipe = artifact.manifest.preprocessing
     decoded = [decode(jpeg, recipe, max_pixels=settings.max_image_pixels) for jpeg in jpegs]
-    return np.resize(np.stack(decoded), (largest, *decoded[0].shape))
+    return np.resize(np.stack(decoded), (LARGEST_BATCH_SIZE, *decoded[0].shape))
 
 
 def _warm_up(
@@ -107,15 +101,3 @@ def _rate(
         engine.run(pixels)
         runs += 1
     return runs * batch_size / elapsed
-
-
-def _top(
-    settings: Settings, precision: Precision, paths: tuple[Path, ...]
-) -> list[list[str | None]]:
-    artifact, engine = _loaded(settings, precision)
-    recipe = artifact.manifest.preprocessing
-    pixels = np.stack(
-        [decode(path.read_bytes(), recipe, max_pixels=settings.max_image_pixels) for path in paths]
-    )
-    order = np.argsort(-logits(engine.run(pixels), artifact.head), kind="stable")[:, :TOP]
-    return [[artifact.labels[index].wnid for index in row] for row in order]

@@ -24,8 +24,8 @@ BOUNDARY = "----------------picture"
 
 
 def of_folder(folder: Path) -> list[Path]:
-    """Every JPEG of a folder, by name. Raises ValueError where there is none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """Every JPEG in a folder or below it, by name. Raises ValueError where there is none."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise ValueError(f"There must be JPEG files. Received: {folder}")
     return found

@@ -98,12 +98,13 @@ class StartSample:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Through the service's decoder, the engine and the head, in percent."""
+    """Through the service's decoder, the engine and the head; agreement with float32."""
 
     precision: str
     pictures: int
     top1_percent: float
     top5_percent: float
+    agreement_percent: float
 
 
 @dataclass(slots=True)

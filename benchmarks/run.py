@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.accuracy import measure
-from benchmarks.engine import EngineProcess
+from benchmarks.accuracy import evaluate
+from benchmarks.engine import LARGEST_BATCH_SIZE, EngineProcess
 from benchmarks.load import Client, Target, load, wait_until_idle
 from benchmarks.pictures import as_form, as_json, write_requests
 from benchmarks.results import LITSERVE, EngineSample, LoadSample, Results, StartSample
@@ -21,7 +21,7 @@ from service.settings import Settings
 
 # float16 is for GPUs.
 PRECISIONS: tuple[Precision, ...] = tuple(p for p in get_args(Precision) if p != "float16")
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+BATCH_SIZES = (1, 2, 4, 8, 16, LARGEST_BATCH_SIZE)
 CONNECTIONS = (1, 4, 16, 64)
 # The engine is measured once more just before and after these loads, which are compared with it.
 BESIDE = {1: 1, 16: 8}
@@ -72,14 +72,14 @@ QUICK = Plan(
 class Run:
     """What is run. litserve_python: of the environment that has LitServe, or None without it.
 
-    labelled: photos whose names begin with their WordNet id. folder: for requests and logs.
+    labelled: a folder of pictures whose classes are known. folder: for requests and logs.
     """
 
     plan: Plan
     settings: Settings
     precisions: tuple[Precision, ...]
     jpegs: Sequence[bytes]
-    labelled: Sequence[Path]
+    labelled: Path | None
     litserve_python: Path | None
     client: Client
     folder: Path
@@ -87,7 +87,7 @@ class Run:
     def steps(self) -> int:
         servers = len(self.precisions) + (self.litserve_python is not None)
         a_round = 1 + servers * len(CONNECTIONS)
-        return len(self.precisions) * (1 + bool(self.labelled)) + self.plan.rounds * a_round
+        return len(self.precisions) + self.plan.rounds * a_round + (self.labelled is not None)
 
     def into(self, results: Results, begin: Callable[[str], None]) -> None:
         """Adds every sample to the results, telling `begin` of each step."""
@@ -98,8 +98,7 @@ class Run:
             engines: dict[Precision, EngineProcess] = {}
             for precision in self.precisions:
                 begin(f"loading the {precision} engine; the first time it is built")
-                settings = self.settings.model_copy(update={"max_batch_size": BATCH_SIZES[-1]})
-                engine = stack.enter_context(EngineProcess(settings, precision, self.jpegs))
+                engine = stack.enter_context(EngineProcess(self.settings, precision, self.jpegs))
                 engine.load(BATCH_SIZES)
                 engines[precision] = engine
             for number in range(self.plan.rounds):
@@ -109,9 +108,12 @@ class Run:
                 now = time.monotonic()
                 if now - started + (now - round_started) > self.plan.seconds:
                     break
-            for precision, engine in engines.items() if self.labelled else ():
-                begin(f"accuracy of {precision} on {len(self.labelled)} photos")
-                results.accuracies.append(measure(engine, self.labelled, precision))
+        if self.labelled is not None:
+            begin(f"accuracy on {self.labelled.name}")
+            try:
+                results.accuracies += evaluate(self.settings.model, self.labelled, self.precisions)
+            except ValueError as error:
+                results.skipped["accuracy"] = str(error)
         results.seconds = time.monotonic() - started
 
     def _round(

@@ -21,6 +21,8 @@ from service.settings import PREFIX
 START_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 20.0
 ASK_EVERY_SECONDS = 0.01
+# The command, in the environment that this runs in.
+RESNET = Path(sys.executable).with_name("resnet")
 LITSERVE_APP = Path(__file__).with_name("litserve_server.py")
 SHOWN_OF_LOG = 2000
 
@@ -51,7 +53,7 @@ def our_server(model: str, precision: str, log: Path) -> Iterator[Server]:
     environment = {PREFIX + "MODEL": model, PREFIX + "PRECISION": precision}
     port = _free_port()
     environment |= {PREFIX + "HOST": "127.0.0.1", PREFIX + "PORT": str(port)}
-    command = [sys.executable, "-m", "service"]
+    command = [str(RESNET), "serve"]
     with _running(command, environment, port, "/health/ready", log) as server:
         yield server
 

@@ -152,11 +152,11 @@ def _starts(results: Results) -> Grid:
 
 def _accuracies(results: Results) -> Grid:
     rows = tuple(
-        (one.precision, f"{one.top1_percent:.1f} %", f"{one.top5_percent:.1f} %")
+        (one.precision, *map(_percent, (one.top1_percent, one.top5_percent, one.agreement_percent)))
         for one in results.accuracies
     )
     title = f"Accuracy on {results.accuracies[0].pictures} labelled photos"
-    return Grid(title, ("precision", "top-1", "top-5"), rows)
+    return Grid(title, ("precision", "top-1", "top-5", "agrees with float32"), rows)
 
 
 def _ratios(found: list[Ratio]) -> Grid:
@@ -194,3 +194,7 @@ def _with_range(found: Spread | None) -> str:
 def _figure(value: float) -> str:
     """Three figures, or whole numbers where there are more."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f} %"

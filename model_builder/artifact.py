@@ -6,6 +6,7 @@ head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes
 golden.safetensors "pixels" uint8 [N, H, W, 3] and the "logits" float32 [N, classes] that the
                    network gave for them before anything was folded, exported or rounded
 labels.json        a name and, where there is one, a WordNet id for each class
+report.json        what was measured of it; not hashed, see `report`
 """
 
 from __future__ import annotations
@@ -25,17 +26,22 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from model_builder.architecture import Architecture
+from model_builder.calibration import Calibration
 from model_builder.digest import digest
 from model_builder.errors import InvalidArtifact
 from model_builder.labels import Label
 from model_builder.preprocessing import Preprocessing
+from model_builder.report import REPORT, Report, read_report, write_report
 
 Array = npt.NDArray[np.float32]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+EngineName = Literal["tensorflow", "litert"]
 
 FORMAT = 2
 MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
 GOLDEN = "golden.safetensors"
+# Within `network/`, for the engine "litert"; "tensorflow" has a SavedModel there.
+LITERT_MODEL = "model.tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +59,20 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`manifest.json`. `files` maps each other file of the folder to its sha256."""
+    """`manifest.json`. `files` maps each other file of the folder but the report to its sha256.
+
+    calibration: of an int8 network.
+    """
 
     name: str
     architecture: Architecture
     preprocessing: Preprocessing
     provenance: Provenance
-    engine: Literal["tensorflow"]
+    engine: EngineName
     precision: Precision
     versions: dict[str, str]
     files: dict[str, str]
+    calibration: Calibration | None = None
     format: int = FORMAT
 
 
@@ -91,6 +101,7 @@ class Artifact:
     labels: tuple[Label, ...]
     head: Head
     golden: Golden
+    report: Report
 
     @property
     def network(self) -> Path:
@@ -108,6 +119,7 @@ def write_artifact(
     head: Head,
     golden: Golden,
     write_network: Callable[[Path], None],
+    report: Report = (),
 ) -> None:
     """Writes the folder beside its final place and renames it, so that nobody sees half of one.
 
@@ -133,6 +145,7 @@ def write_artifact(
         (temporary / LABELS).write_bytes(_LABELS_ADAPTER.dump_json(tuple(labels), indent=1))
         manifest = replace(manifest, files=_digests(temporary))
         (temporary / MANIFEST).write_bytes(_MANIFEST_ADAPTER.dump_json(manifest, indent=2))
+        write_report(temporary, report)
         temporary.chmod(0o755)
         if folder.exists():
             shutil.move(folder, temporary.with_name(temporary.name + "-replaced"))
@@ -186,7 +199,7 @@ def read_artifact(folder: Path) -> Artifact:
             f"{folder}: the head should be {expected}. "
             f"Received: {head.kernel.shape}, {head.bias.shape}, {len(labels)} labels"
         )
-    return Artifact(folder, manifest, labels, head, golden)
+    return Artifact(folder, manifest, labels, head, golden, read_report(folder))
 
 
 def _tensors(path: Path, *names: str) -> list[npt.NDArray[Any]]:
@@ -204,11 +217,11 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file but the manifest, by its path within the folder."""
+    """sha256 of every file but the manifest and the report, by its path within the folder."""
     digests = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name == MANIFEST:
+        if name in (MANIFEST, REPORT):
             continue
         digests[name] = digest(path, "sha256")
     return digests

@@ -5,6 +5,7 @@ BuilderError
 +-- FetchFailed           no source of the checkpoint could be reached
 |   +-- VerificationFailed  a file arrived, and is not the one that was published
 +-- ConversionFailed      tensors are missing, left over, or of another shape
++-- CalibrationFailed     an int8 network can't be made of these pictures, or not well enough
 +-- InvalidArtifact       a folder that is not, or is no longer, what its manifest says
 """
 
@@ -29,6 +30,10 @@ class VerificationFailed(FetchFailed):
 
 class ConversionFailed(BuilderError):
     """Published tensors do not fill the network exactly."""
+
+
+class CalibrationFailed(BuilderError):
+    """There are no pictures to calibrate on, or what came of them is not to be served."""
 
 
 class InvalidArtifact(BuilderError):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -71,6 +72,40 @@ def _log_lines(
                 "" if total_bytes is None else f" of {total_bytes / 1e6:.1f}",
                 received_bytes / (now - started) / 1e6,
             )
+
+    return advance
+
+
+@contextmanager
+def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows how many of a known number are done. Yields a function that is told how many more."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        logger.info("%s: %d", description, total)
+        yield _count_lines(description, total)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+def _count_lines(description: str, total: int) -> Callable[[int], None]:
+    """A line every LOG_EVERY_SECONDS, as there are more."""
+    last, done = time.monotonic(), 0
+
+    def advance(more: int) -> None:
+        nonlocal last, done
+        done += more
+        now = time.monotonic()
+        if now - last >= LOG_EVERY_SECONDS:
+            last = now
+            logger.info("%s: %d of %d", description, done, total)
 
     return advance
 

@@ -7,26 +7,22 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from model_builder.artifact import MANIFEST, Artifact, Precision, read_artifact
+from model_builder.artifact import MANIFEST, Artifact, EngineName, Precision, read_artifact
+from model_builder.build_process import BUILD_TIMEOUT_SECONDS, Build, build_apart
+from model_builder.calibration import CalibrationSet, calibration_set
 from model_builder.checkpoints import Checkpoint, find_checkpoint
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
 from model_builder.fetching import Fetching
 from model_builder.own import OwnCheckpoint, list_own, read_own, write_own
-from model_builder.sources import fetch
-from model_builder.tensorflow_runtime import import_tensorflow
-
-if TYPE_CHECKING:
-    from model_builder.weights import Weights
+from model_builder.sources import LocalFile, fetch
 
 logger = logging.getLogger(__name__)
-
-BUILD_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +30,43 @@ class Store:
     """`home` holds `checkpoints/` (files as published), `own/` (imported) and `artifacts/`.
 
     find: the catalogue; raises BuilderError for a name that it does not have.
+    build: builds what is missing.
     """
 
     home: Path
     fetching: Fetching = field(default_factory=Fetching)
     find: Callable[[str], Checkpoint] = find_checkpoint
+    build: Callable[[Build], None] = build_apart
 
     def obtain(
-        self, name: str, precision: Precision, *, checkpoint_file: Path | None = None
+        self,
+        name: str,
+        precision: Precision,
+        *,
+        checkpoint_file: Path | None = None,
+        calibration: Path | None = None,
     ) -> Artifact:
         """The artifact for a model's name, or the one in the folder that `name` is the path of.
 
         Fetches and builds what is not there yet; of several processes that ask at once, one does.
-        Raises BuilderError.
+        calibration: a folder of pictures for int8, in place of what the artifact that is there was
+        calibrated on. Raises BuilderError.
         """
         if (Path(name) / MANIFEST).is_file():
             return read_artifact(Path(name))
         checkpoint = self.checkpoint(name)
         folder = self.artifact_folder(checkpoint, precision)
+        wanted = calibration_set(calibration, checkpoint.preprocessing) if calibration else None
         try:
-            if artifact := self._existing(checkpoint, folder):
+            if artifact := self._existing(checkpoint, folder, wanted):
                 return artifact
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_name(folder.name + ".lock"), timeout=BUILD_TIMEOUT_SECONDS):
                 # Another process may have built it while this one waited.
-                if artifact := self._existing(checkpoint, folder):
+                if artifact := self._existing(checkpoint, folder, wanted):
                     return artifact
-                weights = self._weights(checkpoint, checkpoint_file)
-                import_tensorflow()
-                from model_builder.build import build_artifact
-
-                build_artifact(checkpoint, weights, folder, precision)
+                file = self._file(checkpoint, checkpoint_file)
+                self.build(Build(checkpoint, file, self.own, folder, precision, calibration))
                 return read_artifact(folder)
         except Timeout as error:
             raise BuilderError(
@@ -116,24 +118,22 @@ class Store:
             shutil.rmtree(path)
         return found
 
-    def _weights(self, checkpoint: Checkpoint, checkpoint_file: Path | None) -> Weights:
-        # Reading weights imports h5py, which a start from a finished artifact does without.
-        from model_builder.weights import own_weights, published_weights
-
-        if not checkpoint.sources:
-            return own_weights(self.own, read_own(self.own, checkpoint.name))
-        file = fetch(
-            checkpoint, self.home / "checkpoints", given=checkpoint_file, fetching=self.fetching
-        )
-        return published_weights(checkpoint, file)
-
     def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
-        return self.home / "artifacts" / f"{checkpoint.name}-tensorflow-{precision}"
+        engine: EngineName = "litert" if precision == "int8" else "tensorflow"
+        return self.home / "artifacts" / f"{checkpoint.name}-{engine}-{precision}"
+
+    def _file(self, checkpoint: Checkpoint, given: Path | None) -> LocalFile | None:
+        """None for a checkpoint of one's own."""
+        if not checkpoint.sources:
+            return None
+        return fetch(checkpoint, self.home / "checkpoints", given=given, fetching=self.fetching)
 
     def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
         return [self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)]
 
-    def _existing(self, checkpoint: Checkpoint, folder: Path) -> Artifact | None:
+    def _existing(
+        self, checkpoint: Checkpoint, folder: Path, calibration: CalibrationSet | None
+    ) -> Artifact | None:
         if not (folder / MANIFEST).is_file():
             return None
         try:
@@ -147,5 +147,8 @@ class Store:
             checkpoint.preprocessing,
         ):
             logger.warning("%s was built from an older catalogue and is built again.", folder)
+            return None
+        if calibration is not None and manifest.calibration != calibration.calibration:
+            logger.info("%s was calibrated on other pictures and is built again.", folder)
             return None
         return artifact

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.batch_plan import BatchPlan
 from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ServiceError, ShuttingDown
 
 logger = logging.getLogger(__name__)
@@ -61,19 +62,19 @@ class Batcher:
     """Runs batches on one or more devices, each by a thread of its own.
 
     runs: one function a device, uint8 [N, H, W, 3] to float32 [N, ...]. It is only given sizes N
-        that are in `batch_sizes`; smaller batches are padded with zeros.
+        that are in `plan`; smaller batches are padded with zeros.
     """
 
     def __init__(
         self,
         runs: Sequence[Run],
         *,
-        batch_sizes: Sequence[int],
+        plan: BatchPlan,
         queue_limit: int,
         observer: BatchObserver,
         name: str = "batcher",
     ) -> None:
-        self._batch_sizes = tuple(sorted(batch_sizes))
+        self._plan = plan
         self._queue_limit = queue_limit
         self._observer = observer
         self._waiting: deque[_Pending] = deque()
@@ -156,7 +157,8 @@ class Batcher:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[_Pending] = []
-                while self._waiting and len(batch) < self._batch_sizes[-1]:
+                wanted = self._plan.take(len(self._waiting))
+                while self._waiting and len(batch) < wanted:
                     pending = self._waiting.popleft()
                     if self._claim(pending):
                         batch.append(pending)
@@ -199,8 +201,7 @@ class Batcher:
             pending.future.set_result(Result(output, wait, inference_seconds, len(batch)))
 
     def _padded(self, batch: list[_Pending]) -> Pixels:
-        size = next(size for size in self._batch_sizes if size >= len(batch))
-        pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
+        pixels = np.zeros((self._plan.padded(len(batch)), *batch[0].pixels.shape), np.uint8)
         for row, pending in zip(pixels, batch, strict=False):
             row[...] = pending.pixels
         return pixels

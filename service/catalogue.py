@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from model_builder.architecture import DEPTHS, Architecture
 from model_builder.artifact import Manifest
@@ -11,7 +12,7 @@ from model_builder.own import OwnCheckpoint
 from service.errors import ModelNotFound
 from service.model import Model
 from service.registry import depth_name
-from service.schemas import CheckpointBody, ModelBody, Served, State
+from service.schemas import CheckpointBody, Measured, ModelBody, Served, State
 
 
 def describe_depths(
@@ -128,7 +129,8 @@ def _served(model: Model | None) -> Served | None:
         precision=manifest.precision,
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
-        batch_sizes=list(model.engines[0].batch_sizes),
+        batch_sizes=list(model.plan.sizes),
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
+        measured=[Measured(**asdict(one)) for one in model.artifact.report],
     )

@@ -8,10 +8,12 @@ import typer
 
 from service import __version__
 from service.commands.describe import describe
+from service.commands.evaluate import evaluate
 from service.commands.import_ import import_
 from service.commands.models import models
 from service.commands.predict import predict
 from service.commands.pull import pull
+from service.commands.quantize import quantize
 from service.commands.remove import remove
 from service.commands.serve import serve
 from service.commands.verify import verify
@@ -42,5 +44,17 @@ def resnet(_version: VersionOption = False) -> None:
     """
 
 
-for command in (serve, models, describe, predict, import_, pull, verify, remove):
+COMMANDS = (
+    serve,
+    models,
+    describe,
+    predict,
+    import_,
+    pull,
+    quantize,
+    evaluate,
+    verify,
+    remove,
+)
+for command in COMMANDS:
     main.command(command.__name__.rstrip("_"))(command)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from model_builder.preprocessing import Preprocessing
+from model_builder.preprocessing import RESAMPLING, Preprocessing
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 
 Pixels = npt.NDArray[np.uint8]
@@ -33,7 +33,6 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Beyond this aspect ratio the crop comes before the resize, which would need a huge picture.
 ASPECT_LIMIT = 8
 

@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+from model_builder.artifact import Artifact
+from model_builder.errors import CalibrationFailed
 from model_builder.fetching import Fetching
 from model_builder.progress import step
 from model_builder.store import Store
@@ -16,6 +18,7 @@ from service.engines import Hardware, choose_precision, load_engines
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
 from service.settings import Settings
+from service.warm_up import warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,6 @@ def make_hardware(settings: Settings) -> Hardware:
     return Hardware(
         device=settings.device,
         cpu_threads=settings.cpu_threads or cpu_limit(),
-        max_batch_size=settings.max_batch_size,
     )
 
 
@@ -54,10 +56,15 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     given = settings.checkpoint_file if name == settings.model else None
     artifact = make_store(settings).obtain(name, precision, checkpoint_file=given)
     manifest = artifact.manifest
+    check_agreement(artifact, settings.min_agreement_percent)
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
-        model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+        edge = manifest.preprocessing.crop_size
+        plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size)
+        model = Model(
+            artifact, engines, decoder, observer, plan=plan, queue_limit=settings.queue_limit
+        )
         model.start()
     model.load_seconds = time.monotonic() - started
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
@@ -78,11 +85,29 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         manifest.name,
         manifest.precision,
         ", ".join(engine.device for engine in engines),
-        engines[0].batch_sizes[-1],
+        plan.largest,
         model.load_seconds,
         model.memory_bytes / 1e6,
     )
     return model
+
+
+def check_agreement(artifact: Artifact, min_percent: float) -> None:
+    """Raises CalibrationFailed for an int8 artifact that too often differs from float32."""
+    if artifact.manifest.precision != "int8":
+        return
+    if not artifact.report:
+        raise CalibrationFailed(
+            f"{artifact.folder} has no report of how it agrees with float32: quantize it again."
+        )
+    for one in artifact.report:
+        if one.agreement_percent < min_percent:
+            raise CalibrationFailed(
+                f"{artifact.manifest.name} in int8 names the class that float32 names for "
+                f"{one.agreement_percent:g} % of {one.count} pictures ({one.pictures}); at least "
+                f"{min_percent:g} % are required. Calibrate it on pictures like yours (resnet "
+                "quantize --calibration FOLDER), or serve another precision."
+            )
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact import Artifact
+from service.batch_plan import BatchPlan
 from service.batcher import Batcher, BatchObserver, Run
 from service.decoder import Decoder
 from service.engines import Engine
@@ -41,17 +42,20 @@ class Model:
         decoder: Decoder,
         observer: BatchObserver,
         *,
+        plan: BatchPlan,
         queue_limit: int,
     ) -> None:
+        """engines: warm for every size of the plan."""
         self.artifact = artifact
         self.engines = engines
+        self.plan = plan
         # Measured by who loads it: from nothing to warm, the first model's with its framework.
         self.load_seconds = 0.0
         self.memory_bytes = 0
         self._decoder = decoder
         self._batcher = Batcher(
             [self._run_on(engine) for engine in engines],
-            batch_sizes=engines[0].batch_sizes,
+            plan=plan,
             queue_limit=queue_limit,
             observer=observer,
             name=f"batcher-{artifact.manifest.name}",
@@ -70,11 +74,6 @@ class Model:
         return self._batcher.depth
 
     def start(self) -> None:
-        """Runs every batch size once on every device, then starts the workers."""
-        for engine in self.engines:
-            run = self._run_on(engine)
-            for size in engine.batch_sizes:
-                run(np.zeros((size, *self._input_shape), np.uint8))
         self._batcher.start()
 
     def close(self, timeout_seconds: float) -> bool:
@@ -138,11 +137,6 @@ class Model:
             result.queue_seconds,
             result.inference_seconds,
         )
-
-    @property
-    def _input_shape(self) -> tuple[int, int, int]:
-        size = self.artifact.manifest.preprocessing.crop_size
-        return size, size, 3
 
     def _run_on(self, engine: Engine) -> Run:
         head = self.artifact.head

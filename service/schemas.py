@@ -81,6 +81,20 @@ class SeveralPictures(BaseModel):
 State = Literal["ready", "available", "unavailable"]
 
 
+class Measured(BaseModel):
+    """One set of pictures run through an artifact: how it was made, or `resnet evaluate`."""
+
+    pictures: str
+    count: int
+    agreement_percent: float = Field(
+        description="How often the most probable class is the float32 network's."
+    )
+    top1_percent: float | None
+    top5_percent: float | None
+    expected_calibration_error: float | None
+    images_per_second: float | None
+
+
 class Served(BaseModel):
     """How a loaded model runs."""
 
@@ -90,6 +104,7 @@ class Served(BaseModel):
     batch_sizes: list[int]
     load_seconds: float = Field(description="From the start of its loading to warm.")
     memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
+    measured: list[Measured]
 
 
 class CheckpointBody(BaseModel):

@@ -26,9 +26,16 @@ class Settings(BaseSettings):
     models: str = Field(
         "", description="More models to serve at once, separated by commas; `?model=` chooses."
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="What the network computes in. auto: bfloat16 where the hardware has it.",
+        description="What the network computes in. auto: bfloat16 where the hardware has it. "
+        "int8: on a CPU, without TensorFlow.",
+    )
+    min_agreement_percent: float = Field(
+        75.0,
+        ge=0,
+        le=100,
+        description="An int8 artifact that agrees with float32 less often is not served.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: every GPU that TensorFlow sees, else the processor."
@@ -61,7 +68,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads for decoding. By default the processors it may use."
     )
     max_batch_size: int | None = Field(
-        None, ge=1, le=1024, description="Pictures in a batch. By default 8 on a CPU, 64 on a GPU."
+        None, ge=1, le=1024, description="Most pictures in a batch. By default measured at start."
     )
     queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
     request_timeout_seconds: float = Field(

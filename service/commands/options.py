@@ -16,7 +16,7 @@ ModelOption = Annotated[
     typer.Option(help="A depth (resnet50), a checkpoint, or an artifact folder.", metavar="NAME"),
 ]
 PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    Literal["auto", "float32", "bfloat16", "float16", "int8"] | None,
     typer.Option(help="What the network computes in."),
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "gpu"] | None, typer.Option(help="Where it runs.")]

@@ -74,7 +74,7 @@ async def _predict_all(model: Model, photos: list[Path], k: int) -> list[Answer 
     """Each picture's answer, or in words why there is none."""
     model.check_top_k(k)
     # As many under way as keep the device busy while others are read and decoded.
-    places = asyncio.Semaphore(4 * model.engines[0].batch_sizes[-1])
+    places = asyncio.Semaphore(4 * model.plan.largest)
 
     async def one(photo: Path) -> Answer | str:
         async with places:

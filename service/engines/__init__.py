@@ -23,20 +23,25 @@ class Engine(Protocol):
         """Its name, as in "cpu:0"."""
 
     @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """The sizes it is to be given, ascending."""
+    def max_batch_size(self) -> int:
+        """Beyond this no gain is to be looked for."""
 
     def run(self, pixels: Pixels) -> Array:
-        """uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features]."""
+        """uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features].
+
+        Any N; the first run of each is slow. By one thread at a time.
+        """
+
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        """Frees what only other sizes needed: these are all that will be run from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where to compute. `max_batch_size` of None leaves it to the device."""
+    """Where to compute."""
 
     device: Device
     cpu_threads: int
-    max_batch_size: int | None
 
 
 def choose_precision(wanted: Precision | Literal["auto"], hardware: Hardware) -> Precision:
@@ -49,18 +54,15 @@ def choose_precision(wanted: Precision | Literal["auto"], hardware: Hardware) ->
 
 
 def load_engines(artifact: Artifact, hardware: Hardware) -> tuple[Engine, ...]:
-    """One engine a device, each with the network loaded and nothing run yet."""
+    """One engine a device, each with the network loaded and nothing run yet.
+
+    Raises BuilderError where the hardware is not what the artifact needs.
+    """
     # Frameworks are heavy: only the one that serves this artifact is imported.
+    if artifact.manifest.engine == "litert":
+        from service.engines import litert
+
+        return litert.load(artifact, hardware)
     from service.engines import tensorflow
 
     return tensorflow.load(artifact, hardware)
-
-
-def batch_sizes_up_to(largest: int) -> tuple[int, ...]:
-    """1, 2, 3, 4, 6, 8, 12, 16, 24, ..., and `largest`: padding wastes a third at most."""
-    sizes = {largest}
-    size = 1
-    while size < largest:
-        sizes |= {size, size + size // 2}
-        size *= 2
-    return tuple(sorted(size for size in sizes if size <= largest))

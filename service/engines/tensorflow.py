@@ -14,16 +14,16 @@ from model_builder.artifact import Artifact, Precision
 from model_builder.errors import BuilderError
 from model_builder.tensorflow_runtime import import_tensorflow
 from service.cpu import CPUINFO, has_bfloat16
-from service.engines import Hardware, batch_sizes_up_to
+from service.engines import Hardware
 
 logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
-# On a CPU a batch of 8 is as fast a picture as any larger one, and each waits less.
+# Where looking for a larger batch ends: arithmetic is what a CPU waits for from 8 on at the latest.
 CPU_BATCH_SIZE = 8
-GPU_BATCH_SIZE = 64
+GPU_BATCH_SIZE = 256
 # From this compute capability on (Ampere), GPUs multiply bfloat16.
 BFLOAT16_CAPABILITY = (8, 0)
 
@@ -35,11 +35,11 @@ class TensorFlowEngine:
     """
 
     def __init__(
-        self, artifact: Artifact, device: str, batch_sizes: tuple[int, ...], *, xla: bool
+        self, artifact: Artifact, device: str, *, xla: bool, max_batch_size: int = CPU_BATCH_SIZE
     ) -> None:
         self._tf: Any = import_tensorflow()
         self._device = device
-        self._batch_sizes = batch_sizes
+        self._max_batch_size = max_batch_size
         with self._tf.device(device):
             # The signature does not keep its module alive.
             self._module = self._tf.saved_model.load(str(artifact.network))
@@ -55,8 +55,8 @@ class TensorFlowEngine:
         return self._device.removeprefix("/device:").lower()
 
     @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        return self._batch_sizes
+    def max_batch_size(self) -> int:
+        return self._max_batch_size
 
     def features(self, pixels: Pixels) -> Any:
         """The feature map as a tensor on the device."""
@@ -66,6 +66,9 @@ class TensorFlowEngine:
     def run(self, pixels: Pixels) -> Array:
         features: Array = self.features(pixels).numpy()
         return features
+
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        """One function serves every size; what XLA has compiled stays with it."""
 
 
 def load(artifact: Artifact, hardware: Hardware) -> tuple[TensorFlowEngine, ...]:
@@ -77,10 +80,9 @@ def load(artifact: Artifact, hardware: Hardware) -> tuple[TensorFlowEngine, ...]
         raise BuilderError("float16 is for GPUs; on a CPU use bfloat16 or float32.")
     if kind == "CPU" and precision == "bfloat16" and not has_bfloat16():
         logger.warning("This processor has no bfloat16; float32 would be faster.")
-    largest = hardware.max_batch_size or (CPU_BATCH_SIZE if kind == "CPU" else GPU_BATCH_SIZE)
-    batch_sizes = batch_sizes_up_to(largest)
+    largest = CPU_BATCH_SIZE if kind == "CPU" else GPU_BATCH_SIZE
     return tuple(
-        TensorFlowEngine(artifact, device.name, batch_sizes, xla=kind == "GPU")
+        TensorFlowEngine(artifact, device.name, xla=kind == "GPU", max_batch_size=largest)
         for device in tf.config.list_logical_devices(kind)
     )
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.weights
 @pytest.fixture(scope="module")
 def served(artifact: Callable[[Precision], Artifact]) -> Served:
     """The logits of a photo, float32 [1, 1000], by the engine and the head of the service."""
-    hardware = Hardware(device="cpu", cpu_threads=cpu_limit(), max_batch_size=1)
+    hardware = Hardware(device="cpu", cpu_threads=cpu_limit())
     engines: dict[Precision, Any] = {}
 
     def run(precision: Precision, photo: Path) -> Array:

@@ -37,7 +37,7 @@ def test_logits_of_the_artifact_are_those_of_the_reference(name: str, tmp_path: 
     weights = Weights(tensors, imagenet1k(), str(path), "")
     build_artifact(row, weights, tmp_path / "artifact", "float32")
     artifact = read_artifact(tmp_path / "artifact")
-    hardware = Hardware(device="cpu", cpu_threads=2, max_batch_size=2)
+    hardware = Hardware(device="cpu", cpu_threads=2)
     pictures = random_pictures(2, seed=1, size=224)
     features = load_engines(artifact, hardware)[0].run(pictures)
     expected = reference.logits(normalised(pictures))

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from model_builder.architecture import Architecture
 from model_builder.artifact import Artifact, read_artifact
+from model_builder.build_process import Build
 from model_builder.checkpoints import Checkpoint, UrlSource
 from model_builder.errors import (
     BuilderError,
@@ -84,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """Built once; tests that damage it take a copy."""
-    store = Store(tmp_path_factory.mktemp("home"), find=world.find)
+    store = Store(tmp_path_factory.mktemp("home"), find=world.find, build=Build.here)
     return store.obtain(NAME, "float32", checkpoint_file=world.file)
 
 
@@ -132,7 +133,7 @@ def test_it_gives_the_logits_of_the_published_network(
 
 
 def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
-    store = Store(tmp_path, find=world.find)
+    store = Store(tmp_path, find=world.find, build=Build.here)
     artifact = store.obtain(NAME, "bfloat16", checkpoint_file=world.file)
     pixels = random_pictures(2, size=SIZE, seed=1)
     assert artifact.manifest.precision == "bfloat16"
@@ -144,13 +145,15 @@ def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
 
 def test_an_existing_artifact_is_not_built_again(world: World, home: Path) -> None:
     """There is no file to build it from."""
-    artifact = Store(home, find=world.find).obtain(NAME, "float32")
+    artifact = Store(home, find=world.find, build=Build.here).obtain(NAME, "float32")
     assert artifact.folder.parent == home / "artifacts"
     assert not (home / "checkpoints").exists()
 
 
 def test_a_path_is_read_and_not_looked_up(world: World, built: Artifact, tmp_path: Path) -> None:
-    artifact = Store(tmp_path / "home", find=world.find).obtain(str(built.folder), "bfloat16")
+    artifact = Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+        str(built.folder), "bfloat16"
+    )
     assert artifact.manifest == built.manifest
     assert artifact.manifest.precision == "float32"
     assert not (tmp_path / "home").exists()
@@ -161,7 +164,7 @@ def test_a_damaged_artifact_at_a_path_is_refused(world: World, home: Path) -> No
     (folder,) = (home / "artifacts").iterdir()
     (folder / "labels.json").write_text("[]")
     with pytest.raises(InvalidArtifact, match=r"is not as it was written: labels\.json"):
-        Store(home, find=world.find).obtain(str(folder), "float32")
+        Store(home, find=world.find, build=Build.here).obtain(str(folder), "float32")
 
 
 def change_a_byte(folder: Path, world: World) -> World:
@@ -188,7 +191,9 @@ def test_a_damaged_artifact_is_built_again(
 ) -> None:
     (folder,) = (home / "artifacts").iterdir()
     now = damage(folder, world)
-    artifact = Store(home, find=now.find).obtain(NAME, "float32", checkpoint_file=world.file)
+    artifact = Store(home, find=now.find, build=Build.here).obtain(
+        NAME, "float32", checkpoint_file=world.file
+    )
     assert artifact.folder == folder
     assert artifact.manifest.preprocessing == now.row.preprocessing
     assert read_artifact(folder).manifest == artifact.manifest
@@ -202,7 +207,9 @@ def test_many_at_once_build_once(
 
     def obtain(_: int) -> Artifact:
         together.wait()
-        return Store(tmp_path, find=world.find).obtain(NAME, "float32", checkpoint_file=world.file)
+        return Store(tmp_path, find=world.find, build=Build.here).obtain(
+            NAME, "float32", checkpoint_file=world.file
+        )
 
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(callers) as pool:
         artifacts = list(pool.map(obtain, range(callers)))
@@ -213,7 +220,7 @@ def test_many_at_once_build_once(
 
 def test_what_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"http://127\.0\.0\.1:9/weights\.h5"):
-        Store(tmp_path, find=world.find).obtain(NAME, "float32")
+        Store(tmp_path, find=world.find, build=Build.here).obtain(NAME, "float32")
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
 
 
@@ -221,13 +228,15 @@ def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> Non
     wrong = tmp_path / "weights.h5"
     wrong.write_bytes(b"wrong")
     with pytest.raises(VerificationFailed, match=f"{wrong} is no file of {NAME}"):
-        Store(tmp_path / "home", find=world.find).obtain(NAME, "float32", checkpoint_file=wrong)
+        Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+            NAME, "float32", checkpoint_file=wrong
+        )
 
 
 def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BuilderError, match="can't be written"):
-        Store(tmp_path / "file", find=world.find).obtain(
+        Store(tmp_path / "file", find=world.find, build=Build.here).obtain(
             NAME, "float32", checkpoint_file=world.file
         )
 

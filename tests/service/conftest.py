@@ -37,6 +37,7 @@ from tests.service.fakes import (
     colour_head,
     eventually,
     no_golden,
+    plan_of,
 )
 
 with warnings.catch_warnings():
@@ -124,7 +125,14 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
             decoder = make_decoder(settings, metrics)
             stack.callback(decoder.close)
             observer = ModelMetrics(metrics, MODEL_NAME)
-            model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+            model = Model(
+                artifact,
+                engines,
+                decoder,
+                observer,
+                plan=plan_of(engines[0]),
+                queue_limit=settings.queue_limit,
+            )
             model.load_seconds, model.memory_bytes = 1.234, 4567
 
             def load(_: str) -> Model:
@@ -180,7 +188,14 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
         def make(name: str, *engines: FakeEngine, observer: BatchObserver | None = None) -> Model:
             named = replace(artifact, manifest=replace(artifact.manifest, name=name))
             engines = engines or (FakeEngine(),)
-            model = Model(named, engines, decoder, observer or Recorder(), queue_limit=10)
+            model = Model(
+                named,
+                engines,
+                decoder,
+                observer or Recorder(),
+                plan=plan_of(engines[0]),
+                queue_limit=10,
+            )
             stack.callback(model.close, WAIT_SECONDS)
             for engine in engines:
                 stack.callback(engine.release)

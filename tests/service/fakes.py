@@ -14,6 +14,7 @@ import pytest
 
 from model_builder.artifact import Golden, Head
 from model_builder.labels import Label
+from service.batch_plan import BatchPlan
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -69,6 +70,7 @@ class FakeEngine:
     def __init__(self, device: str = "cpu:0", batch_sizes: tuple[int, ...] = (1, 2, 4)) -> None:
         self.device = device
         self.batch_sizes = batch_sizes
+        self.max_batch_size = batch_sizes[-1]
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0
@@ -86,6 +88,9 @@ class FakeEngine:
         features = np.zeros((len(pixels), 2, 2, FEATURES), np.float32)
         features[..., :3] = pixels.mean(axis=(1, 2))[:, None, None] / 255
         return features[: len(pixels) - self.missing]
+
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        self.batch_sizes = batch_sizes
 
     @contextmanager
     def blocked(self) -> Iterator[None]:
@@ -105,6 +110,11 @@ class FakeEngine:
 
     def wait_until_busy(self) -> None:
         assert self._busy.wait(WAIT_SECONDS), "no batch arrived"
+
+
+def plan_of(engine: FakeEngine) -> BatchPlan:
+    """Its sizes, each as quick as the others: to take all that wait is best."""
+    return BatchPlan(dict.fromkeys(engine.batch_sizes, 1.0))
 
 
 class Recorder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import Literal, Protocol
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.batch_plan import BatchPlan
 from service.batcher import Batcher, Result, Run
 from service.errors import DeadlineExceeded, InferenceFailed, QueueFull, ShuttingDown
 from tests.service.fakes import DIES, WAIT_SECONDS, Recorder, eventually
@@ -82,6 +83,11 @@ class Device:
         return self.arrivals.get(timeout=WAIT_SECONDS)
 
 
+def plan_of(batch_sizes: Iterable[int]) -> BatchPlan:
+    """Every size takes the same time: to take all that wait is best."""
+    return BatchPlan(dict.fromkeys(batch_sizes, 1.0))
+
+
 class Start(Protocol):
     def __call__(
         self,
@@ -105,7 +111,7 @@ def start() -> Iterator[Start]:
         ) -> Batcher:
             batcher = Batcher(
                 runs,
-                batch_sizes=batch_sizes,
+                plan=plan_of(batch_sizes),
                 queue_limit=queue_limit,
                 observer=observer or Recorder(),
             )
@@ -346,7 +352,7 @@ def test_close_gives_a_stuck_worker_up_and_fails_what_waits(start: Start) -> Non
 
 
 def test_close_before_start_fails_what_waits() -> None:
-    batcher = Batcher([Device()], batch_sizes=(1,), queue_limit=1, observer=Recorder())
+    batcher = Batcher([Device()], plan=plan_of((1,)), queue_limit=1, observer=Recorder())
     (future,) = submit(batcher, [1])
     assert batcher.close(0)
     assert isinstance(failure(future), ShuttingDown)
@@ -398,7 +404,7 @@ def test_every_request_gets_exactly_one_answer_its_own(
     devices = [Device(gated=True) for _ in range(device_count)]
     observer = Recorder()
     batcher = Batcher(
-        devices, batch_sizes=tuple(batch_sizes), queue_limit=queue_limit, observer=observer
+        devices, plan=plan_of(batch_sizes), queue_limit=queue_limit, observer=observer
     )
     batcher.start()
     futures: list[Future[Result]] = []

@@ -28,7 +28,7 @@ from model_builder.errors import BuilderError
 from model_builder.labels import Label
 from model_builder.preprocessing import Preprocessing
 from service.app import create_app
-from service.engines import Hardware, batch_sizes_up_to, choose_precision, load_engines
+from service.engines import Hardware, choose_precision, load_engines
 from service.engines.tensorflow import CPU_BATCH_SIZE, TensorFlowEngine, fastest_precision, load
 from service.head import logits, softmax
 from service.metrics import Metrics
@@ -45,7 +45,7 @@ SIZE = 64
 CLASSES = 7
 BATCH_SIZES = (1, 2, 3)
 CPU = "/device:CPU:0"
-HARDWARE = Hardware(device="cpu", cpu_threads=2, max_batch_size=3)
+HARDWARE = Hardware(device="cpu", cpu_threads=2)
 # As the Keras checkpoints want it: BGR and means that bfloat16 can't hold.
 PREPROCESSING = Preprocessing(72, SIZE, "bilinear", "BGR", (103.939, 116.779, 123.68), (58.0,) * 3)
 
@@ -113,7 +113,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def engine(built: Built) -> TensorFlowEngine:
-    return TensorFlowEngine(built.artifacts["float32"], CPU, BATCH_SIZES, xla=False)
+    return TensorFlowEngine(built.artifacts["float32"], CPU, xla=False)
 
 
 def assert_close(received: Array, expected: Array, tolerance: float) -> None:
@@ -124,7 +124,7 @@ def assert_close(received: Array, expected: Array, tolerance: float) -> None:
 
 def test_it_says_what_it_is(engine: TensorFlowEngine) -> None:
     assert engine.device == "cpu:0"
-    assert engine.batch_sizes == BATCH_SIZES
+    assert engine.max_batch_size == CPU_BATCH_SIZE
 
 
 @pytest.mark.parametrize("count", BATCH_SIZES)
@@ -160,12 +160,12 @@ def mean_error(received: Array, expected: Array) -> float:
 
 
 def test_bfloat16_is_close_and_not_the_same(built: Built) -> None:
-    half = TensorFlowEngine(built.artifacts["bfloat16"], CPU, BATCH_SIZES, xla=False)
+    half = TensorFlowEngine(built.artifacts["bfloat16"], CPU, xla=False)
     assert 1e-4 < mean_error(half.run(built.pixels), built.features) < 0.05
 
 
 def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: TensorFlowEngine) -> None:
-    compiled = TensorFlowEngine(built.artifacts["float32"], CPU, BATCH_SIZES, xla=True)
+    compiled = TensorFlowEngine(built.artifacts["float32"], CPU, xla=True)
     for size in BATCH_SIZES:
         assert_close(compiled.run(built.pixels[:size]), engine.run(built.pixels[:size]), 1e-4)
 
@@ -173,8 +173,7 @@ def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: Tensor
 def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
     """Not the same: it rounds in other places, which also shows that it is another program."""
     plain, compiled = (
-        TensorFlowEngine(built.artifacts["bfloat16"], CPU, BATCH_SIZES, xla=xla)
-        for xla in (False, True)
+        TensorFlowEngine(built.artifacts["bfloat16"], CPU, xla=xla) for xla in (False, True)
     )
     for size in BATCH_SIZES:
         found = compiled.run(built.pixels[:size])
@@ -185,11 +184,9 @@ def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
 def test_what_load_makes_of_this_machine(built: Built) -> None:
     (engine,) = load(built.artifacts["float32"], HARDWARE)
     assert engine.device == "cpu:0"
-    assert engine.batch_sizes == (1, 2, 3)
-    (larger,) = load_engines(
-        built.artifacts["float32"], Hardware(device="cpu", cpu_threads=2, max_batch_size=None)
-    )
-    assert larger.batch_sizes == batch_sizes_up_to(CPU_BATCH_SIZE)
+    (chosen,) = load_engines(built.artifacts["float32"], Hardware(device="cpu", cpu_threads=2))
+    assert type(chosen) is TensorFlowEngine
+    assert chosen.max_batch_size == CPU_BATCH_SIZE
 
 
 def test_a_gpu_that_is_not_there_is_an_error(built: Built) -> None:
@@ -198,7 +195,7 @@ def test_a_gpu_that_is_not_there_is_an_error(built: Built) -> None:
     if tf.config.list_physical_devices("GPU"):
         pytest.skip("this machine has a GPU")
     with pytest.raises(BuilderError, match="sees no GPU"):
-        load(built.artifacts["float32"], Hardware("gpu", cpu_threads=1, max_batch_size=None))
+        load(built.artifacts["float32"], Hardware("gpu", cpu_threads=1))
 
 
 def cpuinfo(folder: Path, flags: str) -> Path:
@@ -223,30 +220,6 @@ def test_auto_is_the_fastest() -> None:
     assert choose_precision("auto", HARDWARE) == fastest_precision(HARDWARE)
 
 
-@pytest.mark.parametrize(
-    ("largest", "sizes"),
-    [
-        (1, (1,)),
-        (2, (1, 2)),
-        (3, (1, 2, 3)),
-        (5, (1, 2, 3, 4, 5)),
-        (8, (1, 2, 3, 4, 6, 8)),
-        (64, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)),
-        (100, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 100)),
-    ],
-)
-def test_batch_sizes(largest: int, sizes: tuple[int, ...]) -> None:
-    assert batch_sizes_up_to(largest) == sizes
-
-
-def test_padding_wastes_a_third_at_most() -> None:
-    for largest in range(1, 200):
-        sizes = batch_sizes_up_to(largest)
-        for count in range(1, largest + 1):
-            padded = min(size for size in sizes if size >= count)
-            assert (padded - count) / padded < 1 / 3
-
-
 TWO_DEVICES = """
 import json, sys, threading
 from pathlib import Path
@@ -258,6 +231,7 @@ tf = import_tensorflow()
 half = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(cpu, [half, half])
 
+from service.batch_plan import BatchPlan
 from service.batcher import Batcher
 from service.engines import Hardware
 from service.engines.tensorflow import load
@@ -265,7 +239,7 @@ from tests.service.fakes import WAIT_SECONDS, Recorder
 
 artifact = read_artifact(Path(sys.argv[1]))
 pixels = np.load(sys.argv[2])
-engines = load(artifact, Hardware("cpu", cpu_threads=1, max_batch_size=1))
+engines = load(artifact, Hardware("cpu", cpu_threads=1))
 both = threading.Barrier(2)
 batches = {engine.device: 0 for engine in engines}
 
@@ -277,7 +251,10 @@ def run_on(engine):
     return run
 
 batcher = Batcher(
-    [run_on(engine) for engine in engines], batch_sizes=(1,), queue_limit=8, observer=Recorder()
+    [run_on(engine) for engine in engines],
+    plan=BatchPlan({1: 1.0}),
+    queue_limit=8,
+    observer=Recorder(),
 )
 batcher.start()
 futures = [batcher.submit(pixels[index % 2], deadline=float("inf")) for index in range(4)]
@@ -351,7 +328,7 @@ def test_a_picture_through_the_whole_service(
         (model,) = (one for one in client.get("/models").json()["models"] if one["depth"] == 18)
 
     pixels = np.asarray(picture)[4:68, 4:68]
-    engine = TensorFlowEngine(built.artifacts["float32"], CPU, (1,), xla=False)
+    engine = TensorFlowEngine(built.artifacts["float32"], CPU, xla=False)
     expected = softmax(logits(engine.run(pixels[None]), built.artifacts["float32"].head))[0]
     found = {one["class_id"]: one["probability"] for one in body["predictions"]}
     np.testing.assert_allclose([found[index] for index in range(CLASSES)], expected, atol=1e-5)

@@ -1,0 +1,45 @@
+"""Which batch sizes are run, and how many of the waiting pictures the next batch takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """seconds: what one batch of each size takes on this machine, by its size."""
+
+    seconds: Mapping[int, float]
+
+    def __post_init__(self) -> None:
+        if not self.seconds or min(self.seconds) < 1:
+            raise ValueError(
+                f"There must be sizes, of 1 picture or more. Received: {sorted(self.seconds)}"
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Ascending."""
+        return tuple(sorted(self.seconds))
+
+    @property
+    def largest(self) -> int:
+        return max(self.seconds)
+
+    def take(self, waiting: int) -> int:
+        """How many of the waiting pictures to take: what answers the most of them a second.
+
+        Either all that fit, padded to the next size, or fewer without padding: where a batch of
+        8 takes twice the time of one of 4, five pictures are better served as 4 and 1.
+        """
+        waiting = min(waiting, self.largest)
+        fitting = [size for size in self.sizes if size <= waiting]
+        return max(
+            (*fitting, waiting),
+            key=lambda count: (count / self.seconds[self.padded(count)], count),
+        )
+
+    def padded(self, count: int) -> int:
+        """The size that `count` pictures, at most `largest`, are run in."""
+        return min(size for size in self.seconds if size >= count)

@@ -1,0 +1,74 @@
+"""LiteRT with XNNPACK: int8 on a CPU, without TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert.interpreter import Interpreter
+
+from model_builder.artifact import LITERT_MODEL, Artifact
+from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.native_output import chatter_to_log
+from service.engines import Hardware
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+# Where looking for a larger batch ends; a batch of one already keeps a processor's cores busy.
+MAX_BATCH_SIZE = 8
+
+
+class LiteRTEngine:
+    """The int8 network of one artifact on the processor.
+
+    An interpreter a batch size: to resize one takes as long as to make another, some 0.2 s. Each
+    has its own copy of the weights, laid out for the processor.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        self._path = artifact.network / LITERT_MODEL
+        self._threads = threads
+        self._prepared: dict[int, tuple[Any, int, int]] = {}
+
+    @property
+    def device(self) -> str:
+        return "cpu:0"
+
+    @property
+    def max_batch_size(self) -> int:
+        return MAX_BATCH_SIZE
+
+    def run(self, pixels: Pixels) -> Array:
+        prepared = self._prepared.get(len(pixels))
+        if prepared is None:
+            prepared = self._prepared[len(pixels)] = self._prepare(pixels.shape)
+        interpreter, given, output = prepared
+        interpreter.set_tensor(given, pixels)
+        interpreter.invoke()
+        features: Array = interpreter.get_tensor(output)
+        return features
+
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        self._prepared = {size: one for size, one in self._prepared.items() if size in batch_sizes}
+
+    def _prepare(self, shape: tuple[int, ...]) -> tuple[Any, int, int]:
+        """An interpreter for one batch size, and its tensors' numbers."""
+        try:
+            with chatter_to_log():
+                interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
+                (given,) = interpreter.get_input_details()
+                (output,) = interpreter.get_output_details()
+                interpreter.resize_tensor_input(given["index"], shape)
+                interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise InvalidArtifact(f"{self._path} can't be run: {error}") from error
+        return interpreter, given["index"], output["index"]
+
+
+def load(artifact: Artifact, hardware: Hardware) -> tuple[LiteRTEngine, ...]:
+    """Raises BuilderError where a GPU was asked for."""
+    if hardware.device == "gpu":
+        raise BuilderError("int8 is for CPUs; on a GPU use bfloat16 or float16. Received: gpu")
+    return (LiteRTEngine(artifact, hardware.cpu_threads),)

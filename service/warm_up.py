@@ -1,0 +1,78 @@
+"""Runs the engines until they are warm, and chooses the batch sizes from how long that took."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.batch_plan import BatchPlan
+from service.engines import Engine
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 2
+# A larger batch makes each of its pictures wait for the others: only a gain is worth that.
+NEAR_BEST = 0.95
+# Doubling a batch that gained no more than this will not gain by being doubled again.
+LEAST_GAIN = 1.02
+
+
+def warm_up(
+    engines: Sequence[Engine], input_shape: tuple[int, int, int], max_batch_size: int | None
+) -> BatchPlan:
+    """Runs every size of the plan on every engine.
+
+    input_shape: height, width, channels. max_batch_size: the largest size to be used; where it is
+    None the smallest size that comes near the best rate, measured on the first engine.
+    """
+    first, *others = engines
+    if max_batch_size is None:
+        plan = _chosen(first, input_shape)
+    else:
+        sizes = doubling_up_to(max_batch_size)
+        for size in sizes:
+            _seconds(first, size, input_shape)
+        plan = BatchPlan({size: _seconds(first, size, input_shape) for size in sizes})
+    for engine in others:
+        for size in plan.sizes:
+            _seconds(engine, size, input_shape)
+    for engine in engines:
+        engine.keep(plan.sizes)
+    logger.debug("Seconds by batch size: %s", dict(plan.seconds))
+    return plan
+
+
+def doubling_up_to(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, 8, ..., and `largest`."""
+    return tuple(sorted({largest, *(2**power for power in range(largest.bit_length()))}))
+
+
+def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchPlan:
+    _seconds(engine, 1, input_shape)
+    seconds = {1: _seconds(engine, 1, input_shape)}
+    size, gain = 1, LEAST_GAIN
+    while gain >= LEAST_GAIN and 2 * size <= engine.max_batch_size:
+        _seconds(engine, 2 * size, input_shape)
+        # In turns: a machine that slows down meanwhile slows down both.
+        turns = [
+            (_seconds(engine, size, input_shape), _seconds(engine, 2 * size, input_shape))
+            for _ in range(ROUNDS)
+        ]
+        once, doubled = (min(taken) for taken in zip(*turns, strict=True))
+        seconds[size] = min(seconds[size], once)
+        seconds[2 * size] = doubled
+        size, gain = 2 * size, 2 * once / doubled
+    best = max(size / taken for size, taken in seconds.items())
+    largest = min(size for size, taken in seconds.items() if size / taken >= NEAR_BEST * best)
+    return BatchPlan({size: taken for size, taken in seconds.items() if size <= largest})
+
+
+def _seconds(engine: Engine, size: int, input_shape: tuple[int, int, int]) -> float:
+    """What one run takes; a size's first is not what the later ones take."""
+    pixels = np.zeros((size, *input_shape), np.uint8)
+    started = time.perf_counter()
+    engine.run(pixels)
+    return time.perf_counter() - started
