@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 
@@ -24,6 +25,14 @@ Pixels = npt.NDArray[np.uint8]
 LOAD_TIMEOUT_SECONDS = 3600.0
 ANSWER_TIMEOUT_SECONDS = 300.0
 LARGEST_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """cpu_ms: processor time a picture, of all threads."""
+
+    images_per_second: float
+    cpu_ms: float
 
 
 class EngineProcess:
@@ -56,10 +65,10 @@ class EngineProcess:
         )
         asked.result(LOAD_TIMEOUT_SECONDS)
 
-    def images_per_second(self, batch_size: int, at_least_seconds: float) -> float:
+    def speed(self, batch_size: int, at_least_seconds: float) -> Speed:
         """batch_size: at most LARGEST_BATCH_SIZE, and one that was warmed up."""
         asked = self._pool.submit(
-            _rate, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
+            _speed, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
         )
         return asked.result(ANSWER_TIMEOUT_SECONDS)
 
@@ -87,17 +96,18 @@ def _warm_up(
         engine.run(_pixels(settings, precision, jpegs)[:size])
 
 
-def _rate(
+def _speed(
     settings: Settings,
     precision: Precision,
     jpegs: tuple[bytes, ...],
     batch_size: int,
     at_least_seconds: float,
-) -> float:
+) -> Speed:
     _, engine = _loaded(settings, precision)
     pixels = _pixels(settings, precision, jpegs)[:batch_size]
-    runs, started = 0, time.perf_counter()
+    runs, cpu_started, started = 0, time.process_time(), time.perf_counter()
     while (elapsed := time.perf_counter() - started) < at_least_seconds or runs == 0:
         engine.run(pixels)
         runs += 1
-    return runs * batch_size / elapsed
+    images = runs * batch_size
+    return Speed(images / elapsed, 1e3 * (time.process_time() - cpu_started) / images)

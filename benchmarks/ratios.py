@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from benchmarks.results import LITSERVE, EngineSample, Results
 
@@ -74,6 +73,10 @@ def ratios(results: Results) -> list[Ratio]:
         Ratio("int8, memory when ready", _memory(results, "int8"), 300, True, " MB"),
     ]
     others = [precision for precision in results.precisions if precision != "int8"]
+    for precision in results.precisions:
+        if precision != "float32":
+            name = f"{precision} / float32, by the processor's time a picture takes"
+            proof.append(Ratio(name, _thrift(results, precision, "float32")))
     for precision in others:
         proof += [
             Ratio(f"{precision}, start to ready", _start(results, precision), 8, True, " s"),
@@ -89,34 +92,43 @@ def ratios(results: Results) -> list[Ratio]:
 
 def _engines(results: Results, above: str, below: str) -> Spread | None:
     """Of two precisions, each pair from the same sweep."""
-    return _quotients(
-        results,
-        lambda sample: sample.precision == above and sample.batch_size == BATCH_SIZE,
-        lambda sample: sample.precision == below and sample.batch_size == BATCH_SIZE,
+    return _by_sweep(
+        results, (above, BATCH_SIZE), (below, BATCH_SIZE), lambda sample: sample.images_per_second
+    )
+
+
+def _thrift(results: Results, above: str, below: str) -> Spread | None:
+    """How much less of the processor's time the first takes than the second."""
+    return _by_sweep(
+        results, (below, BATCH_SIZE), (above, BATCH_SIZE), lambda sample: sample.cpu_ms
     )
 
 
 def _batches(results: Results, precision: str) -> Spread | None:
-    return _quotients(
+    return _by_sweep(
         results,
-        lambda sample: sample.precision == precision and sample.batch_size == 1,
-        lambda sample: sample.precision == precision and sample.batch_size == BATCH_SIZE,
+        (precision, 1),
+        (precision, BATCH_SIZE),
+        lambda sample: sample.images_per_second,
     )
 
 
-def _quotients(
+def _by_sweep(
     results: Results,
-    above: Callable[[EngineSample], bool],
-    below: Callable[[EngineSample], bool],
+    above: tuple[str, int],
+    below: tuple[str, int],
+    figure: Callable[[EngineSample], float],
 ) -> Spread | None:
-    found = []
-    sweeps = [sample for sample in results.engine if sample.sweep is not None]
-    for _, group in groupby(sweeps, key=lambda sample: sample.sweep):
-        samples = list(group)
-        over = [sample.images_per_second for sample in samples if above(sample)]
-        under = [sample.images_per_second for sample in samples if below(sample)]
-        found += [a / b for a, b in zip(over, under, strict=False)]
-    return spread(found)
+    """above, below: a precision and a batch size."""
+    over, under = (
+        {
+            sample.sweep: figure(sample)
+            for sample in results.engine
+            if sample.sweep is not None and (sample.precision, sample.batch_size) == wanted
+        }
+        for wanted in (above, below)
+    )
+    return spread(over[sweep] / under[sweep] for sweep in over.keys() & under.keys())
 
 
 def _over_http(results: Results, precision: str) -> Spread | None:

@@ -41,6 +41,8 @@ class EngineSample:
 
     sweep: counts the visits of the whole table, so that samples with the same one lie seconds
         apart; None for a visit just before or after a load of `beside` connections.
+    cpu_ms: processor time a picture, of all threads. Unlike the rate it hardly changes when other
+        programs want the processor too.
     """
 
     round: int
@@ -49,6 +51,7 @@ class EngineSample:
     precision: str
     batch_size: int
     images_per_second: float
+    cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,14 @@ class LoadSample:
 class StartSample:
     """One start from cached artifacts: process start to ready, and resident memory.
 
-    ready_bytes: when it said ready, every batch size warm. loaded_bytes: after all loads.
+    cpu_seconds: of the processor's time, that its main process took until then. ready_bytes: when
+    it said ready, every batch size warm. loaded_bytes: after all loads.
     """
 
     round: int
     server: str
     seconds: float
+    cpu_seconds: float
     ready_bytes: int
     loaded_bytes: int
 

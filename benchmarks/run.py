@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks.accuracy import evaluate
-from benchmarks.engine import LARGEST_BATCH_SIZE, EngineProcess
+from benchmarks.engine import LARGEST_BATCH_SIZE, EngineProcess, Speed
 from benchmarks.load import Client, Target, load, wait_until_idle
 from benchmarks.pictures import as_form, as_json, write_requests
 from benchmarks.results import LITSERVE, EngineSample, LoadSample, Results, StartSample
@@ -151,8 +151,8 @@ class Run:
         while True:
             for size in BATCH_SIZES:
                 for engine in engines:
-                    rate = engine.images_per_second(size, self.plan.visit_seconds)
-                    yield EngineSample(number, sweep, None, engine.precision, size, rate)
+                    speed = engine.speed(size, self.plan.visit_seconds)
+                    yield _sample(speed, number, sweep, None, engine.precision, size)
             if time.monotonic() - started > self.plan.sweep_seconds:
                 return
             sweep += 1
@@ -165,7 +165,14 @@ class Run:
         yield
         loaded_bytes = server.resident_bytes()
         results.starts.append(
-            StartSample(number, name, server.start_seconds, ready_bytes, loaded_bytes)
+            StartSample(
+                number,
+                name,
+                server.start_seconds,
+                server.start_cpu_seconds,
+                ready_bytes,
+                loaded_bytes,
+            )
         )
 
     def _loads(
@@ -198,5 +205,13 @@ class Run:
         size = BESIDE.get(connections)
         if engine is None or size is None:
             return
-        rate = engine.images_per_second(size, 3 * self.plan.visit_seconds)
-        results.engine.append(EngineSample(number, None, connections, engine.precision, size, rate))
+        speed = engine.speed(size, 3 * self.plan.visit_seconds)
+        results.engine.append(_sample(speed, number, None, connections, engine.precision, size))
+
+
+def _sample(
+    speed: Speed, number: int, sweep: int | None, beside: int | None, precision: str, size: int
+) -> EngineSample:
+    return EngineSample(
+        number, sweep, beside, precision, size, speed.images_per_second, speed.cpu_ms
+    )

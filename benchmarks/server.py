@@ -33,11 +33,16 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that is ready. start_seconds: from the process's start to its ready answer."""
+    """A server that is ready.
+
+    start_seconds: from the process's start to its ready answer. start_cpu_seconds: what of the
+        processor's time its main process took until then.
+    """
 
     port: int
     process: psutil.Process
     start_seconds: float
+    start_cpu_seconds: float
 
     def resident_bytes(self) -> int:
         """The largest of its processes, and what the others have for themselves alone."""
@@ -90,7 +95,10 @@ def _running(
                     f"exit status {process.returncode}. It logged: {_end_of(log)}"
                 )
             time.sleep(ASK_EVERY_SECONDS)
-        yield Server(port, psutil.Process(process.pid), time.monotonic() - started)
+        start_seconds = time.monotonic() - started
+        main = psutil.Process(process.pid)
+        used = main.cpu_times()
+        yield Server(port, main, start_seconds, used.user + used.system)
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

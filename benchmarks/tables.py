@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ratios import Ratio, Spread, ratios, spread
-from benchmarks.results import Results
+from benchmarks.results import EngineSample, Results
 
 NOT_MEASURED = "not measured"
 
@@ -26,6 +27,7 @@ class Grid:
 def grids(results: Results) -> list[Grid]:
     return [
         _engine(results),
+        _engine_cpu(results),
         _loads(results),
         _starts(results),
         *([_accuracies(results)] if results.accuracies else []),
@@ -87,21 +89,30 @@ def facts(results: Results) -> list[str]:
 
 
 def _engine(results: Results) -> Grid:
-    sizes = sorted({sample.batch_size for sample in results.engine})
+    title = "Engine alone, pictures a second: median (lowest to highest)"
+    return _by_batch_size(results, title, lambda sample: sample.images_per_second)
+
+
+def _engine_cpu(results: Results) -> Grid:
+    title = "Engine alone, milliseconds of processor time a picture: median (lowest to highest)"
+    return _by_batch_size(results, title, lambda sample: sample.cpu_ms)
+
+
+def _by_batch_size(results: Results, title: str, figure: Callable[[EngineSample], float]) -> Grid:
+    sweeps = [sample for sample in results.engine if sample.sweep is not None]
+    sizes = sorted({sample.batch_size for sample in sweeps})
     rows = []
     for precision in results.precisions:
         cells = (
             spread(
-                sample.images_per_second
-                for sample in results.engine
-                if sample.sweep is not None
-                and (sample.precision, sample.batch_size) == (precision, size)
+                figure(sample)
+                for sample in sweeps
+                if (sample.precision, sample.batch_size) == (precision, size)
             )
             for size in sizes
         )
         rows.append((precision, *(_with_range(cell) for cell in cells)))
-    header = ("precision", *(f"batch {size}" for size in sizes))
-    return Grid("Engine alone, pictures a second: median (lowest to highest)", header, tuple(rows))
+    return Grid(title, ("precision", *(f"batch {size}" for size in sizes)), tuple(rows))
 
 
 def _loads(results: Results) -> Grid:
@@ -142,11 +153,18 @@ def _starts(results: Results) -> Grid:
             (
                 server,
                 _with_range(spread(sample.seconds for sample in mine)),
+                f"{statistics.median(sample.cpu_seconds for sample in mine):.1f}",
                 f"{statistics.median(sample.ready_bytes for sample in mine) / 1e6:.0f}",
                 f"{statistics.median(sample.loaded_bytes for sample in mine) / 1e6:.0f}",
             )
         )
-    header = ("server", "start to ready, s", "MB when ready", "MB after the loads")
+    header = (
+        "server",
+        "start to ready, s",
+        "processor's time, s",
+        "MB when ready",
+        "MB after the loads",
+    )
     return Grid("Start from a cached artifact, and resident memory", header, tuple(rows))
 
 
