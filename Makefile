@@ -26,7 +26,7 @@ test: $(VENV)/.dev
 LITSERVE = yes
 PEER = build/litserve
 bench: $(VENV)/.dev
-	@[ "$(LITSERVE)" = no ] || $(MAKE) --no-print-directory $(PEER)/.installed
+	@[ "$(LITSERVE)" = no ] || $(MAKE) -s --no-print-directory $(PEER)/.installed
 	@$(RUN) -m benchmarks run $${QUICK:+--quick} $${PHOTOS:+--photos "$$PHOTOS"} \
 		$$([ "$(LITSERVE)" = no ] || echo --litserve-python $(PEER)/bin/python)
 
