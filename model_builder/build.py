@@ -62,14 +62,20 @@ def build_artifact(
         network = build_network(checkpoint.architecture, weights.tensors, preprocessing.crop_size)
         kernel, bias = network.get_layer("fc").get_weights()
         head = Head(np.asarray(kernel, np.float32), np.asarray(bias, np.float32))
-        # LiteRT's converter is given float32.
-        dtype = "float32" if precision == "int8" else precision
-        inference = fold(network, checkpoint.architecture, preprocessing, dtype=dtype)
+        int8 = precision == "int8"
+        inference = fold(
+            network,
+            checkpoint.architecture,
+            preprocessing,
+            # The converter is given float32 throughout.
+            dtype="float32" if int8 else precision,
+            pixels_dtype="float32" if int8 else "uint8",
+        )
         expected = golden(network, preprocessing)
     about = manifest(checkpoint, weights, precision)
     write_network: Callable[[Path], None] = partial(export_saved_model, inference)
     report: Report = ()
-    if precision == "int8":
+    if int8:
         pictures = calibration_set(calibration, preprocessing)
         about = replace(about, engine="litert", calibration=pictures.calibration)
         with counted(f"Calibrating {checkpoint.name}", len(pictures.crops)) as advance:

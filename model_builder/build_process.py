@@ -42,21 +42,19 @@ class Build:
 
     def here(self) -> None:
         """Builds in this process. Raises BuilderError."""
-        # Reading weights imports h5py, which a start from a finished artifact does without.
-        from model_builder.weights import own_weights, published_weights
-
-        if self.file is None:
-            weights = own_weights(self.own, read_own(self.own, self.checkpoint.name))
-        else:
-            weights = published_weights(self.checkpoint, self.file)
         try:
             import_tensorflow()
             from model_builder.build import build_artifact
+            from model_builder.weights import own_weights, published_weights
         except ImportError as error:
             raise BuilderError(
                 f"{self.folder.name} is not built, and can't be: {error}. Building needs "
                 "TensorFlow and Keras; without them only finished int8 artifacts are served."
             ) from error
+        if self.file is None:
+            weights = own_weights(self.own, read_own(self.own, self.checkpoint.name))
+        else:
+            weights = published_weights(self.checkpoint, self.file)
         build_artifact(self.checkpoint, weights, self.folder, self.precision, self.calibration)
 
 

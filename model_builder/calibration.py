@@ -61,10 +61,13 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
             photos = _photos(shipped, random)
     else:
         photos = _photos(folder, random)
+    crops = _crops(photos, CROPS, preprocessing, random)
+    # The whole range that a picture may have, so that a pixel's value is its int8 step.
+    crops[0, 0, 0], crops[0, 0, 1] = 0, 255
     return CalibrationSet(
         SHIPPED if folder is None else str(folder),
         len(photos),
-        _crops(photos, CROPS, preprocessing, random),
+        crops,
         _crops(photos, CHECKED_CROPS, preprocessing, random),
     )
 
@@ -104,6 +107,4 @@ def _crops(
             box=(left, top, left + edge, top + edge),
         )
         crops[index] = np.asarray(crop)
-    # The whole range that a picture may have, so that a pixel's value is its int8 step.
-    crops[0, 0, 0], crops[0, 0, 1] = 0, 255
     return crops

@@ -20,27 +20,28 @@ def fold(
     preprocessing: Preprocessing,
     *,
     dtype: str = "float32",
+    pixels_dtype: str = "uint8",
 ) -> keras.Model:
-    """The network as it is served: pixels uint8 [N, H, W, 3] in RGB, to the last feature map.
+    """The network as it is served: pixels [N, H, W, 3] in RGB, 0 to 255, to the last feature map.
 
     Output: [N, ceil(H/32), ceil(W/32), 512 or 2048] in `dtype`.
     network: from `build_resnet(architecture)`, with its weights.
     """
     size = preprocessing.crop_size
     folded = build_resnet(architecture, input_size=size, folded=True, head=False, dtype=dtype)
+    mean, std = rgb_normalisation(preprocessing)
     for spec in architecture.convolutions():
         kernel, bias = folded_convolution(network, spec, architecture.batch_norm_epsilon)
         if spec == architecture.stem:
-            # Swapping the kernel's input channels costs nothing; swapping every picture's does.
+            # What is done to the kernel once need not be done to every picture. The mean has to
+            # be: the stem pads with zeros, which are pictures' means.
             kernel = kernel[:, :, ::-1] if preprocessing.channel_order == "BGR" else kernel
+            kernel = (kernel / std[:, None]).astype(np.float32)
         folded.get_layer(spec.name).set_weights([kernel, bias])
-    pixels = keras.Input((size, size, 3), dtype="uint8", name="pixels")
-    mean, std = rgb_normalisation(preprocessing)
+    pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")
     # In float32 whatever the network computes in: bfloat16 can't hold a mean of 103.939.
-    rescaling = layers.Rescaling(
-        list(1 / std), list(-mean / std), dtype="float32", name="normalisation"
-    )
-    return keras.Model(pixels, folded(rescaling(pixels)), name=f"{network.name}_inference")
+    centring = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centring")
+    return keras.Model(pixels, folded(centring(pixels)), name=f"{network.name}_inference")
 
 
 def folded_convolution(

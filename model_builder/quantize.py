@@ -26,8 +26,8 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
     Its input can be resized to any batch. Weights are int8 with a scale a channel, activations
     int8 with a scale a tensor, after Jacob et al. 2018 (arXiv 1712.05877).
 
-    inference: from `fold`, in float32. crops: uint8 [N, H, W, 3]; activations get their ranges from
-    what these give. advance: told of each one that is through.
+    inference: from `fold`, in float32, its pixels too. crops: uint8 [N, H, W, 3]; activations get
+    their ranges from what these give. advance: told of each one that is through.
     Raises CalibrationFailed where the crops do not hold the whole range of a picture.
     """
     _, height, width, channels = inference.input_shape

@@ -20,6 +20,7 @@ import pytest
 
 START_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 60.0
+COMMAND_TIMEOUT_SECONDS = 500.0
 
 
 @dataclass
@@ -110,6 +111,42 @@ def float32_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def bfloat16_server() -> Iterator[Server]:
     yield from start_real({"RESNET_PRECISION": "bfloat16"})
+
+
+@pytest.fixture(scope="session")
+def int8_server(
+    float32_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Served where there is no TensorFlow, from an artifact that was built where there is."""
+    # The same file, and no other test waits for it.
+    assert float32_server.url
+    done = resnet("quantize", "resnet50")
+    assert done.returncode == 0, done.stderr
+    yield from start_real(
+        {
+            "RESNET_PRECISION": "int8",
+            "PYTHONPATH": str(without_tensorflow(tmp_path_factory.mktemp("modules"))),
+        }
+    )
+
+
+def without_tensorflow(folder: Path) -> Path:
+    """A folder which, first on the path, makes TensorFlow and what comes with it missing."""
+    for name in ("h5py", "keras", "tensorflow"):
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name} here')\n")
+    return folder
+
+
+def resnet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from service.cli import main; main()", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_TIMEOUT_SECONDS,
+    )
 
 
 @pytest.fixture

@@ -106,10 +106,10 @@ def test_bfloat16(architecture: Architecture, make: Make) -> None:
     assert relative_difference(logits(network, features), expected) < 0.05
 
 
-def test_normalisation_stays_in_float32(make: Make) -> None:
+def test_the_mean_is_taken_off_in_float32(make: Make) -> None:
     inference = fold(make(BASIC), BASIC, caffe(), dtype="bfloat16")
     pixels = random_pictures(1, size=SIZE, seed=1)
-    layer = inference.get_layer("normalisation")
+    layer = inference.get_layer("centring")
     expected = normalised(pixels, caffe())[..., ::-1]
     assert layer.compute_dtype == "float32"
     np.testing.assert_allclose(np.asarray(layer(pixels)), expected, atol=1e-4)

@@ -57,6 +57,7 @@ def test_what_is_served(service: Service) -> None:
         "batch_sizes": [1, 2, 4],
         "load_seconds": 1.23,
         "memory_bytes": 4567,
+        "measured": [],
     }
 
 
