@@ -104,7 +104,8 @@ def publish(folder: FolderOption = FOLDER, page: Path = PAGE) -> None:
     """Puts the last run's tables into docs/performance.md, and its plot and JSON beside it."""
     results = read_results(folder / RESULTS)
     text = page.read_text(encoding="utf-8")
-    fragment = f"\n{markdown(results)}\n\n"
+    picture = f"![Throughput against latency]({page.with_suffix('.svg').name})"
+    fragment = f"\n{markdown(results)}\n\n{picture}\n\n"
     text, found = LAST_RUN.subn(lambda _: fragment, text)
     if found != 1:
         raise typer.BadParameter(f"It must have one place for the last run. Received: {page}")

@@ -35,7 +35,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def _line(axes: Axes, results: Results, server: str, colour: str) -> None:
-    mine = [sample for sample in results.loads if sample.server == server]
+    mine = [sample for sample in results.loads if sample.server == server and sample.settled]
     connections = sorted({sample.connections for sample in mine})
     loads = [[s.load for s in mine if s.connections == number] for number in connections]
     rates = [statistics.median(load.requests_per_second for load in group) for group in loads]

@@ -84,6 +84,11 @@ class LoadSample:
     connections: int
     load: Load
 
+    @property
+    def settled(self) -> bool:
+        """Whether latencies mean something: else only the luckiest were answered in time."""
+        return self.load.requests >= 2 * self.connections
+
 
 @dataclass(frozen=True, slots=True)
 class StartSample:

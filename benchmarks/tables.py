@@ -120,19 +120,16 @@ def _loads(results: Results) -> Grid:
     for server in results.servers:
         mine = [sample for sample in results.loads if sample.server == server]
         for connections in sorted({sample.connections for sample in mine}):
-            loads = [sample.load for sample in mine if sample.connections == connections]
+            samples = [sample for sample in mine if sample.connections == connections]
+            loads = [sample.load for sample in samples]
+            settled = [sample.load for sample in samples if sample.settled]
             rows.append(
                 (
                     f"{server}, {connections}",
                     _with_range(spread(load.requests_per_second for load in loads)),
-                    *(
-                        f"{statistics.median(values):.0f}"
-                        for values in (
-                            [load.p50_ms for load in loads],
-                            [load.p95_ms for load in loads],
-                            [load.p99_ms for load in loads],
-                        )
-                    ),
+                    _median([load.p50_ms for load in settled]),
+                    _median([load.p95_ms for load in settled]),
+                    _median([load.p99_ms for load in settled]),
                     str(sum(load.requests for load in loads)),
                     str(sum(load.errors for load in loads)),
                 )
@@ -212,6 +209,10 @@ def _with_range(found: Spread | None) -> str:
 def _figure(value: float) -> str:
     """Three figures, or whole numbers where there are more."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _median(milliseconds: list[float]) -> str:
+    return f"{statistics.median(milliseconds):.0f}" if milliseconds else "too few"
 
 
 def _percent(value: float) -> str:
