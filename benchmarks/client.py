@@ -103,9 +103,9 @@ async def load(
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many per cent are not above; nan of nothing."""
+    """The smallest value that at least so many per cent do not exceed; 0 of nothing."""
     if not values:
-        return float("nan")
+        return 0.0
     rank = -(-len(values) * percent // 100)
     return sorted(values)[max(0, int(rank) - 1)]
 

@@ -67,7 +67,9 @@ def facts(results: Results) -> list[str]:
     features = ", ".join(machine.features) or "none of those that matter here"
     errors = sum(sample.load.errors for sample in results.loads)
     requests = sum(sample.load.requests for sample in results.loads)
-    client_ms = 1e3 * sum(sample.load.client_cpu_seconds for sample in results.loads) / requests
+    client_ms = (
+        1e3 * sum(sample.load.client_cpu_seconds for sample in results.loads) / max(1, requests)
+    )
     lines = [
         f"{results.date}, version {machine.commit or 'unknown'}, {results.model}: "
         f"{results.rounds} round{'s' if results.rounds > 1 else ''} in "
