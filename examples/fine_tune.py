@@ -260,7 +260,8 @@ def plot(
 ) -> None:
     """How often which class was called what, and some of the pictures, mistaken ones first."""
     figure = Figure(figsize=(11, 5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.2))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.2))
+    left, right = halves
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (truth, given), 1)
     panel: Any = left.subplots()
