@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.10 to 3.13 and a package registry, nothing else.
 .POSIX:
 .SUFFIXES:
-.PHONY: help serve test check format lock clean
+.PHONY: help serve test bench check format lock clean
 
 VENV = .venv
 RUN = $(VENV)/bin/python
@@ -10,6 +10,7 @@ INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make serve   install, fetch the weights, serve on port 8000"
 	@echo "make test    install, run the whole test suite"
+	@echo "make bench   install, measure engines and servers, print ratios: docs/performance.md"
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make lock    pin every dependency anew"
@@ -19,6 +20,21 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	@$(RUN) -m pytest
+
+# QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labelled
+# to measure accuracy on. LITSERVE=no: without the server to compare with, and its PyTorch.
+LITSERVE = yes
+PEER = build/litserve
+bench: $(VENV)/.dev
+	@[ "$(LITSERVE)" = no ] || $(MAKE) -s --no-print-directory $(PEER)/.installed
+	@$(RUN) -m benchmarks run $${QUICK:+--quick} $${PHOTOS:+--photos "$$PHOTOS"} \
+		$$([ "$(LITSERVE)" = no ] || echo --litserve-python $(PEER)/bin/python)
+
+$(PEER)/.installed: $(VENV)/bin/python requirements/bench.txt
+	@echo "Installing LitServe and PyTorch to compare with ..."
+	@$(RUN) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+	@touch $@
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff format --check .

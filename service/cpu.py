@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 CGROUP = Path("/sys/fs/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -22,6 +24,13 @@ def cpu_limit(cgroup: Path = CGROUP) -> int:
         available = os.cpu_count() or 1
     quota = _cgroup_quota(cgroup)
     return available if quota is None else max(1, min(available, math.ceil(quota)))
+
+
+def limit_blas_threads() -> None:
+    """NumPy multiplies small matrices here, which OpenBLAS shares out among threads that then
+    spin in wait for the next: on the processors that the network is to run on.
+    """
+    threadpool_limits(1, user_api="blas")
 
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:

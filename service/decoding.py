@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import AvifImagePlugin, Image
+from PIL import AvifImagePlugin, Image, PngImagePlugin
 
 from model_builder.preprocessing import Preprocessing
 from service import images
@@ -44,6 +44,7 @@ ALLOWANCE_BYTES = 64 * 2**20
 BYTES_A_PIXEL = 24
 # libwebp reserves its canvases before their size can be asked for; it does not touch them.
 RESERVED_BYTES = 8 * 2 * (Image.MAX_IMAGE_PIXELS or 0)
+MAX_TEXT_BYTES = 4 * 2**20
 READY = b"ready"
 # The first byte of an answer.
 PIXELS, REFUSED = b"p", b"r"
@@ -159,6 +160,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # The service counts the processors that decode; dav1d would start as many threads again.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    # Nobody reads them. Pillow unpacks 64 MB of texts before it has had enough.
+    PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
     connection = Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         connection.send_bytes(READY)
@@ -169,7 +172,8 @@ def main(descriptor: int) -> None:
 
 def _answer(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> bytes:
     try:
-        _allow(RESERVED_BYTES + 2 * len(data))
+        webp = data.startswith(b"WEBP", 8)
+        _allow(len(data) + (RESERVED_BYTES if webp else 0))
         image = images.open_picture(data, max_pixels=max_pixels)
         # From here on a file that decodes to more than its header says runs into the limit.
         _allow(2 * len(data) + BYTES_A_PIXEL * image.width * image.height)

@@ -1,4 +1,7 @@
-"""What routes are handed, by type."""
+"""What routes are handed, by type.
+
+All of them `async`, for FastAPI sends what is not through a pool of threads.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ from service.settings import Settings
 from service.tracing import Spans
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
-def _registry(request: Request) -> Registry:
+async def _registry(request: Request) -> Registry:
     return cast(Registry, request.app.state.registry)
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     return cast(Metrics, request.app.state.metrics)
 
 
-def _spans(request: Request) -> Spans | None:
+async def _spans(request: Request) -> Spans | None:
     return cast("Spans | None", request.app.state.spans)
 
 

@@ -38,7 +38,11 @@ def softmax(values: Array) -> Array:
 
 def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[Prediction, ...]:
     """The k most probable classes of one row [classes], most probable first."""
-    order = np.argsort(-probabilities, kind="stable")[:k]
+    k = min(k, len(probabilities))
+    least = np.partition(probabilities, -k)[-k]
+    # Those that tie with the last one too: of equals the first ones are named.
+    candidates = np.flatnonzero(probabilities >= least)
+    order = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
     return tuple(
         Prediction(int(i), labels[i].wnid, labels[i].name, float(probabilities[i])) for i in order
     )

@@ -19,6 +19,7 @@ from model_builder.preprocessing import Preprocessing
 from service.colour import opaque, srgb, transform_of
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.framing import TRANSPOSES, crop, crop_draft, draft, turned
+from service.structure import check_scans, check_structure
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -96,6 +97,8 @@ def open_picture(data: bytes, *, max_pixels: int) -> Image.Image:
             f"A picture's edges may have {MAX_EDGE} pixels. "
             f"Received: {image.width} x {image.height}"
         )
+    if isinstance(image, JpegImageFile):
+        check_scans(data, image.width * image.height)
     return image
 
 
@@ -122,6 +125,7 @@ def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 def _open(data: bytes) -> Image.Image:
     """The picture with its header read and its pixels not."""
+    check_structure(data)
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:

@@ -14,7 +14,7 @@ from model_builder.errors import CalibrationFailed
 from model_builder.fetching import Fetching
 from model_builder.progress import step
 from model_builder.store import Store
-from service.cpu import cpu_limit
+from service.cpu import cpu_limit, limit_blas_threads
 from service.decoder import Decoder
 from service.engines import Hardware, choose_precision, load_engines
 from service.metrics import Metrics, ModelMetrics
@@ -52,6 +52,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
+    limit_blas_threads()
     decoder.start()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from service.app import create_app
+from service.connection import BoundedConnection
 from service.keys import BadKeyFile
 from service.log import configure_logging
 from service.settings import Settings, unknown_variables
@@ -117,6 +118,8 @@ def serve(settings: Settings) -> int:
         return EXIT_SETTINGS
     config = uvicorn.Config(
         app,
+        http=BoundedConnection,
+        ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -13,7 +13,7 @@ from service.engines import Engine
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 2
+ROUNDS = 3
 # A larger batch makes each of its pictures wait for the others: only a gain is worth that.
 NEAR_BEST = 0.95
 # Doubling a batch that gained no more than this will not gain by being doubled again.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from model_builder.errors import FetchFailed
+from model_builder.sources import LocalFile
+from tests.golden.reference import checkpoint_file
 from tests.model_builder.faulty_server import FaultyServer
 
 MakeServer = Callable[..., FaultyServer]
@@ -31,3 +35,15 @@ def make_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeServer]:
 @pytest.fixture
 def faulty_server(make_server: MakeServer) -> FaultyServer:
     return make_server()
+
+
+@pytest.fixture(scope="session")
+def published() -> LocalFile:
+    """ResNet-50's file, from the cache that the service uses, or fetched."""
+    try:
+        return checkpoint_file()
+    except FetchFailed as error:
+        # Weights that can't be had are no reason to pass: only a laptop may go without.
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

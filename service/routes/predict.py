@@ -95,7 +95,6 @@ def make_router(settings: Settings) -> APIRouter:
             "has an `error`."
         ),
         response_model=OnePicture | SeveralPictures,
-        response_model_exclude_none=True,
         openapi_extra={"requestBody": _request_body(settings.max_files)},
         responses={
             200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
@@ -121,7 +120,6 @@ def _request_body(max_files: int) -> dict[str, Any]:
 
 async def predict(
     request: Request,
-    response: Response,
     registry: RegistryDep,
     settings: SettingsDep,
     spans: SpansDep,
@@ -138,7 +136,7 @@ async def predict(
             description="From the request's arrival; the server's own limit holds as well.",
         ),
     ] = None,
-) -> OnePicture | SeveralPictures:
+) -> Response:
     """The answer to a request. Raises ServiceError and its kin; the app's handler answers them."""
     started = time.monotonic()
     chosen = registry.get(model)
@@ -157,10 +155,14 @@ async def predict(
         spans.record(answers)
     timing = _timing(answers, time.monotonic() - started)
     note(timing_ms=timing.model_dump())
-    response.headers["Server-Timing"] = ", ".join(
-        f"{part};dur={milliseconds}" for part, milliseconds in timing.model_dump().items()
+    parts = ", ".join(f"{part};dur={duration}" for part, duration in timing.model_dump().items())
+    body = _body(chosen, outcomes, timing)
+    # Made of the model already: FastAPI would validate it once more.
+    return Response(
+        body.model_dump_json(exclude_none=True),
+        media_type="application/json",
+        headers={"Server-Timing": parts},
     )
-    return _body(chosen, outcomes, timing)
 
 
 def _body(

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "plain_against_residual.py"
+from tests.examples.running import ROOT, run_example
+
 PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 RUNS = json.loads((ROOT / "docs" / "plain_against_residual.json").read_text(encoding="utf-8"))
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 def test_it_trains_every_network_and_plots_it(tmp_path: Path) -> None:
     out = tmp_path / "result"
-    done = run("--depths", "8", "14", "--seeds", "1", "--epochs", "2", "--out", str(out))
+    arguments = ("--depths", "8", "14", "--seeds", "1", "--epochs", "2", "--out", str(out))
+    done = run_example("plain_against_residual.py", *arguments)
     assert done.returncode == 0, done.stderr
     runs = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert [(one["kind"], one["depth"]) for one in runs] == [

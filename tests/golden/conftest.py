@@ -1,8 +1,7 @@
-"""The published weights, from the cache that the service uses."""
+"""What is made of the published weights."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,23 +9,10 @@ from typing import Any
 import pytest
 
 from model_builder.artifact import Artifact, Precision
-from model_builder.errors import FetchFailed
 from model_builder.sources import LocalFile
 from model_builder.store import Store
 from service.settings import Settings
-from tests.golden.reference import MODEL, checkpoint_file, keras_network
-
-
-@pytest.fixture(scope="session")
-def published() -> LocalFile:
-    """The checkpoint's file, fetched if it is not in the cache."""
-    try:
-        return checkpoint_file()
-    except FetchFailed as error:
-        # Weights that can't be had are no reason to pass: only a laptop may go without.
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+from tests.golden.reference import MODEL, keras_network
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from model_builder.architecture import Architecture
 from model_builder.artifact import Artifact, Manifest, Provenance, read_artifact, write_artifact
 from model_builder.preprocessing import Preprocessing
 from service.app import create_app
+from service.connection import BoundedConnection
 from service.decoder import Decoder
 from service.loading import make_decoder
 from service.log import configure_logging
@@ -211,13 +212,16 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
 
 
 @contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[int]:
+def listening(
+    app: FastAPI, connection: type[BoundedConnection] = BoundedConnection
+) -> Iterator[int]:
     """The port on which a real server serves the app, in a thread.
 
     The app has started already: its TestClient sees to that, and to its end.
     """
     config = uvicorn.Config(
         app,
+        http=connection,
         port=0,
         lifespan="off",
         log_config=None,

@@ -1,0 +1,118 @@
+"""python -m benchmarks run | publish."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import typer
+from rich.console import Console
+
+from benchmarks.load import Client, choose_client
+from benchmarks.machine import this_machine
+from benchmarks.pictures import OURS, described, of_folder, random_crops, spread_over
+from benchmarks.plot import draw
+from benchmarks.progress import steps
+from benchmarks.results import LITSERVE, Results, read_results, write_results
+from benchmarks.run import FULL, PRECISIONS, QUICK, Run
+from benchmarks.tables import markdown, show
+from service.settings import Settings
+
+FOLDER = Path("build/bench")
+RESULTS, PLOT = "results.json", "performance.svg"
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+LAST_RUN = re.compile(r"(?<=<!-- last run -->\n).*?(?=<!-- end of last run -->)", re.DOTALL)
+
+main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+FolderOption = Annotated[Path, typer.Option(help="For results.json, the plot and the logs.")]
+
+
+@main.command()
+def run(
+    quick: Annotated[bool, typer.Option(help="One round of short samples.")] = False,
+    photos: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="JPEGs to post. Where they are labelled as for `resnet evaluate`, accuracy too.",
+        ),
+    ] = None,
+    precision: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="May be given more than once; by default every one for a processor."),
+    ] = None,
+    litserve_python: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The Python of an environment that has LitServe and PyTorch."),
+    ] = None,
+    client: Annotated[
+        Literal["auto", "wrk", "asyncio"], typer.Option(help="auto: wrk where it is installed.")
+    ] = "auto",
+    folder: FolderOption = FOLDER,
+) -> None:
+    """Measures, and writes and prints what it found."""
+    console = Console(stderr=True)
+    wanted = tuple(p for p in PRECISIONS if precision is None or p in precision)
+    if unknown := set(precision or ()) - set(PRECISIONS):
+        raise typer.BadParameter(f"There are {', '.join(PRECISIONS)}. Received: {unknown}")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = of_folder(photos or OURS)
+    jpegs = spread_over(files) if photos else random_crops(files)
+    source = "a folder's own" if photos else "random crops of the three in tests/photos"
+    settings = Settings()
+    chosen: Client = choose_client(client)
+    course = Run(
+        plan=QUICK if quick else FULL,
+        settings=settings,
+        precisions=wanted,
+        jpegs=jpegs,
+        labelled=photos,
+        litserve_python=litserve_python,
+        client=chosen,
+        folder=folder,
+    )
+    results = Results(
+        date=datetime.now(timezone.utc).date().isoformat(),
+        model=settings.model,
+        quick=quick,
+        rounds=0,
+        seconds=0,
+        client=chosen,
+        machine=this_machine(litserve_python),
+        pictures=described(jpegs, source),
+        precisions=list(wanted),
+    )
+    if litserve_python is None:
+        results.skipped[LITSERVE] = "No Python that has it was named."
+    if photos is None:
+        results.skipped["accuracy"] = "No labelled photos were given."
+    with steps(course.steps(), console) as begin:
+        course.into(results, begin)
+    write_results(folder / RESULTS, results)
+    draw(results, folder / PLOT)
+    show(results, Console(width=None if console.is_terminal else 140))
+    console.print(f"Written: {folder / RESULTS}, {folder / PLOT}")
+
+
+@main.command()
+def publish(folder: FolderOption = FOLDER, page: Path = PAGE) -> None:
+    """Puts the last run's tables into docs/performance.md, and its plot and JSON beside it."""
+    results = read_results(folder / RESULTS)
+    text = page.read_text(encoding="utf-8")
+    picture = f"![Throughput against latency]({page.with_suffix('.svg').name})"
+    fragment = f"\n{markdown(results)}\n\n{picture}\n\n"
+    text, found = LAST_RUN.subn(lambda _: fragment, text)
+    if found != 1:
+        raise typer.BadParameter(f"It must have one place for the last run. Received: {page}")
+    page.write_text(text, encoding="utf-8")
+    shutil.copyfile(folder / PLOT, page.with_suffix(".svg"))
+    shutil.copyfile(folder / RESULTS, page.with_suffix(".json"))
+
+
+if __name__ == "__main__":
+    main()

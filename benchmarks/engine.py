@@ -1,0 +1,113 @@
+"""The engine alone: each precision in a process of its own, which sleeps unless it is asked."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact import Artifact, Precision
+from service.engines import Engine, load_engines
+from service.images import decode
+from service.loading import make_hardware, make_store
+from service.settings import Settings
+
+Pixels = npt.NDArray[np.uint8]
+
+# The first start of a precision fetches the weights and builds the artifact.
+LOAD_TIMEOUT_SECONDS = 3600.0
+ANSWER_TIMEOUT_SECONDS = 300.0
+LARGEST_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """cpu_ms: processor time a picture, of all threads."""
+
+    images_per_second: float
+    cpu_ms: float
+
+
+class EngineProcess:
+    """One precision's engine in a process that has nothing else to do.
+
+    jpegs: what it is fed, over and over where a batch is larger than their number.
+    """
+
+    def __init__(self, settings: Settings, precision: Precision, jpegs: Sequence[bytes]) -> None:
+        self.precision = precision
+        self._settings = settings
+        self._jpegs = tuple(jpegs)
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> EngineProcess:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def load(self, batch_sizes: Sequence[int]) -> None:
+        """Obtains the artifact, loads it and runs every size once. Raises BuilderError."""
+        asked = self._pool.submit(
+            _warm_up, self._settings, self.precision, self._jpegs, tuple(batch_sizes)
+        )
+        asked.result(LOAD_TIMEOUT_SECONDS)
+
+    def speed(self, batch_size: int, at_least_seconds: float) -> Speed:
+        """batch_size: at most LARGEST_BATCH_SIZE, and one that was warmed up."""
+        asked = self._pool.submit(
+            _speed, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
+        )
+        return asked.result(ANSWER_TIMEOUT_SECONDS)
+
+
+@cache
+def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
+    given = settings.checkpoint_file
+    artifact = make_store(settings).obtain(settings.model, precision, checkpoint_file=given)
+    return artifact, load_engines(artifact, make_hardware(settings))[0]
+
+
+@cache
+def _pixels(settings: Settings, precision: Precision, jpegs: tuple[bytes, ...]) -> Pixels:
+    artifact, _ = _loaded(settings, precision)
+    recipe = artifact.manifest.preprocessing
+    decoded = [decode(jpeg, recipe, max_pixels=settings.max_image_pixels) for jpeg in jpegs]
+    return np.resize(np.stack(decoded), (LARGEST_BATCH_SIZE, *decoded[0].shape))
+
+
+def _warm_up(
+    settings: Settings, precision: Precision, jpegs: tuple[bytes, ...], batch_sizes: tuple[int, ...]
+) -> None:
+    _, engine = _loaded(settings, precision)
+    for size in batch_sizes:
+        engine.run(_pixels(settings, precision, jpegs)[:size])
+
+
+def _speed(
+    settings: Settings,
+    precision: Precision,
+    jpegs: tuple[bytes, ...],
+    batch_size: int,
+    at_least_seconds: float,
+) -> Speed:
+    _, engine = _loaded(settings, precision)
+    pixels = _pixels(settings, precision, jpegs)[:batch_size]
+    runs, cpu_started, started = 0, time.process_time(), time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < at_least_seconds or runs == 0:
+        engine.run(pixels)
+        runs += 1
+    images = runs * batch_size
+    return Speed(images / elapsed, 1e3 * (time.process_time() - cpu_started) / images)

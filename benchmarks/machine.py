@@ -1,0 +1,76 @@
+"""Facts of the machine and the versions that a run's figures depend on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.results import Machine
+from service.cpu import CPUINFO, cpu_limit
+
+# Without AVX512-BF16 or AMX bfloat16 is emulated; without VNNI int8 takes more instructions.
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+PACKAGES = ("tensorflow", "ai-edge-litert", "pillow", "fastapi", "uvicorn")
+
+
+def this_machine(litserve_python: Path | None) -> Machine:
+    cpuinfo = _cpuinfo()
+    flags = cpuinfo.get("flags", "").split()
+    return Machine(
+        processor=_processor(cpuinfo),
+        cores=cpu_limit(),
+        memory_bytes=psutil.virtual_memory().total,
+        features=tuple(feature for feature in FEATURES if feature in flags),
+        system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        load_average=os.getloadavg()[0],
+        commit=_output("git", "describe", "--always", "--dirty"),
+        versions={**_versions(), **_litserve_versions(litserve_python)},
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in reversed(lines))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _processor(cpuinfo: dict[str, str]) -> str:
+    name = cpuinfo.get("model name") or platform.processor() or platform.machine()
+    # Virtual machines often hide the name, and the family tells the generation.
+    family, model = cpuinfo.get("cpu family"), cpuinfo.get("model")
+    return f"{name} (family {family}, model {model})" if family else name
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _litserve_versions(python: Path | None) -> dict[str, str]:
+    if python is None:
+        return {}
+    code = "from importlib.metadata import version as v; print(v('litserve'), v('torch'))"
+    litserve, _, torch = _output(str(python), "-c", code).partition(" ")
+    return {"litserve": litserve, "torch": torch}
+
+
+def _output(*command: str) -> str:
+    """What a command prints; empty where it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,131 @@
+"""Servers in processes of their own: ours as `make serve` starts it, LitServe as its docs do."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from service.settings import PREFIX
+
+START_TIMEOUT_SECONDS = 300.0
+STOP_TIMEOUT_SECONDS = 20.0
+ASK_EVERY_SECONDS = 0.01
+# The command, in the environment that this runs in.
+RESNET = Path(sys.executable).with_name("resnet")
+LITSERVE_APP = Path(__file__).with_name("litserve_server.py")
+SHOWN_OF_LOG = 2000
+
+
+class ServerFailed(Exception):
+    """It ended, or did not get ready; the message ends with what it logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is ready.
+
+    start_seconds: from the process's start to its ready answer. start_cpu_seconds: what of the
+        processor's time its main process took until then.
+    """
+
+    port: int
+    process: psutil.Process
+    start_seconds: float
+    start_cpu_seconds: float
+
+    def resident_bytes(self) -> int:
+        """The largest of its processes, and what the others have for themselves alone."""
+        processes = [self.process, *self.process.children(recursive=True)]
+        largest = max(processes, key=lambda process: process.memory_info().rss)
+        others = (process.memory_full_info().uss for process in processes if process != largest)
+        return int(largest.memory_info().rss + sum(others))
+
+
+@contextmanager
+def our_server(model: str, precision: str, log: Path) -> Iterator[Server]:
+    """`resnet serve`. Raises ServerFailed."""
+    environment = {PREFIX + "MODEL": model, PREFIX + "PRECISION": precision}
+    port = _free_port()
+    environment |= {PREFIX + "HOST": "127.0.0.1", PREFIX + "PORT": str(port)}
+    command = [str(RESNET), "serve"]
+    with _running(command, environment, port, "/health/ready", log) as server:
+        yield server
+
+
+@contextmanager
+def litserve_server(python: Path, log: Path) -> Iterator[Server]:
+    """LitServe, run by the Python that has it. Raises ServerFailed."""
+    port = _free_port()
+    command = [str(python), str(LITSERVE_APP), str(port)]
+    with _running(command, {}, port, "/health", log) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], environment: Mapping[str, str], port: int, health: str, log: Path
+) -> Iterator[Server]:
+    started = time.monotonic()
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while not _answers(port, health):
+            waited = time.monotonic() - started
+            if process.poll() is not None or waited > START_TIMEOUT_SECONDS:
+                raise ServerFailed(
+                    f"{' '.join(command)} is not ready after {waited:.0f} s; "
+                    f"exit status {process.returncode}. It logged: {_end_of(log)}"
+                )
+            time.sleep(ASK_EVERY_SECONDS)
+        start_seconds = time.monotonic() - started
+        main = psutil.Process(process.pid)
+        used = main.cpu_times()
+        yield Server(port, main, start_seconds, used.user + used.system)
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_SECONDS)
+        # Its own process group: workers of LitServe outlive their parent.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_TIMEOUT_SECONDS)
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-SHOWN_OF_LOG:]
