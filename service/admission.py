@@ -62,7 +62,8 @@ class Admission:
             # Nobody is ahead: whoever comes may try, and shows how fast the device is now.
             return
         expected = self._batcher.seconds_until(self._decoding + pictures)
-        needed = CAUTION * expected + self._lateness_seconds
+        # No more than half of what is left: a door that is shut altogether learns nothing.
+        needed = CAUTION * expected + min(self._lateness_seconds, remaining / 2)
         if needed > remaining:
             raise Overloaded(
                 f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",

@@ -97,11 +97,15 @@ def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
 
 def test_it_learns_how_late_its_expectations_are(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
+    # This batch and its own, and a quarter more: 250 s.
     admission.check(1, deadline=within(300))
     admission.learn(300)
     with pytest.raises(Overloaded):
         admission.check(1, deadline=within(300))
-    for _ in range(100):
+    # However late it is, half of the time left is for what is ahead.
+    admission.learn(100_000)
+    admission.check(1, deadline=within(600))
+    for _ in range(500):
         admission.learn(-5)
     admission.check(1, deadline=within(300))
 

@@ -34,7 +34,6 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("port", "0", 0),
         ("cpu_threads", "4", 4),
         ("decode_threads", "3", 3),
-        ("min_agreement_percent", "80", 80.0),
         ("decode_timeout_seconds", "2.5", 2.5),
         ("max_batch_size", "16", 16),
         ("queue_limit", "1", 1),
