@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,6 @@ from model_builder.tensorflow_runtime import import_tensorflow
 import_tensorflow()
 
 import keras  # noqa: E402
-from matplotlib import colormaps  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from PIL import Image  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
@@ -45,18 +45,19 @@ from model_builder.build import build_network  # noqa: E402
 from model_builder.checkpoints import Checkpoint, find_checkpoint  # noqa: E402
 from model_builder.convert import read_tensors  # noqa: E402
 from model_builder.fold import fold  # noqa: E402
+from model_builder.preprocessing import Preprocessing  # noqa: E402
 from model_builder.sources import fetch  # noqa: E402
 from service.images import decode  # noqa: E402
 from service.loading import make_store  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 BATCH_SIZE = 32
 START_TIMEOUT_SECONDS = 300.0
-SHOWN = 24
 
 console = Console()
 
@@ -117,7 +118,8 @@ def main(
         "held_out_right_here": int((here == truth).sum()),
     }
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    plot([found.files[i] for i in test], found.classes, truth, given, out / "held_out.png")
+    pixels = np.stack([decoded(found.files[i], checkpoint.preprocessing) for i in test])
+    plot(pixels, found.classes, truth, given, out / "held_out.png")
     console.print(
         f"{name}: trained on {len(train)} pictures of {len(found.classes)} classes. "
         f"Of {len(test)} held back it gets {(given == truth).mean():.1%} right through the server, "
@@ -165,15 +167,19 @@ def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
 
 def features_of(files: Sequence[Path], checkpoint: Checkpoint, tensors: dict[str, Array]) -> Array:
     """What the classifier is given for each picture: float32 [N, 512 or 2048]."""
-    recipe, limit = checkpoint.preprocessing, Settings().max_image_pixels
+    recipe = checkpoint.preprocessing
     network = build_network(checkpoint.architecture, tensors, recipe.crop_size)
     frozen = fold(network, checkpoint.architecture, recipe)
     batches = []
     for start in track(range(0, len(files), BATCH_SIZE), "Features", console=console):
-        some = files[start : start + BATCH_SIZE]
-        pixels = [decode(file.read_bytes(), recipe, max_pixels=limit) for file in some]
+        pixels = [decoded(file, recipe) for file in files[start : start + BATCH_SIZE]]
         batches.append(frozen.predict_on_batch(np.stack(pixels)).mean(axis=(1, 2)))
     return np.concatenate(batches)
+
+
+def decoded(file: Path, recipe: Preprocessing) -> Pixels:
+    """uint8 [224, 224, 3], as the service would feed it."""
+    return decode(file.read_bytes(), recipe, max_pixels=Settings().max_image_pixels)
 
 
 def train_head(
@@ -255,34 +261,33 @@ def ask(client: httpx2.Client, files: Sequence[Path]) -> Iterator[str]:
         )
 
 
-def plot(
-    files: Sequence[Path], classes: list[str], truth: Labels, given: Labels, path: Path
-) -> None:
+def plot(pixels: Pixels, classes: list[str], truth: Labels, given: Labels, path: Path) -> None:
     """How often which class was called what, and some of the pictures, mistaken ones first."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.2))
     left, right = halves
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (truth, given), 1)
-    panel: Any = left.subplots()
-    panel.imshow(counts, cmap=colormaps["Blues"])
+    panel = left.subplots()
+    panel.imshow(counts, cmap="Blues")
     for row, column in np.argwhere(counts):
         colour = "white" if 2 * counts[row, column] > counts.max() else "black"
         panel.text(column, row, counts[row, column], ha="center", va="center", color=colour)
-    panel.set_xticks(range(len(classes)), classes, rotation=45 if len(classes[0]) > 2 else 0)
+    slope = 45 if max(map(len, classes)) > 2 else 0
+    panel.set_xticks(range(len(classes)), classes, rotation=slope)
     panel.set_yticks(range(len(classes)), classes)
     panel.set(xlabel="the server's answer", ylabel="what it shows")
-    order = np.argsort(given == truth, kind="stable")[:SHOWN]
-    panels = right.subplots(4, SHOWN // 4).flat
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, index in zip(right.axes, order, strict=False):
-        with Image.open(files[index]) as picture:
-            axes.imshow(picture.convert("RGB"))
+    order = np.argsort(given == truth, kind="stable")
+    places = right.subplots(4, 6).flat
+    for place, index in zip_longest(places, order[: len(places)]):
+        place.set_axis_off()
+        if index is None:
+            continue
         title, colour = classes[given[index]], "#2f855a"
         if given[index] != truth[index]:
-            title, colour = f"{title}: no, {classes[truth[index]]}", "#c53030"
-        axes.set_title(title, fontsize=9, color=colour)
+            title, colour = f"{title}: no,\n{classes[truth[index]]}", "#c53030"
+        place.imshow(pixels[index])
+        place.set_title(title, fontsize=9, color=colour)
     figure.savefig(path, dpi=80)
 
 
