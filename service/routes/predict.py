@@ -34,7 +34,9 @@ REQUEST_BODY = {
             "schema": {
                 "type": "object",
                 "required": [PART],
-                "properties": {PART: {"type": "array", "items": PICTURE, "maxItems": 32}},
+                "properties": {
+                    PART: {"type": "array", "items": PICTURE, "minItems": 1, "maxItems": 32}
+                },
             },
             "encoding": {PART: {"contentType": "image/jpeg, image/png, image/webp, image/gif"}},
         },
