@@ -48,7 +48,6 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
-    decoder.start()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
     precision = choose_precision(settings.precision, hardware)
@@ -60,6 +59,8 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
         model = Model(artifact, engines, decoder, observer, queue_limit=settings.queue_limit)
+        # While the network warms up, which nothing but a fault of the hardware can keep it from.
+        decoder.start()
         model.start()
     model.load_seconds = time.monotonic() - started
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)

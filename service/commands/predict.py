@@ -57,6 +57,7 @@ def predict(
     try:
         loaded = load_model(settings.model, settings, decoder, metrics)
     except BuilderError as error:
+        decoder.close()
         end(f"{settings.model} can't be loaded. {error}")
     try:
         outcomes = asyncio.run(_predict_all(loaded, photos, top_k))
