@@ -53,7 +53,6 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
     limit_blas_threads()
-    decoder.start()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
     precision = choose_precision(settings.precision, hardware)
@@ -76,6 +75,8 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
             queue_limit=settings.queue_limit,
             wait_limit_seconds=settings.queue_wait_limit_seconds,
         )
+        # Not before: they would take from what is measured above.
+        decoder.start()
         model.start()
     model.load_seconds = time.monotonic() - started
     _give_back_memory()

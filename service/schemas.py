@@ -12,8 +12,7 @@ PROBLEM_EXAMPLE: JsonDict = {
     "title": "Unsupported Media Type",
     "status": 415,
     "code": "unsupported_media_type",
-    "detail": "Pictures are taken as JPEG, PNG, WEBP, BMP, GIF, TIFF. "
-    "Received: 11 bytes that begin with b'%PDF-1.7'",
+    "detail": "Pictures are taken as JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF. Received: PDF",
     "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
 }
 
@@ -33,7 +32,7 @@ class Problem(BaseModel):
 
 class ClassProbability(BaseModel):
     class_id: int = Field(description="Index of the class, from 0.")
-    wnid: str | None = Field(description="WordNet id, where the class has one.")
+    wnid: str | None = Field(None, description="WordNet id, where the class has one.")
     label: str
     probability: float = Field(ge=0, le=1.000001)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import NoReturn
 
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
@@ -77,23 +79,44 @@ async def _raw(request: Request) -> list[bytes]:
     return [body]
 
 
+class _Form(MultiPartParser):
+    """In memory, whatever its size: the body's bytes are counted, and no disk is needed."""
+
+    spool_max_size = sys.maxsize
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
 async def _parts(request: Request, max_files: int) -> list[bytes]:
+    form = _Form(
+        request.headers,
+        request.stream(),
+        max_files=max_files,
+        max_fields=MAX_FIELDS,
+        max_part_size=MAX_FIELD_BYTES,
+    )
     try:
-        async with request.form(
-            max_files=max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
-        ) as form:
-            parts = form.getlist(PART)
-            if not parts:
-                named = ", ".join(sorted({repr(name) for name in form})) or "no part at all"
-                raise MalformedRequest(f"{HINT} Received: {named}")
-            pictures = []
-            for part in parts:
-                if not isinstance(part, UploadFile):
-                    raise MalformedRequest(
-                        f"The part {PART!r} is text: it has no file name. {HINT}"
-                    )
-                pictures.append(await part.read())
-            return pictures
-    except HTTPException as error:
+        parts = await form.parse()
+        if parts and not form.ended:
+            raise MalformedRequest(f"The form breaks off before its last boundary. {HINT}")
+        return [await _picture(part) for part in parts.getlist(PART)] or _refuse(parts)
+    except MultiPartException as error:
         # Starlette's own word on a body that can't be parsed.
-        raise MalformedRequest(f"{error.detail} {HINT}") from error
+        raise MalformedRequest(f"{error.message} {HINT}") from error
+    finally:
+        # Not those of `parts`: one that breaks off is not among them.
+        for file in form._files_to_close_on_error:
+            file.close()
+
+
+async def _picture(part: UploadFile | str) -> bytes:
+    if isinstance(part, str):
+        raise MalformedRequest(f"The part {PART!r} is text: it has no file name. {HINT}")
+    return await part.read()
+
+
+def _refuse(parts: FormData) -> NoReturn:
+    named = ", ".join(sorted({repr(name) for name in parts})) or "no part at all"
+    raise MalformedRequest(f"{HINT} Received: {named}")

@@ -61,6 +61,7 @@ def predict(
         finally:
             loaded.close(settings.shutdown_timeout_seconds)
     except BuilderError as error:
+        decoder.close()
         end(f"{settings.model} can't be loaded. {error}")
     except ServiceError as error:
         end(str(error))

@@ -105,7 +105,7 @@ def make_router(settings: Settings) -> APIRouter:
 
 
 def _request_body(max_files: int) -> dict[str, Any]:
-    parts = {"type": "array", "items": PICTURE, "maxItems": max_files}
+    parts = {"type": "array", "items": PICTURE, "minItems": 1, "maxItems": max_files}
     return {
         "required": True,
         "content": {

@@ -6,16 +6,19 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.images import decode
 from tests.fuzz.mutations import mutated, seeds
+from tests.service.conftest import Serve, listening
 from tests.service.pictures import recipe
 
 RECIPE = recipe(16, 14)
 MAX_PIXELS = 100_000
 COUNT = 10_000
+POSTED = 500
 FINDINGS = Path(__file__).parents[1] / "fuzz" / "findings"
 
 
@@ -58,3 +61,20 @@ def test_what_fuzzing_found(file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome(file.read_bytes())
+
+
+def test_some_of_them_posted_to_a_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """No 5xx, and not one that ends the process that decodes it."""
+    service = serve(decode_threads=1, max_image_pixels=MAX_PIXELS)
+    url = "http://127.0.0.1:{}/predict"
+    headers = {"Content-Type": "application/octet-stream"}
+    statuses: Counter[int] = Counter()
+    with listening(service.app) as port, httpx2.Client(headers=headers, timeout=60) as client:
+        for name, data in mutated(POSTED, seed=21):
+            response = client.post(url.format(port), content=data)
+            # A body of no bytes at all is no request.
+            allowed = {200, 413, 415, 422} if data else {400}
+            assert response.status_code in allowed, (name, response.text)
+            statuses[response.status_code] += 1
+    assert {200, 415, 422} <= statuses.keys()
+    assert "ended its decoder" not in caplog.text
