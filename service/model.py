@@ -75,7 +75,7 @@ class Model:
         self._observer = observer
         self._canary: Canary | None = None
         self._batcher = Batcher(
-            [self._run_on(engine) for engine in engines],
+            [self._run_on(engine) for engine in engines for _ in range(engine.at_once)],
             plan=plan,
             queue_limit=queue_limit,
             observer=observer,

@@ -26,10 +26,14 @@ class Engine(Protocol):
     def max_batch_size(self) -> int:
         """Beyond this no gain is to be looked for."""
 
+    @property
+    def at_once(self) -> int:
+        """Batches to be under way at the same time, each from a thread of its own."""
+
     def run(self, pixels: Pixels) -> Array:
         """uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features].
 
-        Any N; the first run of each is slow. By one thread at a time.
+        Any N; the first run of each is slow. By `at_once` threads at a time.
         """
 
     def keep(self, batch_sizes: tuple[int, ...]) -> None:

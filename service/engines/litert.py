@@ -40,6 +40,11 @@ class LiteRTEngine:
     def max_batch_size(self) -> int:
         return MAX_BATCH_SIZE
 
+    @property
+    def at_once(self) -> int:
+        """An interpreter has one set of feature maps."""
+        return 1
+
     def run(self, pixels: Pixels) -> Array:
         prepared = self._prepared.get(len(pixels))
         if prepared is None:

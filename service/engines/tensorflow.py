@@ -58,6 +58,13 @@ class TensorFlowEngine:
     def max_batch_size(self) -> int:
         return self._max_batch_size
 
+    @property
+    def at_once(self) -> int:
+        """Two on a GPU: the next batch is copied there while the last one runs, and none waits for
+        Python in between.
+        """
+        return 2 if self._device.startswith("/device:GPU") else 1
+
     def features(self, pixels: Pixels) -> Any:
         """The feature map as a tensor on the device."""
         with self._tf.device(self._device):

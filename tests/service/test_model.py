@@ -145,6 +145,19 @@ def test_every_device_takes_its_share(make_model: MakeModel) -> None:
     assert [engine.batches for engine in engines] == [[1, 1], [1, 1]]
 
 
+def test_a_device_is_given_its_next_batch_while_it_runs_one(make_model: MakeModel) -> None:
+    engine = MeetingEngine("gpu:0", (1,))
+    engine.at_once = 2
+    model = make_model(MODEL_NAME, engine)
+    engine.batches.clear()
+    engine.barrier = threading.Barrier(2)
+    pictures = [plain(colour) for colour in ("red", "green")]
+    outcomes = run(model.predict_each(pictures, k=1, deadline=later()))
+    labels = [one.predictions[0].label for one in outcomes if isinstance(one, Answer)]
+    assert labels == ["red", "green"]
+    assert engine.batches == [1, 1]
+
+
 def test_the_engine_is_given_the_cropped_pixels(make_model: MakeModel) -> None:
     seen: list[Pixels] = []
 

@@ -27,6 +27,7 @@ class TimedEngine:
     """Takes `seconds(size)` of the clock for a batch, and ten times that for a size's first."""
 
     device = "cpu:0"
+    at_once = 1
 
     def __init__(self, clock: Clock, seconds: Callable[[int], float], largest: int = 8) -> None:
         self.max_batch_size = largest
