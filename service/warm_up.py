@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.batch_plan import BatchPlan
+from service.batch_plan import NEAR_BEST, BatchPlan
 from service.engines import Engine
 
 logger = logging.getLogger(__name__)
 
 ROUNDS = 3
-# A larger batch makes each of its pictures wait for the others: only a gain is worth that.
-NEAR_BEST = 0.95
+# A larger batch makes each of its pictures wait for the others: only a gain is worth that, and
+# none is worth more than this.
+MAX_BATCH_SECONDS = 0.25
 # Doubling a batch that gained no more than this will not gain by being doubled again.
 LEAST_GAIN = 1.02
 
@@ -54,7 +55,11 @@ def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchPlan:
     _seconds(engine, 1, input_shape)
     seconds = {1: _seconds(engine, 1, input_shape)}
     size, gain = 1, LEAST_GAIN
-    while gain >= LEAST_GAIN and 2 * size <= engine.max_batch_size:
+    while (
+        gain >= LEAST_GAIN
+        and 2 * size <= engine.max_batch_size
+        and 2 * seconds[size] <= MAX_BATCH_SECONDS
+    ):
         _seconds(engine, 2 * size, input_shape)
         # In turns: a machine that slows down meanwhile slows down both.
         turns = [

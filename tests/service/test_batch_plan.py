@@ -30,6 +30,8 @@ SIZES = st.dictionaries(st.integers(1, 64), st.floats(0.001, 10), min_size=1)
         ({1: 1.0, 2: 1.6, 4: 2.8, 8: 4.8}, 7, 7),
         ({1: 1.0, 2: 1.6, 4: 2.8, 8: 4.8}, 5, 4),
         ({4: 1.0}, 1, 1),
+        # Near enough, and fewer turns.
+        ({1: 1.0, 2: 1.98, 4: 4.1, 8: 8.3}, 100, 8),
     ],
 )
 def test_what_answers_the_most_a_second(
@@ -47,7 +49,7 @@ def test_nothing_that_could_be_taken_is_quicker(seconds: dict[int, float], waiti
     def rate(count: int) -> float:
         return count / seconds[plan.padded(count)]
 
-    assert rate(taken) == max(map(rate, range(1, min(waiting, plan.largest) + 1)))
+    assert rate(taken) >= 0.95 * max(map(rate, range(1, min(waiting, plan.largest) + 1)))
 
 
 def test_sizes_ascend_and_each_count_is_padded_to_the_next() -> None:

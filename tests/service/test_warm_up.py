@@ -83,6 +83,13 @@ def test_looking_ends_where_nothing_is_gained(clock: Clock) -> None:
     assert set(engine.runs) == {1, 2}
 
 
+def test_no_batch_takes_longer_than_a_quarter_of_a_second(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.03 + 0.02 * size, largest=256)
+    plan = warm_up([engine], SHAPE, None)
+    assert plan.largest == 8
+    assert 16 not in engine.runs
+
+
 def test_a_device_that_gains_to_the_end_gets_its_largest(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda _: 0.01, largest=256)
     assert warm_up([engine], SHAPE, None).largest == 256
