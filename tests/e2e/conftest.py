@@ -94,7 +94,9 @@ def running(environment: dict[str, str]) -> Iterator[Server]:
 
 
 def start_real(environment: dict[str, str]) -> Iterator[Server]:
-    with running(environment) as server:
+    # What is asked here is whether answers are right, on however slow a machine.
+    patience = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
+    with running({**patience, **environment}) as server:
         if not server.url:
             # Weights that can't be had are no reason to pass: only a laptop may go without.
             unreachable = "No source of" in server.messages()
