@@ -14,7 +14,7 @@ from service.problems import respond_to
 from service.rate_limit import RateLimit
 
 # Balancers and Prometheus have no key, and are to be answered at any load.
-OPEN_PATHS = ("/health/", "/v2/health/", "/metrics")
+OPEN_PATHS = ("/health/", "/metrics")
 
 
 class Gate:
