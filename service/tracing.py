@@ -28,7 +28,7 @@ VARIABLES = (
 )
 SERVICE_NAME = "resnet-server"
 # What balancers and Prometheus ask every few seconds is no trace.
-UNTRACED = ("/health/", "/v2/health/", "/metrics")
+UNTRACED = ("/health/", "/metrics")
 NANOSECONDS = 1_000_000_000
 
 
