@@ -21,6 +21,8 @@ HEADER = "X-Request-ID"
 # What is taken from a client goes into logs and headers: nothing that could break either.
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
+# Of these come as many as clients like to send; the door has a line for all of them.
+QUIET_CODES = {"model_not_ready", "overloaded", "queue_full"}
 
 
 class Access:
@@ -87,8 +89,9 @@ class Access:
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        quiet = route in QUIET_ROUTES or facts.get("code") in QUIET_CODES
         logger.log(
-            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
+            logging.DEBUG if quiet else logging.INFO,
             "%s %s %d",
             method,
             route,
