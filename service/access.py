@@ -21,8 +21,6 @@ HEADER = "X-Request-ID"
 # What is taken from a client goes into logs and headers: nothing that could break either.
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
-# Of these come as many as clients like to send; the door has a line for all of them.
-QUIET_CODES = {"model_not_ready", "overloaded", "queue_full"}
 
 
 class Access:
@@ -85,11 +83,12 @@ class Access:
         self, scope: Scope, status: int, seconds: float, facts: Mapping[str, object]
     ) -> None:
         """A status of 0 says that the request was cut off before its answer."""
-        route = getattr(scope.get("route"), "path", "unmatched" if status == 404 else "other")
+        found = scope.get("route")
+        route = getattr(found, "path", "unmatched" if status == 404 else "other")
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        quiet = route in QUIET_ROUTES or facts.get("code") in QUIET_CODES
+        quiet = route in QUIET_ROUTES or getattr(found, "quiet", False)
         logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "%s %s %d",
