@@ -83,12 +83,14 @@ class Access:
         self, scope: Scope, status: int, seconds: float, facts: Mapping[str, object]
     ) -> None:
         """A status of 0 says that the request was cut off before its answer."""
-        route = getattr(scope.get("route"), "path", "unmatched" if status == 404 else "other")
+        found = scope.get("route")
+        route = getattr(found, "path", "unmatched" if status == 404 else "other")
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        quiet = route in QUIET_ROUTES or getattr(found, "quiet", False)
         logger.log(
-            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
+            logging.DEBUG if quiet else logging.INFO,
             "%s %s %d",
             method,
             route,

@@ -8,7 +8,7 @@ from service.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyPictures
 
 # What is expected is a mean.
-CAUTION = 1.25
+CAUTION = 1.5
 # How much later than expected answers came: learnt at once when they come later, and slowly
 # forgotten. It holds what the pace does not: decoding, and whoever else has the processor.
 LATER_WEIGHT, SOONER_WEIGHT = 0.5, 0.02

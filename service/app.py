@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from service import __version__
 from service.access import Access
+from service.door import Door
 from service.gate import Gate
 from service.keys import Keys
 from service.loading import load_model, make_decoder
@@ -97,6 +98,12 @@ def create_app(
     app.state.metrics = metrics
     app.state.shutdown = shutdown
     # The last to be added is the first to be asked.
+    app.add_middleware(
+        Door,
+        registry=registry,
+        metrics=metrics,
+        request_timeout_seconds=settings.request_timeout_seconds,
+    )
     if keys is not None or limit is not None:
         app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
     app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)

@@ -86,10 +86,10 @@ def test_a_wait_beyond_the_limit_is_refused_with_what_is_too_much(batcher: Batch
 
 def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
-    # This batch and its own, and a quarter more: 250 s.
-    admission.check(2, deadline=within(300))
+    # This batch and its own, and half as much again: 300 s.
+    admission.check(2, deadline=within(400))
     with pytest.raises(Overloaded, match="the request has") as refusal:
-        admission.check(2, deadline=within(170))
+        admission.check(2, deadline=within(220))
     assert refusal.value.retry_after_seconds == pytest.approx(80, abs=2 * WAIT_SECONDS)
     with pytest.raises(DeadlineExceeded):
         admission.check(1, deadline=within(-1))
@@ -97,17 +97,17 @@ def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
 
 def test_it_learns_how_late_its_expectations_are(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
-    # This batch and its own, and a quarter more: 250 s.
-    admission.check(1, deadline=within(300))
+    # This batch and its own, and half as much again: 300 s.
+    admission.check(1, deadline=within(350))
     admission.learn(300)
     with pytest.raises(Overloaded):
-        admission.check(1, deadline=within(300))
+        admission.check(1, deadline=within(350))
     # However late it is, half of the time left is for what is ahead.
     admission.learn(100_000)
-    admission.check(1, deadline=within(600))
+    admission.check(1, deadline=within(700))
     for _ in range(500):
         admission.learn(-5)
-    admission.check(1, deadline=within(300))
+    admission.check(1, deadline=within(350))
 
 
 def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
