@@ -9,7 +9,7 @@ from http import HTTPStatus
 import pytest
 
 import service.errors
-from service.errors import ServiceError, Unavailable
+from service.errors import ModelNotReady, QueueFull, ServiceError, Unavailable
 
 DRAWN = re.compile(r"^(?P<branches>[|+\- ]*)(?P<name>[A-Z]\w+) *(?P<status>\d{3})?", re.MULTILINE)
 
@@ -81,3 +81,19 @@ def test_codes_are_unique() -> None:
 def test_only_what_may_pass_says_when_to_try_again(kind: type[ServiceError]) -> None:
     assert (kind.retry_after_seconds is not None) == issubclass(kind, Unavailable)
     assert issubclass(kind, Unavailable) == (kind.status == 503)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        (QueueFull, {}, 1),
+        (QueueFull, {"retry_after_seconds": 0}, 1),
+        (QueueFull, {"retry_after_seconds": 1.2}, 2),
+        (ModelNotReady, {}, 5),
+        (ModelNotReady, {"retry_after_seconds": 0.5}, 1),
+    ],
+)
+def test_never_at_once_and_never_too_early(
+    kind: type[Unavailable], given: dict[str, float], told: int
+) -> None:
+    assert kind("busy", **given).retry_after_seconds == told
