@@ -1,7 +1,7 @@
 """The files of the catalogue on the Hugging Face hub, by repository.
 
-As the hub's own pages of the files show them; resnet34.a1_in1k's hash is the one that another
-project has pinned. Where none was to be found there is none, and the hub's own word is taken.
+As the hub's own pages of the files show them; of the two for 34 layers, as other projects have
+pinned them. Where none was to be found there is none, and the hub's own word is taken.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ REVISIONS = {
     "timm/resnet101.a1h_in1k": "21721ac354aff8c4fbc371f3c4e46fa8832d4d68",
     "timm/resnet18.a1_in1k": "ebd61f9c7420e5b5b53262b8ce6bbe311e1e872a",
     "timm/resnet18.tv_in1k": "a987fd6b60f845221bfff84b6f0191273ba56ead",
+    "timm/resnet34.tv_in1k": "1b7b21cca82ff974d341713f777bf740c2db38c4",
     "timm/resnet50.a1_in1k": "5d9e13b8fdab4d9718bcf2c8f5c3af01878367e8",
     "timm/resnet50.tv_in1k": "aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8",
 }
@@ -29,6 +30,7 @@ SHA256 = {
     "timm/resnet18.gluon_in1k": "6991fcc0c58379a8496f6273b2f211e492f6af6494041fded649a482772ad2bf",
     "timm/resnet18.tv_in1k": "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
     "timm/resnet34.a1_in1k": "829a220f9529d2b1ffdc8719d3273463001e0daf411eaf1916865d9db62c0ed2",
+    "timm/resnet34.tv_in1k": "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235",
     "timm/resnet50.a1_in1k": "773525d5821de224f8f30c33377b7a795d7863e08522698200d3217d3f2a41bb",
     "timm/resnet50.tv_in1k": "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
 }
