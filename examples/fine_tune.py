@@ -201,9 +201,8 @@ def train_head(
 def import_checkpoint(out: Path, name: str, *, like: str) -> None:
     """`resnet import`: depth, classes and variant are in the file, the preprocessing is not."""
     options = ["--name", name, "--labels", str(out / "labels.txt"), "--like", like]
-    code = "from service.cli import main; main()"
     subprocess.run(
-        [sys.executable, "-c", code, "import", str(out / "tuned.keras"), *options], check=True
+        [sys.executable, "-m", "service", "import", str(out / "tuned.keras"), *options], check=True
     )
 
 

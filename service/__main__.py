@@ -1,8 +1,10 @@
-"""`python -m service`: what `resnet serve` does, with the environment's settings."""
+"""`python -m service`: the `resnet` command; without a word more, `resnet serve`."""
 
 from __future__ import annotations
+
+import sys
 
 from service.cli import main
 
 if __name__ == "__main__":
-    main(["serve"])
+    main(sys.argv[1:] or ["serve"])

@@ -143,7 +143,7 @@ def without_tensorflow(folder: Path) -> Path:
 def resnet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", "from service.cli import main; main()", *arguments],
+        [sys.executable, "-m", "service", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ PHOTOS = Path(__file__).parents[1] / "photos"
 
 def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "from service.cli import main; main()", "predict", *arguments],
+        [sys.executable, "-m", "service", "predict", *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -42,9 +42,8 @@ PICTURES = random_pictures(2, seed=1, size=128)[:, 16:112]
 
 
 def resnet(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from service.cli import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments, f"--home={home}"],
+        [sys.executable, "-m", "service", *arguments, f"--home={home}"],
         capture_output=True,
         text=True,
         check=False,
