@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import httpx2
-
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -64,4 +62,7 @@ class Deadline:
 
 def without_password(url: str) -> str:
     """`url` as it may be printed: a mirror's address can hold a user's name and password."""
+    # Most starts fetch nothing and have no use for an HTTP client.
+    import httpx2
+
     return str(httpx2.URL(url).copy_with(username=None, password=None))

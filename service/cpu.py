@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 CGROUP = Path("/sys/fs/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
+# In `CPUINFO`, on x86 and on ARM.
+PROCESSOR_FACTS = (
+    "model name",
+    "cpu family",
+    "model",
+    "stepping",
+    "CPU implementer",
+    "CPU part",
+    "flags",
+    "Features",
+)
 
 
 def cpu_limit(cgroup: Path = CGROUP) -> int:
@@ -35,12 +47,25 @@ def limit_blas_threads() -> None:
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
     """Whether the processor multiplies bfloat16 in hardware: AVX512-BF16 or AMX."""
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    flags = _facts(cpuinfo).get("flags", "").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """What tells one kind of processor from another, as far as the system says."""
+    facts = _facts(cpuinfo)
+    known = (facts.get(name) for name in PROCESSOR_FACTS)
+    return ", ".join([platform.machine(), *filter(None, known)])
+
+
+def _facts(cpuinfo: Path) -> dict[str, str]:
+    """Of the first processor; none on a system that does not say so there."""
+    try:
+        first, _, _ = cpuinfo.read_text().partition("\n\n")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _cgroup_quota(cgroup: Path) -> float | None:

@@ -19,6 +19,7 @@ from service.decoder import Decoder
 from service.engines import Hardware, choose_precision, load_engines
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
+from service.plan_file import plan_file
 from service.settings import Settings
 from service.warm_up import warm_up
 
@@ -65,7 +66,11 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
         edge = manifest.preprocessing.crop_size
-        plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size)
+        plans = plan_file(settings.home, artifact, engines, hardware)
+        known = plans.read() if plans else None
+        plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size, known)
+        if plans and settings.max_batch_size is None and plan is not known:
+            plans.write(plan)
         model = Model(
             artifact,
             engines,
@@ -127,9 +132,11 @@ def check_agreement(artifact: Artifact, min_percent: float) -> None:
 def _give_back_memory() -> None:
     """What loading and warming up left behind: garbage, and freed memory that glibc keeps.
 
-    A C library without `malloc_trim` returns it, or not, on its own.
+    What is still there stays, and need not be looked at again. A C library without `malloc_trim`
+    returns memory, or not, on its own.
     """
     gc.collect()
+    gc.freeze()
     if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
         trim(0)
 

@@ -17,26 +17,35 @@ ROUNDS = 3
 # A larger batch makes each of its pictures wait for the others: only a gain is worth that, and
 # none is worth more than this.
 MAX_BATCH_SECONDS = 0.25
+# A plan of an earlier start holds while a batch takes no more than so many times, and no less than
+# one so-manyth of, what it says.
+STILL_HOLDS = 2.0
 # Doubling a batch that gained no more than this will not gain by being doubled again.
 LEAST_GAIN = 1.02
 
 
 def warm_up(
-    engines: Sequence[Engine], input_shape: tuple[int, int, int], max_batch_size: int | None
+    engines: Sequence[Engine],
+    input_shape: tuple[int, int, int],
+    max_batch_size: int | None,
+    known: BatchPlan | None = None,
 ) -> BatchPlan:
     """Runs every size of the plan on every engine.
 
     input_shape: height, width, channels. max_batch_size: the largest size to be used; where it is
-    None the smallest size that comes near the best rate, measured on the first engine.
+    None the smallest size that comes near the best rate, measured on the first engine. known: what
+    came of that at an earlier start; measured anew where it does not hold.
     """
     first, *others = engines
-    if max_batch_size is None:
-        plan = _chosen(first, input_shape)
-    else:
+    if max_batch_size is not None:
         sizes = doubling_up_to(max_batch_size)
         for size in sizes:
             _seconds(first, size, input_shape)
         plan = BatchPlan({size: _seconds(first, size, input_shape) for size in sizes})
+    elif known is not None and _holds(known, first, input_shape):
+        plan = known
+    else:
+        plan = _chosen(first, input_shape)
     for engine in others:
         for size in plan.sizes:
             _seconds(engine, size, input_shape)
@@ -49,6 +58,23 @@ def warm_up(
 def doubling_up_to(largest: int) -> tuple[int, ...]:
     """1, 2, 4, 8, ..., and `largest`."""
     return tuple(sorted({largest, *(2**power for power in range(largest.bit_length()))}))
+
+
+def _holds(plan: BatchPlan, engine: Engine, input_shape: tuple[int, int, int]) -> bool:
+    """Runs every size of it, and then the smallest until one run takes about as long as it says."""
+    if plan.largest > engine.max_batch_size:
+        return False
+    for size in plan.sizes:
+        _seconds(engine, size, input_shape)
+    smallest = plan.sizes[0]
+    for _ in range(ROUNDS):
+        ratio = _seconds(engine, smallest, input_shape) / plan.seconds[smallest]
+        if 1 / STILL_HOLDS <= ratio <= STILL_HOLDS:
+            return True
+    logger.info(
+        "Batches take %.1f times what they took when they were measured: measuring again", ratio
+    )
+    return False
 
 
 def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchPlan:

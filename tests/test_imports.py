@@ -26,6 +26,13 @@ def test_importing_loads_no_framework(module: str) -> None:
     assert not loaded & {"tensorflow", "keras", "h5py"}
 
 
+def test_a_start_imports_no_more_than_it_needs() -> None:
+    """What the other commands draw with, and what fetches."""
+    loaded = modules_after("from service.cli import main; import service.commands.serve")
+    assert "service.server" in loaded
+    assert not loaded & {"service.commands.describe", "httpx2", "huggingface_hub", "tenacity"}
+
+
 def test_the_builder_does_not_know_the_service() -> None:
     loaded = modules_after("import model_builder.build")
     assert "keras" in loaded

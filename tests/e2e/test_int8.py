@@ -40,6 +40,12 @@ def test_with_every_batch_size_warm_it_takes_little_memory(int8_server: Server) 
     assert psutil.Process(int8_server.process.pid).memory_info().rss < MAX_RESIDENT_BYTES
 
 
+def test_what_was_measured_is_kept_for_the_next_start(folder: Path) -> None:
+    plan = json.loads((Settings().home / "plans" / f"{folder.name}.json").read_text())
+    assert plan["key"]["engine"].startswith("litert ")
+    assert 0 < plan["seconds"]["1"] < 60
+
+
 def test_its_report_is_in_the_models(int8_server: Server) -> None:
     model = httpx2.get(f"{int8_server.url}/models/resnet50").json()
     (served,) = [one["served"] for one in model["checkpoints"] if one["served"]]

@@ -27,7 +27,9 @@ def test_importing_is_quiet() -> None:
         "import sys; from model_builder.tensorflow_runtime import import_tensorflow\n"
         "tensorflow = import_tensorflow()\n"
         "assert tensorflow is sys.modules['tensorflow'] is import_tensorflow()\n"
-        "import keras\n"
+        "assert 'keras' not in sys.modules\n"
+        "import keras, keras.src.optimizers\n"
+        "assert tensorflow.keras.optimizers.Adam is keras.optimizers.Adam\n"
         "assert keras.backend.backend() == 'tensorflow'"
     )
     assert stderr_of(code) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ run = CliRunner(env={"COLUMNS": "200"}).invoke
 
 def test_version() -> None:
     assert run(main, ["--version"]).output.strip() == __version__
+
+
+def test_every_command_is_listed_and_a_misspelt_one_guessed() -> None:
+    helped = run(main, ["--help"]).output
+    commands = (Path(__file__).parents[2] / "service" / "commands").glob("*.py")
+    names = {path.stem.rstrip("_") for path in commands} - {"__init__", "options", ""}
+    assert names
+    assert all(re.search(rf"\b{name} ", helped) for name in names)
+    done = run(main, ["serv"])
+    assert done.exit_code == 2
+    assert "serve" in done.output
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cpu import CPUINFO, cpu_limit, has_bfloat16
+from service.cpu import CPUINFO, cpu_limit, has_bfloat16, processor
 
 AVAILABLE = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -85,6 +85,20 @@ def test_bfloat16(tmp_path: Path, flags: str, expected: bool) -> None:
 
 def test_where_no_file_says_so_there_is_none(tmp_path: Path) -> None:
     assert has_bfloat16(tmp_path / "missing") is False
+
+
+def test_processors_are_told_apart(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        "processor\t: 0\nmodel name\t: EPYC\ncpu MHz\t\t: 2450.0\n\nprocessor\t: 1\n"
+    )
+    before = processor(cpuinfo)
+    # What changes while it runs is no part of it.
+    cpuinfo.write_text(cpuinfo.read_text().replace("2450", "3500"))
+    assert processor(cpuinfo) == before
+    cpuinfo.write_text(cpuinfo.read_text().replace("EPYC", "Xeon"))
+    assert processor(cpuinfo) != before
+    assert processor(tmp_path / "missing") in before
 
 
 @pytest.mark.skipif(not CPUINFO.exists(), reason="this system has no /proc/cpuinfo")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service import warm_up as module
+from service.batch_plan import BatchPlan
 from service.warm_up import doubling_up_to, warm_up
 from tests.service.fakes import Array, Pixels
 
@@ -98,6 +99,34 @@ def test_a_device_that_gains_to_the_end_gets_its_largest(clock: Clock) -> None:
 def test_a_size_that_was_set_is_not_questioned(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
     assert warm_up([engine], SHAPE, 12).sizes == (1, 2, 4, 8, 12)
+
+
+def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
+    engines = [TimedEngine(clock, lambda size: 0.01 * size) for _ in range(2)]
+    known = BatchPlan({1: 0.011, 2: 0.019, 4: 0.04})
+    assert warm_up(engines, SHAPE, None, known) is known
+    # The smallest once more, for it to be seen that the plan holds.
+    assert engines[0].runs == {1: 2, 2: 1, 4: 1}
+    assert engines[1].runs == {1: 1, 2: 1, 4: 1}
+    assert engines[0].kept == engines[1].kept == (1, 2, 4)
+
+
+@pytest.mark.parametrize("seconds", [0.004, 0.03])
+def test_what_does_not_hold_is_measured_again(clock: Clock, seconds: float) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size)
+    plan = warm_up([engine], SHAPE, None, BatchPlan({1: seconds, 2: 2 * seconds}))
+    assert plan.seconds == pytest.approx({1: 0.01})
+
+
+def test_a_size_that_the_engine_is_not_for_is_not_run(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size)
+    warm_up([engine], SHAPE, None, BatchPlan({1: 0.01, 1024: 10.0}))
+    assert 1024 not in engine.runs
+
+
+def test_a_size_that_was_set_is_not_remembered_otherwise(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size)
+    assert warm_up([engine], SHAPE, 2, BatchPlan({1: 0.01})).sizes == (1, 2)
 
 
 def test_every_engine_is_warm_for_every_size(clock: Clock) -> None:

@@ -1,0 +1,110 @@
+"""A batch plan that was measured, kept for the next start on the same machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from model_builder.artifact import Artifact
+from service import __version__
+from service.batch_plan import BatchPlan
+from service.cpu import CPUINFO, processor
+from service.engines import Engine, Hardware
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "plans"
+PACKAGES = {"litert": "ai-edge-litert", "tensorflow": "tensorflow"}
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the file says. key: what the plan was measured on."""
+
+    key: dict[str, str]
+    seconds: dict[Annotated[int, Field(ge=1)], Seconds]
+
+
+_ADAPTER = TypeAdapter(_Kept)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """key: what is the same where the plan holds. A plan of another key is none, and replaced.
+
+    It saves time and is never needed: what can't be read or written is left alone.
+    """
+
+    path: Path
+    key: dict[str, str]
+
+    def read(self) -> BatchPlan | None:
+        try:
+            kept = _ADAPTER.validate_json(self.path.read_bytes())
+            return BatchPlan(kept.seconds) if kept.key == self.key else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError, ValueError) as error:
+            logger.info("The batch plan in %s is not used: %s", self.path, error)
+            return None
+
+    def write(self, plan: BatchPlan) -> None:
+        text = _ADAPTER.dump_json(_Kept(self.key, dict(plan.seconds)), indent=1)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".plan-")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(text)
+                os.replace(temporary, self.path)
+            except OSError:
+                os.unlink(temporary)
+                raise
+        except OSError as error:
+            logger.info("The batch plan is not kept: %s", error)
+
+
+def plan_file(
+    home: Path,
+    artifact: Artifact,
+    engines: Sequence[Engine],
+    hardware: Hardware,
+    cpuinfo: Path = CPUINFO,
+) -> PlanFile | None:
+    """The file for this artifact on this machine; None for other devices than processors, which do
+    not say enough of themselves to be known again.
+    """
+    if not all(engine.device.startswith("cpu") for engine in engines):
+        return None
+    manifest = artifact.manifest
+    files = json.dumps(manifest.files, sort_keys=True).encode()
+    key = {
+        "artifact": hashlib.sha256(files).hexdigest(),
+        "processor": processor(cpuinfo),
+        "system": f"{platform.system()} {platform.release()}",
+        "threads": str(hardware.cpu_threads),
+        "service": __version__,
+        "engine": f"{manifest.engine} {_version(PACKAGES[manifest.engine])}",
+    }
+    name = f"{manifest.name}-{manifest.engine}-{manifest.precision}.json"
+    return PlanFile(home / FOLDER / name, key)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of another name"

@@ -1,0 +1,99 @@
+"""A plan that was measured is used again on the same machine, and on no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_builder.artifact import Artifact
+from service import plan_file as module
+from service.batch_plan import BatchPlan
+from service.engines import Hardware
+from service.plan_file import PlanFile, plan_file
+from tests.service.fakes import FakeEngine
+
+PLAN = BatchPlan({1: 0.02, 2: 0.035, 4: 0.0625})
+HARDWARE = Hardware("auto", 2)
+CPUINFO = "processor\t: 0\nmodel name\t: EPYC\nflags\t\t: avx2\n\nprocessor\t: 1\n"
+
+
+@pytest.fixture
+def cpuinfo(tmp_path: Path) -> Path:
+    path = tmp_path / "cpuinfo"
+    path.write_text(CPUINFO)
+    return path
+
+
+@pytest.fixture
+def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., PlanFile]:
+    def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> PlanFile:
+        file = plan_file(tmp_path, artifact, [FakeEngine()], hardware, cpuinfo)
+        assert file is not None
+        return file
+
+    return found
+
+
+def test_the_next_start_finds_it(find: Callable[..., PlanFile], tmp_path: Path) -> None:
+    assert find().read() is None
+    find().write(PLAN)
+    assert find().read() == PLAN
+    # Nothing else is left behind.
+    assert [path.name for path in (tmp_path / "plans").iterdir()] == [
+        "resnet18.colours-tensorflow-float32.json"
+    ]
+
+
+def test_another_artifact_does_not(find: Callable[..., PlanFile], artifact: Artifact) -> None:
+    find().write(PLAN)
+    rebuilt = replace(artifact.manifest, files={"network/model.tflite": "2" * 64})
+    assert find(replace(artifact, manifest=rebuilt)).read() is None
+
+
+def test_nor_another_machine(find: Callable[..., PlanFile], cpuinfo: Path) -> None:
+    find().write(PLAN)
+    assert find(hardware=Hardware("auto", 4)).read() is None
+    cpuinfo.write_text(CPUINFO.replace("avx2", "avx2 avx512_vnni"))
+    assert find().read() is None
+    find().write(BatchPlan({1: 0.01}))
+    assert find().read() == BatchPlan({1: 0.01})
+
+
+def test_nor_other_software(find: Callable[..., PlanFile], monkeypatch: pytest.MonkeyPatch) -> None:
+    find().write(PLAN)
+    monkeypatch.setattr(module, "version", lambda package: f"another {package}")
+    assert find().read() is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("0.02", "-1"),
+        lambda text: text.replace("0.02", "NaN"),
+        lambda text: text.replace('"1"', '"0"'),
+        lambda text: json.dumps({**json.loads(text), "seconds": {}}),
+    ],
+)
+def test_a_damaged_one_is_none(find: Callable[..., PlanFile], damage: Callable[[str], str]) -> None:
+    find().write(PLAN)
+    path = find().path
+    damaged = damage(path.read_text())
+    assert damaged != path.read_text()
+    path.write_text(damaged)
+    assert find().read() is None
+
+
+def test_where_none_can_be_kept_none_is(find: Callable[..., PlanFile], tmp_path: Path) -> None:
+    # A file where the folder should be: as root even a read-only folder can be written to.
+    (tmp_path / "plans").write_text("")
+    find().write(PLAN)
+    assert find().read() is None
+
+
+def test_a_gpu_has_none(tmp_path: Path, artifact: Artifact) -> None:
+    assert plan_file(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None
