@@ -16,6 +16,14 @@ from tests.model_builder.faulty_server import FaultyServer
 MakeServer = Callable[..., FaultyServer]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Asked by pytest-xdist, of `pytest -n`."""
+    from tests.schedule import FileByFile
+
+    return FileByFile(config, log)
+
+
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """What a test sets up to log ends with it, and so does the stream that it logs to."""
