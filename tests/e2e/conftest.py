@@ -113,7 +113,8 @@ def float32_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def bfloat16_server() -> Iterator[Server]:
-    yield from start_real({"RESNET_PRECISION": "bfloat16"})
+    # Where the hardware has none, each further size to warm up takes long.
+    yield from start_real({"RESNET_PRECISION": "bfloat16", "RESNET_MAX_BATCH_SIZE": "4"})
 
 
 @pytest.fixture(scope="session")

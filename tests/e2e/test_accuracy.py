@@ -91,13 +91,13 @@ def test_top_1_and_top_5_through_the_server(
     truths: list[int],
     reference: Accuracy,
     request: pytest.FixtureRequest,
-    record_property: Callable[[str, object], None],
+    record_property: Callable[[str, str], None],
 ) -> None:
     assert len(photos) == 200
     server: Server = request.getfixturevalue(f"{precision}_server")
     accuracy = measured(through(server, photos), truths)
-    record_property("accuracy", accuracy)
-    record_property("reference", reference)
+    record_property("accuracy", str(accuracy))
+    record_property("reference", str(reference))
     assert accuracy.top1 >= 90
     assert accuracy.top5 >= 98
     allowed = DIFFERENCES[precision]
