@@ -15,9 +15,8 @@ import httpx2
 import numpy as np
 import psutil
 import pytest
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from service.cli import main
 from tests.e2e.conftest import COMMAND_TIMEOUT_SECONDS, Server, running
