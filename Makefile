@@ -19,7 +19,7 @@ serve: $(VENV)/.serve
 	@exec $(RUN) -m service
 
 test: $(VENV)/.dev
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2
 
 # QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labelled
 # to measure accuracy on. LITSERVE=no: without the server to compare with, and its PyTorch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,27 @@ from tests.golden.reference import checkpoint_file
 from tests.model_builder.faulty_server import FaultyServer
 
 MakeServer = Callable[..., FaultyServer]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Asked by pytest-xdist, of `pytest -n`."""
+    from tests.schedule import FileByFile
+
+    return FileByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """What a test sets up to log ends with it, and so does the stream that it logs to."""
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield
+    for handler in [*root.handlers]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture

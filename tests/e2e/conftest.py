@@ -111,9 +111,10 @@ def float32_server() -> Iterator[Server]:
     yield from start_real({"RESNET_PRECISION": "float32", "RESNET_MAX_BATCH_SIZE": "8"})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bfloat16_server() -> Iterator[Server]:
-    yield from start_real({"RESNET_PRECISION": "bfloat16"})
+    # Where the hardware has none, each further size to warm up takes long.
+    yield from start_real({"RESNET_PRECISION": "bfloat16", "RESNET_MAX_BATCH_SIZE": "4"})
 
 
 @pytest.fixture(scope="session")

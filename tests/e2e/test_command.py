@@ -27,8 +27,9 @@ def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(autouse=True)
-def _built(float32_server: Server) -> None:
+def _built(float32_server: Server, int8_server: Server) -> None:
     assert float32_server.url
+    assert int8_server.url
 
 
 def test_json_has_each_picture_and_a_bad_one_its_error() -> None:
@@ -42,7 +43,7 @@ def test_json_has_each_picture_and_a_bad_one_its_error() -> None:
 
 
 def test_a_table_for_people() -> None:
-    done = predict(str(PHOTOS / "chelsea_cat.jpg"), "--top-k", "2", "--precision", "float32")
+    done = predict(str(PHOTOS / "chelsea_cat.jpg"), "--top-k", "2", "--precision", "int8")
     assert done.returncode == 0, done.stderr
     assert "Egyptian cat" in done.stdout
     assert "%" in done.stdout

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from typer.testing import CliRunner, Result
 
-from tests.e2e.conftest import Server, running
+from service.cli import main
+from tests.e2e.conftest import COMMAND_TIMEOUT_SECONDS, Server, running
 from tests.e2e.own_files import CLASSES, OWN_FILES, OwnFile, Pixels, Wide
 from tests.model_builder.networks import relative_difference
 from tests.model_builder.published import TOLERANCE
@@ -47,8 +48,13 @@ def resnet(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=COMMAND_TIMEOUT_SECONDS,
     )
+
+
+def refused(home: Path, *arguments: str) -> Result:
+    """In this process: it says no before there is anything to do."""
+    return CliRunner().invoke(main, ["import", *arguments, f"--home={home}"])
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,16 @@ def imported() -> Iterator[Imported]:
             files[own.name] = own.write(folder, reference)
             logits[own.name] = np.concatenate([reference.logits(own.fed(x)) for x in PICTURES])
 
-        def take_in(own: OwnFile) -> str:
-            file = str(files[own.name])
-            done = resnet(home, "import", file, f"--labels={labels}", *own.options())
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+        def done(*arguments: str) -> str:
+            command = resnet(home, *arguments)
+            assert command.returncode == 0, command.stderr
+            return command.stdout
 
-        def pull(*depths: int) -> None:
-            names = [own.name for own in OWN_FILES if own.depth in depths]
-            done = resnet(home, "pull", *names, "--precision=float32")
-            assert done.returncode == 0, done.stderr
-
-        with ThreadPoolExecutor(2) as pool:
-            names = [own.name for own in OWN_FILES]
-            said = dict(zip(names, pool.map(take_in, OWN_FILES), strict=True))
-            # Halves that take about as long as each other.
-            for half in [pool.submit(pull, 18, 152), pool.submit(pull, 34, 50, 101)]:
-                half.result()
+        said = {
+            own.name: done("import", str(files[own.name]), f"--labels={labels}", *own.options())
+            for own in OWN_FILES
+        }
+        done("pull", *said, "--precision=float32")
         yield Imported(home, files[FILE.name], labels, said, logits)
 
 
@@ -120,24 +119,17 @@ def test_import_says_what_it_found(imported: Imported, own: OwnFile) -> None:
 def test_what_is_missing_or_wrong_is_said(
     imported: Imported, arguments: list[str], said: str
 ) -> None:
-    done = resnet(imported.home, "import", str(imported.file), "--epsilon=1e-5", *arguments)
-    assert done.returncode == 2
+    done = refused(imported.home, str(imported.file), "--epsilon=1e-5", *arguments)
+    assert done.exit_code == 2
     assert said in done.stderr
 
 
 def test_labels_must_be_as_many_as_the_classes(imported: Imported, tmp_path: Path) -> None:
     labels = tmp_path / "labels.json"
     labels.write_text('["daisy", "rose"]')
-    done = resnet(
-        imported.home,
-        "import",
-        str(imported.file),
-        "--name=x",
-        f"--labels={labels}",
-        "--epsilon=1e-5",
-        *RECIPE,
-    )
-    assert done.returncode == 2
+    named = ("--name=x", f"--labels={labels}")
+    done = refused(imported.home, str(imported.file), *named, "--epsilon=1e-5", *RECIPE)
+    assert done.exit_code == 2
     assert "The classifier has 4 classes. Received: 2 labels" in done.stderr
 
 
@@ -150,8 +142,8 @@ def server(imported: Imported) -> Iterator[Server]:
         "RESNET_MODEL": first,
         "RESNET_MODELS": ",".join(others),
         "RESNET_PRECISION": "float32",
-        # A size to warm up less for each of them.
-        "RESNET_MAX_BATCH_SIZE": "2",
+        # One size to warm up for each of them.
+        "RESNET_MAX_BATCH_SIZE": "1",
     }
     with running(environment) as server:
         assert server.url, server.messages()

@@ -32,14 +32,6 @@ def test_a_photo_is_called_what_it_is(
     assert answer.json()["predictions"][0]["label"] == label
 
 
-def test_bfloat16_says_the_same(bfloat16_server: Server) -> None:
-    for photo, label in WHAT_THEY_ARE.items():
-        with (PHOTOS / photo).open("rb") as file:
-            answer = httpx2.post(f"{bfloat16_server.url}/predict", files={"file": file}, timeout=60)
-        assert answer.json()["model"]["precision"] == "bfloat16"
-        assert answer.json()["predictions"][0]["label"] == label
-
-
 def test_a_raw_body_gets_the_answer_of_a_form(
     post: Callable[..., httpx2.Response], float32_server: Server
 ) -> None:

@@ -11,22 +11,24 @@ import pytest
 from tests.e2e.conftest import Server, running, started
 
 PHOTO = Path(__file__).parents[1] / "photos" / "coffee_cup.jpg"
+# A size to warm up, and no more.
+QUICK = {"RESNET_MAX_BATCH_SIZE": "1"}
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.weights
-def test_it_ends_when_told(float32_server: Server, sent: signal.Signals) -> None:
-    assert float32_server.url
-    with running({"RESNET_PRECISION": "float32"}) as server:
+def test_it_ends_when_told(int8_server: Server, sent: signal.Signals) -> None:
+    assert int8_server.url
+    with running({**QUICK, "RESNET_PRECISION": "int8"}) as server:
         assert httpx2.get(f"{server.url}/health/ready").status_code == 200
         assert server.stop(sent) == 0
 
 
 @pytest.mark.weights
-def test_told_to_end_it_says_not_ready_and_serves_on(float32_server: Server) -> None:
+def test_told_to_end_it_says_not_ready_and_serves_on(int8_server: Server) -> None:
     """Long enough that the balancer has seen it; who can't wait says so twice."""
-    assert float32_server.url
-    environment = {"RESNET_PRECISION": "float32", "RESNET_DRAIN_SECONDS": "600"}
+    assert int8_server.url
+    environment = {**QUICK, "RESNET_PRECISION": "int8", "RESNET_DRAIN_SECONDS": "600"}
     with running(environment) as server, httpx2.Client(base_url=server.url, timeout=60) as client:
         assert client.get("/health/ready").json()["checks"]["serving"] == "ok"
         server.process.send_signal(signal.SIGTERM)
@@ -48,8 +50,10 @@ def test_it_ends_when_told_while_it_still_loads(tmp_path: Path) -> None:
 
 @pytest.mark.weights
 def test_a_second_start_fetches_and_builds_nothing(float32_server: Server, tmp_path: Path) -> None:
+    """And with TensorFlow in it, it ends when told as well."""
     assert float32_server.url
     nowhere = {
+        **QUICK,
         "RESNET_PRECISION": "float32",
         "PATH": str(tmp_path),
         "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -58,6 +62,7 @@ def test_a_second_start_fetches_and_builds_nothing(float32_server: Server, tmp_p
         assert server.url, server.messages()
         assert "Building" not in server.messages()
         assert "Fetching" not in server.messages()
+        assert server.stop() == 0
 
 
 def test_with_nothing_reachable_it_says_what_was_tried_and_ends(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ DEPTHS = tuple(BLOCKS)
 class Reference:
     """One network's state dict and what no tensor of it shows.
 
-    same_padding: pad as TensorFlow does when left to itself, which PyTorch never does.
+    same_padding: pad as TensorFlow does when left to itself, which PyTorch never does. dtype: that
+    everything is computed in.
     """
 
     depth: int
@@ -37,6 +38,7 @@ class Reference:
     stride_in_1x1: bool = False
     epsilon: float = 1e-5
     same_padding: bool = False
+    dtype: type[np.floating[Any]] = np.float64
 
     def logits(self, pictures: npt.NDArray[Any]) -> Wide:
         """[N, 3, H, W], normalised, to [N, classes]."""
@@ -67,7 +69,7 @@ class Reference:
         return np.maximum(residual + x, 0)
 
     def _convolved(self, name: str, x: npt.NDArray[Any], stride: int) -> Wide:
-        kernel = self.state_dict[f"{name}.weight"].astype(np.float64)
+        kernel = self.state_dict[f"{name}.weight"].astype(self.dtype)
         windows = self._windows(x, kernel.shape[-1], stride, fill=0)
         return np.moveaxis(np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))), -1, 1)
 
@@ -77,13 +79,13 @@ class Reference:
         if self.same_padding and stride == 2 and x.shape[-1] % 2 == 0 and kernel > 1:
             before, after = (kernel - 2) // 2, (kernel - 1) // 2
         sides = ((0, 0), (0, 0), (before, after), (before, after))
-        padded = np.pad(np.asarray(x, np.float64), sides, constant_values=fill)
+        padded = np.pad(np.asarray(x, self.dtype), sides, constant_values=fill)
         windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (2, 3))
         return windows[:, :, ::stride, ::stride]
 
     def _normalised(self, name: str, x: Wide) -> Wide:
         gamma, beta, mean, variance = (
-            self.state_dict[f"{name}.{field}"].astype(np.float64).reshape(-1, 1, 1)
+            self.state_dict[f"{name}.{field}"].astype(self.dtype).reshape(-1, 1, 1)
             for field in ("weight", "bias", "running_mean", "running_var")
         )
         return (x - mean) / np.sqrt(variance + self.epsilon) * gamma + beta
@@ -104,7 +106,8 @@ def random_reference(
     """Random weights; running statistics are those of random pictures, as after training."""
     rng = np.random.default_rng(seed)
     state_dict = random_state_dict(depth, rng, classes)
-    measuring = _Measuring(depth, state_dict, stride_in_1x1)
+    # Whatever comes of it is what the network has: float32 will do, in half the time.
+    measuring = _Measuring(depth, state_dict, stride_in_1x1, dtype=np.float32)
     measuring.logits(normalised(random_pictures(4, seed=seed)))
     return Reference(depth, measuring.state_dict, stride_in_1x1)
 

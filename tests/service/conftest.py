@@ -242,10 +242,10 @@ def listening(
 
 
 @pytest.fixture
-def log_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def log_lines() -> Callable[[], list[dict[str, Any]]]:
     """What the service has logged as JSON, a dictionary a line."""
     root = logging.getLogger()
-    theirs, level, written = root.handlers, root.level, io.StringIO()
+    theirs, written = root.handlers, io.StringIO()
     # Out of the way, or they would be closed: they are pytest's.
     root.handlers = []
     with contextlib.redirect_stderr(written):
@@ -253,7 +253,4 @@ def log_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     (ours,) = root.handlers
     root.handlers = theirs
     root.addHandler(ours)
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    root.removeHandler(ours)
-    root.setLevel(level)
-    logging.captureWarnings(False)
+    return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
