@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 PATH, METHOD = "/predict", "POST"
 OK, UNAVAILABLE = b"200 OK", b"503 Service Unavailable"
-# deploy/nginx.conf sends this with every request: it repeats elsewhere what gets 503, and answers
-# by itself what is redirected to that place. nginx can only choose by the status. Where it asks
-# for more than the other replicas could take over, each request would be refused by two.
-BALANCER, SAID_BY_BALANCER = "X-Accel-Refusal", b"@refused"
+# deploy/nginx.conf sends the first with every request. It repeats elsewhere what gets 503, and can
+# choose by nothing but the status: a refusal that it need not repeat is a redirect to a place of
+# its own, with what to say there in a header.
+BALANCER, SAID_BY_BALANCER, REFUSAL = "X-Accel-Refusal", b"@refused", b"x-refusal"
 # A refusal costs the processors that compute: no line of the log each, but one in so long.
 TELL_SECONDS = 10.0
 
@@ -73,7 +73,7 @@ class Door:
         status, body = UNAVAILABLE, bytes(answer.body)
         if BALANCER in given and not self._repeats.take(started, self._per_second(error)):
             headers = [one for one in headers if one[0] != b"content-length"]
-            headers += [(b"x-accel-redirect", SAID_BY_BALANCER), (b"x-refusal", body)]
+            headers += [(b"x-accel-redirect", SAID_BY_BALANCER), (REFUSAL, body)]
             headers.append((b"content-length", b"0"))
             status, body = OK, b""
         lines = (b"%s: %s\r\n" % header for header in headers)
@@ -108,7 +108,11 @@ class Door:
 
 
 class Repeats:
-    """A second's worth of requests at most, and as many more every second."""
+    """Refusals that another replica is asked to take over: so many a second as it could.
+
+    With more than that each request of an overload would be refused by two, which is twice the
+    work, and with none a replica that has a long request would refuse for the others.
+    """
 
     def __init__(self) -> None:
         self._left = math.inf
