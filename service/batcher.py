@@ -7,29 +7,19 @@ while it works the next batch gathers. It knows neither HTTP nor any framework.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
 from service.batch import Pending, Pixels, Result, Run, Worker, fail, padded
 from service.batch_plan import BatchPlan
-from service.errors import (
-    DeadlineExceeded,
-    InferenceFailed,
-    Overloaded,
-    QueueFull,
-    ServiceError,
-    ShuttingDown,
-    WorkerLost,
-)
+from service.errors import InferenceFailed, ShuttingDown, WorkerLost
 from service.pace import Pace
+from service.picture_queue import PictureQueue
 
 logger = logging.getLogger(__name__)
 
-IDLE_WAIT_SECONDS = 1.0
 RESTART_SECONDS = 0.1
 
 
@@ -63,11 +53,10 @@ class Batcher:
     ) -> None:
         self.pace = Pace(plan)
         self._plan = plan
-        self._queue_limit = queue_limit
         self._observer = observer
-        self._waiting: deque[Pending] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
+        self._queue = PictureQueue(
+            limit=queue_limit, plan=plan, pace=self.pace, dropped=observer.dropped
+        )
         self._workers = [
             Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
         ]
@@ -89,7 +78,13 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Pictures that wait, those under way not counted."""
-        return len(self._waiting)
+        return self._queue.depth
+
+    @property
+    def pictures_per_second(self) -> float:
+        """What all devices can answer together, at the pace so far."""
+        largest = self._plan.largest
+        return len(self._workers) * largest / self.pace.batch_seconds(largest)
 
     def seconds_until(self, pictures: int) -> float:
         """Until so many more than wait now, queued now, would be answered, at the pace so far.
@@ -119,19 +114,11 @@ class Batcher:
         Overloaded, InferenceFailed or WorkerLost.
         """
         pending = Pending(pixels, deadline, canary)
-        with self._changed:
-            if self._closing:
-                raise ShuttingDown("The service is shutting down.")
-            if all(worker.stuck for worker in self._workers):
+        with self._queue.lock:
+            if not self._queue.closing and all(worker.stuck for worker in self._workers):
                 raise WorkerLost("The device has not answered for a while.")
-            if canary:
-                self._waiting.appendleft(pending)
-            elif self.depth >= self._queue_limit:
-                raise QueueFull(f"{self.depth} pictures are waiting, and that is the limit.")
-            else:
-                self._waiting.append(pending)
-            self._changed.notify()
-        pending.future.add_done_callback(lambda _: self._leave(pending))
+            self._queue.put(pending)
+        pending.future.add_done_callback(lambda _: self._queue.leave(pending))
         return pending.future
 
     def lose_stuck(self, patience_seconds: float) -> None:
@@ -141,7 +128,7 @@ class Batcher:
         after all takes pictures again.
         """
         now = time.monotonic()
-        with self._changed:
+        with self._queue.lock:
             late = [
                 worker
                 for worker in self._workers
@@ -151,8 +138,7 @@ class Batcher:
                 worker.stuck = True
             lost = [pending for worker in late for pending in worker.batch]
             if late and all(worker.stuck for worker in self._workers):
-                lost += self._waiting
-                self._waiting = deque()
+                lost += self._queue.clear()
         for worker in late:
             logger.error("%s is stuck: %.1f s in a batch", worker.thread.name, now - worker.since)
             self._observer.worker_failed("stuck")
@@ -161,17 +147,13 @@ class Batcher:
 
     def close(self, timeout_seconds: float) -> bool:
         """Finishes what is queued and ends the workers. Whether that was done in time."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._queue.close()
         end = time.monotonic() + timeout_seconds
         threads = [worker.thread for worker in self._workers]
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, end - time.monotonic()))
-        with self._changed:
-            left, self._waiting = list(self._waiting), deque()
-        for pending in left:
+        for pending in self._queue.clear():
             fail(pending.future, ShuttingDown("The service is shutting down."))
         return not any(thread.is_alive() for thread in threads)
 
@@ -179,7 +161,7 @@ class Batcher:
         """Until it is time to end. What escapes a batch costs that batch, and no other."""
         while True:
             try:
-                while batch := self._next_batch():
+                while batch := self._queue.next_batch():
                     worker.size = self._plan.padded(len(batch))
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
@@ -193,60 +175,6 @@ class Batcher:
                 self._observer.worker_failed("died")
                 # Whatever it is, it is not to happen a thousand times a second.
                 time.sleep(RESTART_SECONDS)
-
-    def _next_batch(self) -> list[Pending]:
-        """At least one picture that somebody still waits for, or nothing when it is time to end."""
-        while True:
-            with self._changed:
-                while not self._waiting:
-                    if self._closing:
-                        return []
-                    self._changed.wait(IDLE_WAIT_SECONDS)
-                batch: list[Pending] = []
-                wanted = self._plan.take(len(self._waiting))
-                while self._waiting and len(batch) < wanted:
-                    pending = self._waiting.popleft()
-                    if self._claim(pending):
-                        batch.append(pending)
-            if batch:
-                return batch
-
-    def _claim(self, pending: Pending) -> bool:
-        if not pending.future.set_running_or_notify_cancel():
-            self._drop(pending, "cancelled")
-            return False
-        now = time.monotonic()
-        waited = now - pending.submitted
-        # What waited behind others is not begun when it can't be done in time. What did not may
-        # try: it shows how fast the device is now.
-        smallest = self._plan.sizes[0]
-        waited_for_others = waited > self.pace.batch_seconds(smallest)
-        least = self.pace.slowest_seconds(smallest)
-        if now >= pending.deadline:
-            error: ServiceError = DeadlineExceeded(
-                f"The deadline passed in the queue, after {waited:.1f} s."
-            )
-        elif waited_for_others and now + least > pending.deadline:
-            error = Overloaded(f"After {waited:.1f} s in the queue the time left is too short.")
-        else:
-            return True
-        self._drop(pending, "deadline")
-        pending.future.set_exception(error)
-        return False
-
-    def _leave(self, pending: Pending) -> None:
-        """Takes a cancelled picture out of the queue, where it would hold a place."""
-        if not pending.future.cancelled():
-            return
-        with self._changed:
-            if pending not in self._waiting:
-                return
-            self._waiting.remove(pending)
-        self._drop(pending, "cancelled")
-
-    def _drop(self, pending: Pending, reason: str) -> None:
-        if not pending.canary:
-            self._observer.dropped(reason)
 
     def _run_batch(self, worker: Worker) -> None:
         """Answers every picture of the batch, whatever happens."""

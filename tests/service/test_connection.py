@@ -124,6 +124,20 @@ def test_a_body_that_nobody_wants_does_not_keep_the_connection(connect: Connect)
         pytest.fail("the server still listens")
 
 
+def test_a_body_that_nobody_wanted_and_that_is_over_leaves_the_connection_as_it_was(
+    connect: Connect,
+) -> None:
+    connection = connect()
+    connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
+    assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+    for _ in range(2):
+        connection.sendall(b"0123456789")
+        time.sleep(0.1)
+    time.sleep(2 * Hasty.header_timeout_seconds)
+    connection.sendall(HEALTH)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def test_two_hundred_slow_clients_and_an_honest_one(serve: Serve) -> None:
     """The honest one is answered while they drip, and every one of them is left in the end."""
     service = serve()
