@@ -88,12 +88,24 @@ def test_an_idle_connection_stays_open_as_long_as_it_may(connect: Connect) -> No
 
 def test_a_header_without_end_is_refused(connect: Connect) -> None:
     connection = connect()
+    connection.sendall(HEALTH)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     connection.sendall(b"GET / HTTP/1.1\r\nX-Long: ")
     with contextlib.suppress(ConnectionError):
         for _ in range(3):
             connection.sendall(b"a" * 3000)
             time.sleep(0.05)
     assert b"A header may have 5000 bytes." in until_closed(connection)
+
+
+@pytest.mark.parametrize(("size", "answer"), [(5000, b"HTTP/1.1 200"), (5001, b"HTTP/1.1 400")])
+def test_a_header_may_be_as_long_as_it_may(connect: Connect, size: int, answer: bytes) -> None:
+    connection = connect()
+    connection.sendall((HEALTH[:-2] + b"X-Long: ").ljust(size, b"a"))
+    time.sleep(0.1)
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(b"\r\n\r\n")
+    assert connection.recv(65536).startswith(answer)
 
 
 def test_many_headers_are_one_header(connect: Connect) -> None:
@@ -110,6 +122,27 @@ def test_a_large_body_is_no_header(port: int) -> None:
     body = RED + bytes(1_000_000)
     response = httpx2.post(f"http://127.0.0.1:{port}/predict", files={"file": body})
     assert response.status_code == 200
+
+
+def test_a_body_that_comes_with_the_end_of_its_header_is_no_header(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n")
+    time.sleep(0.1)
+    body = RED + bytes(6000)
+    connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_may_take_longer_than_a_header(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(RED)
+    )
+    for part in (RED[:20], RED[20:]):
+        time.sleep(1.5 * Hasty.header_timeout_seconds)
+        connection.sendall(part)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_that_nobody_wants_does_not_keep_the_connection(connect: Connect) -> None:
