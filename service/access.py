@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,12 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.log import noting, request_id
 from service.metrics import Metrics
 from service.problems import problem, respond
+from service.request_id import HEADER, identifier_of
 
 logger = logging.getLogger(__name__)
 
-HEADER = "X-Request-ID"
-# What is taken from a client goes into logs and headers: nothing that could break either.
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
 
 
@@ -41,8 +37,7 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        identifier = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        identifier = identifier_of(Headers(scope=scope))
         token = request_id.set(identifier)
         started = time.monotonic()
         status = request_bytes = response_bytes = 0
@@ -88,9 +83,8 @@ class Access:
         method = scope["method"] if scope["method"] in ("GET", "POST", "HEAD") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        quiet = route in QUIET_ROUTES or getattr(found, "quiet", False)
         logger.log(
-            logging.DEBUG if quiet else logging.INFO,
+            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
             "%s %s %d",
             method,
             route,

@@ -97,13 +97,9 @@ def create_app(
     app.state.registry = registry
     app.state.metrics = metrics
     app.state.shutdown = shutdown
+    # For the connections: what it refuses never comes to the middleware below.
+    app.state.door = Door(registry, metrics, settings.request_timeout_seconds)
     # The last to be added is the first to be asked.
-    app.add_middleware(
-        Door,
-        registry=registry,
-        metrics=metrics,
-        request_timeout_seconds=settings.request_timeout_seconds,
-    )
     if keys is not None or limit is not None:
         app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
     app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)

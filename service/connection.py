@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.door import Door
 
 
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn waits for ever for a header, of any size, from whoever connects; this does not.
 
-    How long a body may take, and how large it may be, is up to who reads it.
+    How long a body may take, and how large it may be, is up to who reads it. What the app's door
+    refuses is answered at once: no task is made for it and the application never hears of it.
     """
 
     header_timeout_seconds = 10.0
@@ -20,9 +23,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._door: Door = self.config.app.state.door  # type: ignore[union-attr]
         self._timer: asyncio.TimerHandle | None = None
-        # What comes first is a header.
-        self._in_header = True
+        self._in_header = False
+        self._in_message = False
         self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,12 +46,12 @@ class BoundedConnection(HttpToolsProtocol):
             self._header_bytes += len(data)
             if self._header_bytes > self.max_header_bytes:
                 self.send_400_response(f"A header may have {self.max_header_bytes} bytes.")
-        elif self.cycle is not None and self.cycle.response_complete:
+        elif self._in_message and self.cycle is not None and self.cycle.response_complete:
             # The rest of a body that nobody wanted: it must not keep the connection for ever.
             self._start_timer()
 
     def on_message_begin(self) -> None:
-        self._in_header, self._header_bytes = True, 0
+        self._in_header, self._in_message, self._header_bytes = True, True, 0
         self._start_timer()
         super().on_message_begin()
 
@@ -55,6 +59,27 @@ class BoundedConnection(HttpToolsProtocol):
         self._in_header = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # One that was sent before the answer to another takes the long way: from here the next
+        # in line would be begun, and from there the one after it.
+        refusal = None
+        if not self.pipeline:
+            every = self.server_state.default_headers
+            refusal = self._door.refuse(cycle.scope, every)  # type: ignore[arg-type]
+        if refusal is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        self.transport.write(refusal)
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def _start_timer(self) -> None:
         if self._timer is None:

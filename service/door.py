@@ -1,72 +1,90 @@
-"""Refuses what there is no room for before it is routed: under overload that is most of it."""
+"""Refuses what there is no room for before it is a request: under overload that is most of it."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from types import SimpleNamespace
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from service.errors import ServiceError, Unavailable
+from service.log import request_id
 from service.metrics import Metrics
 from service.problems import respond_to
 from service.registry import Registry
+from service.request_id import HEADER, identifier_of
 
 logger = logging.getLogger(__name__)
 
-PATH = "/predict"
+PATH, METHOD = "/predict", "POST"
+STATUS_LINE = b"HTTP/1.1 503 Service Unavailable\r\n"
 # A refusal costs the processors that compute: no line of the log each, but one in so long.
 TELL_SECONDS = 10.0
-# What the log and the metrics know the route by; none was looked for.
-ROUTE = SimpleNamespace(path=PATH, quiet=True)
 
 
 class Door:
-    """ASGI middleware. What it can't tell it lets through: the route checks everything again."""
+    """Asked by a connection once it has a request's header.
+
+    What it can't tell it lets through: the route checks everything again.
+    """
 
     def __init__(
-        self, app: ASGIApp, registry: Registry, metrics: Metrics, request_timeout_seconds: float
+        self, registry: Registry, metrics: Metrics, request_timeout_seconds: float
     ) -> None:
-        self._app = app
         self._registry = registry
-        self._metrics = metrics
         self._request_timeout_seconds = request_timeout_seconds
+        self._metrics = metrics
+        self._requests = metrics.requests.labels(PATH, METHOD, str(Unavailable.status))
+        self._request_seconds = metrics.request_seconds.labels(PATH)
         self._refused = 0
         self._told = -math.inf
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
-            refusal = self._refusal(scope)
-            if refusal is not None:
-                scope["route"] = ROUTE
-                self._tell(refusal)
-                await respond_to(refusal, self._metrics)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def refuse(self, scope: Scope, every: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+        """The answer to a request that there is no room for, as it goes over the wire; or None.
 
-    def _refusal(self, scope: Scope) -> Unavailable | None:
+        every: headers that every answer has.
+        """
+        if scope["path"] != PATH or scope["method"] != METHOD or self._registry.draining:
+            return None
+        started = time.monotonic()
+        given = Headers(scope=scope)
+        error = self._error(scope, given, started)
+        if error is None:
+            return None
+        identifier = identifier_of(given)
+        token = request_id.set(identifier)
+        try:
+            answer = respond_to(error, self._metrics)
+            self._tell(error, started)
+        finally:
+            request_id.reset(token)
+        self._requests.inc()
+        self._request_seconds.observe(time.monotonic() - started)
+        headers = (*every, *answer.raw_headers, (HEADER.lower().encode(), identifier.encode()))
+        lines = (b"%s: %s\r\n" % header for header in headers)
+        return b"".join((STATUS_LINE, *lines, b"\r\n", bytes(answer.body)))
+
+    def _error(self, scope: Scope, headers: Headers, now: float) -> Unavailable | None:
         try:
             query = scope["query_string"]
             name = parse_qs(query.decode("latin-1"))["model"][-1] if b"model=" in query else None
-            given = Headers(scope=scope).get("X-Request-Timeout-Ms")
+            given = headers.get("X-Request-Timeout-Ms")
             seconds = self._request_timeout_seconds
             if given is not None:
                 seconds = min(seconds, float(given) / 1000)
-            model = self._registry.get(name)
-            model.check_room(1, deadline=time.monotonic() + seconds)
+            self._registry.get(name).check_room(1, deadline=now + seconds)
         except Unavailable as error:
             return error
         except (ServiceError, ValueError, KeyError):
             return None
         return None
 
-    def _tell(self, refusal: Unavailable) -> None:
+    def _tell(self, refusal: Unavailable, now: float) -> None:
         self._refused += 1
-        now = time.monotonic()
         if now - self._told >= TELL_SECONDS:
             logger.warning("%d refused, the last of them: %s", self._refused, refusal)
             self._refused, self._told = 0, now
