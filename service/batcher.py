@@ -80,6 +80,12 @@ class Batcher:
         """Pictures that wait, those under way not counted."""
         return self._queue.depth
 
+    @property
+    def pictures_per_second(self) -> float:
+        """What all devices can answer together, at the pace so far."""
+        largest = self._plan.largest
+        return len(self._workers) * largest / self.pace.batch_seconds(largest)
+
     def seconds_until(self, pictures: int) -> float:
         """Until so many more than wait now, queued now, would be answered, at the pace so far.
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from service.errors import ServiceError, Unavailable
+from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.log import request_id
 from service.metrics import Metrics
 from service.problems import respond_to
@@ -21,7 +21,11 @@ from service.request_id import HEADER, identifier_of
 logger = logging.getLogger(__name__)
 
 PATH, METHOD = "/predict", "POST"
-STATUS_LINE = b"HTTP/1.1 503 Service Unavailable\r\n"
+OK, UNAVAILABLE = b"200 OK", b"503 Service Unavailable"
+# deploy/nginx.conf sends the first with every request. It repeats elsewhere what gets 503, and can
+# choose by nothing but the status: a refusal that it need not repeat is a redirect to a place of
+# its own, with what to say there in a header.
+BALANCER, SAID_BY_BALANCER, REFUSAL = "X-Accel-Refusal", b"@refused", b"x-refusal"
 # A refusal costs the processors that compute: no line of the log each, but one in so long.
 TELL_SECONDS = 10.0
 
@@ -40,6 +44,7 @@ class Door:
         self._metrics = metrics
         self._requests = metrics.requests.labels(PATH, METHOD, str(Unavailable.status))
         self._request_seconds = metrics.request_seconds.labels(PATH)
+        self._repeats = Repeats()
         self._refused = 0
         self._told = -math.inf
 
@@ -64,9 +69,15 @@ class Door:
             request_id.reset(token)
         self._requests.inc()
         self._request_seconds.observe(time.monotonic() - started)
-        headers = (*every, *answer.raw_headers, (HEADER.lower().encode(), identifier.encode()))
+        headers = [*every, *answer.raw_headers, (HEADER.lower().encode(), identifier.encode())]
+        status, body = UNAVAILABLE, bytes(answer.body)
+        if BALANCER in given and not self._repeats.take(started, self._per_second(error)):
+            headers = [one for one in headers if one[0] != b"content-length"]
+            headers += [(b"x-accel-redirect", SAID_BY_BALANCER), (REFUSAL, body)]
+            headers.append((b"content-length", b"0"))
+            status, body = OK, b""
         lines = (b"%s: %s\r\n" % header for header in headers)
-        return b"".join((STATUS_LINE, *lines, b"\r\n", bytes(answer.body)))
+        return b"".join((b"HTTP/1.1 ", status, b"\r\n", *lines, b"\r\n", body))
 
     def _error(self, scope: Scope, headers: Headers, now: float) -> Unavailable | None:
         try:
@@ -83,8 +94,38 @@ class Door:
             return None
         return None
 
+    def _per_second(self, error: Unavailable) -> float:
+        """How many such refusals another replica might take over."""
+        if isinstance(error, (Overloaded, QueueFull)):
+            return sum(model.pictures_per_second for model in self._registry.models)
+        return math.inf
+
     def _tell(self, refusal: Unavailable, now: float) -> None:
         self._refused += 1
         if now - self._told >= TELL_SECONDS:
             logger.warning("%d refused, the last of them: %s", self._refused, refusal)
             self._refused, self._told = 0, now
+
+
+class Repeats:
+    """Refusals that another replica is asked to take over: so many a second as it could.
+
+    With more than that each request of an overload would be refused by two, which is twice the
+    work, and with none a replica that has a long request would refuse for the others.
+    """
+
+    def __init__(self) -> None:
+        self._left = math.inf
+        self._since = 0.0
+
+    def take(self, now: float, per_second: float) -> bool:
+        """Whether one more may be repeated. per_second: how many might be answered elsewhere."""
+        if per_second == math.inf:
+            return True
+        most = max(1.0, per_second)
+        self._left = min(most, self._left + (now - self._since) * per_second)
+        self._since = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

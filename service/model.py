@@ -114,6 +114,11 @@ class Model:
         """What a picture that arrives now is expected to wait for the device."""
         return self._admission.wait_seconds
 
+    @property
+    def pictures_per_second(self) -> float:
+        """What it can answer."""
+        return self._batcher.pictures_per_second
+
     def check_room(self, pictures: int, *, deadline: float) -> None:
         """Raises TooManyPictures, QueueFull, Overloaded or DeadlineExceeded where there is none."""
         self._admission.check(pictures, deadline=deadline)

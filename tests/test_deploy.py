@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service import door
 from service.metrics import Metrics
 from service.routes import health
 from service.server import CUT_OFF_SECONDS
@@ -93,6 +94,14 @@ def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     conditions = set(directive("proxy_next_upstream").split())
     assert {"error", "timeout", "http_500", "http_502", "http_503", "non_idempotent"} <= conditions
     assert directive("proxy_next_upstream_tries") == "2"
+
+
+def test_nginx_says_by_itself_what_a_replica_need_not_have_repeated() -> None:
+    assert re.search(rf"(?m)^\s*proxy_set_header\s+{door.BALANCER}\s+\S+;", NGINX)
+    (block,) = re.findall(rf"location\s+{door.SAID_BY_BALANCER.decode()}\s+{{([^}}]*)}}", NGINX)
+    refusal = door.REFUSAL.decode().replace("-", "_")
+    assert re.search(rf"return\s+503\s+\$upstream_http_{refusal};", block)
+    assert re.search(r"add_header\s+Retry-After\s+\$upstream_http_retry_after\s+always;", block)
 
 
 def test_nginx_may_finish_its_longest_request() -> None:

@@ -16,9 +16,9 @@ from tests.e2e.faults.cases import (
     a_kill,
     a_rolling_restart,
     a_worker_that_raises,
-    ten_times_the_load,
     told,
 )
+from tests.e2e.faults.overload import ten_times_the_load
 from tests.e2e.faults.stack import NGINX, ROOT, Stack
 
 pytestmark = [
@@ -46,8 +46,8 @@ def test_clients_see_no_more_than_they_may(int8_server: Server) -> None:
                 "RESNET_DRAIN_SECONDS": "1",
             }
             async with Stack(Path(folder), environment) as stack:
-                peak = REQUESTS_A_SECOND / 0.3
-                setting = Setting(stack, PICTURE.read_bytes(), Path(folder), peak, SCALE)
+                picture = PICTURE.read_bytes()
+                setting = Setting(stack, picture, Path(folder), SCALE, REQUESTS_A_SECOND)
                 rows = [await case(setting) for case in STRICT]
                 return [*rows, await ten_times_the_load(setting)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import socket
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.door import Repeats
 from service.errors import QueueFull
 from service.model import Model
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
@@ -109,6 +112,40 @@ def test_refusals_share_a_line_of_the_log(
     assert log_lines()[-1]["message"].startswith("2 refused")
     # The clock stood still while it refused.
     assert busy.sample("resnet_http_request_duration_seconds_sum", route="/predict") == 0
+
+
+def test_a_balancer_is_told_which_refusals_to_repeat(
+    busy: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as another could answer; for the rest it has the same to say by itself."""
+    monkeypatch.setattr(type(busy.model), "pictures_per_second", 0.001)
+    given = {"X-Accel-Refusal": "1", "X-Request-ID": "mine"}
+    repeated, said = post(client, **given), post(client, **given)
+    assert repeated.status_code == 503
+    assert said.headers["X-Accel-Redirect"] == "@refused"
+    assert said.headers["Content-Length"] == "0"
+    assert json.loads(said.headers["X-Refusal"]) == repeated.json()
+    assert said.headers["Retry-After"] == repeated.headers["Retry-After"]
+
+
+def test_what_another_replica_may_well_do_is_always_repeated(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve(FakeEngine())
+    monkeypatch.setattr(service.app.state.registry, "_models", {})
+    with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:
+        answers = [post(one, **{"X-Accel-Refusal": "1"}) for _ in range(50)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
+        (503, "model_not_ready")
+    }
+
+
+def test_so_many_are_repeated_and_so_many_more_a_second() -> None:
+    repeats = Repeats()
+    assert [repeats.take(100.0, 3.0) for _ in range(5)] == [True, True, True, False, False]
+    assert [repeats.take(100.4, 3.0) for _ in range(2)] == [True, False]
+    assert [repeats.take(200.0, 0.1) for _ in range(2)] == [True, False]
+    assert repeats.take(200.0, math.inf)
 
 
 def test_what_it_cannot_tell_goes_on_to_the_route(client: httpx2.Client) -> None:

@@ -90,8 +90,9 @@ class Replica:
         return await asyncio.to_thread(self.process.wait, within)
 
     def resident_bytes(self) -> int:
-        found: int = psutil.Process(self.pid).memory_info().rss
-        return found
+        """With those that decode for it."""
+        process = psutil.Process(self.pid)
+        return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of its samples that have these labels."""

@@ -1,0 +1,91 @@
+"""Ten times the load, of two replicas behind nginx and of one that is asked directly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+
+import httpx2
+
+from tests.e2e.faults.cases import Case, Row, Setting, peak_of, told
+from tests.e2e.faults.crowd import Crowd
+from tests.e2e.faults.load import Clients, Report
+from tests.e2e.faults.stack import Replica
+
+DEADLINE_MS = 2000
+# What the clock and the client's own work add to a deadline that the service kept.
+DEADLINE_SLACK = 1.25
+LEAST_SHARE, MOST_GROWN, SLOWEST_PROBE_SECONDS = 0.85, 0.1, 10.0
+
+
+async def ten_times_the_load(setting: Setting) -> Row:
+    stack = setting.stack
+    return await overload(setting, "ten times the load", stack.port, stack.replicas)
+
+
+async def ten_times_a_lone_replicas(setting: Setting) -> Row:
+    lone = setting.stack.replicas[0]
+    return await overload(setting, "ten times a lone replica's, no nginx", lone.port, [lone])
+
+
+@dataclass
+class Probes:
+    """Asks a replica how it is, meanwhile. slowest: seconds by path; infinite if it was not 200."""
+
+    port: int
+    slowest: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("/health/ready", "/health/live", "/metrics"), 0.0)
+    )
+
+    async def watch(self) -> None:
+        async with httpx2.AsyncClient(timeout=30) as client:
+            while True:
+                for path, slowest in self.slowest.items():
+                    began = time.monotonic()
+                    answer = await client.get(f"http://127.0.0.1:{self.port}{path}")
+                    took = time.monotonic() - began if answer.status_code == 200 else float("inf")
+                    self.slowest[path] = max(slowest, took)
+                await asyncio.sleep(1)
+
+
+async def overload(setting: Setting, fault: str, port: int, replicas: list[Replica]) -> Row:
+    async def peak() -> float:
+        return await peak_of(port, setting.picture, max(5.0, 15 * setting.scale))
+
+    async def busy_seconds() -> float:
+        metric = "resnet_inference_seconds_sum"
+        return sum([await replica.metric(metric) for replica in replicas]) / len(replicas)
+
+    # Right before and right after: the machine may have other things to do as well.
+    first = await peak()
+    before = sum(replica.resident_bytes() for replica in replicas)
+    report, probes = Report(), Probes(replicas[0].port)
+    request = Clients(port, setting.picture, timeout_ms=DEADLINE_MS).request
+    watching = asyncio.ensure_future(probes.watch())
+    spent, worked = time.process_time(), await busy_seconds()
+    begun = time.monotonic()
+    seconds = max(6.0, 60 * setting.scale)
+    await asyncio.to_thread(Crowd(port, request).run, 10 * first, seconds, report)
+    took = time.monotonic() - begun
+    spent, worked = time.process_time() - spent, await busy_seconds() - worked
+    watching.cancel()
+    share = report.goodput / ((first + await peak()) / 2)
+    await setting.rest(5)
+    grown = sum(replica.resident_bytes() for replica in replicas) / before - 1
+    latest = max(outcome.seconds for outcome in report.outcomes if outcome.status == 200)
+    in_time = latest <= DEADLINE_SLACK * DEADLINE_MS / 1000 and not report.statuses[504]
+    quick = max(probes.slowest.values()) < SLOWEST_PROBE_SECONDS
+    held = told(report) and share >= LEAST_SHARE and in_time and grown <= MOST_GROWN and quick
+    note = (
+        f"goodput {report.goodput:.1f} a second, {share:.0%} of the peak; the devices were busy "
+        f"for {worked / took:.0%} of the time, the clients took {spent / took:.2f} of "
+        f"{os.cpu_count()} processors; slowest answer {latest:.2f} s of {DEADLINE_MS / 1000:g}; "
+        f"slowest {', '.join(f'{path} {most:.2f} s' for path, most in probes.slowest.items())}; "
+        f"memory {grown:+.1%}"
+    )
+    return Row(fault, report, held, note)
+
+
+OVERLOADS: tuple[Case, ...] = (ten_times_the_load, ten_times_a_lone_replicas)
