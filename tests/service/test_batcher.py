@@ -400,6 +400,12 @@ def test_a_stuck_worker_leaves_the_queue_to_another(
     assert answers(futures[1:] + submit(batcher, [3])) == [1, 2, 3]
 
 
+def test_all_devices_answer_together_as_many_as_their_largest_batches_do() -> None:
+    plan = BatchPlan({1: 0.5, 2: 0.5})
+    batcher = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
+    assert batcher.pictures_per_second == 8
+
+
 def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
     start: Start, clock: Clock
 ) -> None:
