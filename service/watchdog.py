@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from service.memory import give_back
 from service.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 # A look that comes later than that says that the whole process was stopped, not that it is stuck.
 PAUSED_SECONDS = 3.0
+# After a queue longer than a batch, and so long without one: the load is over.
+RESTED_SECONDS = 2.0
 
 
 class Watchdog:
@@ -38,6 +41,8 @@ class Watchdog:
         self._on_lost = on_lost
         self._stop = threading.Event()
         self._unwell_seconds = 0.0
+        self._pressed = False
+        self._rested_seconds = 0.0
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
@@ -61,6 +66,7 @@ class Watchdog:
     def _look(self, passed_seconds: float) -> None:
         for model in self._registry.models:
             model.look_after(self._interval)
+        self._tidy(passed_seconds)
         problems = self._registry.trouble()
         self._unwell_seconds = self._unwell_seconds + passed_seconds if problems else 0.0
         if self._exit_seconds and self._unwell_seconds >= self._exit_seconds:
@@ -68,3 +74,13 @@ class Watchdog:
             reason = "; ".join(problems)
             logger.critical("Unwell for %.0f s, giving up: %s", self._unwell_seconds, reason)
             self._on_lost(reason)
+
+    def _tidy(self, passed_seconds: float) -> None:
+        """Once after a load, not whenever it is quiet: to have the memory again takes time."""
+        models = self._registry.models
+        waiting = any(model.queue_depth for model in models)
+        self._pressed |= any(model.queue_depth > model.plan.largest for model in models)
+        self._rested_seconds = 0.0 if waiting else self._rested_seconds + passed_seconds
+        if self._pressed and self._rested_seconds >= RESTED_SECONDS:
+            self._pressed = False
+            give_back()
