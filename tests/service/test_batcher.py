@@ -409,9 +409,10 @@ def test_all_devices_answer_together_as_many_as_their_largest_batches_do() -> No
 def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
     start: Start, clock: Clock
 ) -> None:
-    """Every batch takes a second."""
-    idle = Batcher([len, len], plan=plan_of((1, 2)), queue_limit=9, observer=Recorder())  # type: ignore[list-item]
-    assert [idle.seconds_until(pictures) for pictures in (-1, 0, 1, 3, 8)] == [0, 0, 1, 1, 2]
+    plan = BatchPlan({1: 0.5, 2: 1.0})
+    idle = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
+    assert [idle.seconds_until(pictures) for pictures in (-1, 0, 1, 3, 8)] == [0, 0, 0.5, 1, 2]
+    # From here on every batch takes a second.
     device = Device(gated=True)
     busy = start(device, batch_sizes=(1, 2))
     submit(busy, [0])
