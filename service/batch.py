@@ -50,9 +50,10 @@ class Worker:
         self.run = run
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
         self.batch: list[Pending] = []
-        self.size = 0
-        self.since = 0.0
         self.stuck = False
+        # Of the batch in hand: the size that it is run in, and when it was taken.
+        self.size: int
+        self.since: float
 
     def busy_seconds(self, now: float) -> float:
         """How long the batch in hand has taken so far; 0 without one."""

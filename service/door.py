@@ -85,8 +85,8 @@ class Door:
             name = parse_qs(query.decode("latin-1"))["model"][-1] if b"model=" in query else None
             given = headers.get("X-Request-Timeout-Ms")
             seconds = self._request_timeout_seconds
-            if given is not None and not (seconds := min(seconds, float(given) / 1000)) > 0:
-                return None
+            if given is not None:
+                seconds = min(seconds, float(given) / 1000)
             self._registry.get(name).check_room(1, deadline=now + seconds)
         except Unavailable as error:
             return error

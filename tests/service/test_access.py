@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,7 +70,14 @@ def test_within_a_request_its_id_is_known() -> None:
     response = client.get("/", headers={"X-Request-ID": "mine"})
     assert response.text == "mine"
     assert response.headers["X-Request-ID"] == "mine"
+    assert "Connection" not in response.headers
     assert request_id.get() is None
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_before_the_end_clients_are_asked_to_leave_the_connection(draining: bool) -> None:
+    client = TestClient(Access(fine, Metrics(), lambda: draining))
+    assert client.get("/").headers.get("Connection") == ("close" if draining else None)
 
 
 def test_after_a_request_its_id_is_forgotten() -> None:
@@ -200,3 +208,23 @@ def test_the_line_says_what_was_asked_and_what_it_took(
     assert good["pictures"] == 1
     assert set(good["timing_ms"]) == {"decode", "queue", "inference", "total"}
     assert (bad["status"], bad["code"], bad["request_bytes"]) == (422, "invalid_image", 60)
+
+
+def test_a_request_takes_from_its_arrival_to_its_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("service.access.time", SimpleNamespace(monotonic=lambda: clock.now))
+    caplog.set_level(logging.INFO, "service.access")
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        clock.now += 1.23456
+        await fine(scope, receive, send)
+
+    client, metrics = around(slow)
+    client.get("/")
+    assert [getattr(line, "duration_ms", None) for line in caplog.records] == [1234.6]
+    taken = metrics.registry.get_sample_value(
+        "resnet_http_request_duration_seconds_sum", {"route": "other"}
+    )
+    assert taken == pytest.approx(1.23456)

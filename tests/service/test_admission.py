@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +41,21 @@ def batcher() -> Iterator[Batcher]:
     yield batcher
     go_on.set()
     batcher.close(WAIT_SECONDS)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The door's own: it stands still unless a test moves it."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("service.admission.time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def standing(waiting: int) -> Batcher:
+    """With so many in its queue and a device that takes none of them: what it expects is exact."""
+    batcher = Batcher([len], plan=PLAN, queue_limit=100, observer=Recorder())  # type: ignore[list-item]
+    wait(batcher, waiting)
+    return batcher
 
 
 def wait(batcher: Batcher, pictures: int) -> None:
@@ -95,21 +111,6 @@ def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
         admission.check(1, deadline=within(-1))
 
 
-def test_it_learns_how_late_its_expectations_are(batcher: Batcher) -> None:
-    admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
-    # This batch and its own, and half as much again: 300 s.
-    admission.check(1, deadline=within(350))
-    admission.learn(300)
-    with pytest.raises(Overloaded):
-        admission.check(1, deadline=within(350))
-    # However late it is, half of the time left is for what is ahead.
-    admission.learn(100_000)
-    admission.check(1, deadline=within(700))
-    for _ in range(500):
-        admission.learn(-5)
-    admission.check(1, deadline=within(350))
-
-
 def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
     wait(batcher, 1)
@@ -138,3 +139,58 @@ def test_the_pace_is_what_was_measured_last() -> None:
     assert before == 100
     eventually(lambda: batcher.seconds_until(1) < 95)
     assert batcher.close(WAIT_SECONDS)
+
+
+def test_as_much_as_may_be_is_let_in(clock: SimpleNamespace) -> None:
+    admission = Admission(standing(1), queue_limit=4, wait_limit_seconds=100)
+    # What waits is a batch of 100 s, which a second picture fits into: half as much again is 150 s.
+    admission.check(1, deadline=150)
+    admission.check(3, deadline=LATER)
+    with pytest.raises(Overloaded):
+        admission.check(1, deadline=149.9)
+    with pytest.raises(QueueFull):
+        admission.check(4, deadline=LATER)
+    with pytest.raises(DeadlineExceeded):
+        admission.check(1, deadline=clock.now)
+    empty = Admission(standing(0), queue_limit=4, wait_limit_seconds=100)
+    empty.check(4, deadline=0.5)
+
+
+def test_a_full_queue_says_when_there_will_be_room() -> None:
+    admission = Admission(standing(3), queue_limit=6, wait_limit_seconds=1000)
+    admission.admit(2, deadline=LATER)
+    # When two of the three that wait are done.
+    with pytest.raises(QueueFull) as refusal:
+        admission.check(2, deadline=LATER)
+    assert refusal.value.retry_after_seconds == 100
+
+
+def test_lateness_is_believed_by_half_and_forgotten_slowly(clock: SimpleNamespace) -> None:
+    admission = Admission(standing(1), queue_limit=100, wait_limit_seconds=1000)
+
+    def assert_needed(seconds: float) -> None:
+        admission.check(1, deadline=clock.now + seconds)
+        with pytest.raises(Overloaded):
+            admission.check(1, deadline=clock.now + seconds - 0.01)
+
+    assert_needed(150)
+    admission.learn(100)
+    assert_needed(150 + 50)
+    # To be early counts as in time.
+    admission.learn(-5)
+    assert_needed(150 + 49)
+    # However late it was, half of the time left is for what is ahead.
+    admission.learn(1_000_000)
+    assert_needed(300)
+
+
+def test_a_request_that_is_through_tells_how_late_it_was(clock: SimpleNamespace) -> None:
+    admission = Admission(standing(1), queue_limit=100, wait_limit_seconds=1000)
+    places = admission.admit(1, deadline=LATER)
+    clock.now += 160
+    # It was expected after 100 s.
+    places.done()
+    places.give_back()
+    admission.check(1, deadline=clock.now + 150 + 30)
+    with pytest.raises(Overloaded):
+        admission.check(1, deadline=clock.now + 150 + 29.9)

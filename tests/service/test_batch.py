@@ -24,8 +24,10 @@ def test_pictures_that_look_the_same_are_two() -> None:
     assert len({one, other}) == 2
 
 
-def test_who_has_nothing_in_hand_is_not_busy() -> None:
+def test_who_has_nothing_in_hand_is_not_busy_and_keeps_no_process_from_ending() -> None:
     def run(_: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         raise AssertionError
 
-    assert Worker(run, lambda _: None, "idle").busy_seconds(now=100.0) == 0
+    worker = Worker(run, lambda _: None, "idle")
+    assert worker.busy_seconds(now=100.0) == 0
+    assert worker.thread.daemon

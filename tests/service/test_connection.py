@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from service.connection import BoundedConnection
 from tests.service.conftest import Serve, Service, listening
@@ -48,6 +51,38 @@ def until_closed(connection: socket.socket) -> bytes:
         while part := connection.recv(65536):
             received += part
     return received
+
+
+def said_to(service: Service, *parts: bytes) -> bytes:
+    """What the server says at once to what it reads in just these parts."""
+    said = bytearray()
+
+    class Transport(asyncio.Transport):
+        closing = False
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            said.extend(data)
+
+        def is_closing(self) -> bool:
+            return self.closing
+
+        def close(self) -> None:
+            self.closing = True
+
+        def pause_reading(self) -> None:
+            pass
+
+    async def feed() -> bytes:
+        config = uvicorn.Config(service.app, http=Hasty, ws="none", lifespan="off", log_config=None)
+        config.load()
+        connection = Hasty(config=config, server_state=ServerState(), app_state={})
+        connection.connection_made(Transport())
+        for part in parts:
+            connection.data_received(part)
+        connection.connection_lost(None)
+        return bytes(said)
+
+    return asyncio.run(feed())
 
 
 Connect = Callable[[], socket.socket]
@@ -96,6 +131,13 @@ def test_a_header_without_end_is_refused(connect: Connect) -> None:
     assert b"A header may have 5000 bytes." in until_closed(connection)
 
 
+def test_a_header_may_be_as_long_as_it_may(service: Service) -> None:
+    """The part that it begins in is not counted, for others may have ended in that."""
+    begins = HEALTH * 200 + b"GET / HTTP/1.1\r\nX-Long: "
+    assert said_to(service, begins, b"a" * 4000, b"a" * 1000) == b""
+    assert b"A header may have 5000 bytes." in said_to(service, begins, b"a" * 4000, b"a" * 1001)
+
+
 def test_many_headers_are_one_header(connect: Connect) -> None:
     connection = connect()
     connection.sendall(b"GET / HTTP/1.1\r\n")
@@ -110,6 +152,27 @@ def test_a_large_body_is_no_header(port: int) -> None:
     body = RED + bytes(1_000_000)
     response = httpx2.post(f"http://127.0.0.1:{port}/predict", files={"file": body})
     assert response.status_code == 200
+
+
+def test_a_body_that_comes_with_the_end_of_its_header_is_no_header(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n")
+    time.sleep(0.1)
+    body = RED + bytes(6000)
+    connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_may_take_longer_than_a_header(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(RED)
+    )
+    for part in (RED[:20], RED[20:]):
+        time.sleep(1.5 * Hasty.header_timeout_seconds)
+        connection.sendall(part)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_that_nobody_wants_does_not_keep_the_connection(connect: Connect) -> None:

@@ -6,12 +6,15 @@ import json
 import math
 import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 
 from service.door import Repeats
+from service.errors import QueueFull
+from service.model import Model
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
 
@@ -22,6 +25,15 @@ def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     service = serve(FakeEngine(), queue_wait_limit_seconds=50)
     monkeypatch.setattr(type(service.model._admission), "wait_seconds", 100.0)
     return service
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Near 0, as on a machine that has just been started."""
+    clock = SimpleNamespace(now=0.0)
+    for name in ("service.door.time", "service.admission.time"):
+        monkeypatch.setattr(name, SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
 @pytest.fixture
@@ -84,12 +96,22 @@ def test_it_is_the_problem_that_the_route_answers(busy: Service, client: httpx2.
 
 
 def test_refusals_share_a_line_of_the_log(
-    client: httpx2.Client, log_lines: Callable[[], list[dict[str, Any]]]
+    busy: Service,
+    client: httpx2.Client,
+    clock: SimpleNamespace,
+    log_lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    assert [post(client).status_code for _ in range(20)] == [503] * 20
-    (line,) = [line for line in log_lines() if line["logger"].startswith("service.")]
-    assert line["message"].startswith("1 refused, the last of them: The wait is about 100.0 s")
-    assert line["request_id"] is not None
+    for clock.now in (0.0, 1.0, 9.9, 10.0, 10.1):
+        assert post(client).status_code == 503
+    first, second = [line for line in log_lines() if line["logger"].startswith("service.")]
+    assert first["message"].startswith("1 refused, the last of them: The wait is about 100.0 s")
+    assert first["request_id"] is not None
+    assert second["message"].startswith("3 refused")
+    clock.now = 20.0
+    post(client)
+    assert log_lines()[-1]["message"].startswith("2 refused")
+    # The clock stood still while it refused.
+    assert busy.sample("resnet_http_request_duration_seconds_sum", route="/predict") == 0
 
 
 def test_a_balancer_is_told_which_refusals_to_repeat(
@@ -129,9 +151,41 @@ def test_so_many_are_repeated_and_so_many_more_a_second() -> None:
 def test_what_it_cannot_tell_goes_on_to_the_route(client: httpx2.Client) -> None:
     assert post(client, f"/predict?model={MODEL_NAME}").status_code == 503
     assert post(client, "/predict?model=another").status_code == 404
+    assert post(client, "/predict?model=").status_code == 404
+    # The last one holds, as for the route.
+    assert post(client, f"/predict?model=another&model={MODEL_NAME}").status_code == 503
+    assert post(client, f"/predict?model={MODEL_NAME}&model=another").status_code == 404
+    assert post(client, "/elsewhere").status_code == 404
     assert post(client, **{"X-Request-Timeout-Ms": "soon"}).status_code == 422
     assert client.get("/predict").status_code == 405
     assert client.get("/health/live").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "deadline"),
+    [
+        ({}, 130.0),
+        ({"X-Request-Timeout-Ms": "1500"}, 101.5),
+        ({"X-Request-Timeout-Ms": "60000"}, 130.0),
+    ],
+)
+def test_it_asks_for_room_for_one_until_the_sooner_deadline(
+    client: httpx2.Client,
+    clock: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
+    deadline: float,
+) -> None:
+    asked = []
+
+    def check_room(_: Model, pictures: int, *, deadline: float) -> None:
+        asked.append((pictures, deadline))
+        raise QueueFull("never mind")
+
+    clock.now = 100.0
+    monkeypatch.setattr(Model, "check_room", check_room)
+    assert post(client, **headers).status_code == 503
+    assert asked == [(1, deadline)]
 
 
 def test_the_connection_is_kept_and_the_body_skipped(port: int) -> None:

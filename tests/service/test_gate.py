@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from service.gate import Gate
 from service.keys import BadKeyFile, Client, Keys, hash_of, read_keys
-from service.rate_limit import MAX_CLIENTS, RateLimit
-from tests.service.conftest import Serve, Service
+from service.metrics import Metrics
+from service.rate_limit import RateLimit
+from tests.service.conftest import Serve, Service, TestClient
 
 OPEN = ("/health/live", "/health/ready", "/metrics")
 
@@ -85,6 +89,16 @@ def test_the_file_is_read_again_when_it_changes_and_not_when_it_breaks(
     assert keys.client("delta") == Client("other", off=False)
 
 
+def test_the_file_is_looked_at_once_a_second_however_many_ask(key_file: Path) -> None:
+    clock = Clock()
+    keys = Keys(key_file, clock)
+    key_file.write_text(f"{hash_of('delta')} another\n")
+    clock.now += 0.9
+    assert keys.client("delta") is None
+    clock.now += 0.1
+    assert keys.client("delta") == Client("another", off=False)
+
+
 @pytest.mark.parametrize("line", ["alpha shop", f"{'0' * 64}", f"{'0' * 64} a b", "é"])
 def test_a_line_that_is_no_key(tmp_path: Path, line: str) -> None:
     path = tmp_path / "keys"
@@ -111,11 +125,12 @@ def test_a_bucket_empties_at_once_and_fills_by_and_by() -> None:
     assert [limit.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
 
 
-def test_clients_are_forgotten_before_they_are_too_many() -> None:
+def test_ten_thousand_clients_are_remembered_and_no_more() -> None:
     limit = RateLimit(1, 1, Clock())
-    for number in range(MAX_CLIENTS + 1):
+    for number in range(10_001):
         assert limit.take(str(number)) == 0
-    assert limit.take(str(MAX_CLIENTS)) == 1
+    assert limit.take("1") == 1
+    assert limit.take("10000") == 1
     assert limit.take("0") == 0
 
 
@@ -135,3 +150,20 @@ def test_who_asks_too_often_waits_and_others_do_not(serve: Serve, key_file: Path
 def test_without_keys_a_client_is_its_address(serve: Serve) -> None:
     service = serve(rate_limit_per_second=0.01, rate_limit_burst=1)
     assert [status(service), status(service)] == [200, 429]
+
+
+def test_an_address_is_one_client_from_whichever_port() -> None:
+    gate = Gate(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+    addresses = (("192.0.2.1", 1000), ("192.0.2.1", 1001), ("192.0.2.2", 1001))
+    clients = [TestClient(gate, client=address) for address in addresses]
+    assert [client.get("/models").status_code for client in clients] == [200, 429, 200]
+
+
+def test_what_comes_over_a_unix_socket_has_no_address_and_shares_a_limit() -> None:
+    gate = Gate(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+
+    async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate({**scope, "client": None}, receive, send)
+
+    client = TestClient(without_address)
+    assert [client.get("/models").status_code for _ in range(2)] == [200, 429]

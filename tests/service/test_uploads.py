@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette import formparsers
 
 from tests.service.conftest import Serve, Service, listening
 from tests.service.pictures import plain
@@ -89,7 +90,7 @@ def test_what_a_form_has_too_much_of(post: Post, more: list[bytes]) -> None:
 
 
 def test_as_much_as_a_form_may_have(post: Post) -> None:
-    fields = [field(b"a%d" % number, b"x" * 60_000) for number in range(16)]
+    fields = [field(b"a%d" % number, b"x" * 64 * 1024) for number in range(16)]
     others = [file(b"x" * 100, name=b"other")] * 31
     assert post(form(file(RED), *fields, *others)).status_code == 200
 
@@ -122,6 +123,33 @@ def test_no_upload_touches_the_disk(
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     assert post(body).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(file(RED), file(RED)),
+        form(file(b"%PDF")),
+        form(file(RED), file(RED))[:-40],
+        form(file(RED), field(b"a", bytes(70_000))),
+    ],
+    ids=["used", "no picture", "breaks off", "too large a field"],
+)
+def test_memory_is_given_back_with_the_answer(
+    post: Post, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when the garbage is next looked through, with megabytes in it."""
+    opened: list[tempfile.SpooledTemporaryFile[bytes]] = []
+
+    class Noted(tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            opened.append(self)
+
+    monkeypatch.setattr(formparsers, "SpooledTemporaryFile", Noted)
+    post(body)
+    assert opened
+    assert all(file.closed for file in opened)
 
 
 def test_a_body_that_drips_is_given_up(serve: Serve) -> None:
