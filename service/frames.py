@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from PIL import Image
+from PIL.TiffImagePlugin import PREFIXES
 
 from service.errors import ImageTooLarge, InvalidImage
 
@@ -13,6 +14,9 @@ MAX_FRAMES = 1000
 # blocks too, one for each 128 bytes; encoders use 256.
 FREE_PARTS = 10_000
 BYTES_A_BLOCK = 128
+TIFF = tuple(PREFIXES)
+# What Pillow takes for an AVIF before it looks further.
+AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 # GIF89a, sections 20, 23 to 27.
 GIF_IMAGE, GIF_EXTENSION, GIF_END = b",!;"
 # ISO 14496-12: the boxes that a table of samples lies in, and that table (8.7.3.2).
@@ -28,9 +32,9 @@ def check_frames(data: bytes, max_frames: int) -> None:
         _within(_gif(data, max_frames), max_frames)
     elif data.startswith(b"WEBP", 8):
         _within(_webp(data, max_frames), max_frames)
-    elif data.startswith((b"II", b"MM")):
+    elif data.startswith(TIFF):
         _within(_tiff(data, max_frames), max_frames)
-    elif data.startswith(b"ftyp", 4):
+    elif data.startswith(AVIF, 4):
         _within(_avif(data), max_frames)
 
 

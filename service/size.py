@@ -12,10 +12,10 @@ MAX_EDGE = 65_535
 # colour, what a telephone takes, or 40 in grey, what a scanner does.
 FREE_VALUES = 40_000_000
 # Beyond them a file that unpacks to more for each of its bytes is a bomb. Honest pictures reach
-# 500, JPEG 511 by its structure and AVIF 760, which spends next to nothing on what is smooth. One
-# colour packed by deflate is 620 to 1030, as WebP or AVIF it has no limit.
+# 500, JPEG 511 by its structure; GIF 600 and AVIF 760, which spend next to nothing on what is
+# smooth. One colour packed by deflate is 620 to 1030, as GIF 4000, as WebP or AVIF without limit.
 VALUES_A_BYTE = 600
-VALUES_AN_AVIF_BYTE = 1200
+VALUES_A_BYTE_OF = {"GIF": 1200, "AVIF": 1200}
 # What a pixel becomes: a palette's entries are colours.
 CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
 
@@ -29,8 +29,7 @@ def check_size(image: Image.Image, *, file_bytes: int, max_pixels: int) -> None:
     if max(image.size) > MAX_EDGE:
         raise ImageTooLarge(f"A picture's edges may have {MAX_EDGE} pixels. Received: {size}")
     channels = channels_of(image)
-    for_each = VALUES_AN_AVIF_BYTE if image.format == "AVIF" else VALUES_A_BYTE
-    most = max(FREE_VALUES, for_each * file_bytes)
+    most = max(FREE_VALUES, VALUES_A_BYTE_OF.get(image.format or "", VALUES_A_BYTE) * file_bytes)
     if pixels * channels > most:
         raise ImageTooLarge(
             f"{file_bytes} bytes of {image.format} may unpack to {most}. "

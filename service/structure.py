@@ -11,6 +11,7 @@ import struct
 import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
+from PIL.TiffImagePlugin import PREFIXES
 
 from service.errors import InvalidImage
 
@@ -45,7 +46,7 @@ def check_structure(data: bytes) -> None:
         _within("chunks", _png_chunks(data), MAX_PARTS)
     elif data.startswith(b"GIF8"):
         _within("blocks before its first frame", _gif_blocks(data), MAX_PARTS)
-    elif data.startswith((b"II", b"MM")):
+    elif data.startswith(tuple(PREFIXES)):
         _within("entries in its directory", _tiff_entries(data), MAX_ENTRIES)
 
 

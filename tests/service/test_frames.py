@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageFile, features
 
-from service.errors import ImageTooLarge, InvalidImage
+from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.frames import BYTES_A_BLOCK, FREE_PARTS, MAX_FRAMES, check_frames
 from service.images import decode, open_picture
 from tests.service.pictures import box, encoded, noise, png_chunk, recipe
@@ -157,7 +157,7 @@ def test_more_pages_than_anyone_will_read() -> None:
 
 
 def avif(samples: int, **options: bool) -> bytes:
-    table = box(b"stsz", struct.pack(">III", 0, 1, samples) + bytes(8), **options)
+    table = box(b"stsz", struct.pack(">III", 0, 1, samples), **options)
     for kind in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
         table = box(kind, box(b"free", b"") + table, **options)
     return box(b"ftyp", b"avis\0\0\0\0avis") + box(b"mdat", bytes(40)) + table
@@ -178,6 +178,16 @@ def test_boxes_that_hide_a_track() -> None:
 
 def test_a_box_that_says_it_is_smaller_than_its_own_head() -> None:
     check_frames(box(b"ftyp", b"avis") + struct.pack(">I4s", 7, b"moov") + avif(9)[24:], 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [avif(1800).replace(b"avis", b"isom"), b"MMXXVI" + bytes(range(256)) * 90, b"II." + bytes(40)],
+    ids=["a film", "a numeral", "another"],
+)
+def test_what_is_no_picture_has_no_frames(data: bytes) -> None:
+    with pytest.raises(UnsupportedMedia):
+        decode(data, RECIPE, max_pixels=MAX_PIXELS, max_frames=1)
 
 
 def test_an_animation_control_that_lies() -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, features
 
 from service.errors import ImageTooLarge
 from service.images import open_picture
-from service.size import FREE_VALUES, VALUES_A_BYTE, VALUES_AN_AVIF_BYTE, channels_of
+from service.size import FREE_VALUES, VALUES_A_BYTE, VALUES_A_BYTE_OF, channels_of
 from tests.service.pictures import box, encoded, header_alone
 
 MAX_PIXELS = 50_000_000
@@ -80,7 +80,7 @@ def test_a_jpeg_is_none_even_where_it_has_one_colour() -> None:
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 def test_an_avif_may_unpack_to_twice_as_much() -> None:
     data = encoded(Image.new("RGB", (4000, 3400), "red"), "AVIF", speed=10)
-    enough = data + box(b"free", bytes(3 * 4000 * 3400 // VALUES_AN_AVIF_BYTE - len(data) - 8))
+    enough = data + box(b"free", bytes(3 * 4000 * 3400 // VALUES_A_BYTE_OF["AVIF"] - len(data) - 8))
     assert open_picture(enough, max_pixels=MAX_PIXELS).size == (4000, 3400)
     with pytest.raises(ImageTooLarge, match=f"{len(enough) - 1} bytes of AVIF may unpack to"):
         open_picture(enough[:-1], max_pixels=MAX_PIXELS)
