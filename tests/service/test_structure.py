@@ -98,6 +98,13 @@ def test_a_scan_costs_what_the_picture_has_pixels() -> None:
         open_picture(bytes(data), max_pixels=50_000_000)
 
 
+def test_the_beginning_of_a_scan_costs_what_ten_thousand_pixels_do() -> None:
+    scan = b"\xff\xda\0\x08\x01"
+    decode(JPEG + scan * 99_999, recipe(16, 14), max_pixels=1000)
+    with pytest.raises(InvalidImage, match="may have 100000 scans of 576 pixels"):
+        decode(JPEG + scan * 100_000, recipe(16, 14), max_pixels=1000)
+
+
 @pytest.mark.parametrize("almost", [b"\0\x08\x02", b"\0\x10\x05", b"\0\x06\0", b"\x01\x08\x01"])
 def test_what_no_decoder_takes_for_a_scan_is_none(almost: bytes) -> None:
     decode(JPEG + (b"\xff\xda" + almost) * 100_001, recipe(16, 14), max_pixels=1000)
