@@ -37,7 +37,7 @@ def transform_of(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
 def opaque(
     image: Image.Image, transform: ImageCms.ImageCmsTransform | None
 ) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
-    """RGB without transparency, or what `transform` takes; then it is still to be applied.
+    """RGB or grey without transparency, or what `transform` takes; then it is still to be applied.
 
     Where a colour is partly transparent, the profile says what it is before white shines through.
     """
@@ -51,8 +51,10 @@ def opaque(
             image = colours
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert("RGB"), None
-    mode = "RGB" if transform is None else transform.input_mode
-    return _converted(image, mode), transform
+    if transform is not None:
+        return _converted(image, transform.input_mode), transform
+    # A third of the work for what comes next, and the same numbers.
+    return _converted(image, "L" if image.mode in ("1", "L") else "RGB"), None
 
 
 def srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from model_builder.preprocessing import Preprocessing
 from service.decoding import DecodingProcess
 from service.errors import DeadlineExceeded, QueueFull
+from service.frames import MAX_FRAMES
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,11 +42,14 @@ class Decoder:
         limit: int,
         max_pixels: int,
         observe: Callable[[float], object],
+        max_frames: int = MAX_FRAMES,
         timeout_seconds: float = 10.0,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
         self._processes = [
-            DecodingProcess(max_pixels=max_pixels, timeout_seconds=timeout_seconds)
+            DecodingProcess(
+                max_pixels=max_pixels, max_frames=max_frames, timeout_seconds=timeout_seconds
+            )
             for _ in range(threads)
         ]
         # The one that was used last comes first: a quiet service keeps to one of them.

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from hashlib import sha256
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -32,12 +33,18 @@ from service.errors import (
     ServiceError,
     UnsupportedMedia,
 )
+from service.frames import MAX_FRAMES
 
 logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
 STATM = Path("/proc/self/statm")
+# What a header may cost: of a processor, and of memory beside the copies that readers make of the
+# file. Pillow reads them in Python, which a signal interrupts.
+HEADER_SECONDS = 0.025
+HEADER_BYTES = 24 * 2**20
+FILE_COPIES = 2
 # What a picture may cost beside its pixels, and for each of them. The dearest that was found is an
 # AVIF with transparency and a profile, at 20.
 ALLOWANCE_BYTES = 64 * 2**20
@@ -61,8 +68,10 @@ class DecodingProcess:
     Not for two threads at once.
     """
 
-    def __init__(self, *, max_pixels: int, timeout_seconds: float) -> None:
-        self._max_pixels = max_pixels
+    def __init__(
+        self, *, max_pixels: int, timeout_seconds: float, max_frames: int = MAX_FRAMES
+    ) -> None:
+        self._limits = {"max_pixels": max_pixels, "max_frames": max_frames}
         self._timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -101,8 +110,8 @@ class DecodingProcess:
         self._ready = True
         assert self._connection is not None
         with contextlib.suppress(ConnectionError):
-            self._connection.send((preprocessing, self._max_pixels))
-            self._connection.send_bytes(data)
+            self._connection.send((preprocessing, self._limits, len(data)))
+            _write(self._connection.fileno(), data)
         started = time.monotonic()
         answer = self._receive(self._timeout_seconds)
         seconds = time.monotonic() - started
@@ -158,6 +167,7 @@ def main(descriptor: int) -> None:
     # The service decides when it is over, and says so by closing the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGVTALRM, _interrupt)
     # The service counts the processors that decode; dav1d would start as many threads again.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     # Nobody reads them. Pillow unpacks 64 MB of texts before it has had enough.
@@ -166,32 +176,72 @@ def main(descriptor: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError):
         connection.send_bytes(READY)
         while True:
-            preprocessing, max_pixels = connection.recv()
-            connection.send_bytes(_answer(connection.recv_bytes(), preprocessing, max_pixels))
+            preprocessing, limits, size = connection.recv()
+            _allow(size + HEADER_BYTES)
+            data = _read(descriptor, size)
+            connection.send_bytes(_answer(data, preprocessing, limits))
 
 
-def _answer(data: bytes, preprocessing: Preprocessing, max_pixels: int) -> bytes:
+def _answer(data: bytes, preprocessing: Preprocessing, limits: dict[str, int]) -> bytes:
     try:
         webp = data.startswith(b"WEBP", 8)
-        _allow(len(data) + (RESERVED_BYTES if webp else 0))
-        image = images.open_picture(data, max_pixels=max_pixels)
+        _allow(FILE_COPIES * len(data) + HEADER_BYTES + (RESERVED_BYTES if webp else 0))
+        image = images.open_picture(data, **limits, bound=_briefly)
         # From here on a file that decodes to more than its header says runs into the limit.
-        _allow(2 * len(data) + BYTES_A_PIXEL * image.width * image.height)
-        return PIXELS + images.render(image, preprocessing).tobytes()
+        pixels = image.width * image.height
+        _allow(FILE_COPIES * len(data) + ALLOWANCE_BYTES + BYTES_A_PIXEL * pixels)
+        return PIXELS + images.render(image, preprocessing, bound=_briefly).tobytes()
     except ServiceError as error:
         refusal = type(error).__name__, str(error)
     except MemoryError:
         refusal = InvalidImage.__name__, "The picture needs more memory than its header explains."
+    except HeaderTooLong:
+        refusal = InvalidImage.__name__, f"Its header takes more than {HEADER_SECONDS} s to read."
     return REFUSED + json.dumps(refusal).encode()
 
 
+class HeaderTooLong(BaseException):
+    """No Exception, for readers catch those and go on."""
+
+
+@contextlib.contextmanager
+def _briefly() -> Iterator[None]:
+    """Ends what takes more of the processor than a header may. By the processor's time and not
+    the clock's: a picture is not refused because others are decoded beside it.
+    """
+    signal.setitimer(signal.ITIMER_VIRTUAL, HEADER_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _interrupt(*_: object) -> None:
+    raise HeaderTooLong
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Into its place at once: a connection's own message is copied twice, at 20 MB for 40 ms."""
+    with open(descriptor, "rb", closefd=False) as file:
+        data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
 def _allow(extra_bytes: int) -> None:
-    """Lets this process reserve so much more than it has now, and a fixed allowance."""
+    """Lets this process reserve so much more than it has now."""
     if not STATM.exists():
         return
     reserved = int(STATM.read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (reserved + ALLOWANCE_BYTES + extra_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (reserved + extra_bytes, hard))
 
 
 if __name__ == "__main__":

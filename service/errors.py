@@ -8,7 +8,7 @@ ServiceError                500
 +-- UploadTimeout           408  the body took too long to arrive
 +-- TooLarge                413
 |   +-- PayloadTooLarge          more bytes than the service takes
-|   +-- ImageTooLarge            more pixels than the service takes, from the header
+|   +-- ImageTooLarge            more pixels or frames than it takes, from the header
 |   +-- TooManyPictures          more than may wait, however empty the queue is
 +-- UnsupportedMedia        415  not a picture format that is served
 +-- Unprocessable           422

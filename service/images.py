@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -18,10 +21,14 @@ from PIL.WebPImagePlugin import WebPImageFile
 from model_builder.preprocessing import Preprocessing
 from service.colour import opaque, srgb, transform_of
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.frames import MAX_FRAMES, check_frames, check_index
 from service.framing import TRANSPOSES, crop, crop_draft, draft, turned
-from service.structure import check_scans, check_structure
+from service.size import check_size
+from service.structure import check_structure, check_work
 
 Pixels = npt.NDArray[np.uint8]
+# Entered for as long as a header is read.
+Bound = Callable[[], AbstractContextManager[object]]
 
 # Imported, each is known to Pillow, which then looks for no other.
 PLUGINS = (
@@ -70,46 +77,44 @@ NAMED_WITHIN: dict[tuple[int, bytes], str] = {
     (4, b"ftyphei"): "HEIC",
     (4, b"ftyphev"): "HEIC",
 }
-# JPEG's own. Pillow keeps a pointer a row: a picture a pixel wide would cost ten times its pixels.
-MAX_EDGE = 65_535
 
 
-def decode(data: bytes, preprocessing: Preprocessing, *, max_pixels: int) -> Pixels:
+def decode(
+    data: bytes, preprocessing: Preprocessing, *, max_pixels: int, max_frames: int = MAX_FRAMES
+) -> Pixels:
     """uint8 [crop_size, crop_size, 3], the picture as a person sees it, cropped as its network
     was trained to see it.
 
-    Only the first frame of an animation counts. Raises UnsupportedMedia, ImageTooLarge (from the
+    Only the first frame of an animation is seen. Raises UnsupportedMedia, ImageTooLarge (from the
     header, before any pixel is decoded) or InvalidImage.
     """
-    return render(open_picture(data, max_pixels=max_pixels), preprocessing)
+    image = open_picture(data, max_pixels=max_pixels, max_frames=max_frames)
+    return render(image, preprocessing)
 
 
-def open_picture(data: bytes, *, max_pixels: int) -> Image.Image:
+def open_picture(
+    data: bytes, *, max_pixels: int, max_frames: int = MAX_FRAMES, bound: Bound = nullcontext
+) -> ImageFile:
     """The picture with its header read and found within the limits, its pixels not decoded."""
-    image = _open(data)
-    if image.width * image.height > max_pixels:
-        raise ImageTooLarge(
-            f"A picture may have {max_pixels} pixels. "
-            f"Received: {image.width} x {image.height} = {image.width * image.height}"
-        )
-    if max(image.size) > MAX_EDGE:
-        raise ImageTooLarge(
-            f"A picture's edges may have {MAX_EDGE} pixels. "
-            f"Received: {image.width} x {image.height}"
-        )
-    if isinstance(image, JpegImageFile):
-        check_scans(data, image.width * image.height)
+    check_structure(data)
+    check_frames(data, max_frames)
+    with bound():
+        image = _open(data)
+    check_size(image, file_bytes=len(data), max_pixels=max_pixels)
+    check_index(image, max_frames)
+    check_work(image, data)
     return image
 
 
-def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
+def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nullcontext) -> Pixels:
     """`decode`, from `open_picture` on. Raises InvalidImage."""
     try:
         transform = transform_of(image)
         extent = draft(image, preprocessing)
         image.load()
         # Not before: Pillow turns a TIFF itself while it loads it, and takes the tag away.
-        orientation = _orientation(image)
+        with bound():
+            orientation = _orientation(image)
         if extent is None:
             whole, transform = opaque(image, transform)
             square = srgb(crop(turned(whole, orientation), preprocessing), transform)
@@ -123,9 +128,7 @@ def render(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
         ) from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """The picture with its header read and its pixels not."""
-    check_structure(data)
+def _open(data: bytes) -> ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:

@@ -31,6 +31,7 @@ def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
         threads=settings.decode_threads or cpu_limit(),
         limit=settings.queue_limit,
         max_pixels=settings.max_image_pixels,
+        max_frames=settings.max_image_frames,
         timeout_seconds=settings.decode_timeout_seconds,
         observe=metrics.decode_seconds.observe,
     )

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
     )
+    max_image_frames: int = Field(
+        1000,
+        ge=1,
+        description="Most frames, pages or pictures in a file, of which the first is seen.",
+    )
     max_files: int = Field(32, ge=1, description="Pictures in one request.")
     api_keys_file: Path | None = Field(
         None, description="Hashes of the API keys that are let in; read again when it changes."

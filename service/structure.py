@@ -1,41 +1,63 @@
 """Refuses files that are made of so many parts that reading past them is work.
 
-Pillow reads the parts of a header one by one, in Python. Photos have dozens of them; 20 MB have
-room for millions.
+Pillow reads the parts of a header one by one, in Python. Photos have dozens of them, the largest
+PNG has thousands; 20 MB have room for millions.
 """
 
 from __future__ import annotations
 
+import struct
+
+import numpy as np
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import MARKER, JpegImageFile
+from PIL.TiffImagePlugin import PREFIXES
+
 from service.errors import InvalidImage
 
-MAX_PARTS = 20_000
+MAX_PARTS = 10_000
 # Cameras and their editors write one, and go on in a second where it is larger than 64 kB.
 MAX_EXIF_SEGMENTS = 64
 # A scan passes over the whole picture again. Ten are usual; these are twenty over 50 megapixels.
 MAX_SCANNED_PIXELS = 10**9
 # Beginning a scan costs as much as so many of its pixels.
 SCAN_PIXELS = 10_000
-# ITU-T T.81, B.2.3: the marker, the length, and the number of components that the length fits.
-SCANS = (b"\xff\xda\0\x08\x01", b"\xff\xda\0\x0a\x02", b"\xff\xda\0\x0c\x03", b"\xff\xda\0\x0e\x04")
-START_OF_SCAN = 0xDA
+# ITU-T T.81, B.2.3: the marker, the length, the number of components, which the length fits.
+START_OF_SCAN, SCAN_BYTES, MAX_COMPONENTS = 0xDA, 5, 4
+# Searched for scans at once: what a processor's cache holds.
+SEARCHED_BYTES = 2**18
+# What has a length behind its marker, and is read or stepped over by it.
+SEGMENTS = {code & 0xFF for code, (_, _, handler) in MARKER.items() if handler} - {START_OF_SCAN}
+MARKED, EXIF = struct.Struct(">BBH"), b"Exif\0\0"
+CHUNK = struct.Struct(">I4s")
+# Of a TIFF's first page; a raw photo with a map on it has a hundred.
+MAX_ENTRIES = 4096
+# Of a bitmap packed by runs, which Pillow reads in Python: half a million operations, a second.
+MAX_RUNS_BYTES = 2**20
 
 
 def check_structure(data: bytes) -> None:
     """Raises InvalidImage. What is merely broken is left to the reader to say."""
     if data.startswith(b"\xff\xd8\xff"):
-        _within("parts before its first scan", _jpeg_parts(data), MAX_PARTS)
-        _within("Exif segments", data.count(b"Exif"), MAX_EXIF_SEGMENTS)
+        parts, exif = _jpeg_parts(data)
+        _within("parts before its first scan", parts, MAX_PARTS)
+        _within("Exif segments", exif, MAX_EXIF_SEGMENTS)
     elif data.startswith(b"\x89PNG"):
         _within("chunks", _png_chunks(data), MAX_PARTS)
     elif data.startswith(b"GIF8"):
         _within("blocks before its first frame", _gif_blocks(data), MAX_PARTS)
+    elif data.startswith(tuple(PREFIXES)):
+        _within("entries in its directory", _tiff_entries(data), MAX_ENTRIES)
 
 
-def check_scans(data: bytes, pixels: int) -> None:
-    """Of a JPEG that has so many pixels. Raises InvalidImage."""
-    scans = sum(data.count(scan) for scan in SCANS)
-    limit = MAX_SCANNED_PIXELS // max(pixels, SCAN_PIXELS)
-    _within(f"scans of {pixels} pixels", scans, limit)
+def check_work(image: ImageFile, data: bytes) -> None:
+    """What its pixels will cost, beyond their number. Raises InvalidImage."""
+    if isinstance(image, JpegImageFile):
+        pixels = image.width * image.height
+        limit = MAX_SCANNED_PIXELS // max(pixels, SCAN_PIXELS)
+        _within(f"scans of {pixels} pixels", _jpeg_scans(data, limit), limit)
+    elif any(tile.codec_name == "bmp_rle" for tile in image.tile):
+        _within("bytes of packed runs", len(data), MAX_RUNS_BYTES)
 
 
 def _within(parts: str, count: int, limit: int) -> None:
@@ -43,25 +65,53 @@ def _within(parts: str, count: int, limit: int) -> None:
         raise InvalidImage(f"A picture may have {limit} {parts}. Received: more.")
 
 
-def _jpeg_parts(data: bytes) -> int:
-    """Segments, and bytes that belong to none, up to the first scan; no more than are too many."""
-    place = 2
+def _jpeg_parts(data: bytes) -> tuple[int, int]:
+    """Segments, and bytes that belong to none, up to the first scan; and segments of Exif.
+
+    No more than are too many. Seen as Pillow sees them, which takes what is broken too.
+    """
+    place, exif = 2, 0
     for parts in range(MAX_PARTS + 1):
-        if place + 4 > len(data) or (data[place] == 0xFF and data[place + 1] == START_OF_SCAN):
-            return parts
-        if data[place] == 0xFF and data[place + 1] not in (0x00, 0xFF):
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-        else:
+        if place + 4 > len(data) or exif > MAX_EXIF_SEGMENTS:
+            return parts, exif
+        first, second, length = MARKED.unpack_from(data, place)
+        if first != 0xFF:
             place += 1
-    return MAX_PARTS + 1
+        elif second in SEGMENTS:
+            exif += data.startswith(EXIF, place + 4)
+            place += 2 + max(length, 2)
+        elif second == START_OF_SCAN:
+            return parts, exif
+        else:
+            place += 1 if second == 0xFF else 2
+    return MAX_PARTS + 1, exif
+
+
+def _jpeg_scans(data: bytes, limit: int) -> int:
+    """Beginnings of scans, wherever they lie; not many more than are too many."""
+    values = np.frombuffer(data, np.uint8)
+    scans = 0
+    for start in range(0, len(data), SEARCHED_BYTES):
+        part = values[start : start + SEARCHED_BYTES + SCAN_BYTES - 1]
+        ends = len(part) - SCAN_BYTES + 1
+        marker, scan, high, low, components = (part[at : at + ends] for at in range(SCAN_BYTES))
+        found = (marker == 0xFF) & (scan == START_OF_SCAN) & (high == 0)
+        found &= (low == 6 + 2 * components) & (components - 1 < MAX_COMPONENTS)
+        scans += int(np.count_nonzero(found))
+        if scans > limit:
+            break
+    return scans
 
 
 def _png_chunks(data: bytes) -> int:
     place = 8
     for chunks in range(MAX_PARTS + 1):
-        if place >= len(data) or data.startswith(b"IEND", place + 4):
+        if place + 8 > len(data):
             return chunks
-        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        length, kind = CHUNK.unpack_from(data, place)
+        if kind == b"IEND":
+            return chunks
+        place += 12 + length
     return MAX_PARTS + 1
 
 
@@ -82,3 +132,14 @@ def _gif_blocks(data: bytes) -> int:
         else:
             place += 1
     return MAX_PARTS + 1
+
+
+def _tiff_entries(data: bytes) -> int:
+    """Of its first directory, as many as it says."""
+    order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
+    try:
+        (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, min(place, len(data)))
+    except struct.error:
+        return 0
+    return int(entries)

@@ -146,3 +146,12 @@ def lying_avif(edge: int) -> bytes:
     size = data.index(b"ispe") + 8
     assert struct.unpack(">II", data[size : size + 8]) == (edge, edge)
     return data[:size] + struct.pack(">II", 10, 10) + data[size + 8 :]
+
+
+def box(kind: bytes, content: bytes, *, long: bool = False, open_end: bool = False) -> bytes:
+    """Of ISO 14496-12, with its length before it, or long behind its name, or to the file's end."""
+    if open_end:
+        return struct.pack(">I4s", 0, kind) + content
+    if long:
+        return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
+    return struct.pack(">I4s", 8 + len(content), kind) + content

@@ -10,12 +10,14 @@ from PIL import Image
 from service.errors import InvalidImage
 from service.images import decode, open_picture
 from service.structure import (
+    MAX_ENTRIES,
     MAX_EXIF_SEGMENTS,
     MAX_PARTS,
-    check_scans,
+    MAX_RUNS_BYTES,
+    SEARCHED_BYTES,
     check_structure,
 )
-from tests.service.pictures import encoded, noise, png_chunk, recipe
+from tests.service.pictures import encoded, header_alone, noise, png_chunk, recipe, slow_bmp
 
 IMAGE = noise(24, 24)
 JPEG, PNG, GIF = (encoded(IMAGE, format) for format in ("JPEG", "PNG", "GIF"))
@@ -67,7 +69,7 @@ PNG_CHUNKS = PNG.count(b"IHDR") + PNG.count(b"IDAT")
         (
             after(PNG, 33, png_chunk(b"teSt", b""), MAX_PARTS - PNG_CHUNKS),
             after(PNG, 33, png_chunk(b"teSt", b""), MAX_PARTS - PNG_CHUNKS + 1),
-            "20000 chunks",
+            "10000 chunks",
         ),
         (gif_with(MAX_PARTS - 1), gif_with(MAX_PARTS + 1), "blocks before its first frame"),
         (GIF, after(GIF, GIF.index(b",\0\0\0\0"), b"\0", MAX_PARTS + 1), "blocks before"),
@@ -81,16 +83,72 @@ def test_so_many_and_no_more(most: bytes, too_many: bytes, said: str) -> None:
 
 
 def test_a_scan_costs_what_the_picture_has_pixels() -> None:
-    twenty, more = with_scans(20), with_scans(21)
-    assert decode(more, recipe(16, 14), max_pixels=1000).shape == (14, 14, 3)
-    check_scans(twenty, 50_000_000)
-    with pytest.raises(InvalidImage, match="may have 20 scans of 50000000 pixels"):
-        check_scans(more, 50_000_000)
-    large = Image.new("L", (5000, 5000))
-    data = encoded(large, "JPEG", progressive=True)
-    last = data.rindex(b"\xff\xda")
-    with pytest.raises(InvalidImage, match="may have 40 scans of 25000000 pixels"):
-        open_picture(data[:last] + data[last:] * 50, max_pixels=50_000_000)
+    assert decode(with_scans(21), recipe(16, 14), max_pixels=1000).shape == (14, 14, 3)
+    header = header_alone("JPEG", 8160, 6120)
+    # Its own, and more of every number of components, each where two searches meet.
+    scans = [b"\xff\xda\0" + bytes([6 + 2 * number, number]) for number in (1, 2, 3, 4)] * 5
+    data = bytearray(SEARCHED_BYTES * len(scans))
+    data[: len(header)] = header
+    for number, scan in enumerate(scans[:-1], start=1):
+        place = number * SEARCHED_BYTES - number % 6
+        data[place : place + len(scan)] = scan
+    open_picture(bytes(data), max_pixels=50_000_000)
+    data[-5:] = scans[-1]
+    with pytest.raises(InvalidImage, match="may have 20 scans of 49939200 pixels"):
+        open_picture(bytes(data), max_pixels=50_000_000)
+
+
+def test_the_beginning_of_a_scan_costs_what_ten_thousand_pixels_do() -> None:
+    scan = b"\xff\xda\0\x08\x01"
+    decode(JPEG + scan * 99_999, recipe(16, 14), max_pixels=1000)
+    with pytest.raises(InvalidImage, match="may have 100000 scans of 576 pixels"):
+        decode(JPEG + scan * 100_000, recipe(16, 14), max_pixels=1000)
+
+
+@pytest.mark.parametrize("almost", [b"\0\x08\x02", b"\0\x10\x05", b"\0\x06\0", b"\x01\x08\x01"])
+def test_what_no_decoder_takes_for_a_scan_is_none(almost: bytes) -> None:
+    decode(JPEG + (b"\xff\xda" + almost) * 100_001, recipe(16, 14), max_pixels=1000)
+
+
+def test_segments_behind_markers_without_a_length_count_too() -> None:
+    """Taken for a length, what follows the marker would hide a segment of 64 kB from the count."""
+    hidden = b"\xff\xd0\xff\xff" + b"\xff\xec\0\x02" * (MAX_PARTS + 1)
+    with pytest.raises(InvalidImage, match="parts before its first scan"):
+        decode(after(JPEG, 2, hidden, 1), recipe(16, 14), max_pixels=1000)
+
+
+def tiff(entries: int, order: str) -> bytes:
+    """A directory of as many entries, all the same."""
+    magic = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    entry = struct.pack(order + "HHII", 254, 4, 1, 0)
+    return magic + struct.pack(order + "IH", 8, entries) + entry * entries + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_entries_of_a_tiff(order: str) -> None:
+    check_structure(tiff(MAX_ENTRIES, order))
+    with pytest.raises(InvalidImage, match="may have 4096 entries in its directory"):
+        check_structure(tiff(MAX_ENTRIES + 1, order))
+
+
+@pytest.mark.parametrize("magic", [b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"])
+def test_entries_of_a_large_tiff(magic: bytes) -> None:
+    order = "<" if magic.startswith(b"II") else ">"
+    check_structure(magic + struct.pack(order + "QQ", 16, MAX_ENTRIES))
+    with pytest.raises(InvalidImage, match="entries"):
+        check_structure(magic + struct.pack(order + "QQ", 16, 2**63))
+
+
+def test_runs_of_a_bitmap() -> None:
+    """Pillow unpacks them in Python, and has no limit to those that do nothing."""
+    fits = slow_bmp(0)
+    fits += b"\x00\x02\x00\x00" * ((MAX_RUNS_BYTES - len(fits)) // 4)
+    assert open_picture(fits, max_pixels=5000).size == (64, 64)
+    with pytest.raises(InvalidImage, match="may have 1048576 bytes of packed runs"):
+        open_picture(fits + bytes(4), max_pixels=5000)
+    plain = encoded(Image.new("L", (1024, 1024)), "BMP")
+    assert len(plain) > MAX_RUNS_BYTES
+    open_picture(plain, max_pixels=2_000_000)
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG, GIF], ids=["JPEG", "PNG", "GIF"])
