@@ -8,7 +8,7 @@ FROM ${BASE} AS build
 ARG PIP_INDEX_URL
 WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/serve.txt requirements/
+COPY requirements/serve.txt requirements/gpu.txt requirements/
 # TensorFlow's headers and libclang serve to build extensions: half a gigabyte that nothing loads.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes -r requirements/serve.txt \
@@ -18,8 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 ARG GPU
 RUN --mount=type=cache,target=/root/.cache/pip \
     if [ -n "$GPU" ]; then \
-      version=$(sed -n 's/^tensorflow==\([0-9.]*\).*/\1/p' requirements/serve.txt) \
-      && python -m pip --python /opt/venv/bin/python install "tensorflow[and-cuda]==$version"; \
+      python -m pip --python /opt/venv/bin/python install --require-hashes -r requirements/gpu.txt; \
     fi
 COPY pyproject.toml README.md LICENSE ./
 COPY model_builder model_builder
@@ -77,8 +76,14 @@ RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-build-iso
     && rm -r /opt/venv/lib/python3.*/site-packages/model_builder/calibration_photos
 
 FROM ${BASE} AS runtime
+# The group is root's, for platforms that choose the user and leave it that.
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin resnet \
-    && install -d -o resnet -g resnet /var/cache/resnet
+    && install -d -o resnet -g root -m 775 /var/cache/resnet
+# What only the builder knows is for --label: where the source is, and its revision.
+LABEL org.opencontainers.image.title="resnet-server" \
+      org.opencontainers.image.description="Pictures in, classes out: ResNet-18 to 152 served over HTTP." \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH \
     HF_HOME=/var/cache/resnet/hub \
     RESNET_HOST=0.0.0.0

@@ -52,6 +52,7 @@ lock: $(VENV)/.dev
 	$(INSTALL) uv
 	$(LOCK) pyproject.toml -o requirements/serve.txt
 	$(LOCK) pyproject.toml --group dev -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) --group pyproject.toml:gpu -c requirements/serve.txt -o requirements/gpu.txt
 	$(LOCK) --group pyproject.toml:lite -c requirements/serve.txt -o requirements/lite.txt
 
 clean:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def chatter_to_log() -> Iterator[None]:
     """Holds back what is written to descriptor 2; chatter goes to the debug log, the rest on."""
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _nameless_file() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -38,3 +39,10 @@ def chatter_to_log() -> Iterator[None]:
                     logger.debug("%s", line)
                 else:
                     sys.stderr.write(line + "\n")
+
+
+def _nameless_file() -> IO[bytes]:
+    """In memory where that can be: a container may have no folder that can be written."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("held"), "w+b")
+    return tempfile.TemporaryFile()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service import door
+from service import __version__, door
 from service.metrics import Metrics
 from service.routes import health
 from service.server import CUT_OFF_SECONDS
@@ -207,6 +207,12 @@ def test_the_container_does_not_run_as_root() -> None:
     assert all(int(number) > 0 for number in user.split(":"))
 
 
+def test_the_label_names_the_version_that_is_inside() -> None:
+    labels = dict(one.split("=", 1) for one in shlex.split(" ".join(instructions("LABEL"))))
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
 def test_the_command_is_a_program_without_a_shell() -> None:
     # A shell would get the signals instead.
     (entrypoint,), (command,) = instructions("ENTRYPOINT"), instructions("CMD")
@@ -241,12 +247,24 @@ def test_what_the_image_is_made_of_exists_and_is_not_ignored() -> None:
 
 def test_the_dependencies_are_installed_by_their_hashes() -> None:
     installs = [rest for name, rest in INSTRUCTIONS if name == "RUN" and "-m pip" in rest]
-    for lock in ("serve", "lite"):
+    for lock in ("serve", "gpu", "lite"):
         assert any(f"--require-hashes -r requirements/{lock}.txt" in rest for rest in installs)
     without = [one for one in installs if "--require-hashes" not in one and "--no-deps" not in one]
-    # CUDA's libraries where they are asked for, and what builds our own package and goes again.
-    assert len(without) == 2
-    assert all("$GPU" in one or one.endswith("install setuptools") for one in without)
+    # What builds our own package and goes again.
+    assert len(without) == 1
+    assert without[0].endswith("install setuptools")
+
+
+def pins(name: str) -> dict[str, str]:
+    """Versions by package, of a file of pinned requirements."""
+    return dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", text(f"requirements/{name}.txt")))
+
+
+def test_gpus_get_the_same_dependencies_and_cudas_libraries() -> None:
+    more = {name for name, version in pins("gpu").items() if pins("serve").get(name) != version}
+    assert {"nvidia-cudnn-cu12", "nvidia-cublas-cu12"} <= more
+    assert all(name.startswith("nvidia-") for name in more)
+    assert pins("gpu")["tensorflow"] == pins("serve")["tensorflow"]
 
 
 def test_the_small_image_has_the_dependencies_less_what_fetches_and_builds() -> None:
@@ -266,5 +284,5 @@ def test_the_small_image_has_the_dependencies_less_what_fetches_and_builds() -> 
 
 def test_both_images_are_the_same_service() -> None:
     lite = stage("lite")
-    for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE"):
+    for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE", "LABEL"):
         assert [rest for found, rest in lite if found == name] == instructions(name)
