@@ -92,7 +92,9 @@ COLOURS = bytes(6)
 )
 def test_frames_of_a_gif_whatever_lies_between_them(between: bytes) -> None:
     local = GIF_FRAME[:9] + b"\x80" + COLOURS + GIF_FRAME[10:]
-    frames = between.join([GIF_FRAME, local, GIF_FRAME])
+    # Interlaced, and with the size of a table that is not there.
+    interlaced = GIF_FRAME[:9] + b"\x47" + GIF_FRAME[10:]
+    frames = between.join([local, interlaced, GIF_FRAME])
     # What follows the end is another file.
     for data in (gif(frames + b";" + GIF_FRAME), gif(frames)):
         check_frames(data, 3)
@@ -152,10 +154,29 @@ def tiff(order: str, *following: int) -> bytes:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_pages_that_follow_each_other_in_a_circle(order: str) -> None:
-    for data in (tiff(order, 14, 8), tiff(order, 14, 14), tiff(order, 14, 0), tiff(order, 14, 99)):
+    for last in (8, 14, 0, 20, 99):
+        data = tiff(order, 14, last)
         check_frames(data, 2)
         with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
             check_frames(data, 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pages_of_a_large_tiff(order: str) -> None:
+    magic = {"<": b"II+\0\x08\0\0\0", ">": b"MM\0+\0\x08\0\0"}[order]
+    entry = struct.pack(order + "HHQQ", 254, 4, 1, 0)
+    first = struct.pack(order + "Q", 2) + entry * 2 + struct.pack(order + "Q", 72)
+    data = magic + struct.pack(order + "Q", 16) + first + struct.pack(order + "QQ", 0, 16)
+    check_frames(data, 2)
+    with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
+        check_frames(data, 1)
+
+
+def test_a_small_tiff_whose_first_page_lies_where_it_looks_large() -> None:
+    data = b"II*\0" + struct.pack("<I", 43) + bytes(35) + struct.pack("<HI", 0, 49)
+    check_frames(data + bytes(6), 2)
+    with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
+        check_frames(data + bytes(6), 1)
 
 
 def test_more_pages_than_anyone_will_read() -> None:
