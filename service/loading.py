@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import os
@@ -17,6 +16,7 @@ from model_builder.store import Store
 from service.cpu import cpu_limit, limit_blas_threads
 from service.decoder import Decoder
 from service.engines import Hardware, choose_precision, load_engines
+from service.memory import give_back
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
 from service.plan_file import plan_file
@@ -85,7 +85,9 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         decoder.start()
         model.start()
     model.load_seconds = time.monotonic() - started
-    _give_back_memory()
+    give_back()
+    # What is still there stays, and need not be looked at again.
+    gc.freeze()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
@@ -128,18 +130,6 @@ def check_agreement(artifact: Artifact, min_percent: float) -> None:
                 f"{min_percent:g} % are required. Calibrate it on pictures like yours (resnet "
                 "quantize --calibration FOLDER), or serve another precision."
             )
-
-
-def _give_back_memory() -> None:
-    """What loading and warming up left behind: garbage, and freed memory that glibc keeps.
-
-    What is still there stays, and need not be looked at again. A C library without `malloc_trim`
-    returns memory, or not, on its own.
-    """
-    gc.collect()
-    gc.freeze()
-    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
-        trim(0)
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
