@@ -42,8 +42,6 @@ class Door:
         self._registry = registry
         self._request_timeout_seconds = request_timeout_seconds
         self._metrics = metrics
-        self._requests = metrics.requests.labels(PATH, METHOD, str(Unavailable.status))
-        self._request_seconds = metrics.request_seconds.labels(PATH)
         self._repeats = Repeats()
         self._refused = 0
         self._told = -math.inf
@@ -67,8 +65,8 @@ class Door:
             self._tell(error, started)
         finally:
             request_id.reset(token)
-        self._requests.inc()
-        self._request_seconds.observe(time.monotonic() - started)
+        self._metrics.requests.labels(PATH, METHOD, str(error.status)).inc()
+        self._metrics.request_seconds.labels(PATH).observe(time.monotonic() - started)
         headers = [*every, *answer.raw_headers, (HEADER.lower().encode(), identifier.encode())]
         status, body = UNAVAILABLE, bytes(answer.body)
         if BALANCER in given and not self._repeats.take(started, self._per_second(error)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import os
 import time
@@ -17,6 +15,7 @@ from model_builder.store import Store
 from service.cpu import cpu_limit, limit_blas_threads
 from service.decoder import Decoder
 from service.engines import Hardware, choose_precision, load_engines
+from service.memory import give_back
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model
 from service.settings import Settings
@@ -79,7 +78,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         decoder.start()
         model.start()
     model.load_seconds = time.monotonic() - started
-    _give_back_memory()
+    give_back()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
@@ -122,16 +121,6 @@ def check_agreement(artifact: Artifact, min_percent: float) -> None:
                 f"{min_percent:g} % are required. Calibrate it on pictures like yours (resnet "
                 "quantize --calibration FOLDER), or serve another precision."
             )
-
-
-def _give_back_memory() -> None:
-    """What loading and warming up left behind: garbage, and freed memory that glibc keeps.
-
-    A C library without `malloc_trim` returns it, or not, on its own.
-    """
-    gc.collect()
-    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
-        trim(0)
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:

@@ -1,18 +1,18 @@
-"""Memory that the C library keeps after a load, handed back to the system."""
+"""Memory that is no longer used, handed back to the system."""
 
 from __future__ import annotations
 
 import ctypes
-import sys
+import gc
 
 
 def give_back() -> None:
-    """All that is free, in every thread's arena. Does nothing where the C library is not glibc.
+    """Garbage, and what is free in the arenas of all threads, which glibc keeps.
 
-    A queue's worth of pictures and bodies leaves holes in the arenas of the threads that made
-    them. glibc itself only gives back what is free at an arena's end.
+    What loading leaves behind, or a queue of pictures: holes in the arenas of the threads that
+    made them. Of itself glibc gives back what is free at an arena's end alone. A C library without
+    `malloc_trim` returns it, or not, on its own.
     """
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+    gc.collect()
+    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
+        trim(0)
