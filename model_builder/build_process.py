@@ -11,14 +11,17 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_builder.artifact import Precision
 from model_builder.checkpoints import Checkpoint
 from model_builder.errors import BuilderError
 from model_builder.native_output import chatter_to_log
 from model_builder.own import read_own
-from model_builder.sources import LocalFile
 from model_builder.tensorflow_runtime import import_tensorflow
+
+if TYPE_CHECKING:
+    from model_builder.sources import LocalFile
 
 logger = logging.getLogger(__name__)
 

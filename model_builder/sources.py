@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from model_builder import hub, npm
 from model_builder.checkpoints import Checkpoint, HubSource, Source, UrlSource
 from model_builder.digest import digest, verify_digest
+from model_builder.download import download
 from model_builder.errors import FetchFailed, VerificationFailed
 from model_builder.fetching import Deadline, Fetching, without_password
 
@@ -221,9 +222,6 @@ def _downloaded(
     source: UrlSource, folder: Path, description: str, fetching: Fetching, deadline: Deadline
 ) -> Path:
     """The verified file under a name of its own, by which the next process would continue it."""
-    # Most starts fetch nothing and have no use for an HTTP client.
-    from model_builder.download import download
-
     partial = folder / f".{source.file_name}.partial"
     for last in (False, True):
         resumed = download(

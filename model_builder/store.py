@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ from model_builder.checkpoints import Checkpoint, find_checkpoint
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
 from model_builder.fetching import Fetching
 from model_builder.own import OwnCheckpoint, list_own, read_own, write_own
-from model_builder.sources import LocalFile, fetch
+
+if TYPE_CHECKING:
+    from model_builder.sources import LocalFile
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +128,9 @@ class Store:
         """None for a checkpoint of one's own."""
         if not checkpoint.sources:
             return None
+        # Most starts fetch nothing and have no use for an HTTP client.
+        from model_builder.sources import fetch
+
         return fetch(checkpoint, self.home / "checkpoints", given=given, fetching=self.fetching)
 
     def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:

@@ -30,7 +30,7 @@ def test_a_start_imports_no_more_than_it_needs() -> None:
     """What the other commands draw with, and what fetches."""
     loaded = modules_after("from service.cli import main; import service.commands.serve")
     assert "service.server" in loaded
-    assert not loaded & {"service.commands.describe", "httpx2", "huggingface_hub"}
+    assert not loaded & {"service.commands.describe", "httpx2", "huggingface_hub", "tenacity"}
 
 
 def test_the_builder_does_not_know_the_service() -> None:
