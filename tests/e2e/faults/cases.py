@@ -145,7 +145,7 @@ async def clients_that_hang_up(setting: Setting) -> Row:
     await setting.rest(1)
     waiting = [await replica.metric("resnet_queue_depth") for replica in stack.replicas]
     computed = await answered() - before - report.statuses[200]
-    note = f"{left} left, {sum(waiting):.0f} of their pictures wait, {computed:.0f} were computed all the same"
+    note = f"{left} left, {sum(waiting):.0f} of their pictures wait, {computed:.0f} were computed"
     return Row("clients that hang up half-way", report, told(report) and not sum(waiting), note)
 
 
