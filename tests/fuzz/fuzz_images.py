@@ -3,9 +3,10 @@
     pip install atheris
     python -m tests.fuzz.fuzz_images FOLDER [-max_total_time=3600] [other options of libFuzzer]
 
-FOLDER keeps what was found to be worth trying, and is begun with the tests' own files. What is
-raised and is no refusal of ours ends it, and lies in `crash-...` beside; make it a file of
-`tests/fuzz/findings`, where a test tries it again for ever.
+FOLDER keeps what was found to be worth trying, and is begun with the tests' own files and with
+`corpus.zip`, what earlier runs kept. What is raised and is no refusal of ours ends it, and lies in
+`crash-...` beside; make it a file of `tests/fuzz/findings`, where a test tries it again for ever.
+After a long run, `python -m tests.fuzz.keep FOLDER` makes `corpus.zip` anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from zipfile import ZipFile
 
 import atheris
 
@@ -34,11 +36,17 @@ def one(data: bytes) -> None:
     assert pixels.shape == (14, 14, 3), pixels.shape
 
 
+def begin(folder: Path) -> None:
+    for number, data in enumerate(seeds().values()):
+        (folder / f"seed-{number}").write_bytes(data)
+    with ZipFile(Path(__file__).with_name("corpus.zip")) as corpus:
+        corpus.extractall(folder)
+
+
 def main() -> None:
     folder = Path(next(argument for argument in sys.argv[1:] if not argument.startswith("-")))
     folder.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate(seeds().values()):
-        (folder / f"seed-{number}").write_bytes(data)
+    begin(folder)
     warnings.simplefilter("ignore")
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from pathlib import Path
+from zipfile import ZipFile
 
 import httpx2
 import pytest
@@ -19,7 +20,7 @@ RECIPE = recipe(16, 14)
 MAX_PIXELS = 100_000
 COUNT = 10_000
 POSTED = 500
-FINDINGS = Path(__file__).parents[1] / "fuzz" / "findings"
+FUZZ = Path(__file__).parents[1] / "fuzz"
 
 
 def outcome(data: bytes) -> str:
@@ -56,11 +57,20 @@ def test_mutations_are_the_same_for_the_same_seed() -> None:
     assert list(mutated(50, seed=1)) != list(mutated(50, seed=2))
 
 
-@pytest.mark.parametrize("file", sorted(FINDINGS.glob("*")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted((FUZZ / "findings").glob("*")), ids=lambda file: file.name)
 def test_what_fuzzing_found(file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome(file.read_bytes())
+
+
+def test_what_fuzzing_kept_for_the_paths_that_it_takes() -> None:
+    outcomes: Counter[str] = Counter()
+    with warnings.catch_warnings(), ZipFile(FUZZ / "corpus.zip") as corpus:
+        warnings.simplefilter("ignore")
+        for name in corpus.namelist():
+            outcomes[outcome(corpus.read(name))] += 1
+    assert outcomes.keys() == {"pixels", "InvalidImage", "UnsupportedMedia", "ImageTooLarge"}
 
 
 def test_some_of_them_posted_to_a_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
