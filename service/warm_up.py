@@ -19,7 +19,7 @@ ROUNDS = 3
 MAX_BATCH_SECONDS = 0.25
 # A plan of an earlier start holds while a batch takes no more than so many times, and no less than
 # one so-manyth of, what it says.
-STILL_HOLDS = 2.0
+STILL_HOLDS = 1.5
 # Doubling a batch that gained no more than this will not gain by being doubled again.
 LEAST_GAIN = 1.02
 
