@@ -211,6 +211,8 @@ def test_a_batch_is_padded_to_the_next_size_and_padding_is_not_returned(
     assert answers(first + futures) == [100, *range(waiting)]
     assert device.sizes == [1, size]
     assert observer.done == [1, waiting]
+    assert batcher.close(WAIT_SECONDS)
+    assert observer.worker_failures == {}
 
 
 def test_a_full_queue_refuses_and_recovers(start: Start) -> None:

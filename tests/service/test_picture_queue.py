@@ -73,6 +73,18 @@ def test_what_is_not_begun(
     assert drops == ["deadline"]
 
 
+def test_what_was_cancelled_a_moment_ago_is_not_begun(
+    queue: PictureQueue, drops: list[str]
+) -> None:
+    """Before whoever cancelled it came to take it out."""
+    one, other = picture(waited=0, left=10), picture(waited=0, left=10)
+    queue.put(one)
+    queue.put(other)
+    assert one.future.cancel()
+    assert queue.next_batch() == [other]
+    assert drops == ["cancelled"]
+
+
 def test_who_waits_for_pictures_sleeps_and_looks_up_now_and_then(
     queue: PictureQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
