@@ -119,8 +119,11 @@ async def a_rolling_restart(setting: Setting) -> Row:
 async def clients_that_hang_up(setting: Setting) -> Row:
     stack = setting.stack
     clients = setting.clients()
-    before = [await replica.metric("resnet_images_total") for replica in stack.replicas]
     left = 0
+
+    async def answered() -> float:
+        replicas = stack.replicas
+        return sum([await one.metric("resnet_images_total", result="ok") for one in replicas])
 
     async def leave(after: float, share: float) -> None:
         nonlocal left
@@ -132,6 +135,7 @@ async def clients_that_hang_up(setting: Setting) -> Row:
         writer.transport.abort()
         left += 1
 
+    before = await answered()
     async with clients.meanwhile(await setting.steady()) as report:
         end = time.monotonic() + max(4.0, 15 * setting.scale)
         while time.monotonic() < end:
@@ -140,8 +144,7 @@ async def clients_that_hang_up(setting: Setting) -> Row:
             )
     await setting.rest(1)
     waiting = [await replica.metric("resnet_queue_depth") for replica in stack.replicas]
-    after = [await replica.metric("resnet_images_total") for replica in stack.replicas]
-    computed = sum(after) - sum(before)
+    computed = await answered() - before - report.statuses[200]
     note = f"{left} left, {sum(waiting):.0f} of their pictures wait, {computed:.0f} were computed"
     return Row("clients that hang up half-way", report, told(report) and not sum(waiting), note)
 
