@@ -17,7 +17,7 @@ FREE_VALUES = 40_000_000
 VALUES_A_BYTE = 600
 VALUES_A_BYTE_OF = {"GIF": 1200, "AVIF": 1200}
 # What a pixel becomes: a palette's entries are colours.
-CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "La": 2, "RGBA": 4, "RGBa": 4, "CMYK": 4}
+CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "RGBA": 4, "CMYK": 4}
 
 
 def check_size(image: Image.Image, *, file_bytes: int, max_pixels: int) -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile, features
 
 from service.errors import ImageTooLarge
 from service.images import open_picture
-from service.size import channels_of
+from service.size import channels_of, check_size
 from tests.service.pictures import box, encoded, header_alone
 
 MAX_PIXELS = 50_000_000
@@ -76,6 +76,25 @@ def test_a_jpeg_is_none_even_where_it_has_one_colour() -> None:
     """A block of 64 pixels takes two bits at least, and libjpeg leaves out what nobody will see."""
     data = encoded(Image.new("RGB", BARELY, "red"), "JPEG", optimize=True)
     assert open_picture(data, max_pixels=MAX_PIXELS).size == BARELY
+
+
+def test_a_gif_may_unpack_to_twice_as_much() -> None:
+    enough = 3 * 4000 * 3400 // 1200
+    image = Image.new("P", (4000, 3400))
+    image.format = "GIF"
+    check_size(image, file_bytes=enough, max_pixels=MAX_PIXELS)
+    with pytest.raises(ImageTooLarge, match=f"{enough - 1} bytes of GIF may unpack to"):
+        check_size(image, file_bytes=enough - 1, max_pixels=MAX_PIXELS)
+
+
+def test_so_many_pixels_and_so_long_an_edge_and_no_more() -> None:
+    image = Image.new("1", (65_535, 1))
+    check_size(image, file_bytes=100, max_pixels=65_535)
+    with pytest.raises(ImageTooLarge, match=r"may have 65534 pixels\. Received: 65535 x 1 = 65535"):
+        check_size(image, file_bytes=100, max_pixels=65_534)
+    longer = Image.new("1", (1, 65_536))
+    with pytest.raises(ImageTooLarge, match=r"may have 65535 pixels\. Received: 1 x 65536"):
+        check_size(longer, file_bytes=100, max_pixels=MAX_PIXELS)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
