@@ -82,6 +82,23 @@ def test_so_many_and_no_more(most: bytes, too_many: bytes, said: str) -> None:
         decode(too_many, recipe(16, 14), max_pixels=1000)
 
 
+@pytest.mark.parametrize("flags", [0x07, 0x80], ids=["no colour table", "two colours"])
+def test_a_gif_is_walked_from_behind_its_colours(flags: int) -> None:
+    """Of sizes that are given where there is no table nothing is stepped over."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", 24, 24, flags, 0, 0)
+    screen += bytes(6) if flags & 0x80 else b""
+    # Each comment has its introducer, one byte, and an end.
+    comments, frame = (b"!\xfe\x01x\0" * (MAX_PARTS // 3)), b",\0\0\0\0"
+    check_structure(screen + b"\0" * (MAX_PARTS % 3) + comments + frame)
+    with pytest.raises(InvalidImage, match="blocks before its first frame"):
+        check_structure(screen + b"\0" * (MAX_PARTS % 3 + 1) + comments + frame)
+
+
+def test_a_tiff_that_ends_before_its_directory_is_left_to_the_reader() -> None:
+    for end in range(4, 8):
+        check_structure(b"II*\0\x08\0\0\0"[:end])
+
+
 def test_a_scan_costs_what_the_picture_has_pixels() -> None:
     assert decode(with_scans(21), recipe(16, 14), max_pixels=1000).shape == (14, 14, 3)
     header = header_alone("JPEG", 8160, 6120)
