@@ -55,7 +55,7 @@ def _within(frames: int, most: int) -> None:
 
 def _gif(data: bytes, most: int) -> int:
     flags = data[10] if len(data) > 10 else 0
-    place = 13 + _colours_bytes(flags)
+    place = 13 + colours_bytes(flags)
     frames = 0
     most_parts = FREE_PARTS + len(data) // BYTES_A_BLOCK
     parts = iter(range(most_parts))
@@ -66,7 +66,7 @@ def _gif(data: bytes, most: int) -> int:
                 return frames
             if kind == GIF_IMAGE:
                 frames += 1
-                place += 11 + _colours_bytes(data[place + 9])
+                place += 11 + colours_bytes(data[place + 9])
             elif kind == GIF_EXTENSION:
                 place += 2
             else:
@@ -82,7 +82,8 @@ def _gif(data: bytes, most: int) -> int:
     raise _too_many(most_parts)
 
 
-def _colours_bytes(flags: int) -> int:
+def colours_bytes(flags: int) -> int:
+    """Of a GIF's table of colours; 0 where the flags say that there is none."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 

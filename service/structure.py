@@ -11,9 +11,9 @@ import struct
 import numpy as np
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
-from PIL.TiffImagePlugin import PREFIXES
 
 from service.errors import InvalidImage
+from service.frames import TIFF, colours_bytes
 
 MAX_PARTS = 10_000
 # Cameras and their editors write one, and go on in a second where it is larger than 64 kB.
@@ -46,7 +46,7 @@ def check_structure(data: bytes) -> None:
         _within("chunks", _png_chunks(data), MAX_PARTS)
     elif data.startswith(b"GIF8"):
         _within("blocks before its first frame", _gif_blocks(data), MAX_PARTS)
-    elif data.startswith(tuple(PREFIXES)):
+    elif data.startswith(TIFF):
         _within("entries in its directory", _tiff_entries(data), MAX_ENTRIES)
 
 
@@ -118,7 +118,7 @@ def _png_chunks(data: bytes) -> int:
 def _gif_blocks(data: bytes) -> int:
     """Sub-blocks of extensions, and bytes between them, up to the first frame."""
     flags = data[10] if len(data) > 10 else 0
-    place = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    place = 13 + colours_bytes(flags)
     inside = False
     for blocks in range(MAX_PARTS + 1):
         if place >= len(data) or (not inside and data[place : place + 1] in (b",", b";")):
