@@ -22,11 +22,9 @@ from rich.progress import track
 
 from service import images
 from service.errors import ServiceError
-from tests.service.pictures import recipe
+from tests.fuzz.target import CORPUS, decoded
 
-CORPUS = Path(__file__).with_name("corpus.zip")
 WATCHED = (str(Path(PIL.__file__).parent), str(Path(images.__file__).parent))
-RECIPE = recipe(16, 14)
 # Of no day, so that the same files make the same archive.
 WRITTEN = (1980, 1, 1, 0, 0, 0)
 
@@ -54,7 +52,7 @@ def steps(data: bytes) -> set[Step | str]:
 
     sys.settrace(watch)
     try:
-        images.decode(data, RECIPE, max_pixels=100_000)
+        decoded(data)
     except ServiceError as refusal:
         # What was received is not what it says.
         taken.add(type(refusal).__name__ + re.sub(r"\d+|'.*", "", str(refusal)))

@@ -1,0 +1,20 @@
+"""What is fuzzed: one file, decoded small, with limits that a few bytes can reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.images import Pixels, decode
+from tests.service.pictures import recipe
+
+RECIPE = recipe(16, 14)
+MAX_PIXELS = 100_000
+# What fuzzing kept, of the paths that it found.
+CORPUS = Path(__file__).with_name("corpus.zip")
+
+
+def decoded(data: bytes) -> Pixels:
+    """uint8 [14, 14, 3]. Raises what `images.decode` raises."""
+    pixels = decode(data, RECIPE, max_pixels=MAX_PIXELS)
+    assert pixels.shape == (14, 14, 3), pixels.shape
+    return pixels
