@@ -156,3 +156,24 @@ def test_two_requests_that_are_two_get_two_answers(
     received = answers(port, HIDDEN + closing)
     assert received.count(b"HTTP/1.1 200") == 2
     assert seen_until("second", log_lines) == ["hidden", "second"]
+
+
+def test_a_refusal_that_nginx_says_is_the_replicas_own(
+    service: Service, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it repeats it, finds nobody else and passes it on, or says it for the replica."""
+    monkeypatch.setattr(type(service.model._admission), "wait_seconds", 100.0)
+    body = b"no picture"
+    sent = b"POST /predict HTTP/1.1\r\nHost: a\r\nX-Request-ID: refused\r\n"
+    sent += b"Content-Type: image/png\r\nConnection: close\r\n" + length(len(body)) + b"\r\n" + body
+    # The replica lets as many be repeated as it could answer in a second.
+    many = 5 + int(service.model.pictures_per_second)
+    for received in (answers(port, sent) for _ in range(min(many, 2000))):
+        head, _, problem = received.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        assert lines[0].startswith(b"http/1.1 503"), received
+        assert b"content-type: application/problem+json" in lines
+        assert b"x-request-id: refused" in lines
+        assert any(line.startswith(b"retry-after: ") for line in lines), received
+        assert b"x-accel-redirect" not in head.lower()
+        assert b'"code":"overloaded"' in problem
