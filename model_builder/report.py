@@ -5,13 +5,13 @@ It is no part of what the manifest's hashes cover: measuring again must not make
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from model_builder.errors import InvalidArtifact
+from model_builder.whole_file import write_whole
 
 REPORT = "report.json"
 
@@ -52,9 +52,7 @@ def read_report(folder: Path) -> Report:
 
 def write_report(folder: Path, report: Report) -> None:
     """Replaces the whole at once."""
-    beside = folder / f".{REPORT}.{os.getpid()}"
-    beside.write_bytes(_ADAPTER.dump_json(report, indent=2))
-    os.replace(beside, folder / REPORT)
+    write_whole(folder / REPORT, _ADAPTER.dump_json(report, indent=2))
 
 
 def add_measurement(folder: Path, measurement: Measurement) -> None:

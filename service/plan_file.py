@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +15,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from model_builder.artifact import Artifact
+from model_builder.whole_file import write_whole
 from service import __version__
 from service.batch_plan import BatchPlan
 from service.cpu import CPUINFO, processor
@@ -65,14 +64,7 @@ class PlanFile:
         text = _ADAPTER.dump_json(_Kept(self.key, dict(plan.seconds)), indent=1)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".plan-")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(text)
-                os.replace(temporary, self.path)
-            except OSError:
-                os.unlink(temporary)
-                raise
+            write_whole(self.path, text)
         except OSError as error:
             logger.info("The batch plan is not kept: %s", error)
 
