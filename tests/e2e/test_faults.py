@@ -19,7 +19,8 @@ from tests.e2e.faults.cases import (
     told,
 )
 from tests.e2e.faults.overload import ten_times_the_load
-from tests.e2e.faults.stack import NGINX, ROOT, Stack
+from tests.e2e.faults.stack import ROOT, Stack
+from tests.nginx import NGINX
 
 pytestmark = [
     pytest.mark.weights,

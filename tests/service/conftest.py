@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +31,7 @@ from service.log import configure_logging
 from service.metrics import Metrics, ModelMetrics
 from service.model import Model, ModelObserver
 from service.settings import PREFIX, Settings
+from tests.nginx import Nginx, free_port
 from tests.service.fakes import (
     LABELS,
     WAIT_SECONDS,
@@ -239,6 +242,28 @@ def listening(
         server.should_exit = True
         thread.join(WAIT_SECONDS)
         assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def behind_nginx(app: FastAPI) -> Iterator[int]:
+    """The port of an nginx in front of the app, with the project's own rules."""
+    # Of a path that nginx's own user may read, which pytest's are not.
+    with tempfile.TemporaryDirectory(prefix="nginx-") as folder, listening(app) as behind:
+        port = free_port()
+        nginx = Nginx(Path(folder), port, [behind])
+
+        def is_up() -> bool:
+            assert nginx.process.poll() is None, nginx.log.read_text()
+            with contextlib.suppress(ConnectionError):
+                socket.create_connection(("127.0.0.1", port), WAIT_SECONDS).close()
+                return True
+            return False
+
+        try:
+            eventually(is_up)
+            yield port
+        finally:
+            nginx.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pytest
 from service.door import Repeats
 from service.errors import QueueFull
 from service.model import Model
-from tests.service.conftest import MODEL_NAME, Serve, Service, listening
+from tests.nginx import NGINX
+from tests.service.conftest import MODEL_NAME, Serve, Service, behind_nginx, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
 
 
@@ -216,3 +217,24 @@ def test_requests_in_a_row_are_answered_in_their_order(port: int) -> None:
     assert [answer[:3] for answer in found] == [b"200", *[b"503"] * len(ids)]
     for one, answer in zip(ids, found[1:], strict=True):
         assert f'"request_id":"{one}"'.encode() in answer
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: nginx-light)")
+def test_what_nginx_says_is_the_replicas_own(
+    busy: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three it repeats, finds nobody else and passes on; the rest it says for the replica."""
+    monkeypatch.setattr(type(busy.model._batcher), "pictures_per_second", 3.0)
+    with (
+        behind_nginx(busy.app) as port,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS) as client,
+    ):
+        for _ in range(20):
+            response = post(client, **{"X-Request-ID": "mine"})
+            assert response.status_code == 503
+            assert response.headers["Content-Type"] == "application/problem+json"
+            assert response.headers["X-Request-ID"] == "mine"
+            assert int(response.headers["Retry-After"]) > 0
+            assert "X-Accel-Redirect" not in response.headers
+            assert response.json()["code"] == "overloaded"
+            assert response.json()["request_id"] == "mine"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.faults.stack import NGINX, NGINX_CONF, free_port
-from tests.service.conftest import Service, listening
+from tests.nginx import NGINX
+from tests.service.conftest import Service, behind_nginx
 from tests.service.fakes import WAIT_SECONDS, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -54,44 +51,8 @@ def seen_until(last: str, log_lines: Callable[[], list[dict[str, Any]]]) -> list
 
 @pytest.fixture
 def port(service: Service) -> Iterator[int]:
-    """nginx's, in front of the service."""
-    assert NGINX is not None
-    with (
-        tempfile.TemporaryDirectory(prefix="smuggling-") as name,
-        listening(service.app) as behind,
-    ):
-        folder, port = Path(name), free_port()
-        folder.chmod(0o755)
-        text = NGINX_CONF.read_text()
-        for old, new in (
-            ("server resnet:8000", f"server 127.0.0.1:{behind}"),
-            ("listen 8000;", f"listen 127.0.0.1:{port};"),
-            ("/tmp/", f"{folder}/"),
-            ("/dev/stdout", f"{folder}/access.log"),
-            ("/dev/stderr", f"{folder}/error.log"),
-            ("worker_processes auto;", "worker_processes 1;"),
-        ):
-            assert old in text, old
-            text = text.replace(old, new)
-        (folder / "nginx.conf").write_text(text)
-        command = [NGINX, "-c", f"{folder}/nginx.conf", "-p", name, "-g", "daemon off;"]
-        with (folder / "output.log").open("wb") as output:
-            nginx = subprocess.Popen(command, stdout=output, stderr=output)
-
-        def is_up() -> bool:
-            assert nginx.poll() is None, (folder / "output.log").read_text()
-            with contextlib.suppress(ConnectionError):
-                socket.create_connection(("127.0.0.1", port), WAIT_SECONDS).close()
-                return True
-            return False
-
-        try:
-            eventually(is_up)
-            yield port
-        finally:
-            # Its workers too: SIGKILL would leave them.
-            nginx.terminate()
-            nginx.wait(WAIT_SECONDS)
+    with behind_nginx(service.app) as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -156,24 +117,3 @@ def test_two_requests_that_are_two_get_two_answers(
     received = answers(port, HIDDEN + closing)
     assert received.count(b"HTTP/1.1 200") == 2
     assert seen_until("second", log_lines) == ["hidden", "second"]
-
-
-def test_a_refusal_that_nginx_says_is_the_replicas_own(
-    service: Service, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether it repeats it, finds nobody else and passes it on, or says it for the replica."""
-    monkeypatch.setattr(type(service.model._admission), "wait_seconds", 100.0)
-    body = b"no picture"
-    sent = b"POST /predict HTTP/1.1\r\nHost: a\r\nX-Request-ID: refused\r\n"
-    sent += b"Content-Type: image/png\r\nConnection: close\r\n" + length(len(body)) + b"\r\n" + body
-    # The replica lets so many be repeated as it could answer in a second.
-    monkeypatch.setattr(type(service.model._batcher), "pictures_per_second", 3.0)
-    for received in (answers(port, sent) for _ in range(20)):
-        head, _, problem = received.partition(b"\r\n\r\n")
-        lines = head.lower().split(b"\r\n")
-        assert lines[0].startswith(b"http/1.1 503"), received
-        assert b"content-type: application/problem+json" in lines
-        assert b"x-request-id: refused" in lines
-        assert any(line.startswith(b"retry-after: ") for line in lines), received
-        assert b"x-accel-redirect" not in head.lower()
-        assert b'"code":"overloaded"' in problem

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tests.e2e.faults.cases import WITH_A_STEADY_LOAD, Row, Setting
 from tests.e2e.faults.overload import OVERLOADS
-from tests.e2e.faults.stack import NGINX, ROOT, Stack
+from tests.e2e.faults.stack import ROOT, Stack
 from tests.e2e.faults.starts import AT_THE_START, Start
+from tests.nginx import NGINX
 
 PICTURE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
 HEADER = (

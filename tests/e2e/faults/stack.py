@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,18 +15,11 @@ from pathlib import Path
 import httpx2
 import psutil
 
+from tests.nginx import Nginx, free_port
+
 ROOT = Path(__file__).parents[3]
-NGINX_CONF = ROOT / "deploy" / "nginx.conf"
-# Debian has it where only root looks.
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 READY_SECONDS = 180.0
 END_SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -119,21 +110,13 @@ class Stack:
         self.port = free_port()
         self._folder = folder
         self.replicas = [Replica(folder, environment) for _ in range(2)]
-        self._nginx: subprocess.Popen[bytes] | None = None
+        self._nginx: Nginx | None = None
 
     async def __aenter__(self) -> Stack:
-        assert NGINX is not None
         for replica in self.replicas:
             replica.start()
-        self._folder.chmod(0o755)
-        path = self._folder / "nginx.conf"
-        path.write_text(self._configuration())
-        with (self._folder / "nginx.log").open("wb") as log:
-            self._nginx = subprocess.Popen(
-                [NGINX, "-c", str(path), "-p", str(self._folder), "-g", "daemon off;"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        ports = [replica.port for replica in self.replicas]
+        self._nginx = Nginx(self._folder, self.port, ports)
         try:
             await asyncio.gather(*(replica.ready() for replica in self.replicas))
         except BaseException:
@@ -142,26 +125,9 @@ class Stack:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        ending = [self._nginx, *(replica.process for replica in self.replicas)]
-        for process in ending:
+        if self._nginx is not None:
+            await asyncio.to_thread(self._nginx.stop)
+        for process in (replica.process for replica in self.replicas):
             if process is not None and process.poll() is None:
                 process.kill()
                 await asyncio.to_thread(process.wait, END_SECONDS)
-
-    def _configuration(self) -> str:
-        """The project's, with this machine's addresses and a folder of its own."""
-        text = NGINX_CONF.read_text()
-        (server,) = re.findall(r"server resnet:8000 ([^;]*);", text)
-        servers = "\n".join(
-            f"server 127.0.0.1:{replica.port} {server};" for replica in self.replicas
-        )
-        for old, new in (
-            (f"server resnet:8000 {server};", servers),
-            ("listen 8000;", f"listen 127.0.0.1:{self.port};"),
-            ("/tmp/", f"{self._folder}/"),
-            ("/dev/stdout", str(self._folder / "access.log")),
-            ("/dev/stderr", str(self._folder / "error.log")),
-        ):
-            assert old in text, old
-            text = text.replace(old, new)
-        return text

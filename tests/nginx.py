@@ -1,0 +1,60 @@
+"""A real nginx with the project's own nginx.conf, on this machine's loopback."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+NGINX_CONF = Path(__file__).parents[1] / "deploy" / "nginx.conf"
+# Debian has it where only root looks.
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+END_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Nginx:
+    """Listens on `port` in front of the replicas' ports. `folder`: for all that it writes."""
+
+    def __init__(self, folder: Path, port: int, replicas: Sequence[int]) -> None:
+        assert NGINX is not None
+        folder.chmod(0o755)
+        path = folder / "nginx.conf"
+        path.write_text(_configuration(folder, port, replicas))
+        self.log = folder / "nginx.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [NGINX, "-c", str(path), "-p", str(folder), "-g", "daemon off;"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def stop(self) -> None:
+        # Its workers too: SIGKILL would leave them.
+        self.process.terminate()
+        self.process.wait(END_SECONDS)
+
+
+def _configuration(folder: Path, port: int, replicas: Sequence[int]) -> str:
+    """The project's, with this machine's addresses and a folder of its own."""
+    text = NGINX_CONF.read_text()
+    (server,) = re.findall(r"server resnet:8000 ([^;]*);", text)
+    servers = "\n".join(f"server 127.0.0.1:{replica} {server};" for replica in replicas)
+    for old, new in (
+        (f"server resnet:8000 {server};", servers),
+        ("listen 8000;", f"listen 127.0.0.1:{port};"),
+        ("/tmp/", f"{folder}/"),
+        ("/dev/stdout", str(folder / "access.log")),
+        ("/dev/stderr", str(folder / "error.log")),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
