@@ -101,12 +101,10 @@ def _webp(data: bytes, most: int) -> int:
 
 def _tiff(data: bytes, most: int) -> int:
     """Directories, each of which says where the next is; that may be where one was already."""
-    order = "<" if data.startswith(b"II") else ">"
-    big = 43 in data[2:4]
-    count, entry_bytes, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
     seen: set[int] = set()
     try:
-        (place,) = struct.unpack_from(order + offset, data, 8 if big else 4)
+        order, big, place = first_directory(data)
+        count, entry_bytes, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
         while 0 < place < len(data) and place not in seen and len(seen) <= most:
             seen.add(place)
             (entries,) = struct.unpack_from(order + count, data, place)
@@ -115,6 +113,16 @@ def _tiff(data: bytes, most: int) -> int:
     except struct.error:
         pass
     return len(seen)
+
+
+def first_directory(data: bytes) -> tuple[str, bool, int]:
+    """A TIFF's byte order as `struct` names it, whether it is a BigTIFF, and where it begins.
+
+    Raises struct.error where the file ends before that.
+    """
+    order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
+    (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    return order, big, place
 
 
 def _avif(data: bytes) -> int:

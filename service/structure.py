@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from service.errors import InvalidImage
-from service.frames import TIFF, colours_bytes
+from service.frames import TIFF, colours_bytes, first_directory
 
 MAX_PARTS = 10_000
 # Cameras and their editors write one, and go on in a second where it is larger than 64 kB.
@@ -136,9 +136,8 @@ def _gif_blocks(data: bytes) -> int:
 
 def _tiff_entries(data: bytes) -> int:
     """Of its first directory, as many as it says."""
-    order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
     try:
-        (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        order, big, place = first_directory(data)
         (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, min(place, len(data)))
     except struct.error:
         return 0
