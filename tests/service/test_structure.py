@@ -82,6 +82,20 @@ def test_so_many_and_no_more(most: bytes, too_many: bytes, said: str) -> None:
         decode(too_many, recipe(16, 14), max_pixels=1000)
 
 
+@pytest.mark.parametrize(
+    ("part", "count"),
+    [(b"", 0), (b"\xff\xd0", 1), (b"\xff\xff\xd0", 2), (b"\xff\xfe\0\x01", 1)],
+    ids=["zeros", "a marker without a length", "a byte that fills", "a length of one"],
+)
+def test_a_jpeg_is_walked_as_pillow_walks_it(part: bytes, count: int) -> None:
+    """Each is so many steps, of as many bytes as Pillow takes; the next begins behind them."""
+    zeros = b"\0" * (jpeg_parts(MAX_PARTS) - count)
+    tables = JPEG.index(b"\xff\xdb")
+    check_structure(after(JPEG, tables, part + zeros, 1))
+    with pytest.raises(InvalidImage, match="parts before its first scan"):
+        check_structure(after(JPEG, tables, part + zeros + b"\0", 1))
+
+
 @pytest.mark.parametrize("flags", [0x07, 0x80], ids=["no colour table", "two colours"])
 def test_a_gif_is_walked_from_behind_its_colours(flags: int) -> None:
     """Of sizes that are given where there is no table nothing is stepped over."""
