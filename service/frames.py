@@ -7,6 +7,7 @@ import struct
 from PIL import Image
 from PIL.TiffImagePlugin import PREFIXES
 
+from service.boxes import count_samples
 from service.errors import ImageTooLarge, InvalidImage
 
 MAX_FRAMES = 1000
@@ -19,9 +20,6 @@ TIFF = tuple(PREFIXES)
 AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 # GIF89a, sections 20, 23 to 27.
 GIF_IMAGE, GIF_EXTENSION, GIF_END = b",!;"
-# ISO 14496-12: the boxes that a table of samples lies in, and that table (8.7.3.2).
-BOXES = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
-SAMPLES = b"stsz"
 
 
 def check_frames(data: bytes, max_frames: int) -> None:
@@ -35,7 +33,7 @@ def check_frames(data: bytes, max_frames: int) -> None:
     elif data.startswith(TIFF):
         _within(_tiff(data, max_frames), max_frames)
     elif data.startswith(AVIF, 4):
-        _within(_avif(data), max_frames)
+        _within(count_samples(data), max_frames)
 
 
 def check_index(image: Image.Image, max_frames: int) -> None:
@@ -123,29 +121,6 @@ def first_directory(data: bytes) -> tuple[str, bool, int]:
     order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
     (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     return order, big, place
-
-
-def _avif(data: bytes) -> int:
-    """The samples of its longest track."""
-    regions = [(0, len(data))]
-    frames = 0
-    for _ in range(FREE_PARTS):
-        if not regions:
-            return frames
-        place, end = regions.pop()
-        if place + 20 > end:
-            continue
-        size, kind, long_size = struct.unpack_from(">I4sQ", data, place)
-        header = 16 if size == 1 else 8
-        size = {0: end - place, 1: long_size}.get(size, size)
-        if size < header:
-            continue
-        regions.append((place + size, end))
-        if kind in BOXES:
-            regions.append((place + header, min(place + size, end)))
-        elif kind == SAMPLES and place + header + 12 <= end:
-            frames = max(frames, *struct.unpack_from(">I", data, place + header + 8))
-    raise _too_many(FREE_PARTS)
 
 
 def _too_many(parts: int) -> InvalidImage:

@@ -32,8 +32,12 @@ MARKED, EXIF = struct.Struct(">BBH"), b"Exif\0\0"
 CHUNK = struct.Struct(">I4s")
 # Of a TIFF's first page; a raw photo with a map on it has a hundred.
 MAX_ENTRIES = 4096
-# Of a bitmap packed by runs, which Pillow reads in Python: half a million operations, a second.
-MAX_RUNS_BYTES = 2**20
+# Of a bitmap packed by runs, which Pillow unpacks in Python: pixel by pixel where a line ends
+# early, and what does nothing operation by operation.
+MAX_RUNS_PIXELS = 2**20
+MAX_RUNS_BYTES = 2**18
+# What a pixel takes at most, and what may follow the last one.
+RUN_BYTES, RUNS_END_BYTES = 2, 1024
 
 
 def check_structure(data: bytes) -> None:
@@ -56,8 +60,12 @@ def check_work(image: ImageFile, data: bytes) -> None:
         pixels = image.width * image.height
         limit = MAX_SCANNED_PIXELS // max(pixels, SCAN_PIXELS)
         _within(f"scans of {pixels} pixels", _jpeg_scans(data, limit), limit)
-    elif any(tile.codec_name == "bmp_rle" for tile in image.tile):
-        _within("bytes of packed runs", len(data), MAX_RUNS_BYTES)
+    elif image.tile and image.tile[0].codec_name == "bmp_rle":
+        _within("pixels packed by runs", image.width * image.height, MAX_RUNS_PIXELS)
+        # A line has an end, which takes as much as a pixel.
+        limit = RUN_BYTES * (image.width + 1) * image.height + RUNS_END_BYTES
+        runs_bytes = len(data) - image.tile[0].offset
+        _within("bytes of packed runs", runs_bytes, min(limit, MAX_RUNS_BYTES))
 
 
 def _within(parts: str, count: int, limit: int) -> None:

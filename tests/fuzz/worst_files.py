@@ -24,7 +24,8 @@ from rich.table import Table
 from model_builder.preprocessing import CAFFE
 from service.decoding import DecodingProcess
 from service.errors import ServiceError
-from tests.service.pictures import encoded, header_alone, lying_avif, plain, png_chunk, slow_bmp
+from tests.service.avif import avif_copies, avif_film, avif_items, avif_parts
+from tests.service.pictures import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 
 MAX_PIXELS = 50_000_000
 TIMEOUT_SECONDS = 10.0
@@ -161,6 +162,11 @@ def avif_samples(table: bytes, value: int) -> bytes:
     return data[:place] + struct.pack(">I", value) + data[place + 4 :]
 
 
+def early_lines_bmp(edge: int) -> bytes:
+    """A pixel and the end of its line, again and again."""
+    return runs_bmp(edge, edge, b"\x01\x07\0\0" * edge)
+
+
 def gif_comments() -> bytes:
     data = flat("GIF", 32, 32)
     start = data.index(b",")
@@ -219,8 +225,15 @@ FILES: dict[str, Callable[[], bytes]] = {
     "AVIF, four billion frames in a piece": lambda: avif_samples(b"stsc", 2**32 - 1),
     "TIFF, three million pages": tiff_pages,
     "TIFF, a million entries": tiff_entries,
-    "BMP, five million empty operations": lambda: slow_bmp(5_000_000),
-    "BMP, as many as may be": lambda: slow_bmp((2**20 - 2000) // 4),
+    "BMP, five million empty operations": lambda: runs_bmp(64, 64, b"\0\x02\0\0" * 5_000_000),
+    "BMP, as many as may be": lambda: runs_bmp(1024, 1024, b"\0\x02\0\0" * 2**16),
+    "BMP, 13 megapixels of lines that end early": lambda: early_lines_bmp(3650),
+    "BMP, a megapixel of them": lambda: early_lines_bmp(1024),
+    "AVIF, 60 000 items": lambda: avif_items(60_000),
+    "AVIF, four thousand": lambda: avif_items(4000),
+    "AVIF, 400 items in 65 535 parts each": lambda: avif_parts([65_535] * 400),
+    "AVIF, a property of 18 MB, copied 2550 times": lambda: avif_copies(10, 255, 18_000_000),
+    "AVIF, 100 000 chunks in as many runs": lambda: avif_film(100_000, 100_000),
     "JPEG, progressive, as many scans as may be": jpeg_allowed_scans,
     "JPEG, 20 MB of what is almost a scan": jpeg_almost_scans,
     "JPEG, 50 megapixels of red": large("JPEG"),

@@ -133,11 +133,11 @@ def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def slow_bmp(operations: int) -> bytes:
-    """RLE whose every operation moves on by nothing: Pillow reads it in Python, one by one."""
-    header = struct.pack("<IiiHHIIiiII", 40, 64, 64, 1, 8, 1, 0, 0, 0, 256, 0)
+def runs_bmp(width: int, height: int, operations: bytes) -> bytes:
+    """Black, packed by runs: Pillow unpacks it in Python, one operation after the other."""
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
     file = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + header + bytes(1024)
-    return file + b"\x00\x02\x00\x00" * operations
+    return file + operations
 
 
 def lying_avif(edge: int) -> bytes:

@@ -13,11 +13,10 @@ from service.structure import (
     MAX_ENTRIES,
     MAX_EXIF_SEGMENTS,
     MAX_PARTS,
-    MAX_RUNS_BYTES,
     SEARCHED_BYTES,
     check_structure,
 )
-from tests.service.pictures import encoded, header_alone, noise, png_chunk, recipe, slow_bmp
+from tests.service.pictures import encoded, header_alone, noise, png_chunk, recipe, runs_bmp
 
 IMAGE = noise(24, 24)
 JPEG, PNG, GIF = (encoded(IMAGE, format) for format in ("JPEG", "PNG", "GIF"))
@@ -170,16 +169,37 @@ def test_entries_of_a_large_tiff(magic: bytes) -> None:
         check_structure(magic + struct.pack(order + "QQ", 16, 2**63))
 
 
-def test_runs_of_a_bitmap() -> None:
-    """Pillow unpacks them in Python, and has no limit to those that do nothing."""
-    fits = slow_bmp(0)
-    fits += b"\x00\x02\x00\x00" * ((MAX_RUNS_BYTES - len(fits)) // 4)
-    assert open_picture(fits, max_pixels=5000).size == (64, 64)
-    with pytest.raises(InvalidImage, match="may have 1048576 bytes of packed runs"):
-        open_picture(fits + bytes(4), max_pixels=5000)
-    plain = encoded(Image.new("L", (1024, 1024)), "BMP")
-    assert len(plain) > MAX_RUNS_BYTES
-    open_picture(plain, max_pixels=2_000_000)
+# A run of one pixel; an end of a line; a step to where it is.
+RUN, LINE_END, NO_STEP = b"\x01\x07", b"\0\0", b"\0\x02\0\0"
+
+
+def test_a_bitmap_in_the_most_runs_that_its_pixels_can_be() -> None:
+    runs = (RUN * 64 + LINE_END) * 64
+    pixels = decode(runs_bmp(64, 64, runs), recipe(16, 14), max_pixels=5000)
+    assert pixels.shape == (14, 14, 3)
+
+
+def test_runs_that_no_pixel_needs() -> None:
+    """Pillow goes through what does nothing as long as the picture is not full."""
+    most = 2 * 65 * 64 + 1024
+    open_picture(runs_bmp(64, 64, NO_STEP * (most // 4)), max_pixels=5000)
+    with pytest.raises(InvalidImage, match=f"may have {most} bytes of packed runs"):
+        open_picture(runs_bmp(64, 64, NO_STEP * (most // 4) + b"\0"), max_pixels=5000)
+
+
+def test_so_many_runs_whatever_there_is_to_fill() -> None:
+    runs = NO_STEP * (2**18 // 4)
+    open_picture(runs_bmp(1024, 1024, runs), max_pixels=2_000_000)
+    with pytest.raises(InvalidImage, match="may have 262144 bytes of packed runs"):
+        open_picture(runs_bmp(1024, 1024, runs + b"\0"), max_pixels=2_000_000)
+
+
+def test_pixels_that_are_packed_by_runs() -> None:
+    """A few bytes a line, and Pillow adds the rest of it pixel by pixel."""
+    open_picture(runs_bmp(1024, 1024, (RUN + LINE_END) * 1024), max_pixels=2_000_000)
+    with pytest.raises(InvalidImage, match="may have 1048576 pixels packed by runs"):
+        open_picture(runs_bmp(1024, 1025, b""), max_pixels=2_000_000)
+    open_picture(encoded(Image.new("L", (1024, 1025)), "BMP"), max_pixels=2_000_000)
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG, GIF], ids=["JPEG", "PNG", "GIF"])
