@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from service.errors import InvalidImage
 
 MAX_BOXES = 2000
-# Of all its tables of items. A photo of 256 tiles has 2000. The reader has enough for 12 ms of so
-# many that are all different, and of twice as many for four times that.
-MAX_ENTRIES = 4000
+# Of all its tables of items. A transparent photo of 256 tiles has some 4100. Its reader has enough
+# for 30 ms of so many that are all different, and of twice as many for four times that.
+MAX_ENTRIES = 6000
 # So much of a property counts as one more entry.
 COPIED_BYTES = 4096
 # Which hold boxes, and behind how many bytes: version and flags come first in some.

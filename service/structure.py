@@ -35,7 +35,7 @@ MAX_ENTRIES = 4096
 # Of a bitmap packed by runs, which Pillow unpacks in Python: pixel by pixel where a line ends
 # early, and what does nothing operation by operation.
 MAX_RUNS_PIXELS = 2**20
-MAX_RUNS_BYTES = 2**18
+MAX_RUNS_BYTES = 2**17
 # What a pixel takes at most, and what may follow the last one.
 RUN_BYTES, RUNS_END_BYTES = 2, 1024
 

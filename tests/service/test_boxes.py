@@ -22,26 +22,26 @@ from tests.service.avif import (
 )
 from tests.service.pictures import box, recipe
 
-TOO_MANY = r"may have 4000 entries in its tables of items\. Received: more"
+TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
 
 
 @pytest.mark.parametrize(
     ("most", "too_many"),
     [
-        (avif_items(4000), avif_items(4001)),
-        (avif_items(4000, wide=True), avif_items(4001, wide=True)),
-        (avif_parts([0] * 1000 + [1] * 1000 + [2] * 1000), avif_parts([1] * 3999 + [2])),
-        (avif_parts([0, 3999], sizes=0x4484), avif_parts([4001], sizes=0x4484)),
-        (avif_parts([1, 3999], version=1, sizes=0x8888), avif_parts([0, 4000], version=1, sizes=8)),
-        (avif_parts([3999, 1], version=2, sizes=0x4), avif_parts([3999, 2], version=2, sizes=4)),
-        (avif_references([999, 2999]), avif_references([0, 3999])),
-        (avif_references([3999], version=1), avif_references([3999, 0], version=1)),
-        (avif_copies(16, 249, 0), avif_copies(16, 250, 0)),
-        (avif_copies(2000, 1, 0, version=1), avif_copies(2001, 1, 0, version=1)),
-        (avif_copies(1000, 3, 0, wide=True), avif_copies(1001, 3, 0, wide=True)),
+        (avif_items(6000), avif_items(6001)),
+        (avif_items(6000, wide=True), avif_items(6001, wide=True)),
+        (avif_parts([0] * 2000 + [1] * 2000 + [2] * 1000), avif_parts([1] * 5999 + [2])),
+        (avif_parts([0, 5999], sizes=0x4484), avif_parts([6001], sizes=0x4484)),
+        (avif_parts([1, 5999], version=1, sizes=0x8888), avif_parts([0, 6000], version=1, sizes=8)),
+        (avif_parts([5999, 1], version=2, sizes=0x4), avif_parts([5999, 2], version=2, sizes=4)),
+        (avif_references([999, 4999]), avif_references([0, 5999])),
+        (avif_references([5999], version=1), avif_references([5999, 0], version=1)),
+        (avif_copies(24, 249, 0), avif_copies(24, 250, 0)),
+        (avif_copies(3000, 1, 0, version=1), avif_copies(3001, 1, 0, version=1)),
+        (avif_copies(1500, 3, 0, wide=True), avif_copies(1501, 3, 0, wide=True)),
         # Each is an entry, and one for each 4096 bytes that are copied.
-        (avif_copies(4, 249, 4096 * 4 - 1), avif_copies(4, 249, 4096 * 4)),
-        (avif_copies(16, 249, 2**20, kind=b"colr"), avif_copies(16, 250, 2**20, kind=b"colr")),
+        (avif_copies(6, 249, 4096 * 4 - 1), avif_copies(6, 249, 4096 * 4)),
+        (avif_copies(24, 249, 2**20, kind=b"colr"), avif_copies(24, 250, 2**20, kind=b"colr")),
     ],
     ids=[
         "named",
@@ -66,12 +66,12 @@ def test_so_many_entries_about_items_and_no_more(most: bytes, too_many: bytes) -
 
 
 def test_entries_of_all_tables_count_together() -> None:
-    tables = [avif_items(1000), avif_parts([1] * 1000), avif_references([999])]
+    tables = [avif_items(1500), avif_parts([1] * 1500), avif_references([1499])]
     start = len(avif_meta())
-    count_samples(avif_meta(*(table[start:] for table in tables), avif_copies(500, 1, 0)[start:]))
+    count_samples(avif_meta(*(table[start:] for table in tables), avif_copies(750, 1, 0)[start:]))
     with pytest.raises(InvalidImage, match=TOO_MANY):
         count_samples(
-            avif_meta(*(table[start:] for table in tables), avif_copies(501, 1, 0)[start:])
+            avif_meta(*(table[start:] for table in tables), avif_copies(751, 1, 0)[start:])
         )
 
 
