@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 ROUNDS = 3
 # A larger batch makes each of its pictures wait for the others: only a gain is worth that, and
 # none is worth more than this.
-MAX_BATCH_SECONDS = 0.25
+MAX_BATCH_SECONDS = 0.2
 # A plan of an earlier start holds while a batch takes no more than so many times, and no less than
 # one so-manyth of, what it says.
 STILL_HOLDS = 1.5

@@ -30,7 +30,9 @@ from model_builder.preprocessing import Preprocessing
 from service.app import create_app
 from service.cpu import has_bfloat16
 from service.engines import Hardware, choose_precision, load_engines
-from service.engines.tensorflow import CPU_BATCH_SIZE, TensorFlowEngine, fastest_precision, load
+from service.engines.tensorflow import fastest_precision, load
+from service.engines.tensorflow_cpu import MAX_BATCH_SIZE, CpuEngine
+from service.engines.tensorflow_gpu import GpuEngine
 from service.head import logits, softmax
 from service.metrics import Metrics
 from service.settings import Settings
@@ -113,8 +115,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="module")
-def engine(built: Built) -> TensorFlowEngine:
-    return TensorFlowEngine(built.artifacts["float32"], CPU, xla=False)
+def engine(built: Built) -> CpuEngine:
+    return CpuEngine(built.artifacts["float32"], threads=2)
 
 
 def assert_close(received: Array, expected: Array, tolerance: float) -> None:
@@ -123,22 +125,20 @@ def assert_close(received: Array, expected: Array, tolerance: float) -> None:
     assert float(np.abs(received - expected).max()) < tolerance * float(expected.std())
 
 
-def test_it_says_what_it_is(engine: TensorFlowEngine) -> None:
+def test_it_says_what_it_is(engine: CpuEngine) -> None:
     assert engine.device == "cpu:0"
-    assert engine.max_batch_size == CPU_BATCH_SIZE
+    assert engine.max_batch_size == MAX_BATCH_SIZE
 
 
 @pytest.mark.parametrize("count", BATCH_SIZES)
-def test_features_are_the_keras_networks(
-    built: Built, engine: TensorFlowEngine, count: int
-) -> None:
+def test_features_are_the_keras_networks(built: Built, engine: CpuEngine, count: int) -> None:
     features = engine.run(built.pixels[:count])
     assert features.dtype == np.float32
     assert features.shape == (count, 2, 2, 512)
     assert_close(features, built.features[:count], 1e-4)
 
 
-def test_pictures_differ_and_keep_their_place(built: Built, engine: TensorFlowEngine) -> None:
+def test_pictures_differ_and_keep_their_place(built: Built, engine: CpuEngine) -> None:
     """Else what is compared here would say little."""
     forward, backward = engine.run(built.pixels), engine.run(built.pixels[::-1].copy())
     assert_close(backward[::-1], forward, 1e-4)
@@ -146,7 +146,7 @@ def test_pictures_differ_and_keep_their_place(built: Built, engine: TensorFlowEn
 
 
 def test_with_the_head_behind_it_probabilities_are_the_keras_networks(
-    built: Built, engine: TensorFlowEngine
+    built: Built, engine: CpuEngine
 ) -> None:
     head = built.artifacts["float32"].head
     found = softmax(logits(engine.run(built.pixels), head))
@@ -161,12 +161,12 @@ def mean_error(received: Array, expected: Array) -> float:
 
 
 def test_bfloat16_is_close_and_not_the_same(built: Built) -> None:
-    half = TensorFlowEngine(built.artifacts["bfloat16"], CPU, xla=False)
+    half = CpuEngine(built.artifacts["bfloat16"], threads=2)
     assert 1e-4 < mean_error(half.run(built.pixels), built.features) < 0.05
 
 
-def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: TensorFlowEngine) -> None:
-    compiled = TensorFlowEngine(built.artifacts["float32"], CPU, xla=True)
+def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: CpuEngine) -> None:
+    compiled = GpuEngine(built.artifacts["float32"], CPU)
     for size in (1, 3):
         assert_close(compiled.run(built.pixels[:size]), engine.run(built.pixels[:size]), 1e-4)
 
@@ -175,9 +175,8 @@ def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
     """Not the same where the processor has bfloat16: it rounds in other places, which also shows
     that it is another program.
     """
-    plain, compiled = (
-        TensorFlowEngine(built.artifacts["bfloat16"], CPU, xla=xla) for xla in (False, True)
-    )
+    plain = CpuEngine(built.artifacts["bfloat16"], threads=2)
+    compiled = GpuEngine(built.artifacts["bfloat16"], CPU)
     for size in (1, 3):
         found = compiled.run(built.pixels[:size])
         assert 1e-4 < mean_error(found, built.features[:size]) < 0.05
@@ -188,8 +187,8 @@ def test_what_load_makes_of_this_machine(built: Built) -> None:
     (engine,) = load(built.artifacts["float32"], HARDWARE)
     assert engine.device == "cpu:0"
     (chosen,) = load_engines(built.artifacts["float32"], Hardware(device="cpu", cpu_threads=2))
-    assert type(chosen) is TensorFlowEngine
-    assert chosen.max_batch_size == CPU_BATCH_SIZE
+    assert type(chosen) is CpuEngine
+    assert chosen.max_batch_size == MAX_BATCH_SIZE
 
 
 def test_a_gpu_that_is_not_there_is_an_error(built: Built) -> None:
@@ -236,13 +235,12 @@ tf.config.set_logical_device_configuration(cpu, [half, half])
 
 from service.batch_plan import BatchPlan
 from service.batcher import Batcher
-from service.engines import Hardware
-from service.engines.tensorflow import load
+from service.engines.tensorflow_gpu import GpuEngine
 from tests.service.fakes import WAIT_SECONDS, Recorder
 
 artifact = read_artifact(Path(sys.argv[1]))
 pixels = np.load(sys.argv[2])
-engines = load(artifact, Hardware("cpu", cpu_threads=1))
+engines = [GpuEngine(artifact, device.name) for device in tf.config.list_logical_devices()]
 both = threading.Barrier(2)
 batches = {engine.device: 0 for engine in engines}
 
@@ -331,7 +329,7 @@ def test_a_picture_through_the_whole_service(
         (model,) = (one for one in client.get("/models").json()["models"] if one["depth"] == 18)
 
     pixels = np.asarray(picture)[4:68, 4:68]
-    engine = TensorFlowEngine(built.artifacts["float32"], CPU, xla=False)
+    engine = CpuEngine(built.artifacts["float32"], threads=2)
     expected = softmax(logits(engine.run(pixels[None]), built.artifacts["float32"].head))[0]
     found = {one["class_id"]: one["probability"] for one in body["predictions"]}
     np.testing.assert_allclose([found[index] for index in range(CLASSES)], expected, atol=1e-5)

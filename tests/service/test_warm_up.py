@@ -84,8 +84,8 @@ def test_looking_ends_where_nothing_is_gained(clock: Clock) -> None:
     assert set(engine.runs) == {1, 2}
 
 
-def test_no_batch_takes_longer_than_a_quarter_of_a_second(clock: Clock) -> None:
-    engine = TimedEngine(clock, lambda size: 0.03 + 0.02 * size, largest=256)
+def test_no_batch_takes_longer_than_a_fifth_of_a_second(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.015 + 0.02 * size, largest=256)
     plan = warm_up([engine], SHAPE, None)
     assert plan.largest == 8
     assert 16 not in engine.runs

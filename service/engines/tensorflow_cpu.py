@@ -1,0 +1,64 @@
+"""TensorFlow on a CPU: float32 and bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact import Artifact
+from model_builder.saved_model import read_graph
+from model_builder.tensorflow_runtime import import_tensorflow
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+# Where looking for a larger batch ends: arithmetic is what a CPU waits for from 8 on at the latest.
+MAX_BATCH_SIZE = 8
+
+
+class CpuEngine:
+    """The network of one artifact in a session of its own.
+
+    A session copies the constants of its graph, 94 MB of a ResNet-50, half as often as functions
+    do: it starts in half the time, and takes half the memory.
+    """
+
+    def __init__(self, artifact: Artifact, *, threads: int) -> None:
+        tf: Any = import_tensorflow()
+        saved = read_graph(artifact.network)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(saved.graph_def, name="")
+        graph.finalize()
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=threads,
+            # One batch at a time: a second pool would only take turns with the first.
+            inter_op_parallelism_threads=1,
+            device_count={"GPU": 0},
+        )
+        # The graph is never extended, and a second pass over it finds nothing to do.
+        config.experimental.optimize_for_static_graph = True
+        config.graph_options.rewrite_options.meta_optimizer_iterations = 1
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        self._run: Callable[[Pixels], Array] = session.make_callable(saved.features, [saved.pixels])
+
+    @property
+    def device(self) -> str:
+        return "cpu:0"
+
+    @property
+    def max_batch_size(self) -> int:
+        return MAX_BATCH_SIZE
+
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def run(self, pixels: Pixels) -> Array:
+        return self._run(pixels)
+
+    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+        """One graph serves every size."""
