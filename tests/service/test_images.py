@@ -229,6 +229,32 @@ def test_a_very_long_picture_shows_its_middle() -> None:
     assert_colour(encoded(image), (0, 0, 255))
 
 
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [
+        ((5000, 5), (320, 40)),
+        ((5, 5000), (40, 320)),
+        ((85, 10), (320, 40)),
+        ((80, 10), (320, 40)),
+        ((79, 10), (316, 40)),
+    ],
+)
+def test_no_picture_is_made_longer_than_eight_squares(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    """A line of a few kilobytes would need gigabytes on its way to a square of its middle."""
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def recorded(image: Image.Image, size: tuple[int, int], *options: Any) -> Image.Image:
+        sizes.append(size)
+        return resize(image, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", recorded)
+    pixels_of(plain("green", size), edge=40)
+    assert sizes == [resized]
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("edge", "crop_size"), [(256, 224), (37, 32), (33, 32), (32, 32)])
 @pytest.mark.parametrize(
