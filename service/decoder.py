@@ -41,9 +41,9 @@ class Decoder:
         threads: int,
         limit: int,
         max_pixels: int,
+        timeout_seconds: float,
         observe: Callable[[float], object],
         max_frames: int = MAX_FRAMES,
-        timeout_seconds: float = 10.0,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
         self._processes = [
