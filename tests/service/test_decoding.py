@@ -251,45 +251,72 @@ print(peak() - before)
         ).stdout
         assert int(kibibytes) * 1024 > 50 * MEBIBYTE
 
-    @pytest.mark.parametrize(("file", "edge"), [(0, 40), (30, 40), (0, 1000)])
+    @pytest.mark.parametrize(
+        ("format", "file", "edge"),
+        [("PNG", 0, 40), ("PNG", 30, 40), ("PNG", 0, 1000), ("WEBP", 0, 40)],
+    )
     def test_what_a_reader_may_take(
         self,
         process: DecodingProcess,
         before_all: Callable[[str], None],
+        format: str,
         file: int,
         edge: int,
     ) -> None:
         """In MiB, and for a moment: 24 for a header, 64 and 24 bytes a pixel for the pixels, and
         for either two copies of the file, whose last bytes here say how much its reader takes.
-        What lies free from before, a few, can be taken too.
+        What lies free from before, a few, can be taken too. A WebP's header has room for the
+        largest canvases that there are.
         """
         before_all("""
 import struct
+import numpy as np
 from PIL import Image, ImageFile
 open, load = Image.open, ImageFile.ImageFile.load
-def take(file, which):
-    bytearray(struct.unpack("<II", file.getvalue()[-8:])[which])
 def greedy_open(file, **options):
-    take(file, 0)
+    global pixels
+    header, pixels = struct.unpack("<II", file.getvalue()[-8:])
+    np.empty(header, np.uint8)
     return open(file, **options)
 def greedy_load(image):
     if image.tile:
-        take(image.fp, 1)
+        np.empty(pixels, np.uint8)
     return load(image)
 Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
 """)
-        picture = plain("red", (edge, edge)) + bytes(file * MEBIBYTE)
+        picture = plain("red", (edge, edge), format) + bytes(file * MEBIBYTE)
 
         def decode(header: int, pixels: int) -> None:
             taken = struct.pack("<II", header * MEBIBYTE, pixels * MEBIBYTE)
             assert process.decode(picture + taken, RECIPE).shape == (28, 28, 3)
 
         header, pixels = 24 + 2 * file, 64 + 2 * file + 24 * edge**2 // MEBIBYTE
+        if format == "WEBP":
+            header += 2 * 4 * 2 * (Image.MAX_IMAGE_PIXELS or 0) // MEBIBYTE
         decode(header - 8, pixels - 8)
         survivor = pid(process)
         for taken in ((header + 8, 0), (0, pixels + 8)):
             with pytest.raises(InvalidImage, match="it needs more memory than a picture of its"):
                 decode(*taken)
+        assert pid(process) == survivor
+
+    def test_what_is_no_readers_may_find_no_memory_either(
+        self, process: DecodingProcess, before_all: Callable[[str], None]
+    ) -> None:
+        before_all("""
+from service import images
+check = images.check_size
+def hungry(image, **limits):
+    if image.width == 99:
+        raise MemoryError
+    check(image, **limits)
+images.check_size = hungry
+""")
+        process.decode(RED, RECIPE)
+        survivor = pid(process)
+        with pytest.raises(InvalidImage, match="more memory than its header explains"):
+            process.decode(plain("red", (99, 40)), RECIPE)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
         assert pid(process) == survivor
 
     @pytest.mark.parametrize(

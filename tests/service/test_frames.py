@@ -290,7 +290,7 @@ def test_a_broken_file_is_left_to_the_reader(name: str) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"long": True}], ids=str)
 def test_a_table_of_samples_that_is_cut_off(options: dict[str, bool]) -> None:
-    """Within its head there is no number to be read."""
+    """Where there is no number, there is none to be read; of half a number, half."""
     data = avif(9, **options)
     for end in range(len(data)):
         check_frames(data[:end], 1)
