@@ -92,7 +92,7 @@ def test_wrong_until_it_is_right_again(
     caplog.set_level("INFO")
     batcher.start()
     device.answer = answer
-    look_until(canary, lambda: observed.canaries["wrong"] == 2)
+    look_until(canary, lambda: observed.canaries["wrong"] == 3)
     assert canary.problem == f"the answer is off by {off_by}"
     device.answer = 0.9
     look_until(canary, lambda: observed.canaries["right"] == 2)

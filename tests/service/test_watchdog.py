@@ -128,8 +128,8 @@ def test_given_up_after_so_long_without_a_break(
     trouble[:] = ["its canary is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     assert lost == []
+    watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     # Once: nobody looks again.
-    watch(dog, monkeypatch, *[LOOK] * 9)
     assert lost == ["its canary is late"]
 
 
