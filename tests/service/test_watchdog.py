@@ -128,16 +128,16 @@ def test_given_up_after_so_long_without_a_break(
     trouble[:] = ["its canary is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     assert lost == []
-    watch(dog, monkeypatch, LOOK, LOOK, LOOK)
-    # Once: nobody looks again.
+    watch(dog, monkeypatch, LOOK)
     assert lost == ["its canary is late"]
 
 
-def test_all_that_is_wrong_is_named(
+def test_all_that_is_wrong_is_named_once(
     model: Busy, trouble: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trouble[:] = ["its worker died", "its canary is late"]
-    watch(make(model, trouble, lost, 1), monkeypatch, LOOK, LOOK)
+    watch(make(model, trouble, lost, 1), monkeypatch, *[LOOK] * 9)
+    assert len(model.looked_after) == 2
     assert lost == ["its worker died; its canary is late"]
 
 
