@@ -81,7 +81,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "F":
         values = np.nan_to_num(values)
-        values = np.clip(values * 255 if values.max(initial=0) <= 1 else values, 0, 255)
+        values = np.clip(values * 255 if values.max() <= 1 else values, 0, 255)
     else:
         values = np.clip(values, 0, 65535) >> 8
     return Image.fromarray(values.astype(np.uint8))

@@ -41,9 +41,9 @@ class Decoder:
         threads: int,
         limit: int,
         max_pixels: int,
+        timeout_seconds: float,
         observe: Callable[[float], object],
         max_frames: int = MAX_FRAMES,
-        timeout_seconds: float = 10.0,
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
         self._processes = [
@@ -91,8 +91,10 @@ class Decoder:
 
     def close(self) -> None:
         """Ends the processes; a picture that one of them is decoding is refused."""
+        # First, or a thread whose picture was refused begins with the next.
+        self._executor.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.kill()
-        self._executor.shutdown(cancel_futures=True)
+        self._executor.shutdown()
         for process in self._processes:
             process.close()

@@ -148,6 +148,8 @@ def _open(data: bytes) -> ImageFile:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than a picture of its size may take"
     return str(error) or type(error).__name__
 
 

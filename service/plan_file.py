@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from model_builder.artifact import Artifact
 from model_builder.whole_file import write_whole
@@ -34,7 +34,7 @@ class _Kept:
     """What the file says. key: what the plan was measured on."""
 
     key: dict[str, str]
-    seconds: dict[Annotated[int, Field(ge=1)], Seconds]
+    seconds: dict[int, Seconds]
 
 
 _ADAPTER = TypeAdapter(_Kept)
@@ -56,7 +56,7 @@ class PlanFile:
             return BatchPlan(kept.seconds) if kept.key == self.key else None
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError, ValueError) as error:
+        except (OSError, ValueError) as error:
             logger.info("The batch plan in %s is not used: %s", self.path, error)
             return None
 

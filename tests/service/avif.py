@@ -73,15 +73,21 @@ def avif_copies(
     kind: bytes = b"uuid",
     version: int = 0,
     wide: bool = False,
+    others: int = 0,
+    named: int = 1,
 ) -> bytes:
-    """Items that have a property so many times each. wide: named in two bytes."""
+    """Items that have a property so many times each. wide: named in two bytes. others: empty ones
+    before it. named: its number, from 1.
+    """
     number = "I" if version else "H"
-    owned = (struct.pack(">H", 0x8001) if wide else b"\x81") * copies
+    owned = (struct.pack(">H", 0x8000 | named) if wide else bytes([0x80 | named])) * copies
     owners = b"".join(
         struct.pack(f">{number}B", item, copies) + owned for item in range(1, items + 1)
     )
-    properties = box(b"ipco", box(kind, bytes(property_bytes)))
-    owned_by = full_box(b"ipma", version, struct.pack(">I", items) + owners, flags=int(wide))
+    properties = box(b"ipco", box(kind, b"") * others + box(kind, bytes(property_bytes)))
+    # Of the flags the lowest alone means something.
+    flags = 0x10002 | wide
+    owned_by = full_box(b"ipma", version, struct.pack(">I", items) + owners, flags=flags)
     return avif_meta(box(b"iprp", properties + owned_by))
 
 

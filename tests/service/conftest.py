@@ -190,7 +190,13 @@ class MakeModel(Protocol):
 def make_model(artifact: Artifact) -> Iterator[MakeModel]:
     """Started models of any name, each around one engine of its own unless more are given."""
     with contextlib.ExitStack() as stack:
-        decoder = Decoder(threads=1, limit=10, max_pixels=10_000, observe=lambda _: None)
+        decoder = Decoder(
+            threads=1,
+            limit=10,
+            max_pixels=10_000,
+            timeout_seconds=WAIT_SECONDS,
+            observe=lambda _: None,
+        )
         stack.callback(decoder.close)
 
         def make(name: str, *engines: FakeEngine, observer: ModelObserver | None = None) -> Model:

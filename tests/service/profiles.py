@@ -53,11 +53,20 @@ def xyz(values: Matrix) -> bytes:
     return b"XYZ " + bytes(4) + b"".join(fixed(value) for value in values)
 
 
-def rgb_profile(primaries: Matrix, exponent: float = 2.2) -> bytes:
+# IEC 61966-2-1's, as ICC.1:2022, section 10.18, writes it.
+SRGB_CURVE = (
+    b"para"
+    + bytes(4)
+    + struct.pack(">HH", 3, 0)
+    + b"".join(fixed(value) for value in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+)
+
+
+def rgb_profile(primaries: Matrix, curve: bytes = gamma(2.2)) -> bytes:
     tags = {b"wtpt": xyz(np.array([0.9642, 1.0, 0.8249]))}
     for index, name in enumerate((b"r", b"g", b"b")):
         tags[name + b"XYZ"] = xyz(primaries[:, index])
-        tags[name + b"TRC"] = gamma(exponent)
+        tags[name + b"TRC"] = curve
     return profile(b"RGB ", b"mntr", b"XYZ ", tags)
 
 

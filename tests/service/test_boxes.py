@@ -34,6 +34,11 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
         (avif_parts([0, 5999], sizes=0x4484), avif_parts([6001], sizes=0x4484)),
         (avif_parts([1, 5999], version=1, sizes=0x8888), avif_parts([0, 6000], version=1, sizes=8)),
         (avif_parts([5999, 1], version=2, sizes=0x4), avif_parts([5999, 2], version=2, sizes=4)),
+        (
+            avif_parts([5000, 1000], version=1, sizes=0x4884),
+            avif_parts([5000, 1001], version=1, sizes=0x4884),
+        ),
+        (avif_parts([1] * 6000), avif_parts([1] * 6001)),
         (avif_references([999, 4999]), avif_references([0, 5999])),
         (avif_references([5999], version=1), avif_references([5999, 0], version=1)),
         (avif_copies(24, 249, 0), avif_copies(24, 250, 0)),
@@ -41,6 +46,12 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
         (avif_copies(1500, 3, 0, wide=True), avif_copies(1501, 3, 0, wide=True)),
         # Each is an entry, and one for each 4096 bytes that are copied.
         (avif_copies(6, 249, 4096 * 4 - 1), avif_copies(6, 249, 4096 * 4)),
+        (
+            avif_copies(6, 249, 4096 * 4 - 1, others=99, named=100),
+            avif_copies(6, 249, 4096 * 4, others=99, named=100),
+        ),
+        (avif_copies(24, 249, 2**20, named=0), avif_copies(24, 250, 2**20, named=0)),
+        (avif_copies(6000, 0, 0), avif_copies(6001, 0, 0)),
         (avif_copies(24, 249, 2**20, kind=b"colr"), avif_copies(24, 250, 2**20, kind=b"colr")),
     ],
     ids=[
@@ -50,12 +61,17 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
         "places, with bases",
         "places, with indices",
         "places, in four bytes",
+        "places, of parts that are stepped over",
+        "places, of items",
         "references",
         "references, in four bytes",
         "properties",
         "properties, in four bytes",
         "properties, named in two bytes",
         "bytes of properties",
+        "bytes of the hundredth property",
+        "properties that are none",
+        "items without properties",
         "profiles, which are not copied",
     ],
 )
@@ -109,6 +125,18 @@ def test_the_longest_of_several_tracks() -> None:
     assert (
         count_samples(FILM + box(b"moov", track(sizes(900), box(b"trak", b""), sizes(800)))) == 1700
     )
+
+
+def test_boxes_are_counted_to_the_last_that_has_a_head() -> None:
+    free = box(b"free", b"")
+    count_samples(FILM + free * 1999 + free[:7])
+    with pytest.raises(InvalidImage, match=r"may have 2000 boxes\. Received: more"):
+        count_samples(FILM + free * 2000)
+
+
+def test_a_track_behind_a_box_whose_length_is_a_long_one() -> None:
+    film = box(b"moov", track(full_box(b"stsz", 0, struct.pack(">II", 1, 9))))
+    assert count_samples(FILM + box(b"free", bytes(300), long=True) + film) == 9
 
 
 def test_a_film_of_few_samples_in_many_chunks() -> None:

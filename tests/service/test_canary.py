@@ -62,13 +62,20 @@ def look_until(canary: Canary, condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("answer", [0.9, 0.94])
 def test_right_within_what_another_batch_size_changes(
-    canary: Canary, batcher: Batcher, device: Device, observed: Recorder, answer: float
+    canary: Canary,
+    batcher: Batcher,
+    device: Device,
+    observed: Recorder,
+    caplog: pytest.LogCaptureFixture,
+    answer: float,
 ) -> None:
     batcher.start()
     device.answer = answer
+    caplog.set_level("INFO")
     look_until(canary, lambda: observed.canaries["right"] == 2)
     assert canary.problem is None
     assert set(observed.canaries) == {"right"}
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(("answer", "off_by"), [(0.5, "0.4"), (float("nan"), "nan")])
@@ -77,15 +84,23 @@ def test_wrong_until_it_is_right_again(
     batcher: Batcher,
     device: Device,
     observed: Recorder,
+    caplog: pytest.LogCaptureFixture,
     answer: float,
     off_by: str,
 ) -> None:
+    """Each is said once in the log, however long it lasts."""
+    caplog.set_level("INFO")
     batcher.start()
     device.answer = answer
-    look_until(canary, lambda: observed.canaries["wrong"] == 1)
+    look_until(canary, lambda: observed.canaries["wrong"] == 3)
     assert canary.problem == f"the answer is off by {off_by}"
     device.answer = 0.9
-    look_until(canary, lambda: canary.problem is None)
+    look_until(canary, lambda: observed.canaries["right"] == 2)
+    assert canary.problem is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"A canary went wrong: the answer is off by {off_by}",
+        "The canary is answered rightly again",
+    ]
 
 
 def test_a_device_that_raises(
@@ -108,6 +123,33 @@ def test_one_that_nobody_answers_is_late_once(
     batcher.start()
     look_until(canary, lambda: observed.canaries["right"] == 1)
     assert canary.problem is None
+
+
+def test_one_that_is_out_is_waited_for(
+    canary: Canary, batcher: Batcher, observed: Recorder
+) -> None:
+    for _ in range(3):
+        canary.look(interval_seconds=0, patience_seconds=3600)
+    assert batcher.depth == 1
+    assert canary.problem is None
+    assert not observed.canaries
+
+
+def test_a_full_queue_takes_it_too(canary: Canary, batcher: Batcher, observed: Recorder) -> None:
+    """It asks whether the device is well, and not whether there is room."""
+    batcher.submit(PICTURE, deadline=float("inf"))
+    canary.look(interval_seconds=0, patience_seconds=3600)
+    assert batcher.depth == 2
+    assert canary.problem is None
+    batcher.start()
+    look_until(canary, lambda: observed.canaries["right"] == 1)
+
+
+def test_a_queue_that_takes_none(canary: Canary, batcher: Batcher, observed: Recorder) -> None:
+    batcher.close(WAIT_SECONDS)
+    canary.look(interval_seconds=0, patience_seconds=3600)
+    assert observed.canaries == {"failed": 1}
+    assert canary.problem is not None
 
 
 def test_none_is_sent_before_its_time(canary: Canary, batcher: Batcher) -> None:

@@ -14,6 +14,7 @@ from tests.service.pictures import encoded, noise, orientation_tag, quadrants, r
 from tests.service.profiles import (
     DISPLAY_P3,
     SRGB,
+    SRGB_CURVE,
     cmyk_profile,
     grey_profile,
     profile,
@@ -91,6 +92,27 @@ def test_an_srgb_profile_or_a_broken_one_changes_no_byte(format: str, icc_profil
     np.testing.assert_array_equal(pixels_of(tagged), pixels_of(encoded(image, format)))
 
 
+@pytest.mark.parametrize(("white", "seen"), [(253, 255), (252, 252)])
+def test_a_profile_is_called_srgb_where_no_colour_is_three_levels_off(
+    white: int, seen: int
+) -> None:
+    luminance = ((white / 255 + 0.055) / 1.055) ** 2.4
+    nearly = rgb_profile(SRGB * luminance, SRGB_CURVE)
+    data = encoded(Image.new("RGB", (32, 32), "white"), "PNG", icc_profile=nearly)
+    assert colour_of(data) == [seen] * 3
+
+
+def test_a_profile_that_is_srgb_but_for_one_primary() -> None:
+    """A hundredth of the red light comes with blue, which no grey and no pale colour shows."""
+    red, green, blue = SRGB.T
+    data = encoded(
+        Image.new("RGB", (32, 32), "blue"),
+        "PNG",
+        icc_profile=rgb_profile(np.array([0.99 * red, green, blue + 0.01 * red]).T, SRGB_CURVE),
+    )
+    np.testing.assert_allclose(colour_of(data), [25, 0, 255], atol=1)
+
+
 @pytest.mark.parametrize(
     ("mode", "colour", "icc_profile"),
     [
@@ -111,9 +133,10 @@ def test_a_profile_for_other_colours_is_ignored(
 
 
 def test_a_profile_of_more_than_four_megabytes_is_ignored() -> None:
-    large = SWAPPED + bytes(4 * 2**20)
-    data = encoded(Image.new("RGB", (32, 32), COLOUR), "TIFF", icc_profile=large)
-    assert colour_of(data) == list(COLOUR)
+    image, largest = Image.new("RGB", (32, 32), COLOUR), SWAPPED.ljust(4 * 2**20, b"\0")
+    red, green, _ = colour_of(encoded(image, "TIFF", icc_profile=largest))
+    assert green > red
+    assert colour_of(encoded(image, "TIFF", icc_profile=largest + b"\0")) == list(COLOUR)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "I;16"])

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from service.cpu import CPUINFO, cpu_limit, has_bfloat16, processor
+from service.cpu import CPUINFO, cpu_limit, has_bfloat16, limit_blas_threads, processor
 
 AVAILABLE = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -29,6 +30,20 @@ def test_without_a_quota_every_processor_counts(tmp_path: Path) -> None:
     assert cpu_limit(tmp_path / "missing") == AVAILABLE
 
 
+def test_a_process_that_is_held_to_some_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by taskset; 0 is this process. Elsewhere than on Linux the system says how many it has."""
+    held = {0: {1, 3, 5}, 1: set(range(64))}
+    monkeypatch.setattr(os, "sched_getaffinity", held.__getitem__, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert cpu_limit(tmp_path) == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cpu_limit(tmp_path) == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cpu_limit(tmp_path) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "limit"),
     [
@@ -36,6 +51,7 @@ def test_without_a_quota_every_processor_counts(tmp_path: Path) -> None:
         ("100000 100000\n", 1),
         ("50000 100000\n", 1),
         ("1000 100000\n", 1),
+        ("0 100000\n", 1),
         ("150000 100000\n", min(2, AVAILABLE)),
         ("200000 100000\n", min(2, AVAILABLE)),
         ("20000 10000\n", min(2, AVAILABLE)),
@@ -104,3 +120,10 @@ def test_processors_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.skipif(not CPUINFO.exists(), reason="this system has no /proc/cpuinfo")
 def test_this_machines_own_file() -> None:
     assert has_bfloat16() is ("bf16" in CPUINFO.read_text())
+
+
+def test_blas_has_one_thread() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        limit_blas_threads()
+        libraries = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    assert {library["num_threads"] for library in libraries} == {1}

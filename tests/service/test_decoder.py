@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from model_builder.preprocessing import Preprocessing
+from service import decoding
 from service.decoder import Decoded, Decoder
 from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage, QueueFull
+from tests.service.fakes import WAIT_SECONDS
 from tests.service.pictures import plain
 
 T = TypeVar("T")
@@ -28,9 +34,25 @@ def seconds() -> list[float]:
 
 @pytest.fixture
 def decoder(seconds: list[float]) -> Iterator[Decoder]:
-    decoder = Decoder(threads=2, limit=3, max_pixels=2000, observe=seconds.append)
+    decoder = make(2, seconds)
     yield decoder
     decoder.close()
+
+
+def make(threads: int, seconds: list[float]) -> Decoder:
+    return Decoder(
+        threads=threads,
+        limit=3,
+        max_pixels=2000,
+        timeout_seconds=WAIT_SECONDS,
+        observe=seconds.append,
+    )
+
+
+def processes() -> set[int]:
+    """Of this process, those that decode."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if "service.decoding" in child.cmdline()}
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -38,7 +60,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def test_pixels_and_how_long_they_took(decoder: Decoder, seconds: list[float]) -> None:
+    started = time.monotonic()
     decoded = run(decoder.decode(RED, PREPROCESSING, deadline=LATER))
+    assert 0 < decoded.seconds < time.monotonic() - started
     assert decoded.pixels.shape == (8, 8, 3)
     assert decoded.pixels[0, 0].tolist() == [255, 0, 0]
     assert seconds == [decoded.seconds]
@@ -68,9 +92,10 @@ def test_pictures_beyond_the_limit_are_refused(decoder: Decoder) -> None:
             return_exceptions=True,
         )
 
-    outcomes = run(work())
-    assert [type(outcome) for outcome in outcomes] == [Decoded] * 3 + [QueueFull] * 2
-    assert str(outcomes[-1]).startswith("3 pictures wait to be decoded")
+    for _ in range(2):
+        outcomes = run(work())
+        assert [type(outcome) for outcome in outcomes] == [Decoded] * 3 + [QueueFull] * 2
+        assert str(outcomes[-1]).startswith("3 pictures wait to be decoded")
 
 
 def test_places_are_given_back_whatever_happens(decoder: Decoder) -> None:
@@ -88,3 +113,42 @@ def test_places_are_given_back_whatever_happens(decoder: Decoder) -> None:
         return decoded
 
     assert run(work()) == 4
+
+
+def test_it_starts_with_all_its_processes_and_leaves_none(decoder: Decoder) -> None:
+    before = processes()
+    decoder.start()
+    assert len(processes() - before) == 2
+    decoder.close()
+    assert processes() <= before
+
+
+def test_closing_waits_for_no_picture(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float]
+) -> None:
+    """The one under way is refused with its process, and the one that waits is not begun."""
+    decoder, before, under_way = make(1, seconds), processes(), threading.Event()
+    write = decoding._write
+
+    def written(descriptor: int, data: bytes) -> None:
+        write(descriptor, data)
+        under_way.set()
+
+    async def work() -> list[Decoded | BaseException]:
+        await decoder.decode(RED, PREPROCESSING, deadline=LATER)
+        (process,) = processes() - before
+        os.kill(process, signal.SIGSTOP)
+        monkeypatch.setattr(decoding, "_write", written)
+        pictures = [
+            asyncio.ensure_future(decoder.decode(RED, PREPROCESSING, deadline=LATER))
+            for _ in range(2)
+        ]
+        assert await asyncio.to_thread(under_way.wait, WAIT_SECONDS)
+        await asyncio.to_thread(decoder.close)
+        return await asyncio.gather(*pictures, return_exceptions=True)
+
+    first, second = run(work())
+    assert isinstance(first, InvalidImage)
+    assert "ended its decoder" in str(first)
+    assert isinstance(second, asyncio.CancelledError)
+    assert processes() <= before

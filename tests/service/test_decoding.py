@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image, features
 
-from service.decoding import DecodingProcess
+from service.decoding import DecodingProcess, _briefly
 from service.errors import (
     DecoderFailed,
     ImageTooLarge,
@@ -49,6 +49,17 @@ def process() -> Iterator[DecodingProcess]:
     process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
     yield process
     process.close()
+
+
+@pytest.fixture
+def before_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has the processes that decode run this first, as Python runs a file of that name."""
+
+    def write(script: str) -> None:
+        (tmp_path / "sitecustomize.py").write_text(script)
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return write
 
 
 def pid(process: DecodingProcess) -> int:
@@ -151,6 +162,21 @@ def test_a_process_that_does_not_start(
         process.decode(RED, RECIPE)
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_an_avif_is_decoded_by_one_thread(
+    process: DecodingProcess, before_all: Callable[[str], None]
+) -> None:
+    """There is a process for each processor already."""
+    before_all("""
+from PIL import _avif
+def decoder(data, codec, threads):
+    raise ValueError(f"{threads} threads")
+_avif.AvifDecoder = decoder
+""")
+    with pytest.raises(InvalidImage, match="read: 1 threads"):
+        process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
+
+
 def test_it_goes_when_the_service_goes() -> None:
     """However that ended: nobody is left who could end it."""
     script = """
@@ -171,6 +197,15 @@ os._exit(1)
             not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
         )
     )
+
+
+def canvas(width: int, height: int) -> bytes:
+    """An animated WebP whose frames cover a corner of it; just under what Pillow opens."""
+    assert width * height <= 2 * (Image.MAX_IMAGE_PIXELS or 0) < (width + 1) * height
+    data = bytearray(encoded(noise(8, 8), "WEBP", save_all=True, append_images=[noise(8, 8, 1)]))
+    assert data[12:16] == b"VP8X"
+    data[24:30] = b"".join((edge - 1).to_bytes(3, "little") for edge in (width, height))
+    return bytes(data)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
@@ -217,10 +252,79 @@ print(peak() - before)
         assert int(kibibytes) * 1024 > 50 * MEBIBYTE
 
     @pytest.mark.parametrize(
+        ("format", "file", "edge"),
+        [("PNG", 0, 40), ("PNG", 30, 40), ("PNG", 0, 1000), ("WEBP", 0, 40)],
+    )
+    def test_what_a_reader_may_take(
+        self,
+        process: DecodingProcess,
+        before_all: Callable[[str], None],
+        format: str,
+        file: int,
+        edge: int,
+    ) -> None:
+        """In MiB, and for a moment: 24 for a header, 64 and 24 bytes a pixel for the pixels, and
+        for either two copies of the file, whose last bytes here say how much its reader takes.
+        What lies free from before, a few, can be taken too. A WebP's header has room for the
+        largest canvases that there are.
+        """
+        before_all("""
+import struct
+import numpy as np
+from PIL import Image, ImageFile
+open, load = Image.open, ImageFile.ImageFile.load
+def greedy_open(file, **options):
+    global pixels
+    header, pixels = struct.unpack("<II", file.getvalue()[-8:])
+    np.empty(header, np.uint8)
+    return open(file, **options)
+def greedy_load(image):
+    if image.tile:
+        np.empty(pixels, np.uint8)
+    return load(image)
+Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
+""")
+        picture = plain("red", (edge, edge), format) + bytes(file * MEBIBYTE)
+
+        def decode(header: int, pixels: int) -> None:
+            taken = struct.pack("<II", header * MEBIBYTE, pixels * MEBIBYTE)
+            assert process.decode(picture + taken, RECIPE).shape == (28, 28, 3)
+
+        header, pixels = 24 + 2 * file, 64 + 2 * file + 24 * edge**2 // MEBIBYTE
+        if format == "WEBP":
+            header += 2 * 4 * 2 * (Image.MAX_IMAGE_PIXELS or 0) // MEBIBYTE
+        decode(header - 8, pixels - 8)
+        survivor = pid(process)
+        for taken in ((header + 8, 0), (0, pixels + 8)):
+            with pytest.raises(InvalidImage, match="it needs more memory than a picture of its"):
+                decode(*taken)
+        assert pid(process) == survivor
+
+    def test_what_is_no_readers_may_find_no_memory_either(
+        self, process: DecodingProcess, before_all: Callable[[str], None]
+    ) -> None:
+        before_all("""
+from service import images
+check = images.check_size
+def hungry(image, **limits):
+    if image.width == 99:
+        raise MemoryError
+    check(image, **limits)
+images.check_size = hungry
+""")
+        process.decode(RED, RECIPE)
+        survivor = pid(process)
+        with pytest.raises(InvalidImage, match="more memory than its header explains"):
+            process.decode(plain("red", (99, 40)), RECIPE)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+        assert pid(process) == survivor
+
+    @pytest.mark.parametrize(
         "bomb",
         [header_alone(format, 60_000, 60_000) for format in ("PNG", "BMP", "GIF", "JPEG")]
-        + [encoded(Image.new("RGB", (4000, 4000)), format) for format in ("PNG", "AVIF")],
-        ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black"],
+        + [encoded(Image.new("RGB", (4000, 4000)), format) for format in ("PNG", "AVIF")]
+        + [canvas(13_377, 13_377)],
+        ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black", "WEBP"],
     )
     def test_a_bomb_costs_nothing(self, bomb: bytes) -> None:
         process = DecodingProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
@@ -272,6 +376,28 @@ def test_a_header_that_is_endless_work(process: DecodingProcess, place: int) -> 
         process.decode(data, RECIPE)
     assert process.decode(RED, RECIPE).shape == (28, 28, 3)
     assert process.pid == survivor
+
+
+def test_the_time_that_a_header_may_take_ends_with_it() -> None:
+    """The pixels of a large picture take longer."""
+    with _briefly():
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0
+    left = signal.getitimer(signal.ITIMER_VIRTUAL)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    assert left == (0, 0)
+
+
+def test_four_mebibytes_of_text(process: DecodingProcess) -> None:
+    """What a picture says of itself is not looked at, and may be as much as that."""
+
+    def described(length: int) -> bytes:
+        texts = (length // 8,) * 7 + (length - length // 8 * 7,)
+        chunks = (png_chunk(b"tEXt", b"Comment\0" + b"x" * text) for text in texts)
+        return RED[:33] + b"".join(chunks) + RED[33:]
+
+    assert process.decode(described(4 * MEBIBYTE), RECIPE).shape == (28, 28, 3)
+    with pytest.raises(InvalidImage, match="text"):
+        process.decode(described(4 * MEBIBYTE + 1), RECIPE)
 
 
 def test_what_a_library_writes_does_not_reach_the_log(

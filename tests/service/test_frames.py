@@ -59,6 +59,14 @@ def test_so_many_frames_and_no_more(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if name[:3] not in ("PNG", "MPO")])
+def test_they_are_counted_before_there_is_a_reader(name: str) -> None:
+    data = animated(name, FRAMES)
+    check_frames(data, len(FRAMES))
+    with pytest.raises(ImageTooLarge, match="Received: 5 or more"):
+        check_frames(data, len(FRAMES) - 1)
+
+
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "BMP", "JPEG", "AVIF"])
 def test_one_frame_is_all_that_a_still_picture_has(format: str) -> None:
     if format in ("AVIF",) and not features.check("avif"):
@@ -73,8 +81,8 @@ def test_an_ordinary_animation_is_served(name: str) -> None:
     assert decode(animated(name, frames), RECIPE, max_pixels=MAX_PIXELS).shape == (14, 14, 3)
 
 
-def gif(parts: bytes) -> bytes:
-    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + parts
+def gif(parts: bytes, aspect: int = 0) -> bytes:
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, aspect) + parts
 
 
 GIF_FRAME = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
@@ -100,6 +108,15 @@ def test_frames_of_a_gif_whatever_lies_between_them(between: bytes) -> None:
         check_frames(data, 3)
         with pytest.raises(ImageTooLarge, match=r"Received: 3 or more"):
             check_frames(data, 2)
+
+
+@pytest.mark.parametrize("aspect", b",!;")
+def test_no_part_of_a_gif_begins_with_the_shape_of_its_pixels(aspect: int) -> None:
+    """The header's last byte: a bit narrower or wider than they are high, and no frame, no end."""
+    data = gif(GIF_FRAME * 3 + b";", aspect)
+    check_frames(data, 3)
+    with pytest.raises(ImageTooLarge, match="Received: 3 or more"):
+        check_frames(data, 2)
 
 
 @pytest.mark.parametrize("bits", range(8))
@@ -136,6 +153,18 @@ def test_frames_of_a_webp_are_counted_to_its_own_end(length: int) -> None:
     check_frames(data + frame * 9, 4)
     with pytest.raises(ImageTooLarge, match="Received: 4 or more"):
         check_frames(data, 3)
+
+
+def test_the_end_that_a_webp_states() -> None:
+    """In four bytes: a large file's own, or one that lies beyond it. Up to there, and no further:
+    a frame whose head is cut off is none.
+    """
+    frames = (b"ANMF" + bytes(4)) * 4
+    for size in (36, 37, 2**24, 2**32 - 1):
+        check_frames(webp(frames, size), 4)
+        with pytest.raises(ImageTooLarge, match="Received: 4 or more"):
+            check_frames(webp(frames, size), 3)
+    check_frames(webp(frames, 35), 3)
 
 
 def test_chunks_of_a_webp_that_hide_its_frames() -> None:
@@ -177,6 +206,28 @@ def test_a_small_tiff_whose_first_page_lies_where_it_looks_large() -> None:
     check_frames(data + bytes(6), 2)
     with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
         check_frames(data + bytes(6), 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_page_that_lies_over_the_header(order: str) -> None:
+    """From its second byte on, which makes it thousands of entries long: others may follow."""
+    magic = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 1)
+    end = 3 + 12 * struct.unpack_from(order + "H", magic, 1)[0]
+    data = magic.ljust(end, b"\0") + struct.pack(order + "IHI", end + 4, 0, 0)
+    check_frames(data, 2)
+    with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
+        check_frames(data, 1)
+
+
+@pytest.mark.parametrize("entries", [1, 2, 2**64 - 1])
+def test_the_last_page_is_one_even_if_it_is_cut_off(entries: int) -> None:
+    """By a byte, by all of it, or by more than any file could have."""
+    large = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, entries)
+    for length in (0, 20, 27, 28):
+        check_frames(large + bytes(length), 1)
+    small = b"II*\0" + struct.pack("<IH", 8, min(entries, 2**16 - 1))
+    for length in (0, 12, 15, 16):
+        check_frames(small + bytes(length), 1)
 
 
 def test_more_pages_than_anyone_will_read() -> None:
@@ -235,3 +286,11 @@ def test_a_broken_file_is_left_to_the_reader(name: str) -> None:
     data = animated(name, FRAMES[:2])
     for end in range(len(data)):
         check_frames(data[:end], MAX_FRAMES)
+
+
+@pytest.mark.parametrize("options", [{}, {"long": True}], ids=str)
+def test_a_table_of_samples_that_is_cut_off(options: dict[str, bool]) -> None:
+    """Where there is no number, there is none to be read; of half a number, half."""
+    data = avif(9, **options)
+    for end in range(len(data)):
+        check_frames(data[:end], 1)

@@ -164,6 +164,9 @@ def one(mode: str, colour: Any, format: str = "PNG", **options: Any) -> bytes:
         pytest.param(thirty_two_bits(-5), (0, 0, 0), id="32-bit TIFF, negative"),
         pytest.param(thirty_two_bits(2**30), (255, 255, 255), id="32-bit TIFF, beyond 16 bits"),
         pytest.param(floats(0.5), (127, 127, 127), id="float TIFF, to 1"),
+        pytest.param(floats(1.0), (255, 255, 255), id="float TIFF, to 1, white"),
+        pytest.param(floats(-1.0), (0, 0, 0), id="float TIFF, negative"),
+        pytest.param(floats(2.0), (2, 2, 2), id="float TIFF, to 255, nearly black"),
         pytest.param(floats(200.0), (200, 200, 200), id="float TIFF, to 255"),
         pytest.param(floats(float("nan")), (0, 0, 0), id="float TIFF, not a number"),
         pytest.param(floats(float("inf")), (255, 255, 255), id="float TIFF, infinite"),
@@ -227,6 +230,32 @@ def test_a_very_long_picture_shows_its_middle() -> None:
     image = Image.new("RGB", (3000, 10), "red")
     image.paste((0, 0, 255), (1400, 0, 1600, 10))
     assert_colour(encoded(image), (0, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [
+        ((5000, 5), (320, 40)),
+        ((5, 5000), (40, 320)),
+        ((85, 10), (320, 40)),
+        ((80, 10), (320, 40)),
+        ((79, 10), (316, 40)),
+    ],
+)
+def test_no_picture_is_made_longer_than_eight_squares(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    """A line of a few kilobytes would need gigabytes on its way to a square of its middle."""
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def recorded(image: Image.Image, size: tuple[int, int], *options: Any) -> Image.Image:
+        sizes.append(size)
+        return resize(image, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", recorded)
+    pixels_of(plain("green", size), edge=40)
+    assert sizes == [resized]
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
@@ -61,6 +63,15 @@ def test_a_jpeg_is_decoded_no_larger_than_is_needed(
 ) -> None:
     decode(jpeg(scene(*size)), recipe(32, 28), max_pixels=MAX_PIXELS)
     assert allocated == [decoded]
+
+
+@pytest.mark.parametrize("size", [(160, 127), (90, 127), (33, 47)])
+def test_a_jpeg_that_is_decoded_whole_is_cut_bit_for_bit(size: tuple[int, int]) -> None:
+    """Only a fraction's square, resized from a box of it, may be a level off."""
+    data = jpeg(noise(*size))
+    whole = Image.open(io.BytesIO(data))
+    pixels = decode(data, recipe(32, 28), max_pixels=MAX_PIXELS)
+    np.testing.assert_array_equal(pixels, np.asarray(reference(whole, recipe(32, 28))))
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "GIF"])

@@ -31,19 +31,23 @@ def cpuinfo(tmp_path: Path) -> Path:
 @pytest.fixture
 def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., PlanFile]:
     def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> PlanFile:
-        file = plan_file(tmp_path, artifact, [FakeEngine()], hardware, cpuinfo)
+        file = plan_file(tmp_path / "not yet" / "home", artifact, [FakeEngine()], hardware, cpuinfo)
         assert file is not None
         return file
 
     return found
 
 
-def test_the_next_start_finds_it(find: Callable[..., PlanFile], tmp_path: Path) -> None:
+def test_the_next_start_finds_it(
+    find: Callable[..., PlanFile], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     assert find().read() is None
     find().write(PLAN)
     assert find().read() == PLAN
-    # Nothing else is left behind.
-    assert [path.name for path in (tmp_path / "plans").iterdir()] == [
+    # A first start is nothing to speak of, and nothing else is left behind.
+    assert caplog.text == ""
+    assert [path.name for path in find().path.parent.iterdir()] == [
         "resnet18.colours-tensorflow-float32.json"
     ]
 
@@ -52,6 +56,18 @@ def test_another_artifact_does_not(find: Callable[..., PlanFile], artifact: Arti
     find().write(PLAN)
     rebuilt = replace(artifact.manifest, files={"network/model.tflite": "2" * 64})
     assert find(replace(artifact, manifest=rebuilt)).read() is None
+
+
+def test_the_same_files_in_another_order_do(
+    find: Callable[..., PlanFile], artifact: Artifact
+) -> None:
+    files = {"labels.json": "1" * 64, "network/model.tflite": "2" * 64}
+    one, other = (
+        replace(artifact, manifest=replace(artifact.manifest, files=dict(names)))
+        for names in (files.items(), reversed(files.items()))
+    )
+    find(one).write(PLAN)
+    assert find(other).read() == PLAN
 
 
 def test_nor_another_machine(find: Callable[..., PlanFile], cpuinfo: Path) -> None:
@@ -69,12 +85,23 @@ def test_nor_other_software(find: Callable[..., PlanFile], monkeypatch: pytest.M
     assert find().read() is None
 
 
+def test_an_engine_installed_under_another_name_is_no_obstacle(
+    find: Callable[..., PlanFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tensorflow-cpu, a vendor's own: the service's version and the processor's must do."""
+    monkeypatch.setitem(module.PACKAGES, "tensorflow", "tensorflow-of-a-vendor")
+    find().write(PLAN)
+    assert find().read() == PLAN
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda text: text[: len(text) // 2],
         lambda text: text.replace("0.02", "-1"),
+        lambda text: text.replace("0.02", "0.0"),
         lambda text: text.replace("0.02", "NaN"),
+        lambda text: text.replace("0.02", "Infinity"),
         lambda text: text.replace('"1"', '"0"'),
         lambda text: json.dumps({**json.loads(text), "seconds": {}}),
     ],
@@ -88,9 +115,11 @@ def test_a_damaged_one_is_none(find: Callable[..., PlanFile], damage: Callable[[
     assert find().read() is None
 
 
-def test_where_none_can_be_kept_none_is(find: Callable[..., PlanFile], tmp_path: Path) -> None:
+def test_where_none_can_be_kept_none_is(find: Callable[..., PlanFile]) -> None:
     # A file where the folder should be: as root even a read-only folder can be written to.
-    (tmp_path / "plans").write_text("")
+    folder = find().path.parent
+    folder.parent.mkdir(parents=True)
+    folder.write_text("")
     find().write(PLAN)
     assert find().read() is None
 

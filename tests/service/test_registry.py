@@ -221,3 +221,16 @@ def test_a_model_that_comes_too_late_is_closed(make_model: MakeModel) -> None:
     go_on.set()
     eventually(lambda: len(models) == 1 and not models[0].alive)
     assert registry.problems() == ["shutting down"]
+
+
+def test_trouble_is_what_the_workers_and_canaries_say(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is loading, or is to end, is not ready and has no need of a new process."""
+    registry = loaded(make_model, "resnet18.a", "resnet18.b")
+    registry.drain()
+    assert registry.trouble() == []
+    for model, problem in zip(registry.models, ("a worker died", "it is stuck"), strict=True):
+        monkeypatch.setattr(model, "worker_problems", lambda problem=problem: [problem])
+    monkeypatch.setattr(registry.models[1], "canary_problems", lambda: ["it is late"])
+    assert registry.trouble() == ["a worker died; it is stuck", "it is late"]

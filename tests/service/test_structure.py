@@ -202,7 +202,7 @@ def test_pixels_that_are_packed_by_runs() -> None:
     open_picture(encoded(Image.new("L", (1024, 1025)), "BMP"), max_pixels=2_000_000)
 
 
-@pytest.mark.parametrize("data", [JPEG, PNG, GIF], ids=["JPEG", "PNG", "GIF"])
+@pytest.mark.parametrize("data", [JPEG, PNG, gif_with(4)], ids=["JPEG", "PNG", "GIF"])
 def test_a_broken_file_is_left_to_the_reader(data: bytes) -> None:
     for end in range(len(data)):
         check_structure(data[:end])

@@ -25,22 +25,32 @@ class Clock:
 
 
 class TimedEngine:
-    """Takes `seconds(size)` of the clock for a batch, and ten times that for a size's first."""
+    """Takes `seconds(size)` of the clock for a batch, ten times that for a size's first, and five
+    times that for those after it that are disturbed: by their places among a size's runs, from 1.
+    """
 
     device = "cpu:0"
     at_once = 1
 
-    def __init__(self, clock: Clock, seconds: Callable[[int], float], largest: int = 8) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seconds: Callable[[int], float],
+        largest: int = 8,
+        disturbed: tuple[int, ...] = (),
+    ) -> None:
         self.max_batch_size = largest
         self.runs: Counter[int] = Counter()
         self.kept: tuple[int, ...] = ()
         self._clock = clock
         self._seconds = seconds
+        self._disturbed = disturbed
 
     def run(self, pixels: Pixels) -> Array:
         size = len(pixels)
         assert pixels.shape == (size, *SHAPE)
-        self._clock.now += self._seconds(size) * (1 if self.runs[size] else 10)
+        times = 10 if self.runs[size] == 0 else 5 if self.runs[size] in self._disturbed else 1
+        self._clock.now += self._seconds(size) * times
         self.runs[size] += 1
         return np.zeros((size, 1, 1, 512), np.float32)
 
@@ -78,6 +88,15 @@ def test_the_smallest_near_the_best_rate(
     assert plan.seconds == pytest.approx({size: seconds(size) for size in sizes})
 
 
+def test_two_of_three_runs_may_be_disturbed(clock: Clock) -> None:
+    """Other work of the machine; the third tells what a batch takes."""
+    engine = TimedEngine(clock, lambda size: 0.005 + 0.01 * size, disturbed=(1, 2))
+    plan = warm_up([engine], SHAPE, None)
+    assert plan.seconds == pytest.approx({1: 0.015, 2: 0.025, 4: 0.045, 8: 0.085})
+    known = TimedEngine(clock, lambda size: 0.005 + 0.01 * size, disturbed=(1, 2))
+    assert warm_up([known], SHAPE, None, plan) is plan
+
+
 def test_looking_ends_where_nothing_is_gained(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size, largest=256)
     warm_up([engine], SHAPE, None)
@@ -101,8 +120,16 @@ def test_a_size_that_was_set_is_not_questioned(clock: Clock) -> None:
     assert warm_up([engine], SHAPE, 12).sizes == (1, 2, 4, 8, 12)
 
 
+@pytest.mark.parametrize("disturbed", [1, 2])
+def test_of_a_size_that_was_set_one_of_two_runs_may_be_disturbed(
+    clock: Clock, disturbed: int
+) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size, disturbed=(disturbed,))
+    assert warm_up([engine], SHAPE, 2).seconds == pytest.approx({1: 0.01, 2: 0.02})
+
+
 def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
-    engines = [TimedEngine(clock, lambda size: 0.01 * size) for _ in range(2)]
+    engines = [TimedEngine(clock, lambda size: 0.01 * size, largest=4) for _ in range(2)]
     known = BatchPlan({1: 0.011, 2: 0.019, 4: 0.04})
     assert warm_up(engines, SHAPE, None, known) is known
     # The smallest once more, for it to be seen that the plan holds.
@@ -111,7 +138,7 @@ def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
     assert engines[0].kept == engines[1].kept == (1, 2, 4)
 
 
-@pytest.mark.parametrize("seconds", [0.004, 0.03])
+@pytest.mark.parametrize("seconds", [0.0066, 0.0152])
 def test_what_does_not_hold_is_measured_again(clock: Clock, seconds: float) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
     plan = warm_up([engine], SHAPE, None, BatchPlan({1: seconds, 2: 2 * seconds}))
@@ -120,7 +147,8 @@ def test_what_does_not_hold_is_measured_again(clock: Clock, seconds: float) -> N
 
 def test_a_size_that_the_engine_is_not_for_is_not_run(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
-    warm_up([engine], SHAPE, None, BatchPlan({1: 0.01, 1024: 10.0}))
+    plan = warm_up([engine], SHAPE, None, BatchPlan({1: 0.01, 1024: 10.0}))
+    assert plan.sizes == (1,)
     assert 1024 not in engine.runs
 
 
