@@ -23,8 +23,8 @@ from service.colour import opaque, srgb, transform_of
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.frames import MAX_FRAMES, check_frames, check_index
 from service.framing import TRANSPOSES, crop, crop_draft, draft, turned
-from service.size import check_size
-from service.structure import check_structure, check_work
+from service.size import check_extent, check_size
+from service.structure import check_structure, check_work, gif_size
 
 Pixels = npt.NDArray[np.uint8]
 # Entered for as long as a header is read.
@@ -98,6 +98,8 @@ def open_picture(
     """The picture with its header read and found within the limits, its pixels not decoded."""
     check_structure(data)
     check_frames(data, max_frames)
+    if data.startswith(b"GIF8"):
+        check_extent(gif_size(data), "GIF", 1, file_bytes=len(data), max_pixels=max_pixels)
     with bound():
         image = _open(data)
     check_size(image, file_bytes=len(data), max_pixels=max_pixels)

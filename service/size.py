@@ -22,18 +22,29 @@ CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "RGBA": 4, "CMYK": 4}
 
 def check_size(image: Image.Image, *, file_bytes: int, max_pixels: int) -> None:
     """Raises ImageTooLarge."""
-    size = f"{image.width} x {image.height}"
-    pixels = image.width * image.height
+    name, channels = image.format or "", channels_of(image)
+    check_extent(image.size, name, channels, file_bytes=file_bytes, max_pixels=max_pixels)
+
+
+def check_extent(
+    size: tuple[int, int], format: str, channels: int, *, file_bytes: int, max_pixels: int
+) -> None:
+    """size: width and height. Raises ImageTooLarge."""
+    width, height = size
+    pixels = width * height
     if pixels > max_pixels:
-        raise ImageTooLarge(f"A picture may have {max_pixels} pixels. Received: {size} = {pixels}")
-    if max(image.size) > MAX_EDGE:
-        raise ImageTooLarge(f"A picture's edges may have {MAX_EDGE} pixels. Received: {size}")
-    channels = channels_of(image)
-    most = max(FREE_VALUES, VALUES_A_BYTE_OF.get(image.format or "", VALUES_A_BYTE) * file_bytes)
+        raise ImageTooLarge(
+            f"A picture may have {max_pixels} pixels. Received: {width} x {height} = {pixels}"
+        )
+    if max(size) > MAX_EDGE:
+        raise ImageTooLarge(
+            f"A picture's edges may have {MAX_EDGE} pixels. Received: {width} x {height}"
+        )
+    most = max(FREE_VALUES, VALUES_A_BYTE_OF.get(format, VALUES_A_BYTE) * file_bytes)
     if pixels * channels > most:
         raise ImageTooLarge(
-            f"{file_bytes} bytes of {image.format} may unpack to {most}. "
-            f"Received: {size} x {channels} channels = {pixels * channels}"
+            f"{file_bytes} bytes of {format} may unpack to {most}. "
+            f"Received: {width} x {height} x {channels} channels = {pixels * channels}"
         )
 
 

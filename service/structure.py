@@ -30,6 +30,8 @@ SEARCHED_BYTES = 2**18
 SEGMENTS = {code & 0xFF for code, (_, _, handler) in MARKER.items() if handler} - {START_OF_SCAN}
 MARKED, EXIF = struct.Struct(">BBH"), b"Exif\0\0"
 CHUNK = struct.Struct(">I4s")
+# GIF89a, sections 18 and 20: of the screen, and of a frame on it.
+GIF_EXTENTS = struct.Struct("<HHHHHH")
 # Of a TIFF's first page; a raw photo with a map on it has a hundred.
 MAX_ENTRIES = 4096
 # Of a bitmap packed by runs, which Pillow unpacks in Python: pixel by pixel where a line ends
@@ -49,7 +51,8 @@ def check_structure(data: bytes) -> None:
     elif data.startswith(b"\x89PNG"):
         _within("chunks", _png_chunks(data), MAX_PARTS)
     elif data.startswith(b"GIF8"):
-        _within("blocks before its first frame", _gif_blocks(data), MAX_PARTS)
+        blocks, _ = _to_gif_frame(data)
+        _within("blocks before its first frame", blocks, MAX_PARTS)
     elif data.startswith(TIFF):
         _within("entries in its directory", _tiff_entries(data), MAX_ENTRIES)
 
@@ -123,14 +126,26 @@ def _png_chunks(data: bytes) -> int:
     return MAX_PARTS + 1
 
 
-def _gif_blocks(data: bytes) -> int:
-    """Sub-blocks of extensions, and bytes between them, up to the first frame."""
+def gif_size(data: bytes) -> tuple[int, int]:
+    """Width and height of its screen, or of its first frame where that reaches beyond. Its reader
+    makes room for that frame before it says how large it is.
+    """
+    _, place = _to_gif_frame(data)
+    stated = data[6:10] + data[place + 1 : place + 9]
+    if len(stated) < GIF_EXTENTS.size:
+        return 0, 0
+    width, height, left, top, frame_width, frame_height = GIF_EXTENTS.unpack(stated)
+    return max(width, left + frame_width), max(height, top + frame_height)
+
+
+def _to_gif_frame(data: bytes) -> tuple[int, int]:
+    """Sub-blocks of extensions, and bytes between them, up to the first frame; and its place."""
     flags = data[10] if len(data) > 10 else 0
     place = 13 + colours_bytes(flags)
     inside = False
     for blocks in range(MAX_PARTS + 1):
         if place >= len(data) or (not inside and data[place : place + 1] in (b",", b";")):
-            return blocks
+            return blocks, place
         if inside:
             inside = data[place] != 0
             place += 1 + data[place]
@@ -139,7 +154,7 @@ def _gif_blocks(data: bytes) -> int:
             place += 2
         else:
             place += 1
-    return MAX_PARTS + 1
+    return MAX_PARTS + 1, place
 
 
 def _tiff_entries(data: bytes) -> int:

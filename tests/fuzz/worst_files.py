@@ -139,6 +139,17 @@ def gif_blocks() -> bytes:
     return data[:-1] + b"!\xfe" + b"\x01x" * ((BODY_BYTES - 1000) // 2) + b"\0;"
 
 
+def gif_cleared() -> bytes:
+    """62 megapixels that are to be cleared afterwards, and 20 MB behind them."""
+    data = flat("GIF", 32, 32)
+    start = data.index(b",\0\0\0\0")
+    frame = (
+        b"!\xf9\x04\x08\0\0\0\0," + struct.pack("<HHHH", 0, 0, 8000, 7700) + data[start + 9 : -1]
+    )
+    comment = b"!\xfe" + (b"\xff" + bytes(255)) * ((BODY_BYTES - 1000) // 256) + b"\0"
+    return data[:start] + frame + comment + b";"
+
+
 def webp_frames() -> bytes:
     first, second = (Image.new("RGB", (1, 1), colour) for colour in ("red", "blue"))
     data = encoded(first, "WEBP", save_all=True, append_images=[second], minimize_size=False)
@@ -219,6 +230,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "GIF, ten million comments": gif_comments,
     "GIF, ten million blocks after its frame": gif_blocks,
     "GIF, a million frames": gif_frames,
+    "GIF, 62 megapixels to be cleared": gif_cleared,
     "WebP, half a million frames": webp_frames,
     "WebP, 2.6 million chunks": webp_chunks,
     "AVIF, four billion frames": lambda: avif_samples(b"stsz", 2**32 - 1),

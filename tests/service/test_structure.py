@@ -7,7 +7,7 @@ import struct
 import pytest
 from PIL import Image
 
-from service.errors import InvalidImage
+from service.errors import ImageTooLarge, InvalidImage
 from service.images import decode, open_picture
 from service.structure import (
     MAX_ENTRIES,
@@ -226,3 +226,28 @@ def test_every_encoders_parts_are_few(recwarn: pytest.WarningsRecorder) -> None:
     check_structure(encoded(large, "PNG"))
     check_structure(encoded(large, "GIF"))
     assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("screen", "frame"),
+    [((9000, 7000), (0, 0, 24, 24)), ((24, 24), (100, 50, 8900, 6950))],
+    ids=["a screen", "a frame beyond it"],
+)
+def test_no_room_is_made_for_a_gif_before_its_size_is_known(
+    monkeypatch: pytest.MonkeyPatch, screen: tuple[int, int], frame: tuple[int, int, int, int]
+) -> None:
+    """Pillow fills a frame that is to be cleared afterwards while it reads the header."""
+
+    def fill(*_: object) -> None:
+        raise AssertionError("room was made")
+
+    monkeypatch.setattr("PIL.Image.core.fill", fill)
+    cleared = b"!\xf9\x04\x08\0\0\0\0"
+    start = GIF.index(b",\0\0\0\0")
+    pixels = GIF[start + 9 :]
+    data = GIF[:6] + struct.pack("<HH", *screen) + GIF[10:start] + cleared
+    data += b"," + struct.pack("<HHHH", *frame) + pixels
+    with pytest.raises(ImageTooLarge, match="Received: 9000 x 7000 = 63000000"):
+        open_picture(data, max_pixels=50_000_000)
+    with pytest.raises(ImageTooLarge, match=f"{len(data)} bytes of GIF may unpack to 40000000"):
+        open_picture(data, max_pixels=63_000_000)
