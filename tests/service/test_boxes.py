@@ -38,6 +38,10 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
             avif_parts([5000, 1000], version=1, sizes=0x4884),
             avif_parts([5000, 1001], version=1, sizes=0x4884),
         ),
+        (
+            avif_parts([5000, 1000], version=1, sizes=0x1111),
+            avif_parts([5000, 1001], version=1, sizes=0x1111),
+        ),
         (avif_parts([1] * 6000), avif_parts([1] * 6001)),
         (avif_references([999, 4999]), avif_references([0, 5999])),
         (avif_references([5999], version=1), avif_references([5999, 0], version=1)),
@@ -62,6 +66,7 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
         "places, with indices",
         "places, in four bytes",
         "places, of parts that are stepped over",
+        "places, of small parts that are stepped over",
         "places, of items",
         "references",
         "references, in four bytes",

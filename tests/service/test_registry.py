@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -234,3 +237,15 @@ def test_trouble_is_what_the_workers_and_canaries_say(
         monkeypatch.setattr(model, "worker_problems", lambda problem=problem: [problem])
     monkeypatch.setattr(registry.models[1], "canary_problems", lambda: ["it is late"])
     assert registry.trouble() == ["a worker died; it is stuck", "it is late"]
+
+
+def test_a_process_that_ends_does_not_wait_for_a_model() -> None:
+    script = """
+import time
+from service.registry import Registry
+Registry(["a"], lambda _: time.sleep(3600)).start()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, timeout=WAIT_SECONDS
+    )

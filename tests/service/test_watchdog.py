@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +14,7 @@ import pytest
 from service import watchdog
 from service.registry import Registry
 from service.watchdog import Watchdog
+from tests.service.fakes import WAIT_SECONDS
 
 LOOK = 0.5
 
@@ -170,3 +174,16 @@ def test_a_look_that_fails_is_not_the_last(
     assert len(model.looked_after) == 2
     assert "The watchdog could not look" in caplog.text
     assert "no more" in caplog.text
+
+
+def test_a_process_that_ends_does_not_wait_for_it() -> None:
+    script = """
+from service.registry import Registry
+from service.watchdog import Watchdog
+registry = Registry([], None)
+Watchdog(registry, canary_interval_seconds=0, exit_seconds=0, on_lost=print).start()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, timeout=WAIT_SECONDS
+    )
