@@ -91,8 +91,13 @@ def plan_file(
         "service": __version__,
         "engine": f"{manifest.engine} {_version(PACKAGES[manifest.engine])}",
     }
-    name = f"{manifest.name}-{manifest.engine}-{manifest.precision}.json"
-    return PlanFile(home / FOLDER / name, key)
+    name = f"{manifest.name}-{manifest.engine}-{manifest.precision}"
+    return PlanFile(plan_path(home, name), key)
+
+
+def plan_path(home: Path, artifact: str) -> Path:
+    """artifact: the name of its folder."""
+    return home / FOLDER / f"{artifact}.json"
 
 
 def _version(package: str) -> str:

@@ -7,10 +7,11 @@ import typer
 from model_builder.errors import BuilderError
 from service.commands.options import HomeOption, NamesArgument, end, settings_with
 from service.loading import make_store
+from service.plan_file import plan_path
 
 
 def remove(names: NamesArgument, home: HomeOption = None) -> None:
-    """Delete what is kept of a model: its artifacts and its published file or import."""
+    """Delete what is kept of a model: artifacts, batch plans, its published file or import."""
     store = make_store(settings_with({"home": home}))
     for name in names:
         try:
@@ -18,6 +19,7 @@ def remove(names: NamesArgument, home: HomeOption = None) -> None:
         except (BuilderError, OSError) as error:
             end(str(error))
         for path in removed:
+            plan_path(store.home, path.name).unlink(missing_ok=True)
             typer.echo(f"Removed {path}")
         if not removed:
             typer.echo(f"Nothing of {name} is kept in {store.home}")

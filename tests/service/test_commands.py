@@ -107,3 +107,24 @@ def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> No
     done = run(main, ["import", str(file), *fed, "--epsilon", "1e-5", "--shortcut", "none"])
     assert done.output.startswith("plain: resnet18, shortcuts none, v1.5, 1000 classes")
     assert printed("describe plain").startswith("resnet18, plain, ")
+
+
+OF_ONE_AND_ANOTHER = (
+    "keras_in1k-tensorflow-float32",
+    "keras_in1k-litert-int8",
+    "tv_in1k-litert-int8",
+)
+
+
+def test_remove_leaves_nothing_of_a_model_and_all_of_the_others(tmp_path: Path) -> None:
+    artifacts = [tmp_path / "artifacts" / f"resnet50.{name}" for name in OF_ONE_AND_ANOTHER]
+    for folder in artifacts:
+        folder.mkdir(parents=True)
+        plan = tmp_path / "plans" / f"{folder.name}.json"
+        plan.parent.mkdir(exist_ok=True)
+        plan.touch()
+    done = run(main, ["remove", "resnet50.keras_in1k", f"--home={tmp_path}"])
+    assert done.exit_code == 0, done.output
+    kept = [path.name for path in tmp_path.glob("*/*")]
+    assert sorted(kept) == [artifacts[-1].name, f"{artifacts[-1].name}.json"]
+    assert done.output.count("Removed") == 2
