@@ -11,6 +11,8 @@ import logging
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -87,6 +89,7 @@ class DecodingProcess:
             return
         self.close()
         self._connection, theirs = Pipe()
+        _bound_writes(self._connection, self._timeout_seconds)
         path = os.pathsep.join(folder for folder in sys.path if folder)
         with theirs:
             self._process = subprocess.Popen(
@@ -109,9 +112,17 @@ class DecodingProcess:
             raise DecoderFailed(f"The decoder did not start; its status was {self.close()}.")
         self._ready = True
         assert self._connection is not None
-        with contextlib.suppress(ConnectionError):
+        try:
             self._connection.send((preprocessing, self._limits, len(data)))
             _write(self._connection.fileno(), data)
+        except ConnectionError:
+            # It has ended, and what is received says how.
+            pass
+        except BlockingIOError as error:
+            self.close()
+            raise DecoderFailed(
+                f"The decoder took no picture for {self._timeout_seconds:g} s."
+            ) from error
         started = time.monotonic()
         answer = self._receive(self._timeout_seconds)
         seconds = time.monotonic() - started
@@ -218,6 +229,14 @@ def _briefly() -> Iterator[None]:
 
 def _interrupt(*_: object) -> None:
     raise HeaderTooLong
+
+
+def _bound_writes(connection: Connection, seconds: float) -> None:
+    """Raises BlockingIOError from one that the other end takes nothing of for so long."""
+    microseconds = round(1_000_000 * seconds)
+    timeout = struct.pack("@ll", *divmod(microseconds, 1_000_000))
+    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -111,6 +111,21 @@ def test_a_picture_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixt
         process.close()
 
 
+def test_a_process_that_takes_no_picture_is_given_up() -> None:
+    """More than the socket between them holds. It is not the picture's fault."""
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
+    try:
+        process.decode(RED, RECIPE)
+        first = pid(process)
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(DecoderFailed, match=r"took no picture for 0\.5 s"):
+            process.decode(RED + bytes(8 * MEBIBYTE), RECIPE)
+        assert not psutil.pid_exists(first)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    finally:
+        process.close()
+
+
 def test_a_picture_that_ends_its_process_is_refused(
     process: DecodingProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
