@@ -15,6 +15,7 @@ from service.structure import (
     MAX_PARTS,
     SEARCHED_BYTES,
     check_structure,
+    gif_size,
 )
 from tests.service.pictures import encoded, header_alone, noise, png_chunk, recipe, runs_bmp
 
@@ -251,3 +252,14 @@ def test_no_room_is_made_for_a_gif_before_its_size_is_known(
         open_picture(data, max_pixels=50_000_000)
     with pytest.raises(ImageTooLarge, match=f"{len(data)} bytes of GIF may unpack to 40000000"):
         open_picture(data, max_pixels=63_000_000)
+
+
+def test_the_size_of_a_gif_that_ends_before_it_says_it() -> None:
+    said = GIF.index(b",\0\0\0\0") + 9
+    assert {gif_size(GIF[:end]) for end in range(said)} == {(0, 0)}
+    assert gif_size(GIF[:said]) == (24, 24)
+
+
+def test_a_grey_gif_has_a_value_a_pixel() -> None:
+    """Its palette is looked at by its reader; before that it is taken for grey."""
+    assert open_picture(header_alone("GIF", 6000, 6000), max_pixels=50_000_000).mode == "L"
