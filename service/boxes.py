@@ -58,20 +58,23 @@ def count_samples(data: bytes) -> int:
         if boxes > MAX_BOXES:
             raise InvalidImage(f"A picture may have {MAX_BOXES} boxes. Received: more.")
         rows.append((box.stop, end, parent))
-        # What calls itself a track within a track is none, and ends no count.
-        if box.kind == b"trak" and place >= track_stop:
-            track_stop = box.stop
-            samples.clear()
-        if box.kind in CONTAINERS:
-            rows.append((box.start + CONTAINERS[box.kind], min(box.stop, end), box))
-        elif box.kind in TABLES:
-            samples[box.kind] += _number(data, box.start + TABLES[box.kind], 4)
-            most = max(most, samples[box.kind])
-        elif parent.kind == b"ipco":
+        # By what they lie in first: a property may call itself whatever it likes.
+        if parent.kind == b"ipco":
             # A profile is not copied.
             properties.append(0 if box.kind == b"colr" else box.stop - box.start)
         elif parent.kind == b"iref":
             entries += 1 + _number(data, box.start + _id_bytes(data, parent), 2)
+        elif box.kind in CONTAINERS:
+            rows.append((box.start + CONTAINERS[box.kind], min(box.stop, end), box))
+            if box.kind == b"ipco":
+                properties.clear()
+            # What calls itself a track within a track is none, and ends no count.
+            elif box.kind == b"trak" and place >= track_stop:
+                track_stop = box.stop
+                samples.clear()
+        elif box.kind in TABLES:
+            samples[box.kind] += _number(data, box.start + TABLES[box.kind], 4)
+            most = max(most, samples[box.kind])
         elif box.kind == b"iinf":
             entries += _number(data, box.start + 4, _id_bytes(data, box))
         elif box.kind == b"iloc":

@@ -22,8 +22,8 @@ MAX_BATCH_SIZE = 8
 class CpuEngine:
     """The network of one artifact in a session of its own.
 
-    A session copies the constants of its graph, 94 MB of a ResNet-50, half as often as functions
-    do: it starts in half the time, and takes half the memory.
+    A session copies the constants of its graph, 94 MB of a ResNet-50, less often than functions do:
+    it is ready sooner, and takes less memory (docs/performance.md).
     """
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:

@@ -11,6 +11,7 @@ from service.errors import InvalidImage
 from service.images import decode
 from tests.service.avif import (
     FILM,
+    PICTURE,
     avif_copies,
     avif_film,
     avif_items,
@@ -94,6 +95,28 @@ def test_entries_of_all_tables_count_together() -> None:
         count_samples(
             avif_meta(*(table[start:] for table in tables), avif_copies(751, 1, 0)[start:])
         )
+
+
+@pytest.mark.parametrize("kind", [b"moov", b"ipco", b"iref", b"stsz", b"iinf"])
+def test_a_property_is_one_whatever_it_calls_itself(kind: bytes) -> None:
+    assert count_samples(avif_copies(6, 249, 4096 * 4 - 1, kind=kind)) == 0
+    with pytest.raises(InvalidImage, match=TOO_MANY):
+        count_samples(avif_copies(6, 249, 4096 * 4, kind=kind))
+
+
+@pytest.mark.parametrize("kind", [b"moov", b"ipco", b"stsz", b"iinf"])
+def test_a_reference_is_one_whatever_it_calls_itself(kind: bytes) -> None:
+    data = avif_references([0] * 1500 + [4500])
+    with pytest.raises(InvalidImage, match=TOO_MANY):
+        count_samples(data.replace(b"dimg", kind))
+
+
+def test_properties_are_numbered_anew_in_each_list() -> None:
+    """One of the film's own, and then one of its picture's, which is large."""
+    few, large = avif_copies(1, 1, 8), avif_copies(6, 249, 4096 * 4)
+    assert count_samples(few + large[len(PICTURE) :].replace(b"uuid", b"colr")) == 0
+    with pytest.raises(InvalidImage, match=TOO_MANY):
+        count_samples(few + large[len(PICTURE) :])
 
 
 @pytest.mark.parametrize(
