@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from model_builder.tensorflow_runtime import import_tensorflow
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def stderr_of(code: str) -> str:
@@ -44,3 +52,21 @@ def test_only_chatter_is_held_back() -> None:
         "print('afterwards', file=sys.stderr)"
     )
     assert stderr_of(code).splitlines() == ["out of memory", "a traceback", "afterwards"]
+
+
+def test_onednn_is_used_on_any_x86_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Settled before TensorFlow is imported, and nothing is settled by what is there already.
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    for machine, given, expected in (
+        ("x86_64", None, "1"),
+        ("x86_64", "0", "0"),
+        ("aarch64", None, None),
+    ):
+        monkeypatch.setattr(platform, "machine", lambda machine=machine: machine)
+        monkeypatch.delenv(ONEDNN, raising=False)
+        if given is not None:
+            monkeypatch.setenv(ONEDNN, given)
+        import_tensorflow()
+        assert os.environ.get(ONEDNN) == expected

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -189,6 +189,24 @@ def test_what_load_makes_of_this_machine(built: Built) -> None:
     (chosen,) = load_engines(built.artifacts["float32"], Hardware(device="cpu", cpu_threads=2))
     assert type(chosen) is CpuEngine
     assert chosen.max_batch_size == MAX_BATCH_SIZE
+
+
+def test_a_network_that_was_saved_as_functions(
+    built: Built, engine: CpuEngine, tmp_path: Path
+) -> None:
+    """As `tf.saved_model.save` does it, and as in artifacts of earlier versions."""
+    import tensorflow as tf
+
+    artifact = built.artifacts["float32"]
+    network = tf.saved_model.load(str(artifact.network)).signatures["serving_default"]
+    pixels = tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, name="pixels")
+    function = tf.function(lambda pixels: network(pixels=pixels), input_signature=[pixels])
+    tf.saved_model.save(
+        tf.Module(), str(tmp_path / "network"), signatures={"serving_default": function}
+    )
+    older = CpuEngine(replace(artifact, folder=tmp_path), threads=2)
+    for size in (1, 3):
+        assert_close(older.run(built.pixels[:size]), engine.run(built.pixels[:size]), 1e-4)
 
 
 def test_a_gpu_that_is_not_there_is_an_error(built: Built) -> None:
