@@ -76,6 +76,11 @@ class Manifest:
     format: int = FORMAT
 
 
+def artifact_name(checkpoint: str, engine: EngineName, precision: Precision) -> str:
+    """Of its folder in a cache, and of what is kept there about it."""
+    return f"{checkpoint}-{engine}-{precision}"
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The classifier behind global average pooling: kernel [features, classes], bias [classes]."""

@@ -13,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from model_builder.artifact import MANIFEST, Artifact, EngineName, Precision, read_artifact
+from model_builder.artifact import (
+    MANIFEST,
+    Artifact,
+    EngineName,
+    Precision,
+    artifact_name,
+    read_artifact,
+)
 from model_builder.build_process import BUILD_TIMEOUT_SECONDS, Build, build_apart
 from model_builder.calibration import CalibrationSet, calibration_set
 from model_builder.checkpoints import Checkpoint, find_checkpoint
@@ -122,7 +129,7 @@ class Store:
 
     def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
         engine: EngineName = "litert" if precision == "int8" else "tensorflow"
-        return self.home / "artifacts" / f"{checkpoint.name}-{engine}-{precision}"
+        return self.home / "artifacts" / artifact_name(checkpoint.name, engine, precision)
 
     def _file(self, checkpoint: Checkpoint, given: Path | None) -> LocalFile | None:
         """None for a checkpoint of one's own."""

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from model_builder.artifact import Artifact
+from model_builder.artifact import Artifact, artifact_name
 from model_builder.whole_file import write_whole
 from service import __version__
 from service.batch_plan import BatchPlan
@@ -91,12 +91,12 @@ def plan_file(
         "service": __version__,
         "engine": f"{manifest.engine} {_version(PACKAGES[manifest.engine])}",
     }
-    name = f"{manifest.name}-{manifest.engine}-{manifest.precision}"
+    name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     return PlanFile(plan_path(home, name), key)
 
 
 def plan_path(home: Path, artifact: str) -> Path:
-    """artifact: the name of its folder."""
+    """artifact: its `artifact_name`, which its folder has too."""
     return home / FOLDER / f"{artifact}.json"
 
 
