@@ -73,7 +73,7 @@ COPY model_builder model_builder
 COPY service service
 RUN python -m pip --python /opt/venv/bin/python install --no-deps --no-build-isolation . \
     && python -m pip --python /opt/venv/bin/python uninstall -y setuptools \
-    && rm -r /opt/venv/lib/python3.*/site-packages/model_builder/calibration_photos
+    && rm -r /opt/venv/lib/python3.*/site-packages/model_builder/build/calibration_photos
 
 FROM ${BASE} AS runtime
 # The group is root's, for platforms that choose the user and leave it that.

@@ -13,10 +13,10 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact import Artifact, Precision
-from service.engines import Engine, load_engines
-from service.images import decode
-from service.loading import make_hardware, make_store
+from model_builder.artifact.manifest import Artifact, Precision
+from service.engines.base import Engine, load_engines
+from service.imaging.decoder import decode
+from service.inference.loader import make_hardware, make_store
 from service.settings import Settings
 
 Pixels = npt.NDArray[np.uint8]

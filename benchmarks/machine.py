@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.results import Machine
-from service.cpu import CPUINFO, cpu_limit
+from service.system.cpu import CPUINFO, cpu_limit
 
 # Without AVX512-BF16 or AMX bfloat16 is emulated; without VNNI int8 takes more instructions.
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")

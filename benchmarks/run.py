@@ -16,7 +16,7 @@ from benchmarks.load import Client, Target, load, wait_until_idle
 from benchmarks.pictures import as_form, as_json, write_requests
 from benchmarks.results import LITSERVE, EngineSample, LoadSample, Results, StartSample
 from benchmarks.server import Server, ServerFailed, litserve_server, our_server
-from model_builder.artifact import Precision
+from model_builder.artifact.manifest import Precision
 from service.settings import Settings
 
 # float16 is for GPUs.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from service.cli import main
+from service.cli.main import main
 
 DOCS = Path(__file__).parent
 # A fenced block: the command, then what it prints; nothing where only its drawing is shown.

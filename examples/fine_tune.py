@@ -31,7 +31,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from model_builder.tensorflow_runtime import import_tensorflow
+from model_builder.system.tensorflow_import import import_tensorflow
 
 import_tensorflow()
 
@@ -41,14 +41,14 @@ from PIL import Image  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 
-from model_builder.build import build_network  # noqa: E402
-from model_builder.checkpoints import Checkpoint, find_checkpoint  # noqa: E402
-from model_builder.convert import read_tensors  # noqa: E402
-from model_builder.fold import fold  # noqa: E402
-from model_builder.preprocessing import Preprocessing  # noqa: E402
-from model_builder.sources import fetch  # noqa: E402
-from service.images import decode  # noqa: E402
-from service.loading import make_store  # noqa: E402
+from model_builder.artifact.preprocessing import Preprocessing  # noqa: E402
+from model_builder.build.builder import build_network  # noqa: E402
+from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint  # noqa: E402
+from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
+from model_builder.checkpoints.loader import read_tensors  # noqa: E402
+from model_builder.networks.fuse_batch_norm import fold  # noqa: E402
+from service.imaging.decoder import decode  # noqa: E402
+from service.inference.loader import make_store  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]

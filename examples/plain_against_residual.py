@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from model_builder.tensorflow_runtime import import_tensorflow
+from model_builder.system.tensorflow_import import import_tensorflow
 
 import_tensorflow()
 

@@ -22,23 +22,23 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from model_builder.tensorflow_runtime import import_tensorflow
+from model_builder.system.tensorflow_import import import_tensorflow
 
 import_tensorflow()
 
 import keras  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from model_builder.architecture import Block  # noqa: E402
-from model_builder.build import build_network  # noqa: E402
-from model_builder.checkpoints import find_checkpoint  # noqa: E402
-from model_builder.convert import read_tensors  # noqa: E402
-from model_builder.labels import imagenet1k  # noqa: E402
-from model_builder.preprocessing import Preprocessing  # noqa: E402
-from model_builder.sources import fetch  # noqa: E402
-from service.head import softmax  # noqa: E402
-from service.images import decode  # noqa: E402
-from service.loading import make_store  # noqa: E402
+from model_builder.artifact.labels import imagenet1k  # noqa: E402
+from model_builder.artifact.preprocessing import Preprocessing  # noqa: E402
+from model_builder.build.builder import build_network  # noqa: E402
+from model_builder.checkpoints.catalog import find_checkpoint  # noqa: E402
+from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
+from model_builder.checkpoints.loader import read_tensors  # noqa: E402
+from model_builder.networks.config import Block  # noqa: E402
+from service.imaging.decoder import decode  # noqa: E402
+from service.inference.loader import make_store  # noqa: E402
+from service.inference.outputs import softmax  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]

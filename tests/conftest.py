@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.errors import FetchFailed
-from model_builder.sources import LocalFile
 from tests.golden.reference import checkpoint_file
 from tests.model_builder.faulty_server import FaultyServer
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from service import __version__, door
-from service.metrics import Metrics
-from service.routes import health
-from service.server import CUT_OFF_SECONDS
+from service import __version__
+from service.http.middleware import load_shedding as door
+from service.http.routers import health
+from service.http.server import CUT_OFF_SECONDS
+from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]

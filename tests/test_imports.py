@@ -18,7 +18,13 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["service.app", "service.server", "service.batcher", "service.images", "model_builder.store"],
+    [
+        "service.http.app",
+        "service.http.server",
+        "service.batching.batcher",
+        "service.imaging.decoder",
+        "model_builder.build.cache",
+    ],
 )
 def test_importing_loads_no_framework(module: str) -> None:
     loaded = modules_after(f"import {module}")
@@ -28,9 +34,9 @@ def test_importing_loads_no_framework(module: str) -> None:
 
 def test_a_start_imports_no_more_than_it_needs() -> None:
     """What the other commands draw with, and what fetches."""
-    loaded = modules_after("from service.cli import main; import service.commands.serve")
-    assert "service.server" in loaded
-    assert not loaded & {"service.commands.describe", "httpx2", "huggingface_hub", "tenacity"}
+    loaded = modules_after("from service.cli.main import main; import service.cli.commands.serve")
+    assert "service.http.server" in loaded
+    assert not loaded & {"service.cli.commands.describe", "httpx2", "huggingface_hub", "tenacity"}
 
 
 def test_the_builder_does_not_know_the_service() -> None:
@@ -39,6 +45,13 @@ def test_the_builder_does_not_know_the_service() -> None:
     assert not {name for name in loaded if name.split(".")[0] == "service"}
 
 
-@pytest.mark.parametrize("module", ["service.batcher", "service.images", "service.errors"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "service.batching.batcher",
+        "service.imaging.decoder",
+        "service.errors",
+    ],
+)
 def test_the_domain_does_not_know_http(module: str) -> None:
     assert not modules_after(f"import {module}") & {"fastapi", "starlette", "uvicorn"}

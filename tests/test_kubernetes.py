@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from service.routes import health
-from service.server import CUT_OFF_SECONDS
+from service.http.routers import health
+from service.http.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.architecture import DEPTHS
-from model_builder.checkpoints import CHECKPOINTS
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.networks.config import DEPTHS
 from service.settings import PREFIX, Settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from model_builder.artifact import LITERT_MODEL, Artifact
+from model_builder.artifact.manifest import LITERT_MODEL, Artifact
 from model_builder.errors import BuilderError, InvalidArtifact
-from model_builder.native_output import chatter_to_log
-from service.engines import Hardware
+from model_builder.system.native_stderr import chatter_to_log
+from service.engines.base import Hardware
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]

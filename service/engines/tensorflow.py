@@ -6,13 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from model_builder.artifact import Artifact, Precision
+from model_builder.artifact.manifest import Artifact, Precision
 from model_builder.errors import BuilderError
-from model_builder.tensorflow_runtime import import_tensorflow
-from service.cpu import CPUINFO, has_bfloat16
-from service.engines import Engine, Hardware
+from model_builder.system.tensorflow_import import import_tensorflow
+from service.engines.base import Engine, Hardware
 from service.engines.tensorflow_cpu import CpuEngine
 from service.engines.tensorflow_gpu import GpuEngine
+from service.system.cpu import CPUINFO, has_bfloat16
 
 logger = logging.getLogger(__name__)
 

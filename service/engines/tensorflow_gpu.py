@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact import Artifact
-from model_builder.saved_model import read_graph
-from model_builder.tensorflow_runtime import import_tensorflow
+from model_builder.artifact.manifest import Artifact
+from model_builder.exporters.saved_model import read_graph
+from model_builder.system.tensorflow_import import import_tensorflow
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]

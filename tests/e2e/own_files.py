@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from model_builder.checkpoints import CHECKPOINTS
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from tests.model_builder.artifact.test_reference_preprocessing import restated
 from tests.model_builder.keras_layout import write_keras_h5
 from tests.model_builder.published import keras_application, keras_weights, save_tfjs
 from tests.model_builder.reference import Reference, normalised, random_reference
-from tests.model_builder.test_reference_preprocessing import restated
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
 
 Pixels = npt.NDArray[np.uint8]

@@ -15,7 +15,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from model_builder.labels import imagenet1k
+from model_builder.artifact.labels import imagenet1k
 from tests.e2e.conftest import Server
 from tests.e2e.test_predict import PHOTOS as OUR_PHOTOS
 from tests.e2e.test_predict import WHAT_THEY_ARE

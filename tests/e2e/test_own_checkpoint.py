@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from service.cli import main
+from service.cli.main import main
 from tests.e2e.conftest import COMMAND_TIMEOUT_SECONDS, Server, running
 from tests.e2e.own_files import CLASSES, OWN_FILES, OwnFile, Pixels, Wide
-from tests.model_builder.networks import relative_difference
 from tests.model_builder.published import TOLERANCE
+from tests.model_builder.random_networks import relative_difference
 from tests.model_builder.reference import random_pictures
 
 # Keras's own writer of HDF5 meets NumPy 2 so.

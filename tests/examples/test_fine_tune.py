@@ -10,7 +10,7 @@ import typer
 from PIL import Image
 
 from examples.fine_tune import find_pictures
-from model_builder.sources import LocalFile
+from model_builder.checkpoints.download.fetch import LocalFile
 from tests.examples.running import ROOT, run_example
 
 SHOWN = json.loads((ROOT / "docs" / "fine_tune.json").read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model_builder.architecture import Architecture
-from model_builder.sources import LocalFile
+from model_builder.checkpoints.download.fetch import LocalFile
+from model_builder.networks.config import Architecture
 from tests.examples.running import ROOT, run_example
 
 SHOWN = json.loads((ROOT / "docs" / "residuals.json").read_text(encoding="utf-8"))

@@ -20,8 +20,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import PIL
 from rich.progress import track
 
-from service import images
 from service.errors import ServiceError
+from service.imaging import decoder as images
 from tests.fuzz.target import CORPUS, decoded
 
 WATCHED = (str(Path(PIL.__file__).parent), str(Path(images.__file__).parent))

@@ -17,9 +17,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from model_builder.preprocessing import CAFFE
-from service import framing
-from service.images import decode
+from model_builder.artifact.preprocessing import CAFFE
+from service.imaging import transforms as framing
+from service.imaging.decoder import decode
 from tests.service.pictures import encoded
 
 PHOTO = Path(__file__).parents[1] / "photos" / "chelsea_cat.jpg"

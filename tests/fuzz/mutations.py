@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, features
 
+from tests.service.imaging.profiles import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
 from tests.service.pictures import encoded, orientation_tag, quadrants
-from tests.service.profiles import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
 
 # What a field that is one more than it may be, or nothing, or negative, looks like.
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.images import Pixels, decode
+from service.imaging.decoder import Pixels, decode
 from tests.service.pictures import recipe
 
 RECIPE = recipe(16, 14)

@@ -2,7 +2,8 @@
 
     python -m tests.fuzz.weights
 
-What `service/size.py` calls a bomb must lie above the first and below the last. A minute or two.
+What `service/imaging/limits/dimensions.py` calls a bomb must lie above the first and below the
+last. A minute or two.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from service.size import channels_of
+from service.imaging.limits.dimensions import channels_of
 from tests.service.pictures import encoded
 
 PHOTO = Path(__file__).parents[1] / "photos" / "chelsea_cat.jpg"

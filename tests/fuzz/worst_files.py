@@ -21,10 +21,10 @@ from PIL import Image, TiffImagePlugin
 from rich.console import Console
 from rich.table import Table
 
-from model_builder.preprocessing import CAFFE
-from service.decoding import DecodingProcess
+from model_builder.artifact.preprocessing import CAFFE
 from service.errors import ServiceError
-from tests.service.avif import avif_copies, avif_film, avif_items, avif_parts
+from service.imaging.sandbox import DecodingProcess
+from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
 from tests.service.pictures import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 
 MAX_PIXELS = 50_000_000

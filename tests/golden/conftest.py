@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from model_builder.artifact import Artifact, Precision
-from model_builder.sources import LocalFile
-from model_builder.store import Store
+from model_builder.artifact.manifest import Artifact, Precision
+from model_builder.build.cache import Store
+from model_builder.checkpoints.download.fetch import LocalFile
 from service.settings import Settings
 from tests.golden.reference import MODEL, keras_network
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.checkpoints import find_checkpoint
-from model_builder.sources import LocalFile, fetch
-from service.images import decode
+from model_builder.checkpoints.catalog import find_checkpoint
+from model_builder.checkpoints.download.fetch import LocalFile, fetch
+from service.imaging.decoder import decode
 from service.settings import Settings
 
 Array = npt.NDArray[np.float32]
@@ -41,13 +41,13 @@ def checkpoint_file() -> LocalFile:
 
 def keras_network(file: LocalFile) -> Any:
     """Float32, nothing folded, output logits."""
-    from model_builder.tensorflow_runtime import import_tensorflow
+    from model_builder.system.tensorflow_import import import_tensorflow
 
     import_tensorflow()
     import keras
 
-    from model_builder.convert import read_tensors
-    from model_builder.layouts.keras_names import our_layer
+    from model_builder.checkpoints.formats.keras_names import our_layer
+    from model_builder.checkpoints.loader import read_tensors
 
     tensors = read_tensors(file, find_checkpoint(MODEL).architecture)
     network = keras.applications.ResNet50(weights=None, classifier_activation=None)

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.artifact import Artifact, Precision
-from model_builder.labels import imagenet1k
-from service.cpu import cpu_limit
-from service.engines import Hardware
+from model_builder.artifact.labels import imagenet1k
+from model_builder.artifact.manifest import Artifact, Precision
+from service.engines.base import Hardware
 from service.engines.tensorflow import load
-from service.head import logits, softmax
+from service.inference.outputs import logits, softmax
+from service.system.cpu import cpu_limit
 from tests.golden.reference import LOGITS, PHOTOS, STORED_CLASSES, keras_logits, pixels_of
 
 Array = npt.NDArray[np.float32]

@@ -12,8 +12,8 @@ from typing import Any
 import h5py
 import keras
 
-from model_builder.architecture import Architecture
-from model_builder.resnet import build_resnet
+from model_builder.networks.config import Architecture
+from model_builder.networks.resnet import build_resnet
 
 Config = dict[str, Any]
 

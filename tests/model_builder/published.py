@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.architecture import Architecture
-from model_builder.artifact import Head
-from model_builder.convert import assign
-from model_builder.fold import fold
-from model_builder.infer import PublishedTensors
-from model_builder.preprocessing import Preprocessing, imagenet_rgb
-from model_builder.resnet import build_resnet
-from service.head import logits
+from model_builder.artifact.manifest import Head
+from model_builder.artifact.preprocessing import Preprocessing, imagenet_rgb
+from model_builder.checkpoints.infer_config import PublishedTensors
+from model_builder.checkpoints.loader import assign
+from model_builder.networks.config import Architecture
+from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.resnet import build_resnet
+from service.inference.outputs import logits
 from tests.model_builder.keras_layout import keras_name
 from tests.model_builder.reference import Reference
 

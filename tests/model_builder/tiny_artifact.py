@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from model_builder.architecture import Architecture
-from model_builder.artifact import Golden, Head, Manifest, Provenance
-from model_builder.labels import Label
-from model_builder.preprocessing import CAFFE
+from model_builder.artifact.labels import Label
+from model_builder.artifact.manifest import Golden, Head, Manifest, Provenance
+from model_builder.artifact.preprocessing import CAFFE
+from model_builder.networks.config import Architecture
 
 LABELS = (Label("cat", "n02121808"), Label("dog", "n02084071"), Label("Käse & Brot"))
 HEAD = Head(

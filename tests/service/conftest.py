@@ -20,16 +20,22 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from model_builder.architecture import Architecture
-from model_builder.artifact import Artifact, Manifest, Provenance, read_artifact, write_artifact
-from model_builder.preprocessing import Preprocessing
-from service.app import create_app
-from service.connection import BoundedConnection
-from service.decoder import Decoder
-from service.loading import make_decoder
-from service.log import configure_logging
-from service.metrics import Metrics, ModelMetrics
-from service.model import Model, ModelObserver
+from model_builder.artifact.manifest import (
+    Artifact,
+    Manifest,
+    Provenance,
+    read_artifact,
+    write_artifact,
+)
+from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.networks.config import Architecture
+from service.http.app import create_app
+from service.http.protocol import BoundedConnection
+from service.imaging.pool import Decoder
+from service.inference.loader import make_decoder
+from service.inference.model import Model, ModelObserver
+from service.observability.logging import configure_logging
+from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import PREFIX, Settings
 from tests.nginx import Nginx, free_port
 from tests.service.fakes import (

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact import Golden, Head
-from model_builder.labels import Label
-from service.batch_plan import BatchPlan
+from model_builder.artifact.labels import Label
+from model_builder.artifact.manifest import Golden, Head
+from service.batching.batch_sizes import BatchPlan
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]

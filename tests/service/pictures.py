@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from model_builder.preprocessing import Interpolation, Preprocessing
+from model_builder.artifact.preprocessing import Interpolation, Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 

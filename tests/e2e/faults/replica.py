@@ -8,9 +8,10 @@ import threading
 import time
 from typing import Any
 
-from service import engines, loading
-from service.engines import Engine
-from service.server import serve
+from service.engines import base as engines
+from service.engines.base import Engine
+from service.http.server import serve
+from service.inference import loader as loading
 from service.settings import Settings
 
 HANG_SECONDS = 3600.0

@@ -1,0 +1,166 @@
+"""The artifacts on this machine: found by name, built when missing, rebuilt when damaged."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from model_builder.artifact.manifest import (
+    MANIFEST,
+    Artifact,
+    EngineName,
+    Precision,
+    artifact_name,
+    read_artifact,
+)
+from model_builder.build.calibration import CalibrationSet, calibration_set
+from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, Build, build_apart
+from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint
+from model_builder.checkpoints.custom import OwnCheckpoint, list_own, read_own, write_own
+from model_builder.checkpoints.download.config import Fetching
+from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
+
+if TYPE_CHECKING:
+    from model_builder.checkpoints.download.fetch import LocalFile
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`home` holds `checkpoints/` (files as published), `own/` (imported) and `artifacts/`.
+
+    find: the catalogue; raises BuilderError for a name that it does not have.
+    build: builds what is missing.
+    """
+
+    home: Path
+    fetching: Fetching = field(default_factory=Fetching)
+    find: Callable[[str], Checkpoint] = find_checkpoint
+    build: Callable[[Build], None] = build_apart
+
+    def obtain(
+        self,
+        name: str,
+        precision: Precision,
+        *,
+        checkpoint_file: Path | None = None,
+        calibration: Path | None = None,
+    ) -> Artifact:
+        """The artifact for a model's name, or the one in the folder that `name` is the path of.
+
+        Fetches and builds what is not there yet; of several processes that ask at once, one does.
+        calibration: a folder of pictures for int8, in place of what the artifact that is there was
+        calibrated on. Raises BuilderError.
+        """
+        if (Path(name) / MANIFEST).is_file():
+            return read_artifact(Path(name))
+        checkpoint = self.checkpoint(name)
+        folder = self.artifact_folder(checkpoint, precision)
+        wanted = calibration_set(calibration, checkpoint.preprocessing) if calibration else None
+        try:
+            if artifact := self._existing(checkpoint, folder, wanted):
+                return artifact
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(folder.name + ".lock"), timeout=BUILD_TIMEOUT_SECONDS):
+                # Another process may have built it while this one waited.
+                if artifact := self._existing(checkpoint, folder, wanted):
+                    return artifact
+                file = self._file(checkpoint, checkpoint_file)
+                self.build(Build(checkpoint, file, self.own, folder, precision, calibration))
+                return read_artifact(folder)
+        except Timeout as error:
+            raise BuilderError(
+                f"Waited {BUILD_TIMEOUT_SECONDS:.0f} s for another process that builds {folder}."
+            ) from error
+        except OSError as error:
+            raise BuilderError(f"{folder} can't be written: {error}") from error
+
+    @property
+    def own(self) -> Path:
+        """Where checkpoints of one's own lie."""
+        return self.home / "own"
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """One's own of that name, else the catalogue's. Raises UnknownModel and its kin."""
+        try:
+            return read_own(self.own, name).row()
+        except UnknownModel:
+            return self.find(name)
+
+    def list_own(self) -> tuple[OwnCheckpoint, ...]:
+        """Every imported checkpoint that can be read, by name."""
+        return list_own(self.own)
+
+    def add(
+        self, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
+    ) -> None:
+        """Keeps a checkpoint of one's own. What was built from another of that name is removed.
+
+        Raises BuilderError.
+        """
+        try:
+            write_own(self.own, checkpoint, tensors)
+            for folder in self._artifact_folders(checkpoint.row()):
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError as error:
+            raise BuilderError(f"{self.own} can't be written: {error}") from error
+
+    def remove(self, name: str) -> list[Path]:
+        """Deletes a model's artifacts and its published file or import, and says which it found."""
+        checkpoint = self.checkpoint(name)
+        places = [
+            *self._artifact_folders(checkpoint),
+            self.home / "checkpoints" / checkpoint.name,
+            self.own / checkpoint.name,
+        ]
+        found = [path for path in places if path.is_dir()]
+        for path in found:
+            shutil.rmtree(path)
+        return found
+
+    def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
+        engine: EngineName = "litert" if precision == "int8" else "tensorflow"
+        return self.home / "artifacts" / artifact_name(checkpoint.name, engine, precision)
+
+    def _file(self, checkpoint: Checkpoint, given: Path | None) -> LocalFile | None:
+        """None for a checkpoint of one's own."""
+        if not checkpoint.sources:
+            return None
+        # Most starts fetch nothing and have no use for an HTTP client.
+        from model_builder.checkpoints.download.fetch import fetch
+
+        return fetch(checkpoint, self.home / "checkpoints", given=given, fetching=self.fetching)
+
+    def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
+        return [self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)]
+
+    def _existing(
+        self, checkpoint: Checkpoint, folder: Path, calibration: CalibrationSet | None
+    ) -> Artifact | None:
+        if not (folder / MANIFEST).is_file():
+            return None
+        try:
+            artifact = read_artifact(folder)
+        except InvalidArtifact as error:
+            logger.warning("The artifact is built again: %s", error)
+            return None
+        manifest = artifact.manifest
+        if (manifest.architecture, manifest.preprocessing) != (
+            checkpoint.architecture,
+            checkpoint.preprocessing,
+        ):
+            logger.warning("%s was built from an older catalogue and is built again.", folder)
+            return None
+        if calibration is not None and manifest.calibration != calibration.calibration:
+            logger.info("%s was calibrated on other pictures and is built again.", folder)
+            return None
+        return artifact

@@ -1,0 +1,110 @@
+"""The pictures that an int8 network is calibrated on: random crops of a few photos."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
+from model_builder.errors import CalibrationFailed
+
+Pixels = npt.NDArray[np.uint8]
+
+SHIPPED = "the photos that come with the code"
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+CROPS = 160
+# Other crops of the same photos, on which the int8 network is held against the float32 one.
+CHECKED_CROPS = 128
+# A crop's edge as a share of its photo's shorter edge: about what is served of a photo.
+SMALLEST_CROP = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What an int8 network was calibrated on. digest: of the crops' pixels."""
+
+    source: str
+    photos: int
+    crops: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationSet:
+    """crops: uint8 [N, crop_size, crop_size, 3]. checked: other crops of the same photos."""
+
+    source: str
+    photos: int
+    crops: Pixels
+    checked: Pixels
+
+    @property
+    def calibration(self) -> Calibration:
+        digest = hashlib.sha256(self.crops.tobytes()).hexdigest()
+        return Calibration(self.source, self.photos, len(self.crops), digest)
+
+
+def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> CalibrationSet:
+    """Crops of the photos in a folder and those below it, of the shipped ones for None.
+
+    The same ones each time. Raises CalibrationFailed where there are none.
+    """
+    random = np.random.default_rng(0)
+    if folder is None:
+        with as_file(files("model_builder.build") / "calibration_photos") as shipped:
+            photos = _photos(shipped, random)
+    else:
+        photos = _photos(folder, random)
+    crops = _crops(photos, CROPS, preprocessing, random)
+    # The whole range that a picture may have, so that a pixel's value is its int8 step.
+    crops[0, 0, 0], crops[0, 0, 1] = 0, 255
+    return CalibrationSet(
+        SHIPPED if folder is None else str(folder),
+        len(photos),
+        crops,
+        _crops(photos, CHECKED_CROPS, preprocessing, random),
+    )
+
+
+def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
+    """As many as there are crops at most, chosen at random."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    chosen = random.permutation(len(paths))[:CROPS]
+    photos = []
+    for path in (paths[index] for index in sorted(chosen)):
+        try:
+            with Image.open(path) as photo:
+                photos.append(ImageOps.exif_transpose(photo).convert("RGB"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise CalibrationFailed(f"{path} is no picture: {error}") from error
+    if not photos:
+        raise CalibrationFailed(
+            f"Calibration needs pictures ({', '.join(sorted(SUFFIXES))}). "
+            f"Received: {folder}, which has none"
+        )
+    return photos
+
+
+def _crops(
+    photos: list[Image.Image], count: int, preprocessing: Preprocessing, random: np.random.Generator
+) -> Pixels:
+    """Square crops, of each photo in turn, resized as the network's pictures are."""
+    size = preprocessing.crop_size
+    crops = np.empty((count, size, size, 3), np.uint8)
+    for index in range(count):
+        photo = photos[index % len(photos)]
+        edge = random.uniform(SMALLEST_CROP, 1) * min(photo.size)
+        left, top = random.uniform(0, np.subtract(photo.size, edge))
+        crop = photo.resize(
+            (size, size),
+            RESAMPLING[preprocessing.interpolation],
+            box=(left, top, left + edge, top + edge),
+        )
+        crops[index] = np.asarray(crop)
+    return crops

@@ -1,0 +1,130 @@
+"""Builds in a process of its own, which takes TensorFlow and its gigabytes with it when it ends."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_builder.artifact.manifest import Precision
+from model_builder.checkpoints.catalog import Checkpoint
+from model_builder.checkpoints.custom import read_own
+from model_builder.errors import BuilderError
+from model_builder.system.native_stderr import chatter_to_log
+from model_builder.system.tensorflow_import import import_tensorflow
+
+if TYPE_CHECKING:
+    from model_builder.checkpoints.download.fetch import LocalFile
+
+logger = logging.getLogger(__name__)
+
+BUILD_TIMEOUT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An artifact to be built, by whoever holds the lock on `folder`.
+
+    file: the checkpoint's, or None for one of one's own, which lies in `own`.
+    calibration: a folder of pictures for int8; by default the ones that come with the code.
+    """
+
+    checkpoint: Checkpoint
+    file: LocalFile | None
+    own: Path
+    folder: Path
+    precision: Precision
+    calibration: Path | None = None
+
+    def here(self) -> None:
+        """Builds in this process. Raises BuilderError."""
+        try:
+            import_tensorflow()
+            from model_builder.build.builder import build_artifact
+            from model_builder.checkpoints.weights import own_weights, published_weights
+        except ImportError as error:
+            raise BuilderError(
+                f"{self.folder.name} is not built, and can't be: {error}. Building needs "
+                "TensorFlow and Keras; without them only finished int8 artifacts are served."
+            ) from error
+        if self.file is None:
+            weights = own_weights(self.own, read_own(self.own, self.checkpoint.name))
+        else:
+            weights = published_weights(self.checkpoint, self.file)
+        build_artifact(self.checkpoint, weights, self.folder, self.precision, self.calibration)
+
+
+def build_apart(build: Build) -> None:
+    """Builds in a process of its own. What it logs is logged here. Raises BuilderError."""
+    # Forked, it would have half of this process's threads and all of its locks.
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    level = logging.getLogger().getEffectiveLevel()
+    # As a daemon it ends with this process.
+    process = context.Process(target=_run, args=(build, sender, level), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        _listen(receiver, time.monotonic() + BUILD_TIMEOUT_SECONDS)
+    except EOFError:
+        process.join(BUILD_TIMEOUT_SECONDS)
+        raise BuilderError(
+            f"The process that built {build.folder.name} ended before it was done, with exit "
+            f"status {process.exitcode}. -9 is what a lack of memory looks like."
+        ) from None
+    finally:
+        process.terminate()
+        process.join()
+        receiver.close()
+
+
+def _listen(receiver: Connection, end: float) -> None:
+    """Logs what comes until the build is done. Raises its error, or EOFError."""
+    while receiver.poll(max(0.0, end - time.monotonic())):
+        message = receiver.recv()
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
+        elif isinstance(message, BuilderError):
+            raise message
+        else:
+            return
+    raise BuilderError(f"The build was not done within {BUILD_TIMEOUT_SECONDS:.0f} s.")
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, sender: Connection) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self._sender = sender
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # As text: arguments and tracebacks do not always go through a pipe.
+        record.msg, record.args = self.format(record), None
+        record.exc_info = record.exc_text = record.stack_info = None
+        self._sender.send(record)
+
+
+def _run(build: Build, sender: Connection, level: int) -> None:
+    """The process: sends log records, then None or a BuilderError."""
+    # Ctrl-C is for the parent, whose end ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=level, handlers=[_ToParent(sender)], force=True)
+    # Progress bars go on being drawn where native libraries' lines no longer run across them.
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with chatter_to_log():
+        try:
+            build.here()
+        except BuilderError as error:
+            sender.send(error)
+        except Exception as error:
+            logger.exception("Building %s failed", build.folder.name)
+            sender.send(BuilderError(f"{type(error).__name__}: {error}"))
+        else:
+            sender.send(None)

@@ -1,0 +1,119 @@
+"""Checkpoints of one's own: a folder each, from which artifacts are built as from published ones.
+
+own/NAME/checkpoint.json     architecture, preprocessing, labels, where it came from
+own/NAME/tensors.safetensors every tensor by our names, float32
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
+from safetensors.numpy import save
+
+from model_builder.artifact.labels import Label
+from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
+from model_builder.networks.config import Architecture
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT, TENSORS = "checkpoint.json", "tensors.safetensors"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DEPTH_NAME = re.compile(r"resnet\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCheckpoint:
+    """`checkpoint.json`. digest: "sha256-" and the hash of the file that was imported."""
+
+    name: str
+    architecture: Architecture
+    preprocessing: Preprocessing
+    labels: tuple[Label, ...]
+    source: str
+    digest: str
+
+    def row(self) -> Checkpoint:
+        """As a row of the catalogue, without sources."""
+        return Checkpoint(
+            name=self.name,
+            architecture=self.architecture,
+            preprocessing=self.preprocessing,
+            sources=(),
+            licence="your own",
+            paper="",
+            top1_percent=None,
+            top5_percent=None,
+        )
+
+
+_ADAPTER = TypeAdapter(OwnCheckpoint)
+
+
+def check_name(name: str) -> None:
+    """Raises ConversionFailed unless it can be a folder and is nobody else's."""
+    if not NAME.fullmatch(name):
+        raise ConversionFailed(
+            f"A name has up to 100 letters, digits, '.', '_' and '-'. Received: {name!r}"
+        )
+    if name in CHECKPOINTS or DEPTH_NAME.fullmatch(name):
+        raise ConversionFailed(f"{name!r} is the catalogue's; take another name.")
+
+
+def write_own(
+    folder: Path, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
+) -> None:
+    """Writes `folder`/NAME beside its place and renames it. What was there before is replaced.
+
+    Raises ConversionFailed for a name that can't be, or labels that are not one a class.
+    """
+    check_name(checkpoint.name)
+    classes = checkpoint.architecture.classes
+    if len(checkpoint.labels) != classes:
+        raise ConversionFailed(
+            f"The classifier has {classes} classes. Received: {len(checkpoint.labels)} labels"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / checkpoint.name
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".importing-") as temporary:
+        made = Path(temporary) / "made"
+        made.mkdir()
+        # safetensors writes an array's memory as it lies, whatever its strides say.
+        laid_out = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+        (made / TENSORS).write_bytes(save(laid_out))
+        (made / CHECKPOINT).write_bytes(_ADAPTER.dump_json(checkpoint, indent=1))
+        if place.exists():
+            shutil.move(place, Path(temporary) / "replaced")
+        os.replace(made, place)
+
+
+def read_own(folder: Path, name: str) -> OwnCheckpoint:
+    """Raises UnknownModel where there is none of that name, ConversionFailed where it is broken."""
+    if not NAME.fullmatch(name) or not (folder / name / CHECKPOINT).is_file():
+        raise UnknownModel(f"No checkpoint of your own is called {name!r}.")
+    try:
+        return _ADAPTER.validate_json((folder / name / CHECKPOINT).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConversionFailed(f"{folder / name / CHECKPOINT} can't be read: {error}") from error
+
+
+def list_own(folder: Path) -> tuple[OwnCheckpoint, ...]:
+    """All that can be read, by name; what can't is passed over and logged."""
+    found = []
+    for name in sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")):
+        try:
+            found.append(read_own(folder, name))
+        except BuilderError as error:
+            logger.warning("%s is passed over: %s", name, error)
+    return tuple(found)

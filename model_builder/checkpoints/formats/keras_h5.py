@@ -1,0 +1,52 @@
+"""Keras's legacy HDF5 (`.h5`): weights alone, or a whole model. A group a layer.
+
+Source: keras/src/legacy/saving/legacy_h5_format.py.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+
+from model_builder.checkpoints.formats import Array, Contents
+from model_builder.checkpoints.formats.hdf5 import array, member, names, opened, text
+from model_builder.checkpoints.formats.keras_config import read_config
+from model_builder.checkpoints.formats.keras_names import by_field, contents
+from model_builder.errors import ConversionFailed
+
+# What Keras writes beside a network's weights in a file of a whole model.
+OPTIMIZER = "optimizer_weights"
+
+
+def read(path: Path) -> Contents:
+    """Raises ConversionFailed. An optimiser's state is left where it is."""
+    layers: dict[str, list[Array]] = {}
+    with opened(path, path.name) as file:
+        root = member(file, "model_weights") if "model_weights" in file else file
+        unread = _datasets(root)
+        for group_name in names(root, "layer_names"):
+            group = member(root, group_name)
+            for weight_name in names(group, "weight_names"):
+                # A nested network's group holds the weights of all its layers.
+                owner = weight_name.split("/")[-2] if "/" in weight_name else group_name
+                layers.setdefault(owner, []).append(array(member(group, weight_name)))
+                unread.discard(f"{group_name}/{weight_name}")
+        described = file.attrs.get("model_config")
+    if unread:
+        raise ConversionFailed(f"{path.name} lists no layer for {', '.join(sorted(unread))}")
+    published = {k: v for name, arrays in layers.items() for k, v in by_field(name, arrays).items()}
+    config = None if described is None else read_config(json.loads(text(described)))
+    return contents(published, config)
+
+
+def _datasets(root: h5py.Group) -> set[str]:
+    found: set[str] = set()
+
+    def visit(name: str, member: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(member, h5py.Dataset) and name.split("/")[0] != OPTIMIZER:
+            found.add(name)
+
+    root.visititems(visit)
+    return found

@@ -1,0 +1,92 @@
+"""What Keras networks call their layers, and which layer of ours each is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from model_builder.checkpoints.formats import Array, Contents, layer_name, rename
+from model_builder.checkpoints.formats.keras_config import KerasConfig
+from model_builder.errors import ConversionFailed
+
+OURS = re.compile(r"conv1|bn1|layer[1-4]_\d+_(conv[1-3]|bn[1-3]|downsample_[01])")
+# keras.applications: conv2_block1_0_conv. Convolution 0 is the shortcut's.
+APPLICATIONS = re.compile(r"conv([2-5])_block(\d+)_([0-3])_(conv|bn)")
+# Caffe and Keras before 2019: res2a_branch2a, bn4b22_branch1. Blocks are a, b, c, ... or, in the
+# deeper networks, a, b1, b2, ...; branch 1 is the shortcut.
+CAFFE = re.compile(r"(res|bn)([2-5])([a-z])(\d*)_branch(1|2[abc])")
+STEM = {"conv1_conv": "conv1", "conv1_bn": "bn1", "conv1": "conv1", "bn_conv1": "bn1"}
+
+# keras/src/applications/resnet.py: strides on the first 1x1, and this epsilon.
+APPLICATIONS_EPSILON = 1.001e-5
+
+BATCH_NORM_FIELDS = ("gamma", "beta", "moving_mean", "moving_variance")
+FIELDS: dict[tuple[int, ...], tuple[str, ...]] = {
+    (4,): ("kernel",),
+    (4, 1): ("kernel", "bias"),
+    (2,): ("kernel",),
+    (2, 1): ("kernel", "bias"),
+    (1, 1, 1, 1): BATCH_NORM_FIELDS,
+}
+
+
+def our_layer(name: str) -> str | None:
+    """Our name for a Keras layer that is a convolution or a batch norm of the network."""
+    if name in STEM:
+        return STEM[name]
+    if OURS.fullmatch(name):
+        return name
+    if match := APPLICATIONS.fullmatch(name):
+        stage, block, index, kind = match.groups()
+        return layer_name(int(stage) - 1, int(block) - 1, int(index), kind)
+    if match := CAFFE.fullmatch(name):
+        kind, stage, letter, number, branch = match.groups()
+        block_index = int(number) if number else ord(letter) - ord("a")
+        convolution = 0 if branch == "1" else "abc".index(branch[1]) + 1
+        return layer_name(
+            int(stage) - 1, block_index, convolution, "conv" if kind == "res" else "bn"
+        )
+    return None
+
+
+def by_field(layer: str, arrays: Sequence[Array]) -> dict[str, Array]:
+    """A layer's arrays as "layer/field". Keras goes by their order, and so does this."""
+    fields = FIELDS.get(tuple(values.ndim for values in arrays))
+    if fields is None:
+        shapes = ", ".join(str(values.shape) for values in arrays)
+        raise ConversionFailed(
+            f"{layer} is no convolution, batch norm or dense layer as ResNets have them. "
+            f"Received: tensors of shape {shapes}"
+        )
+    return {f"{layer}/{name}": values for name, values in zip(fields, arrays, strict=True)}
+
+
+def contents(published: Mapping[str, Array], config: KerasConfig | None) -> Contents:
+    """Tensors named "layer/field" by our names, with what `config` says of the network.
+
+    The only dense layer is the classifier, whatever it is called.
+    """
+    layers = {key.rpartition("/")[0] for key in published}
+    dense = {
+        key.rpartition("/")[0]
+        for key, values in published.items()
+        if key.endswith("/kernel") and values.ndim == 2
+    }
+
+    def our_name(key: str) -> str | None:
+        layer, _, field = key.rpartition("/")
+        name = "fc" if dense == {layer} else our_layer(layer)
+        return None if name is None else f"{name}/{field}"
+
+    tensors, keys = rename(published, our_name)
+    if config is not None:
+        strides = {
+            name: stride
+            for layer, stride in config.strides.items()
+            if (name := our_layer(layer)) is not None
+        }
+        return Contents(tensors, keys, strides, batch_norm_epsilon=config.batch_norm_epsilon)
+    if "conv1_conv" in layers:
+        return Contents(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
+    # Those names have only ever been given to networks with Caffe's strides; epsilons vary.
+    return Contents(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)

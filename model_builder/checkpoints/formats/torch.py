@@ -1,0 +1,147 @@
+"""PyTorch's files, safetensors and `.pth`, and the names of torchvision's and timm's ResNets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from model_builder.checkpoints.formats import Array, Contents, rename
+from model_builder.errors import ConversionFailed
+
+LAYER = re.compile(r"(conv1|bn1|fc|layer[1-4]\.\d+\.(?:conv[1-3]|bn[1-3]|downsample\.[01]))\.(\w+)")
+KERNEL_FIELDS = {"weight": "kernel", "bias": "bias"}
+BATCH_NORM_FIELDS = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+# A counter that momentum-free training uses; nothing at inference.
+IGNORED = "num_batches_tracked"
+PREFIX = "module."
+WRAPPERS = ("state_dict", "model")
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+
+
+def read(path: Path) -> Contents:
+    """Raises ConversionFailed."""
+    return contents(read_state_dict(path))
+
+
+def contents(state_dict: Mapping[str, Array]) -> Contents:
+    tensors, keys = rename({key: to_keras(values) for key, values in state_dict.items()}, our_name)
+    return Contents(tensors, keys)
+
+
+def our_name(key: str) -> str | None:
+    """ "layer1.0.downsample.0.weight" is "layer1_0_downsample_0/kernel"."""
+    match = LAYER.fullmatch(key)
+    if match is None:
+        return None
+    layer, field = match.groups()
+    return parameter(layer.replace(".", "_"), field)
+
+
+def parameter(layer: str, field: str) -> str | None:
+    """Our name of one of PyTorch's parameters, given our name of its layer."""
+    batch_norm = "bn" in layer or layer.endswith("downsample_1")
+    fields = BATCH_NORM_FIELDS if batch_norm else KERNEL_FIELDS
+    return f"{layer}/{fields[field]}" if field in fields else None
+
+
+def to_keras(values: Array) -> Array:
+    """A kernel as Keras has it: OIHW to HWIO, [out, in] to [in, out]; vectors as they are."""
+    kernel: Array = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
+    return kernel
+
+
+def read_state_dict(path: Path) -> dict[str, Array]:
+    """Tensors by the names in the file, float32, as PyTorch lays them out; counters left out."""
+    tensors = _safetensors(path) if is_safetensors(path) else _pickled(path)
+    if tensors and all(key.startswith(PREFIX) for key in tensors):
+        tensors = {key.removeprefix(PREFIX): values for key, values in tensors.items()}
+    return tensors
+
+
+def key_names(path: Path) -> list[str]:
+    """The tensors' names alone: of a safetensors file from its header. Raises ConversionFailed."""
+    if not is_safetensors(path):
+        return list(_pickled(path))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return list(file.keys())
+    except safetensors.SafetensorError as error:
+        raise _no_safetensors(path, error) from error
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether it begins with the length of a JSON header, and that header."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether it is what `torch.save` wrote before PyTorch 1.6; since then it writes zips."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"
+
+
+def _safetensors(path: Path) -> dict[str, Array]:
+    try:
+        found = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise _no_safetensors(path, error) from error
+    return {key: _array(key, view) for key, view in found if not key.endswith(IGNORED)}
+
+
+def _no_safetensors(path: Path, error: safetensors.SafetensorError) -> ConversionFailed:
+    return ConversionFailed(f"{path.name} is no whole safetensors file: {error}")
+
+
+def _array(key: str, view: Mapping[str, Any]) -> Array:
+    shape: tuple[int, ...] = tuple(view["shape"])
+    if view["dtype"] == "BF16":
+        # The upper half of a float32, which NumPy has no type for.
+        values: Array = (np.frombuffer(view["data"], "<u2").astype("<u4") << 16).view("<f4")
+        return values.reshape(shape)
+    if view["dtype"] not in FLOATS:
+        raise ConversionFailed(f"{key} holds no floating-point numbers. Received: {view['dtype']}")
+    values = np.frombuffer(view["data"], FLOATS[view["dtype"]]).astype(np.float32)
+    return values.reshape(shape)
+
+
+def _pickled(path: Path) -> dict[str, Array]:
+    try:
+        import torch
+    except ImportError:
+        raise ConversionFailed(
+            f"{path.name} is PyTorch's own format, and PyTorch is not installed: "
+            "pip install 'resnet-server[torch]', or save its tensors as safetensors."
+        ) from None
+    try:
+        # weights_only: a pickle may run anything; this reader takes tensors and plain containers.
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    # Unpicklers meet bytes that nobody foresaw with whatever Python then raises.
+    except Exception as error:
+        raise ConversionFailed(
+            f"{path.name} holds more than tensors, or is broken: {error}"
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping):
+        raise ConversionFailed(f"{path.name} holds no state dict. Received: {type(found).__name__}")
+    tensors: dict[str, Array] = {}
+    for key, tensor in found.items():
+        if key.endswith(IGNORED):
+            continue
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            kind = getattr(tensor, "dtype", type(tensor).__name__)
+            raise ConversionFailed(f"{key} holds no floating-point tensor. Received: {kind}")
+        tensors[key] = tensor.detach().float().numpy()
+    return tensors

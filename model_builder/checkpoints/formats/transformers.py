@@ -1,0 +1,72 @@
+"""Names of transformers' ResNetForImageClassification, in PyTorch's files.
+
+Source: transformers/models/resnet/modeling_resnet.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from model_builder.checkpoints.formats import Contents, layer_name, rename
+from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
+from model_builder.errors import ConversionFailed
+
+STEM = "resnet.embedder.embedder."
+LAYER = re.compile(
+    r"resnet\.encoder\.stages\.([0-3])\.layers\.(\d+)\.(?:layer\.([0-2])|shortcut)"
+    r"\.(convolution|normalization)\.(\w+)"
+)
+STEM_LAYERS = {"convolution": "conv1", "normalization": "bn1"}
+KINDS = {"convolution": "conv", "normalization": "bn"}
+CLASSIFIER = {"classifier.1.weight": "fc/kernel", "classifier.1.bias": "fc/bias"}
+CONFIG = "config.json"
+# torch.nn.BatchNorm2d's default, which the model's code leaves as it is.
+EPSILON = 1e-5
+
+
+def read(path: Path) -> Contents:
+    """Raises ConversionFailed. Strides are known where `config.json` lies beside the file."""
+    published = {key: to_keras(values) for key, values in read_state_dict(path).items()}
+    tensors, keys = rename(published, our_name)
+    return Contents(
+        tensors,
+        keys,
+        stride_in_1x1=_stride_in_1x1(path.with_name(CONFIG)),
+        batch_norm_epsilon=EPSILON,
+    )
+
+
+def our_name(key: str) -> str | None:
+    """ "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight" is "layer1_1_conv3/kernel"."""
+    if key in CLASSIFIER:
+        return CLASSIFIER[key]
+    if key.startswith(STEM):
+        part, _, field = key.removeprefix(STEM).partition(".")
+        layer = STEM_LAYERS.get(part)
+        return None if layer is None else parameter(layer, field)
+    match = LAYER.fullmatch(key)
+    if match is None:
+        return None
+    stage, block, index, part, field = match.groups()
+    # The shortcut has no index; ours is 0, and theirs begin there.
+    ours = 0 if index is None else int(index) + 1
+    return parameter(layer_name(int(stage) + 1, int(block), ours, KINDS[part]), field)
+
+
+def _stride_in_1x1(path: Path) -> bool | None:
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_bytes())
+        if first := config.get("downsample_in_first_stage", False):
+            raise ConversionFailed(
+                f"{path}: ours keep the picture's size in the first stage. "
+                f"Received: downsample_in_first_stage={first}"
+            )
+        if (activation := config.get("hidden_act", "relu")) != "relu":
+            raise ConversionFailed(f"{path}: ours have ReLU. Received: {activation!r}")
+        return bool(config.get("downsample_in_bottleneck", False))
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConversionFailed(f"{path} can't be read: {error!r}") from error

@@ -1,0 +1,68 @@
+"""The inference network: batch norm folded into the convolutions, normalisation inside."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers
+
+from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.networks.config import Architecture, Convolution
+from model_builder.networks.resnet import build_resnet
+
+Array = npt.NDArray[np.float32]
+
+
+def fold(
+    network: keras.Model,
+    architecture: Architecture,
+    preprocessing: Preprocessing,
+    *,
+    dtype: str = "float32",
+    pixels_dtype: str = "uint8",
+) -> keras.Model:
+    """The network as it is served: pixels [N, H, W, 3] in RGB, 0 to 255, to the last feature map.
+
+    Output: [N, ceil(H/32), ceil(W/32), 512 or 2048] in `dtype`.
+    network: from `build_resnet(architecture)`, with its weights.
+    """
+    size = preprocessing.crop_size
+    folded = build_resnet(architecture, input_size=size, folded=True, head=False, dtype=dtype)
+    mean, std = rgb_normalisation(preprocessing)
+    for spec in architecture.convolutions():
+        kernel, bias = folded_convolution(network, spec, architecture.batch_norm_epsilon)
+        if spec == architecture.stem:
+            # What is done to the kernel once need not be done to every picture. The mean has to
+            # be: the stem pads with zeros, which are pictures' means.
+            kernel = kernel[:, :, ::-1] if preprocessing.channel_order == "BGR" else kernel
+            kernel = (kernel / std[:, None]).astype(np.float32)
+        folded.get_layer(spec.name).set_weights([kernel, bias])
+    pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")
+    # In float32 whatever the network computes in: bfloat16 can't hold a mean of 103.939.
+    centring = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centring")
+    return keras.Model(pixels, folded(centring(pixels)), name=f"{network.name}_inference")
+
+
+def folded_convolution(
+    network: keras.Model, spec: Convolution, epsilon: float
+) -> tuple[Array, Array]:
+    """Kernel and bias of one convolution with the batch norm behind it taken in.
+
+    Source: Jacob et al. 2018 (arXiv 1712.05877), section 3.2, equation 14.
+    """
+    kernel = np.asarray(network.get_layer(spec.name).get_weights()[0], np.float64)
+    weights = network.get_layer(spec.batch_norm).get_weights()
+    gamma, beta, mean, variance = (np.asarray(values, np.float64) for values in weights)
+    scale = gamma / np.sqrt(variance + epsilon)
+    return (kernel * scale).astype(np.float32), (beta - mean * scale).astype(np.float32)
+
+
+def rgb_normalisation(
+    preprocessing: Preprocessing,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation in the order in which pixels arrive: red, green, blue."""
+    mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+    if preprocessing.channel_order == "BGR":
+        return mean[::-1], std[::-1]
+    return mean, std

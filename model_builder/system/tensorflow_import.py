@@ -1,0 +1,51 @@
+"""Imports TensorFlow without Keras, and without the lines that its native libraries print."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from model_builder.system.gc_control import uncollected
+from model_builder.system.native_stderr import chatter_to_log
+
+# TensorFlow's last step is to import this, where it is there, so that SavedModels may hold Keras's
+# optimizers; all of Keras comes with it.
+_KERAS_PART = "keras.src.optimizers"
+
+
+def import_tensorflow() -> ModuleType:
+    """TensorFlow. The first call takes seconds; what it prints of itself goes to the debug log.
+
+    Keras is told to use TensorFlow unless the environment says otherwise. It is not imported: who
+    needs it does that.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's own kernels are built for processors without AVX2. Of itself it takes oneDNN's
+    # only where there is VNNI.
+    if platform.machine() == "x86_64":
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if "tensorflow" not in sys.modules:
+        with chatter_to_log(), uncollected(), _not_there(_KERAS_PART):
+            import tensorflow
+
+            # Looking for GPUs is what the CUDA libraries report on.
+            tensorflow.config.list_physical_devices()
+    return sys.modules["tensorflow"]
+
+
+@contextmanager
+def _not_there(name: str) -> Iterator[None]:
+    """To import that module raises ModuleNotFoundError meanwhile, unless it is imported already."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]

@@ -1,0 +1,212 @@
+"""Groups single pictures into batches: one bounded queue, one worker thread a device.
+
+The batcher waits for nobody: an idle device takes what is there, up to the largest batch, and
+while it works the next batch gathers. It knows neither HTTP nor any framework.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import Protocol
+
+from service.batching.batch_sizes import BatchPlan
+from service.batching.item import Pending, Pixels, Result, Run, Worker, fail, padded
+from service.batching.latency import Pace
+from service.batching.queue import PictureQueue
+from service.errors import InferenceFailed, ShuttingDown, WorkerLost
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = 0.1
+
+
+class BatchObserver(Protocol):
+    """Told of what happens, from the worker's thread. Canaries are no pictures to it."""
+
+    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None: ...
+
+    def batch_failed(self, images: int) -> None: ...
+
+    def dropped(self, reason: str) -> None: ...
+
+    def worker_failed(self, reason: str) -> None: ...
+
+
+class Batcher:
+    """Runs batches on one or more devices, each by a thread of its own.
+
+    runs: one function a device, uint8 [N, H, W, 3] to float32 [N, ...]. It is only given sizes N
+        that are in `plan`; smaller batches are padded with zeros.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        *,
+        plan: BatchPlan,
+        queue_limit: int,
+        observer: BatchObserver,
+        name: str = "batcher",
+    ) -> None:
+        self.pace = Pace(plan)
+        self._plan = plan
+        self._observer = observer
+        self._queue = PictureQueue(
+            limit=queue_limit, plan=plan, pace=self.pace, dropped=observer.dropped
+        )
+        self._workers = [
+            Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
+        ]
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every worker runs."""
+        return all(worker.thread.is_alive() for worker in self._workers)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a worker has been in one batch for longer than `lose_stuck` was told to wait."""
+        return any(worker.stuck for worker in self._workers)
+
+    @property
+    def depth(self) -> int:
+        """Pictures that wait, those under way not counted."""
+        return self._queue.depth
+
+    @property
+    def pictures_per_second(self) -> float:
+        """What all devices can answer together, at the pace so far."""
+        largest = self._plan.largest
+        return len(self._workers) * largest / self.pace.batch_seconds(largest)
+
+    def seconds_until(self, pictures: int) -> float:
+        """Until so many more than wait now, queued now, would be answered, at the pace so far.
+
+        Negative counts say: until so many fewer wait.
+        """
+        now = time.monotonic()
+        busy_seconds = [
+            max(0.0, self.pace.batch_seconds(worker.size) - worker.busy_seconds(now))
+            if worker.batch
+            else 0.0
+            for worker in self._workers
+        ]
+        ahead = max(0, self.depth + pictures)
+        if not ahead:
+            return min(busy_seconds)
+        last = self.pace.seconds(min(ahead, self._plan.largest))
+        return min(busy_seconds) + max(last, self.pace.seconds(ahead) / len(self._workers))
+
+    def submit(self, pixels: Pixels, *, deadline: float, canary: bool = False) -> Future[Result]:
+        """Queues one picture, uint8 [H, W, 3].
+
+        deadline: on the clock of `time.monotonic`. Cancel the future to give the place up.
+        canary: a picture that nobody asked for. It goes first, past the limit, and the observer
+        is not told of it.
+        Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
+        Overloaded, InferenceFailed or WorkerLost.
+        """
+        pending = Pending(pixels, deadline, canary)
+        with self._queue.lock:
+            if not self._queue.closing and all(worker.stuck for worker in self._workers):
+                raise WorkerLost("The device has not answered for a while.")
+            self._queue.put(pending)
+        pending.future.add_done_callback(lambda _: self._queue.leave(pending))
+        return pending.future
+
+    def lose_stuck(self, patience_seconds: float) -> None:
+        """Gives up batches that have taken longer: their pictures get WorkerLost.
+
+        So does what waits, where no other worker is left to take it. A worker that comes back
+        after all takes pictures again.
+        """
+        now = time.monotonic()
+        with self._queue.lock:
+            late = [
+                worker
+                for worker in self._workers
+                if worker.busy_seconds(now) > patience_seconds and not worker.stuck
+            ]
+            for worker in late:
+                worker.stuck = True
+            lost = [pending for worker in late for pending in worker.batch]
+            if late and all(worker.stuck for worker in self._workers):
+                lost += self._queue.clear()
+        for worker in late:
+            logger.error("%s is stuck: %.1f s in a batch", worker.thread.name, now - worker.since)
+            self._observer.worker_failed("stuck")
+        for pending in lost:
+            fail(pending.future, WorkerLost("The device does not answer."))
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Finishes what is queued and ends the workers. Whether that was done in time."""
+        self._queue.close()
+        end = time.monotonic() + timeout_seconds
+        threads = [worker.thread for worker in self._workers]
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, end - time.monotonic()))
+        for pending in self._queue.clear():
+            fail(pending.future, ShuttingDown("The service is shutting down."))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _work(self, worker: Worker) -> None:
+        """Until it is time to end. What escapes a batch costs that batch, and no other."""
+        while True:
+            try:
+                while batch := self._queue.next_batch():
+                    worker.size = self._plan.padded(len(batch))
+                    worker.since, worker.batch = time.monotonic(), batch
+                    self._run_batch(worker)
+                    worker.batch, worker.stuck = [], False
+                return
+            except BaseException:
+                logger.exception("%s died and starts anew", worker.thread.name)
+                lost, worker.batch, worker.stuck = worker.batch, [], False
+                for pending in lost:
+                    fail(pending.future, WorkerLost("The device's worker died."))
+                self._observer.worker_failed("died")
+                # Whatever it is, it is not to happen a thousand times a second.
+                time.sleep(RESTART_SECONDS)
+
+    def _run_batch(self, worker: Worker) -> None:
+        """Answers every picture of the batch, whatever happens."""
+        batch, size = worker.batch, worker.size
+        started = time.monotonic()
+        images = sum(not pending.canary for pending in batch)
+        try:
+            outputs = worker.run(padded(batch, size))
+            if len(outputs) < len(batch):
+                raise RuntimeError(f"{len(outputs)} outputs for a batch of {len(batch)}")
+        except Exception as error:
+            if images:
+                self._observer.batch_failed(images)
+            logger.exception("A batch of %d failed", len(batch))
+            for pending in batch:
+                failure = InferenceFailed("Inference failed.")
+                failure.__cause__ = error
+                fail(pending.future, failure)
+            return
+        except BaseException:
+            if images:
+                self._observer.batch_failed(images)
+            raise
+        inference_seconds = time.monotonic() - started
+        self.pace.observe(size, inference_seconds)
+        waits = [started - pending.submitted for pending in batch]
+        if images:
+            users = [w for w, one in zip(waits, batch, strict=True) if not one.canary]
+            self._observer.batch_done(users, inference_seconds)
+        for pending, output, wait in zip(batch, outputs, waits, strict=False):
+            try:
+                result = Result(output, wait, inference_seconds, len(batch))
+                pending.future.set_result(result)
+            except InvalidStateError:
+                logger.warning("An answer came after its picture had been given up")

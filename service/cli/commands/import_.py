@@ -1,0 +1,122 @@
+"""resnet import."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model_builder.artifact.checksums import digest
+from model_builder.artifact.labels import Label, imagenet1k, read_labels
+from model_builder.artifact.preprocessing import ChannelOrder, Interpolation, Preprocessing
+from model_builder.checkpoints.catalog import find_checkpoint
+from model_builder.checkpoints.custom import OwnCheckpoint, check_name
+from model_builder.errors import BuilderError, ConversionFailed
+from model_builder.networks.config import Shortcut
+from service.cli.options import HomeOption, Variant, end, settings_with
+from service.inference.loader import make_store
+
+Three = tuple[float, float, float]
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="Weights: .h5, .keras, .safetensors, .pth, ...")],
+    name: Annotated[str, typer.Option(help="What it will be called.")],
+    depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
+    variant: Annotated[
+        Variant | None,
+        typer.Option(help="A bottleneck halves in its first 1x1 (v1, Keras) or its 3x3 (v1.5)."),
+    ] = None,
+    shortcut: Annotated[
+        Shortcut | None, typer.Option(help="Where shortcuts have no weights: A, or none (plain).")
+    ] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Of the batch norms.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A class a line, or JSON. ImageNet's for 1000 classes.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="A checkpoint whose preprocessing this one has.")
+    ] = None,
+    resize: Annotated[int | None, typer.Option(help="The shorter edge, in pixels.")] = None,
+    crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,
+    interpolation: Annotated[Interpolation | None, typer.Option()] = None,
+    channels: Annotated[ChannelOrder | None, typer.Option(help="What the network is fed.")] = None,
+    mean: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
+    std: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Take in weights of your own: RESNET_MODEL=NAME serves them."""
+    store = make_store(settings_with({"home": home}))
+    try:
+        check_name(name)
+        preprocessing = _preprocessing(like, resize, crop, interpolation, channels, mean, std)
+        # Reading weights imports h5py and more, which no other command should wait for.
+        from model_builder.checkpoints.formats import tfjs
+        from model_builder.checkpoints.loader import read_checkpoint
+
+        published = read_checkpoint(file)
+        # A TensorFlow.js model is a folder; its model.json stands for it.
+        described = file / tfjs.MODEL if file.is_dir() else file
+        if depth is not None and depth != published.depth:
+            raise ConversionFailed(f"The file holds a resnet{published.depth}. Received: {depth}")
+        architecture = published.architecture(
+            shortcut=shortcut,
+            stride_in_1x1=None if variant is None else variant == "v1",
+            batch_norm_epsilon=epsilon,
+        )
+        checkpoint = OwnCheckpoint(
+            name=name,
+            architecture=architecture,
+            preprocessing=preprocessing,
+            labels=_labels(labels, architecture.classes),
+            source=f"file:{file.name}",
+            digest=f"sha256-{digest(described, 'sha256')}",
+        )
+        store.add(checkpoint, published.tensors)
+    except (BuilderError, ValueError, OSError) as error:
+        end(f"{file} can't be imported. {error}")
+    typer.echo(
+        f"{name}: resnet{architecture.depth}, shortcuts {architecture.shortcut}, "
+        f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {architecture.classes} classes, "
+        f"{architecture.parameters() / 1e6:.1f} M parameters.\n"
+        f"Serve it: RESNET_MODEL={name} resnet serve"
+    )
+
+
+def _preprocessing(
+    like: str | None,
+    resize: int | None,
+    crop: int | None,
+    interpolation: Interpolation | None,
+    channels: ChannelOrder | None,
+    mean: Three | None,
+    std: Three | None,
+) -> Preprocessing:
+    """That of the checkpoint `like`, or the six things stated one by one. Raises BuilderError."""
+    given: dict[str, Any] = {
+        "resize_edge": resize,
+        "crop_size": crop,
+        "interpolation": interpolation,
+        "channel_order": channels,
+        "mean": mean,
+        "std": std,
+    }
+    stated = {field: value for field, value in given.items() if value is not None}
+    if like is not None:
+        return replace(find_checkpoint(like).preprocessing, **stated)
+    if missing := [field for field in given if field not in stated]:
+        raise ConversionFailed(
+            "How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "
+            f"--interpolation, --channels, --mean and --std. Missing: {', '.join(missing)}"
+        )
+    return Preprocessing(**stated)
+
+
+def _labels(path: Path | None, classes: int) -> tuple[Label, ...]:
+    if path is not None:
+        return read_labels(path)
+    if classes == len(imagenet := imagenet1k()):
+        return imagenet
+    raise ConversionFailed(f"The classifier has {classes} classes: name them with --labels FILE.")

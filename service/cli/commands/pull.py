@@ -1,0 +1,49 @@
+"""resnet pull."""
+
+from __future__ import annotations
+
+import typer
+
+from model_builder.errors import BuilderError
+from service.cli.options import (
+    DeviceOption,
+    FileOption,
+    HomeOption,
+    NamesArgument,
+    PrecisionOption,
+    end,
+    settings_with,
+)
+from service.engines.base import choose_precision
+from service.inference.loader import make_hardware, make_store
+from service.observability.logging import configure_logging
+
+
+def pull(
+    names: NamesArgument,
+    precision: PrecisionOption = None,
+    device: DeviceOption = None,
+    home: HomeOption = None,
+    checkpoint_file: FileOption = None,
+) -> None:
+    """Fetch and build ahead of time: for images, and for machines without a network."""
+    given = {
+        "precision": precision,
+        "device": device,
+        "home": home,
+        "checkpoint_file": checkpoint_file,
+    }
+    settings = settings_with(given)
+    # A file is one checkpoint's: of several, the default model's, as in `resnet serve`.
+    of = names[0] if len(names) == 1 else settings.model
+    if settings.checkpoint_file and of not in names:
+        end(f"--checkpoint-file goes with one NAME. Received: {' '.join(names)}")
+    configure_logging("warning", settings.log_format)
+    store = make_store(settings)
+    try:
+        chosen = choose_precision(settings.precision, make_hardware(settings))
+        for name in names:
+            file = settings.checkpoint_file if name == of else None
+            typer.echo(store.obtain(name, chosen, checkpoint_file=file).folder)
+    except BuilderError as error:
+        end(str(error))

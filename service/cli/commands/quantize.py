@@ -1,0 +1,47 @@
+"""resnet quantize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_builder.errors import BuilderError
+from service.cli.options import FileOption, HomeOption, end, settings_with
+from service.inference.loader import make_store
+from service.observability.logging import configure_logging
+
+
+def quantize(
+    name: Annotated[
+        str, typer.Argument(help="A depth, a checkpoint or an import.", metavar="MODEL")
+    ],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pictures like those that will be served; by default photos that come along.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    checkpoint_file: FileOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Make a model's int8 artifact, which is served without TensorFlow. Takes a minute or more."""
+    settings = settings_with({"home": home, "checkpoint_file": checkpoint_file})
+    configure_logging("warning", settings.log_format)
+    try:
+        artifact = make_store(settings).obtain(
+            name, "int8", checkpoint_file=settings.checkpoint_file, calibration=calibration
+        )
+    except BuilderError as error:
+        end(f"{name} can't be quantized. {error}")
+    made = artifact.manifest.calibration
+    typer.echo(artifact.folder)
+    if made is not None:
+        typer.echo(f"Calibrated on {made.crops} crops of {made.source} ({made.photos} photos).")
+    for one in artifact.report:
+        typer.echo(
+            f"Names the class that float32 names for {one.agreement_percent:g} % of "
+            f"{one.count} pictures: {one.pictures}."
+        )

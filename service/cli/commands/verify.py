@@ -1,0 +1,50 @@
+"""resnet verify."""
+
+from __future__ import annotations
+
+import typer
+
+from model_builder.artifact.manifest import read_artifact
+from model_builder.errors import BuilderError
+from service.cli.options import (
+    DeviceOption,
+    HomeOption,
+    NamesArgument,
+    PrecisionOption,
+    end,
+    settings_with,
+)
+from service.engines.base import choose_precision, load_engines
+from service.evaluation.verify import verify as verify_on
+from service.inference.loader import make_hardware, make_store
+from service.observability.logging import configure_logging
+
+
+def verify(
+    names: NamesArgument,
+    precision: PrecisionOption = None,
+    device: DeviceOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Check a model's files, and its logits on stored pictures. Ends with 1 where they differ."""
+    settings = settings_with({"precision": precision, "device": device, "home": home})
+    configure_logging("warning", settings.log_format)
+    store, hardware = make_store(settings), make_hardware(settings)
+    failed = False
+    try:
+        chosen = choose_precision(settings.precision, hardware)
+        for name in names:
+            # Read, not obtained: what is damaged is to be told of, not built again in silence.
+            artifact = read_artifact(store.artifact_folder(store.checkpoint(name), chosen))
+            for engine in load_engines(artifact, hardware):
+                result = verify_on(artifact, engine)
+                failed = failed or not result.passed
+                typer.echo(
+                    f"{artifact.manifest.name} in {chosen} on {result.device}: files whole, "
+                    f"logits differ by {result.difference:.2g} of their deviation, "
+                    f"allowed {result.tolerance:g}: {'passed' if result.passed else 'FAILED'}"
+                )
+    except BuilderError as error:
+        end(str(error))
+    if failed:
+        raise typer.Exit(1)

@@ -1,1 +1,0 @@
-"""One command of `resnet` a file."""

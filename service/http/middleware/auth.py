@@ -1,0 +1,61 @@
+"""Who may ask, and how often: API keys and rate limits, where they are set up."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
+from service.http.auth.api_keys import Keys
+from service.http.auth.rate_limit import RateLimit
+from service.http.problem_details import respond_to
+from service.observability.metrics import Metrics
+
+# Balancers and Prometheus have no key, and are to be answered at any load.
+OPEN_PATHS = ("/health/", "/metrics")
+
+
+class Gate:
+    """ASGI middleware. A client is its key's name, or its address where there are no keys."""
+
+    def __init__(
+        self, app: ASGIApp, keys: Keys | None, limit: RateLimit | None, metrics: Metrics
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._limit = limit
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(OPEN_PATHS):
+            try:
+                self._check(scope)
+            except ServiceError as error:
+                await respond_to(error, self._metrics)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        address = scope.get("client")
+        client = address[0] if address else "unknown"
+        if self._keys is not None:
+            client = self._named(Headers(scope=scope), self._keys)
+        if self._limit is not None and (wait := self._limit.take(client)):
+            raise RateLimited(
+                f"{client} has asked too often. More in {wait:.1f} s.",
+                retry_after_seconds=math.ceil(wait),
+            )
+
+    def _named(self, headers: Headers, keys: Keys) -> str:
+        scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+        key = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
+        if not key:
+            raise Unauthorized("Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY.")
+        client = keys.client(key)
+        if client is None:
+            raise Unauthorized("The API key is not known here.")
+        if client.off:
+            raise Forbidden(f"The API key of {client.name} has been turned off.")
+        return client.name

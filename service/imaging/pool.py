@@ -1,0 +1,100 @@
+"""Decodes pictures in processes of its own, a bounded number at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact.preprocessing import Preprocessing
+from service.errors import DeadlineExceeded, QueueFull
+from service.imaging.limits.frames import MAX_FRAMES
+from service.imaging.sandbox import DecodingProcess
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """pixels: uint8 [H, W, 3]. seconds: the decoding alone, without its wait for a thread."""
+
+    pixels: Pixels
+    seconds: float
+
+
+class Decoder:
+    """A thread and a process for each picture that is decoded at once.
+
+    limit: pictures that may wait or be decoded at once. timeout_seconds: after that long the
+    process is ended, and its picture refused. `observe` is told each one's seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        limit: int,
+        max_pixels: int,
+        timeout_seconds: float,
+        observe: Callable[[float], object],
+        max_frames: int = MAX_FRAMES,
+    ) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
+        self._processes = [
+            DecodingProcess(
+                max_pixels=max_pixels, max_frames=max_frames, timeout_seconds=timeout_seconds
+            )
+            for _ in range(threads)
+        ]
+        # The one that was used last comes first: a quiet service keeps to one of them.
+        self._idle = deque(self._processes)
+        self._limit = limit
+        self._observe = observe
+        self._pending = 0
+
+    def start(self) -> None:
+        """Starts the processes, and does not wait; else they start with the first pictures."""
+        for process in self._processes:
+            process.start()
+
+    async def decode(
+        self, data: bytes, preprocessing: Preprocessing, *, deadline: float
+    ) -> Decoded:
+        """Raises QueueFull, DeadlineExceeded, and what `DecodingProcess.decode` raises."""
+        if self._pending >= self._limit:
+            raise QueueFull(f"{self._pending} pictures wait to be decoded, and that is the limit.")
+
+        def work() -> Decoded:
+            started = time.monotonic()
+            if started >= deadline:
+                raise DeadlineExceeded("The deadline passed before the picture was decoded.")
+            process = self._idle.pop()
+            try:
+                pixels = process.decode(data, preprocessing)
+            finally:
+                self._idle.append(process)
+            seconds = time.monotonic() - started
+            self._observe(seconds)
+            return Decoded(pixels, seconds)
+
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._pending -= 1
+
+    def close(self) -> None:
+        """Ends the processes; a picture that one of them is decoding is refused."""
+        # First, or a thread whose picture was refused begins with the next.
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.kill()
+        self._executor.shutdown()
+        for process in self._processes:
+            process.close()

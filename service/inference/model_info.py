@@ -1,0 +1,154 @@
+"""What can be said of every depth: from the architecture, the checkpoints, and what is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from model_builder.artifact.manifest import MANIFEST, Manifest, read_manifest
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.custom import OwnCheckpoint
+from model_builder.errors import InvalidArtifact
+from model_builder.networks.config import DEPTHS, Architecture
+from service.errors import ModelNotFound
+from service.http.schemas import CheckpointBody, Measured, ModelBody, Served, State
+from service.inference.model import Model
+from service.inference.repository import depth_name
+
+BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
+
+
+def describe_depths(
+    loaded: Sequence[Model], own: Sequence[OwnCheckpoint], pending: Mapping[str, str]
+) -> list[ModelBody]:
+    """All five.
+
+    loaded: models that are warm. own: imported checkpoints. pending: what is to be served and is
+    not yet, as RESNET_MODEL names it, each with why.
+    """
+    folders = _artifact_folders(pending)
+    rows = {row.name: row for row in (*CHECKPOINTS.values(), *(one.row() for one in own))}
+    for manifest in (*(model.artifact.manifest for model in loaded), *folders.values()):
+        rows.setdefault(manifest.name, _row(manifest))
+    names = {**BARE_NAMES, **{asked: manifest.name for asked, manifest in folders.items()}}
+    waiting = {names.get(asked, asked): why for asked, why in pending.items()}
+    return [
+        _describe(
+            depth,
+            [row for row in rows.values() if row.depth == depth],
+            {model.name: model for model in loaded if depth_name(model) == f"resnet{depth}"},
+            waiting,
+        )
+        for depth in DEPTHS
+    ]
+
+
+def describe_depth(
+    name: str,
+    loaded: Sequence[Model],
+    own: Sequence[OwnCheckpoint],
+    pending: Mapping[str, str],
+) -> ModelBody:
+    """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
+    for body in describe_depths(loaded, own, pending):
+        if name == body.name or any(name == one.name for one in body.checkpoints):
+            return body
+    known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
+    raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
+
+
+def _describe(
+    depth: int,
+    rows: Sequence[Checkpoint],
+    loaded: Mapping[str, Model],
+    waiting: Mapping[str, str],
+) -> ModelBody:
+    """waiting: checkpoints that are to be served and are not yet, each with why."""
+    name, default = f"resnet{depth}", DEFAULT_CHECKPOINTS[depth]
+    architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
+    body = ModelBody(
+        name=name,
+        depth=depth,
+        block=architecture.block_kind,
+        blocks_per_stage=list(architecture.blocks_per_stage),
+        parameters=architecture.parameters(),
+        multiply_adds=architecture.multiply_adds(input_size),
+        input_size=input_size,
+        classes=architecture.classes,
+        state="available",
+        reason=f"Not loaded: start the service with RESNET_MODEL={name}",
+        checkpoints=[
+            CheckpointBody(
+                name=row.name,
+                default=row.name == default,
+                licence=row.licence,
+                paper=row.paper,
+                top1_percent=row.top1_percent,
+                top5_percent=row.top5_percent,
+                state=_state(row.name, loaded, waiting),
+                reason=None if row.name in loaded else waiting.get(row.name),
+                served=_served(loaded.get(row.name)),
+            )
+            for row in rows
+        ],
+    )
+    if loaded:
+        body.state, body.reason = "ready", f"Served: POST /predict?model={name}"
+    elif reasons := [waiting[row.name] for row in rows if row.name in waiting]:
+        body.state, body.reason = "unavailable", reasons[0]
+    return body
+
+
+def _state(name: str, loaded: Mapping[str, Model], waiting: Mapping[str, str]) -> State:
+    if name in loaded:
+        return "ready"
+    return "unavailable" if name in waiting else "available"
+
+
+def _architecture(default: Checkpoint, loaded: Mapping[str, Model]) -> tuple[Architecture, int]:
+    """Of what answers for the depth: the loaded model, else the default checkpoint."""
+    for model in loaded.values():
+        manifest = model.artifact.manifest
+        return manifest.architecture, manifest.preprocessing.crop_size
+    return default.architecture, default.preprocessing.crop_size
+
+
+def _artifact_folders(names: Iterable[str]) -> dict[str, Manifest]:
+    """The manifests of those that are an artifact's path. One that can't be read has no name."""
+    found = {}
+    for name in names:
+        if (Path(name) / MANIFEST).is_file():
+            with suppress(InvalidArtifact):
+                found[name] = read_manifest(Path(name))
+    return found
+
+
+def _row(manifest: Manifest) -> Checkpoint:
+    """An artifact from elsewhere as a row of the catalogue, without sources."""
+    return Checkpoint(
+        name=manifest.name,
+        architecture=manifest.architecture,
+        preprocessing=manifest.preprocessing,
+        sources=(),
+        licence=manifest.provenance.licence,
+        paper=manifest.provenance.paper,
+        top1_percent=manifest.provenance.top1_percent,
+        top5_percent=manifest.provenance.top5_percent,
+    )
+
+
+def _served(model: Model | None) -> Served | None:
+    if model is None:
+        return None
+    manifest = model.artifact.manifest
+    return Served(
+        precision=manifest.precision,
+        engine=manifest.engine,
+        devices=[engine.device for engine in model.engines],
+        batch_sizes=list(model.plan.sizes),
+        load_seconds=round(model.load_seconds, 2),
+        memory_bytes=model.memory_bytes,
+        measured=[Measured(**asdict(one)) for one in model.artifact.report],
+    )

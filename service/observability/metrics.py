@@ -1,0 +1,169 @@
+"""Every metric of the service, in a registry of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from service import __version__
+from service.inference.self_test import Outcome
+
+logger = logging.getLogger(__name__)
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
+DECODE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
+
+
+class Metrics:
+    """Labels come from closed sets only: route templates, statuses, models, reasons."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = Counter(
+            "resnet_http_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "resnet_http_request_duration_seconds",
+            "From the request's first byte to the answer's last.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.decode_seconds = Histogram(
+            "resnet_decode_seconds",
+            "Decoding, resizing and cropping one picture.",
+            buckets=DECODE_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_seconds = Histogram(
+            "resnet_queue_wait_seconds",
+            "One picture's wait for the device.",
+            ["model"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.inference_seconds = Histogram(
+            "resnet_inference_seconds",
+            "One batch on the device, the head included.",
+            ["model"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batch_size = Histogram(
+            "resnet_batch_size",
+            "Pictures in a batch, padding not counted.",
+            ["model"],
+            buckets=BATCH_SIZES,
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "resnet_queue_depth",
+            "Pictures that wait for the device now.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.expected_wait_seconds = Gauge(
+            "resnet_queue_expected_wait_seconds",
+            "What a picture that arrives now is expected to wait for the device.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.images = Counter(
+            "resnet_images",
+            "Pictures by what became of them.",
+            ["model", "result"],
+            registry=self.registry,
+        )
+        self.rejections = Counter(
+            "resnet_rejections",
+            "Requests turned away, by the error's code; cancelled: the client left.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.canaries = Counter(
+            "resnet_canaries",
+            "The service's own pictures, sent through the queue to see that it answers rightly.",
+            ["model", "result"],
+            registry=self.registry,
+        )
+        self.worker_failures = Counter(
+            "resnet_worker_failures",
+            "Times that a device's worker died, or was stuck in a batch.",
+            ["model", "reason"],
+            registry=self.registry,
+        )
+        self.load_seconds = Gauge(
+            "resnet_model_load_seconds",
+            "From the start of its loading to warm; the first model's with its framework.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.memory_bytes = Gauge(
+            "resnet_model_memory_bytes",
+            "Resident memory that the process gained while it was loaded.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.ready = Gauge(
+            "resnet_ready", "1 when the service takes pictures.", registry=self.registry
+        )
+        self.model_info = Info("resnet_model", "What is served.", ["model"], registry=self.registry)
+        Info("resnet_build", "This version.", registry=self.registry).info({"version": __version__})
+
+
+class ModelMetrics:
+    """One model's share of the metrics: what a batcher reports to."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._queue_seconds = metrics.queue_seconds.labels(model)
+        self._inference_seconds = metrics.inference_seconds.labels(model)
+        self._batch_size = metrics.batch_size.labels(model)
+        self._images = {
+            result: metrics.images.labels(model, result) for result in ("ok", "failed", "dropped")
+        }
+        self._canaries: dict[Outcome, Counter] = {
+            outcome: metrics.canaries.labels(model, outcome) for outcome in get_args(Outcome)
+        }
+        self._worker_failures = {
+            reason: metrics.worker_failures.labels(model, reason) for reason in ("died", "stuck")
+        }
+
+    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
+        for seconds in queue_seconds:
+            self._queue_seconds.observe(seconds)
+        self._inference_seconds.observe(inference_seconds)
+        self._batch_size.observe(len(queue_seconds))
+        self._images["ok"].inc(len(queue_seconds))
+
+    def batch_failed(self, images: int) -> None:
+        self._batch_size.observe(images)
+        self._images["failed"].inc(images)
+
+    def dropped(self, reason: str) -> None:
+        logger.debug("A picture was dropped before it was computed: %s", reason)
+        self._images["dropped"].inc()
+
+    def worker_failed(self, reason: str) -> None:
+        self._worker_failures[reason].inc()
+
+    def canary_done(self, outcome: Outcome) -> None:
+        self._canaries[outcome].inc()

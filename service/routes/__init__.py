@@ -1,1 +1,0 @@
-"""One file a resource; no error is handled in any of them."""

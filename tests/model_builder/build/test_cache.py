@@ -1,0 +1,261 @@
+"""Artifacts found by name, built when missing, rebuilt when damaged: a real ResNet-18 throughout.
+
+Its weights are random, and a small catalogue passed to the store has it in place of the real one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model_builder.artifact.labels import imagenet1k
+from model_builder.artifact.manifest import Artifact, read_artifact
+from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.build.cache import Store
+from model_builder.build.subprocess import Build
+from model_builder.checkpoints.catalog import Checkpoint, UrlSource
+from model_builder.errors import (
+    BuilderError,
+    FetchFailed,
+    InvalidArtifact,
+    UnknownModel,
+    VerificationFailed,
+)
+from model_builder.networks.config import Architecture
+from tests.model_builder.keras_layout import keras_name, write_keras_h5
+from tests.model_builder.random_networks import random_network, relative_difference, tensors_of
+from tests.model_builder.reference import random_pictures
+
+SIZE = 64
+NAME = "resnet18.test_in1k"
+PREPROCESSING = Preprocessing(SIZE, SIZE, "bilinear", "RGB", (128, 128, 128), (64, 64, 64))
+
+
+@dataclass(frozen=True)
+class World:
+    """A network, the file that it was published in, and the catalogue that lists it."""
+
+    network: keras.Model
+    file: Path
+    row: Checkpoint
+
+    def find(self, name: str) -> Checkpoint:
+        if name != NAME:
+            raise UnknownModel(f"No model is called {name!r}.")
+        return self.row
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    architecture = Architecture(18)
+    network = random_network(architecture, input_size=SIZE)
+    path = tmp_path_factory.mktemp("published") / "weights.h5"
+    published = {}
+    for key, values in tensors_of(network).items():
+        layer, field = key.split("/")
+        published[f"{keras_name(layer)}/{field}"] = values
+    write_keras_h5(path, published)
+    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    row = Checkpoint(
+        name=NAME,
+        architecture=architecture,
+        preprocessing=PREPROCESSING,
+        # Nobody listens on port 9: what is not given can't be fetched.
+        sources=(UrlSource("http://127.0.0.1:9/weights.h5", md5),),
+        licence="MIT",
+        paper="https://arxiv.org/abs/1512.03385",
+        top1_percent=70.0,
+        top5_percent=90.0,
+    )
+    return World(network, path, row)
+
+
+@pytest.fixture(scope="module")
+def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Built once; tests that damage it take a copy."""
+    store = Store(tmp_path_factory.mktemp("home"), find=world.find, build=Build.here)
+    return store.obtain(NAME, "float32", checkpoint_file=world.file)
+
+
+@pytest.fixture
+def home(built: Artifact, tmp_path: Path) -> Path:
+    shutil.copytree(built.folder, tmp_path / "artifacts" / built.folder.name)
+    return tmp_path
+
+
+def run(artifact: Artifact, pixels: Any) -> Any:
+    module = tf.saved_model.load(str(artifact.network))
+    features = module.signatures["serving_default"](pixels=tf.constant(pixels))["features"].numpy()
+    assert features.dtype == np.float32
+    return features.mean(axis=(1, 2)) @ artifact.head.kernel + artifact.head.bias
+
+
+def test_a_missing_artifact_is_built(built: Artifact) -> None:
+    assert built.folder.name == f"{NAME}-tensorflow-float32"
+    assert built.folder.parent.name == "artifacts"
+    assert read_artifact(built.folder).manifest == built.manifest
+    assert [p.name for p in built.folder.parent.iterdir() if p.is_dir()] == [built.folder.name]
+
+
+def test_its_manifest_says_where_it_comes_from(world: World, built: Artifact) -> None:
+    manifest = built.manifest
+    source = world.row.sources[0]
+    assert isinstance(source, UrlSource)
+    assert (manifest.name, manifest.precision, manifest.engine) == (NAME, "float32", "tensorflow")
+    assert manifest.architecture == world.row.architecture
+    assert manifest.preprocessing == PREPROCESSING
+    assert manifest.provenance.source == source.url
+    assert manifest.provenance.digest == f"md5-{source.md5}"
+    assert manifest.provenance.top1_percent == 70.0
+    assert manifest.versions == {"keras": keras.__version__, "tensorflow": tf.__version__}
+    assert built.labels == imagenet1k()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_it_gives_the_logits_of_the_published_network(
+    world: World, built: Artifact, batch_size: int
+) -> None:
+    pixels = random_pictures(batch_size, size=SIZE, seed=1)
+    expected = world.network((pixels.astype(np.float32) - 128) / 64, training=False)
+    assert relative_difference(run(built, pixels), expected) < 1e-4
+
+
+def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
+    store = Store(tmp_path, find=world.find, build=Build.here)
+    artifact = store.obtain(NAME, "bfloat16", checkpoint_file=world.file)
+    pixels = random_pictures(2, size=SIZE, seed=1)
+    assert artifact.manifest.precision == "bfloat16"
+    network_bytes = [(a.network / "saved_model.pb").stat().st_size for a in (artifact, built)]
+    assert network_bytes[0] < 0.6 * network_bytes[1]
+    # The worst of 2000 logits, each 8 bits of mantissa through 17 convolutions.
+    assert relative_difference(run(artifact, pixels), run(built, pixels)) < 0.15
+
+
+def test_an_existing_artifact_is_not_built_again(world: World, home: Path) -> None:
+    """There is no file to build it from."""
+    artifact = Store(home, find=world.find, build=Build.here).obtain(NAME, "float32")
+    assert artifact.folder.parent == home / "artifacts"
+    assert not (home / "checkpoints").exists()
+
+
+def test_a_path_is_read_and_not_looked_up(world: World, built: Artifact, tmp_path: Path) -> None:
+    artifact = Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+        str(built.folder), "bfloat16"
+    )
+    assert artifact.manifest == built.manifest
+    assert artifact.manifest.precision == "float32"
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_damaged_artifact_at_a_path_is_refused(world: World, home: Path) -> None:
+    """It is the user's: it is not ours to build again."""
+    (folder,) = (home / "artifacts").iterdir()
+    (folder / "labels.json").write_text("[]")
+    with pytest.raises(InvalidArtifact, match=r"is not as it was written: labels\.json"):
+        Store(home, find=world.find, build=Build.here).obtain(str(folder), "float32")
+
+
+def change_a_byte(folder: Path, world: World) -> World:
+    path = folder / "network" / "saved_model.pb"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return world
+
+
+def lose_the_manifest(folder: Path, world: World) -> World:
+    (folder / "manifest.json").unlink()
+    return world
+
+
+def change_the_catalogue(_: Path, world: World) -> World:
+    preprocessing = replace(PREPROCESSING, mean=(1, 2, 3))
+    return replace(world, row=replace(world.row, preprocessing=preprocessing))
+
+
+@pytest.mark.parametrize("damage", [change_a_byte, lose_the_manifest, change_the_catalogue])
+def test_a_damaged_artifact_is_built_again(
+    world: World, home: Path, damage: Callable[[Path, World], World]
+) -> None:
+    (folder,) = (home / "artifacts").iterdir()
+    now = damage(folder, world)
+    artifact = Store(home, find=now.find, build=Build.here).obtain(
+        NAME, "float32", checkpoint_file=world.file
+    )
+    assert artifact.folder == folder
+    assert artifact.manifest.preprocessing == now.row.preprocessing
+    assert read_artifact(folder).manifest == artifact.manifest
+
+
+def test_many_at_once_build_once(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    callers = 3
+    together = threading.Barrier(callers, timeout=60)
+
+    def obtain(_: int) -> Artifact:
+        together.wait()
+        return Store(tmp_path, find=world.find, build=Build.here).obtain(
+            NAME, "float32", checkpoint_file=world.file
+        )
+
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(callers) as pool:
+        artifacts = list(pool.map(obtain, range(callers)))
+    assert len({str(artifact.manifest) for artifact in artifacts}) == 1
+    built = [record for record in caplog.records if record.message.startswith("Built ")]
+    assert len(built) == 1
+
+
+def test_what_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
+    with pytest.raises(FetchFailed, match=r"http://127\.0\.0\.1:9/weights\.h5"):
+        Store(tmp_path, find=world.find, build=Build.here).obtain(NAME, "float32")
+    assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
+
+
+def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> None:
+    wrong = tmp_path / "weights.h5"
+    wrong.write_bytes(b"wrong")
+    with pytest.raises(VerificationFailed, match=f"{wrong} is no file of {NAME}"):
+        Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+            NAME, "float32", checkpoint_file=wrong
+        )
+
+
+def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BuilderError, match="can't be written"):
+        Store(tmp_path / "file", find=world.find, build=Build.here).obtain(
+            NAME, "float32", checkpoint_file=world.file
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("resnet51", UnknownModel, "No model is called 'resnet51'"),
+        ("/nowhere/to/be/found", UnknownModel, "or a path to an artifact folder"),
+    ],
+)
+def test_names_in_the_real_catalogue(
+    tmp_path: Path, name: str, error: type[BuilderError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Store(tmp_path).obtain(name, "float32")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match=str(tmp_path)):
+        Store(tmp_path / "home").obtain(str(tmp_path), "float32")

@@ -1,0 +1,91 @@
+"""What comes back from a build in a process of its own, and what is left of it here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import psutil
+import pytest
+
+from model_builder.build.subprocess import Build, build_apart
+from model_builder.errors import BuilderError, ConversionFailed
+
+
+@dataclass(frozen=True)
+class Pretended:
+    """In place of a build."""
+
+    folder: Path
+    outcome: Literal["done", "builder error", "other error", "death"]
+
+    def here(self) -> None:
+        (self.folder / "pid").write_text(str(os.getpid()))
+        logging.getLogger("model_builder.build.builder").info("Building %s", "something")
+        os.write(2, b"fully_quantize: 0\n")
+        if self.outcome == "builder error":
+            raise ConversionFailed("There is no tensor for fc/bias")
+        if self.outcome == "other error":
+            raise ZeroDivisionError("division by zero")
+        if self.outcome == "death":
+            os._exit(7)
+
+
+def pretend(folder: Path, outcome: Any) -> None:
+    build_apart(cast(Build, Pretended(folder, outcome)))
+
+
+def test_it_is_another_process_and_ends_with_the_build(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        pretend(tmp_path, "done")
+    pid = int((tmp_path / "pid").read_text())
+    assert pid != os.getpid()
+    assert not psutil.pid_exists(pid)
+    # What it logs is logged here, once, and what libraries print goes nowhere.
+    assert caplog.messages == ["Building something"]
+    assert capfd.readouterr().err == ""
+
+
+def test_its_error_is_raised_here(tmp_path: Path) -> None:
+    with pytest.raises(ConversionFailed, match="no tensor for fc/bias"):
+        pretend(tmp_path, "builder error")
+
+
+def test_an_error_that_nobody_foresaw_has_its_traceback_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(BuilderError, match="ZeroDivisionError: division by zero"):
+        pretend(tmp_path, "other error")
+    assert "in here" in caplog.text
+
+
+def test_a_process_that_dies_is_said_to_have(tmp_path: Path) -> None:
+    with pytest.raises(BuilderError, match=r"ended before it was done, with exit status 7"):
+        pretend(tmp_path, "death")
+
+
+def test_without_tensorflow_it_says_what_is_missing() -> None:
+    """In an interpreter that has none."""
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from pathlib import Path\n"
+        "from model_builder.checkpoints import weights\n"
+        "from model_builder.build_process import Build\n"
+        "from model_builder.checkpoints import find_checkpoint\n"
+        "weights.published_weights = lambda *_: None\n"
+        "row = find_checkpoint('resnet18')\n"
+        "try: Build(row, object(), Path(), Path('artifact'), 'int8').here()\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("BuilderError artifact is not built, and can't be")
+    assert "only finished int8 artifacts are served" in done.stdout

@@ -1,0 +1,186 @@
+"""The numbers of the family, against those that torchvision and Keras publish for theirs."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from model_builder.networks.config import DEPTHS, Architecture, BlockKind, Shortcut
+
+# Depth, shortcut, trainable parameters, all parameters, millions of multiply-adds at 224.
+# Option B agrees with `num_params` and `_ops` of torchvision's weights at every depth.
+NUMBERS: list[tuple[int, Shortcut, int, int, int]] = [
+    (18, "A", 11_515_688, 11_523_496, 1795),
+    (18, "B", 11_689_512, 11_699_112, 1814),
+    (18, "C", 12_043_816, 12_055_464, 1878),
+    (34, "A", 21_623_848, 21_639_080, 3644),
+    (34, "B", 21_797_672, 21_814_696, 3664),
+    (34, "C", 22_716_840, 22_739_624, 3831),
+    (50, "A", 22_780_456, 22_825_896, 3730),
+    (50, "B", 25_557_032, 25_610_152, 4089),
+    (50, "C", 40_128_552, 40_204_200, 6555),
+    (101, "A", 41_772_584, 41_870_248, 7442),
+    (101, "B", 44_549_160, 44_654_504, 7801),
+    (101, "C", 76_981_288, 77_143_976, 13762),
+    (152, "A", 57_416_232, 57_559_976, 11154),
+    (152, "B", 60_192_808, 60_344_232, 11514),
+    (152, "C", 107_335_720, 107_575_208, 20968),
+]
+PROJECTIONS: dict[Shortcut, dict[int, int]] = {
+    "none": {18: 0, 34: 0, 50: 0, 101: 0, 152: 0},
+    "A": {18: 0, 34: 0, 50: 0, 101: 0, 152: 0},
+    "B": {18: 3, 34: 3, 50: 4, 101: 4, 152: 4},
+    "C": {18: 8, 34: 16, 50: 16, 101: 33, 152: 50},
+}
+
+
+@pytest.mark.parametrize(("depth", "shortcut", "trainable"), [row[:3] for row in NUMBERS])
+def test_parameters(depth: int, shortcut: Shortcut, trainable: int) -> None:
+    assert Architecture(depth, shortcut).parameters() == trainable
+
+
+@pytest.mark.parametrize(("depth", "shortcut", "trainable", "total"), [row[:4] for row in NUMBERS])
+def test_the_network_has_as_many_parameters(
+    depth: int, shortcut: Shortcut, trainable: int, total: int
+) -> None:
+    from tests.model_builder.random_networks import shapes_only
+
+    network = shapes_only(Architecture(depth, shortcut))
+    assert sum(math.prod(v.shape) for v in network.trainable_variables) == trainable
+    assert network.count_params() == total
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_plain_network_has_the_parameters_of_option_a(depth: int) -> None:
+    assert Architecture(depth, "none").parameters() == Architecture(depth, "A").parameters()
+
+
+def test_parameters_of_another_classifier() -> None:
+    # torchvision's ResNet-18 less its classifier, and one of ten classes.
+    assert Architecture(18, classes=10).parameters() == 11_176_512 + 512 * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("depth", "shortcut", "million"), [(row[0], row[1], row[4]) for row in NUMBERS]
+)
+def test_multiply_adds(depth: int, shortcut: Shortcut, million: int) -> None:
+    assert round(Architecture(depth, shortcut).multiply_adds() / 1e6) == million
+
+
+@pytest.mark.parametrize(("depth", "million"), [(50, 3858), (101, 7570), (152, 11282)])
+def test_multiply_adds_with_the_stride_in_the_1x1(depth: int, million: int) -> None:
+    architecture = Architecture(depth, stride_in_1x1=True)
+    assert round(architecture.multiply_adds() / 1e6) == million
+
+
+def test_multiply_adds_follow_the_picture() -> None:
+    architecture = Architecture(18)
+    without_classifier = architecture.multiply_adds(64) - 512 * 1000
+    assert architecture.multiply_adds(128) - 512 * 1000 == 4 * without_classifier
+    # One pixel more, and every map is one larger: 33, 17, 17, 9, 5, 3.
+    assert architecture.multiply_adds(65) > architecture.multiply_adds(64)
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "blocks", "features"),
+    [
+        (18, "basic", (2, 2, 2, 2), 512),
+        (34, "basic", (3, 4, 6, 3), 512),
+        (50, "bottleneck", (3, 4, 6, 3), 2048),
+        (101, "bottleneck", (3, 4, 23, 3), 2048),
+        (152, "bottleneck", (3, 8, 36, 3), 2048),
+    ],
+)
+def test_blocks_of_a_depth(
+    depth: int, kind: BlockKind, blocks: tuple[int, ...], features: int
+) -> None:
+    architecture = Architecture(depth)
+    stages = [block.stage for block in architecture.blocks()]
+    assert architecture.block_kind == kind
+    assert tuple(stages.count(stage) for stage in (1, 2, 3, 4)) == blocks
+    assert architecture.feature_width == features
+    trunk = sum(len(block.convolutions) for block in architecture.blocks())
+    assert 1 + trunk + 1 == depth  # the stem and the classifier count, projections do not
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("shortcut", PROJECTIONS)
+def test_projections(depth: int, shortcut: Shortcut) -> None:
+    blocks = list(Architecture(depth, shortcut).blocks())
+    projections = [block.projection for block in blocks if block.projection is not None]
+    assert len(projections) == PROJECTIONS[shortcut][depth]
+    assert all(block.has_shortcut for block in blocks) == (shortcut != "none")
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_blocks_fit_together(depth: int) -> None:
+    channels = 64
+    for block in Architecture(depth, "C").blocks():
+        assert block.in_channels == block.convolutions[0].in_channels == channels
+        for first, second in zip(block.convolutions, block.convolutions[1:], strict=False):
+            assert first.filters == second.in_channels
+        assert block.convolutions[-1].filters == block.filters
+        assert math.prod(c.stride for c in block.convolutions) == block.stride
+        assert block.projection is not None
+        assert (block.projection.in_channels, block.projection.filters) == (channels, block.filters)
+        assert block.projection.stride == block.stride
+        channels = block.filters
+    assert channels == Architecture(depth).feature_width
+
+
+def test_strides() -> None:
+    assert [block.name for block in Architecture(50).blocks() if block.stride == 2] == [
+        "layer2_0",
+        "layer3_0",
+        "layer4_0",
+    ]
+
+
+@pytest.mark.parametrize(("stride_in_1x1", "strides"), [(True, (2, 1, 1)), (False, (1, 2, 1))])
+def test_where_a_bottleneck_halves(stride_in_1x1: bool, strides: tuple[int, ...]) -> None:
+    blocks = {b.name: b for b in Architecture(50, stride_in_1x1=stride_in_1x1).blocks()}
+    assert tuple(c.stride for c in blocks["layer2_0"].convolutions) == strides
+    assert tuple(c.stride for c in blocks["layer2_1"].convolutions) == (1, 1, 1)
+
+
+def test_a_basic_block_has_no_1x1_to_stride_in() -> None:
+    v1, v15 = Architecture(34, stride_in_1x1=True), Architecture(34, stride_in_1x1=False)
+    assert list(v1.convolutions()) == list(v15.convolutions())
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_names_are_unique(depth: int) -> None:
+    convolutions = list(Architecture(depth, "C").convolutions())
+    names = [c.name for c in convolutions] + [c.batch_norm for c in convolutions]
+    assert len(set(names)) == len(names)
+
+
+def test_names_are_those_of_torchvision() -> None:
+    names = [(c.name, c.batch_norm) for c in Architecture(18).convolutions()]
+    assert names[:3] == [
+        ("conv1", "bn1"),
+        ("layer1_0_conv1", "layer1_0_bn1"),
+        ("layer1_0_conv2", "layer1_0_bn2"),
+    ]
+    assert [pair for pair in names if "downsample" in pair[0]] == [
+        ("layer2_0_downsample_0", "layer2_0_downsample_1"),
+        ("layer3_0_downsample_0", "layer3_0_downsample_1"),
+        ("layer4_0_downsample_0", "layer4_0_downsample_1"),
+    ]
+    assert names[-1] == ("layer4_1_conv2", "layer4_1_bn2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 20}, "depth must be one of 18, 34, 50, 101, 152. Received: 20"),
+        ({"depth": 50, "shortcut": "D"}, "shortcut must be A, B, C or none. Received: 'D'"),
+        ({"depth": 50, "shortcut": "b"}, "shortcut must be A, B, C or none. Received: 'b'"),
+        ({"depth": 50, "classes": 0}, "classes must be at least 1. Received: 0"),
+    ],
+)
+def test_invalid_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Architecture(**arguments)  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""Our ResNet-50 against that of keras.applications, given the same weights as they are published.
+
+The weights are random, their running statistics measured, their convolution biases not zero. The
+deeper ones, whose files and logits are no other: `test_reference_keras.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+
+from model_builder.artifact.preprocessing import CAFFE, Preprocessing
+from model_builder.checkpoints.catalog import UrlSource
+from model_builder.checkpoints.download.fetch import LocalFile
+from model_builder.checkpoints.formats import Tensors
+from model_builder.checkpoints.loader import assign, read_tensors
+from model_builder.networks.config import Architecture
+from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.resnet import build_resnet
+from tests.model_builder.random_networks import randomise, relative_difference, same_padded
+from tests.model_builder.reference import random_pictures
+
+Pixels = npt.NDArray[np.uint8]
+
+# Keras's own writer of HDF5 meets NumPy 2 so.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SIZE = 64
+TOLERANCE = 1e-4
+PREPROCESSING = replace(CAFFE, resize_edge=SIZE, crop_size=SIZE)
+SOURCE = UrlSource("https://example.org/weights.h5", md5="")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights as their publisher has them, and the logits that they give there."""
+
+    architecture: Architecture
+    tensors: Tensors
+    pixels: Pixels
+    logits: npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
+    network = keras.applications.ResNet50(
+        weights=None, input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
+    )
+    prepare = keras.applications.resnet.preprocess_input
+    randomise(network, prepare(random_pictures(8, size=SIZE, seed=1).astype(np.float32)), seed=50)
+    path = tmp_path_factory.mktemp("published") / "weights.h5"
+    with h5py.File(path, "w") as file:
+        save_weights_to_hdf5_group(file, network)
+    architecture = Architecture(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
+    pixels = random_pictures(4, size=SIZE, seed=2)
+    yield Published(
+        architecture,
+        read_tensors(LocalFile(path, SOURCE), architecture),
+        pixels,
+        np.asarray(network(prepare(pixels.astype(np.float32)), training=False)),
+    )
+    path.unlink()
+
+
+def converted(published: Published, architecture: Architecture | None = None) -> keras.Model:
+    architecture = architecture or published.architecture
+    network = build_resnet(architecture, input_size=SIZE)
+    assign(network, published.tensors, architecture)
+    return network
+
+
+def logits(network: keras.Model, published: Published) -> Any:
+    """Of the network that has batch norms, as `preprocess_input` feeds it."""
+    prepare = keras.applications.resnet.preprocess_input
+    return network(prepare(published.pixels.astype(np.float32)), training=False)
+
+
+def served_logits(
+    published: Published, preprocessing: Preprocessing = PREPROCESSING
+) -> npt.NDArray[np.float32]:
+    """Of the inference network, from uint8 pixels, with the classifier in NumPy."""
+    network = converted(published)
+    features = fold(network, published.architecture, preprocessing)(published.pixels)
+    kernel, bias = network.get_layer("fc").get_weights()
+    return np.asarray(np.asarray(features).mean(axis=(1, 2)) @ kernel + bias)
+
+
+def with_same_padding(published: Published) -> Any:
+    return logits(same_padded(converted(published)), published)
+
+
+def with_epsilon_1e_3(published: Published) -> Any:
+    architecture = replace(published.architecture, batch_norm_epsilon=1e-3)
+    return logits(converted(published, architecture), published)
+
+
+def with_stride_in_3x3(published: Published) -> Any:
+    architecture = replace(published.architecture, stride_in_1x1=False)
+    return logits(converted(published, architecture), published)
+
+
+def without_biases(published: Published) -> Any:
+    tensors = {k: v for k, v in published.tensors.items() if k == "fc/bias" or "/bias" not in k}
+    return logits(converted(replace(published, tensors=tensors)), published)
+
+
+def without_swapped_channels(published: Published) -> Any:
+    rgb = replace(PREPROCESSING, channel_order="RGB", mean=PREPROCESSING.mean[::-1])
+    return served_logits(published, rgb)
+
+
+def without_swapped_means(published: Published) -> Any:
+    return served_logits(published, replace(PREPROCESSING, mean=PREPROCESSING.mean[::-1]))
+
+
+def test_logits_are_those_of_keras(published: Published) -> None:
+    assert published.logits.std(axis=0).min() > 0.01  # the pictures can be told apart
+    received = logits(converted(published), published)
+    assert relative_difference(received, published.logits) < TOLERANCE
+
+
+def test_the_inference_network_gives_them_from_pixels(published: Published) -> None:
+    assert relative_difference(served_logits(published), published.logits) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        with_same_padding,
+        with_epsilon_1e_3,
+        with_stride_in_3x3,
+        without_biases,
+        without_swapped_channels,
+        without_swapped_means,
+    ],
+)
+def test_silent_errors_are_not_silent_here(
+    published: Published, mistaken: Callable[[Published], Any]
+) -> None:
+    """Each of these loads and runs without a word, and gives wrong logits."""
+    assert relative_difference(mistaken(published), published.logits) > 10 * TOLERANCE

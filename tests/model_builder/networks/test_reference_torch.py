@@ -1,0 +1,233 @@
+"""Converted networks against PyTorch itself, and against the libraries that publish in it.
+
+Skipped where PyTorch is not installed: `test_reference_numpy` needs no such thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_builder.checkpoints.formats import torch as torch_layout
+from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.errors import ConversionFailed
+from model_builder.networks.config import Architecture
+from tests.model_builder.published import (
+    TOLERANCE,
+    converted,
+    served_logits,
+)
+from tests.model_builder.random_networks import relative_difference
+from tests.model_builder.reference import (
+    BLOCKS,
+    DEPTHS,
+    Reference,
+    normalised,
+    random_pictures,
+    random_reference,
+)
+from tests.model_builder.torch_layout import transformers_name
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+Array = npt.NDArray[np.float32]
+Network = Callable[[Any], Any]
+
+PICTURES = random_pictures(2, seed=1)
+
+
+@pytest.fixture(scope="module")
+def reference(request: pytest.FixtureRequest) -> Reference:
+    return random_reference(request.param, seed=request.param)
+
+
+def tensors(state_dict: Mapping[str, Array]) -> dict[str, Any]:
+    return {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in state_dict.items()}
+
+
+def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
+    """PyTorch's own operations, one after the other."""
+    state_dict = tensors(reference.state_dict)
+    functional = torch.nn.functional
+
+    def unit(x: Any, convolution: str, norm: str, stride: int) -> Any:
+        kernel = state_dict[f"{convolution}.weight"]
+        x = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        fields = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(x, *(state_dict[f"{norm}.{f}"] for f in fields), eps=1e-5)
+
+    def block(x: Any, name: str, stride: int) -> Any:
+        last = 3 if f"{name}.conv3.weight" in state_dict else 2
+        residual = x
+        for index in range(1, last + 1):
+            own = stride if index == last - 1 else 1
+            residual = unit(residual, f"{name}.conv{index}", f"{name}.bn{index}", own)
+            residual = residual.relu() if index < last else residual
+        if f"{name}.downsample.0.weight" in state_dict:
+            x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+        return (residual + x).relu()
+
+    def network(x: Any) -> Any:
+        x = functional.max_pool2d(unit(x, "conv1", "bn1", 2).relu(), 3, stride=2, padding=1)
+        for stage, count in enumerate(BLOCKS[reference.depth], start=1):
+            for index in range(count):
+                x = block(x, f"layer{stage}.{index}", 2 if stage > 1 and index == 0 else 1)
+        return functional.linear(x.mean((2, 3)), state_dict["fc.weight"], state_dict["fc.bias"])
+
+    return network, state_dict
+
+
+def of_torchvision(reference: Reference) -> tuple[Network, dict[str, Any]]:
+    models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    network = getattr(models, f"resnet{reference.depth}")(num_classes=10)
+    return filled(network, reference.state_dict)
+
+
+def of_timm(reference: Reference) -> tuple[Network, dict[str, Any]]:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    network = timm.create_model(f"resnet{reference.depth}", num_classes=10)
+    return filled(network, reference.state_dict)
+
+
+def of_transformers(reference: Reference) -> tuple[Network, dict[str, Any]]:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    bottleneck = reference.depth >= 50
+    config = transformers.ResNetConfig(
+        layer_type="bottleneck" if bottleneck else "basic",
+        hidden_sizes=[64 * 2**stage * (4 if bottleneck else 1) for stage in range(4)],
+        depths=list(BLOCKS[reference.depth]),
+        num_labels=10,
+    )
+    network, state_dict = filled(
+        transformers.ResNetForImageClassification(config),
+        {transformers_name(name): x for name, x in reference.state_dict.items()},
+    )
+    return lambda x: network(x).logits, state_dict
+
+
+def filled(network: Any, state_dict: Mapping[str, Array]) -> tuple[Network, dict[str, Any]]:
+    """With every tensor of its own replaced, counters aside; what it then saves."""
+    found = network.load_state_dict(tensors(state_dict), strict=False)
+    assert not found.unexpected_keys
+    assert all(key.endswith("num_batches_tracked") for key in found.missing_keys)
+    network.eval()
+    return network, network.state_dict()
+
+
+@pytest.mark.parametrize("reference", DEPTHS, indirect=True, ids="resnet{}".format)
+@pytest.mark.parametrize("publisher", [plain, of_torchvision, of_timm, of_transformers])
+def test_logits_are_those_of_pytorch(
+    reference: Reference,
+    publisher: Callable[[Reference], tuple[Network, dict[str, Any]]],
+    tmp_path: Path,
+) -> None:
+    network, state_dict = publisher(reference)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(normalised(PICTURES))).numpy()
+    assert relative_difference(reference.logits(normalised(PICTURES)), expected) < TOLERANCE
+    path = tmp_path / "model.pth"
+    torch.save(state_dict, path)
+    published = read_checkpoint(path)
+    path.unlink()
+    architecture = published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5)
+    assert architecture == Architecture(reference.depth, classes=10)
+    received = converted(published, architecture)
+    inputs = normalised(PICTURES).transpose(0, 2, 3, 1)
+    assert relative_difference(received(inputs, training=False), expected) < TOLERANCE
+    assert (
+        relative_difference(served_logits(received, architecture, PICTURES), expected) < TOLERANCE
+    )
+
+
+def wrapped(state_dict: dict[str, Any]) -> dict[str, Any]:
+    return {"epoch": 90, "arch": "resnet18", "state_dict": state_dict, "best": torch.tensor(69.7)}
+
+
+def as_model(state_dict: dict[str, Any]) -> dict[str, Any]:
+    return {"model": state_dict, "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}}
+
+
+def from_data_parallel(state_dict: dict[str, Any]) -> dict[str, Any]:
+    return wrapped({f"module.{name}": values for name, values in state_dict.items()})
+
+
+def in_half_precision(state_dict: dict[str, Any]) -> dict[str, Any]:
+    return {name: x.bfloat16() if x.is_floating_point() else x for name, x in state_dict.items()}
+
+
+SMALL = pytest.mark.parametrize("reference", [18], indirect=True, ids="resnet{}".format)
+
+
+@SMALL
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("wrap", [dict, wrapped, as_model, from_data_parallel])
+def test_state_dicts_are_unwrapped(
+    reference: Reference,
+    wrap: Callable[[dict[str, Any]], dict[str, Any]],
+    legacy: bool,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(wrap(tensors(reference.state_dict)), path, _use_new_zipfile_serialization=not legacy)
+    assert identify(path) == "torch"
+    published = read_checkpoint(path)
+    expected = torch_layout.contents(reference.state_dict).tensors
+    assert published.tensors.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(published.tensors[name], values, err_msg=name)
+
+
+@SMALL
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_bfloat16_is_widened_exactly(reference: Reference, suffix: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    half = in_half_precision(tensors(reference.state_dict))
+    path = tmp_path / f"model.{suffix}"
+    if suffix == "pth":
+        torch.save(half, path)
+    else:
+        save_file(half, path)
+    received = torch_layout.read_state_dict(path)
+    for name, values in half.items():
+        assert received[name].dtype == np.float32
+        np.testing.assert_array_equal(received[name], values.float().numpy(), err_msg=name)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (Path("harm_was_done"),)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.pth"
+    torch.save({"state_dict": {"conv1.weight": Harmful()}}, path)
+    with pytest.raises(ConversionFailed, match=r"model\.pth holds more than tensors"):
+        read_checkpoint(path)
+    assert not (tmp_path / "harm_was_done").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "model.pth holds no state dict. Received: list"),
+        ({"conv1.weight": 3}, "conv1.weight holds no floating-point tensor. Received: int"),
+        (
+            {"fc.bias": torch.ones(3, dtype=torch.int64)},
+            "fc.bias holds no floating-point tensor. Received: torch.int64",
+        ),
+    ],
+)
+def test_pickles_of_something_else(content: Any, message: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "model.pth")
+    with pytest.raises(ConversionFailed) as raised:
+        read_checkpoint(tmp_path / "model.pth")
+    assert str(raised.value) == message

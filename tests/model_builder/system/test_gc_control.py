@@ -1,0 +1,35 @@
+"""The garbage collector rests while modules are imported, and no longer."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from model_builder.system.gc_control import uncollected
+
+
+def test_it_rests_within() -> None:
+    with uncollected():
+        assert not gc.isenabled()
+        there: list[object] = []
+    assert gc.isenabled()
+    assert not any(one is there for one in gc.get_objects())
+    gc.unfreeze()
+    assert any(one is there for one in gc.get_objects())
+
+
+def test_it_works_again_after_a_failure() -> None:
+    with pytest.raises(ModuleNotFoundError), uncollected():
+        raise ModuleNotFoundError
+    assert gc.isenabled()
+
+
+def test_where_it_was_off_it_stays_off() -> None:
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -1,0 +1,101 @@
+"""What waits, and what of it is still worth beginning, by a clock of the test's own."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from service.batching.batch_sizes import BatchPlan
+from service.batching.item import Pending
+from service.batching.latency import Pace
+from service.batching.queue import PictureQueue
+from service.errors import DeadlineExceeded, Overloaded
+
+NOW = 1000.0
+PLAN = BatchPlan({1: 10.0, 2: 100.0})
+
+
+@pytest.fixture
+def drops() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> PictureQueue:
+    monkeypatch.setattr("service.batching.queue.time", SimpleNamespace(monotonic=lambda: NOW))
+    return PictureQueue(limit=10, plan=PLAN, pace=Pace(PLAN), dropped=drops.append)
+
+
+def picture(*, waited: float, left: float) -> Pending:
+    """Seconds since it came, and until its deadline."""
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    return Pending(pixels, NOW + left, canary=False, submitted=NOW - waited)
+
+
+@pytest.mark.parametrize(
+    ("waited", "left"),
+    [(11, 10), (10, 9), (0, 1)],
+    ids=["time enough for the smallest batch", "no longer than one batch", "not at all"],
+)
+def test_what_may_be_begun(
+    queue: PictureQueue, drops: list[str], waited: float, left: float
+) -> None:
+    one = picture(waited=waited, left=left)
+    queue.put(one)
+    assert queue.next_batch() == [one]
+    assert drops == []
+
+
+@pytest.mark.parametrize(
+    ("waited", "left", "error", "says"),
+    [
+        (11, 9, Overloaded, "After 11.0 s in the queue the time left is too short"),
+        (0, 0, DeadlineExceeded, "The deadline passed in the queue, after 0.0 s"),
+    ],
+)
+def test_what_is_not_begun(
+    queue: PictureQueue,
+    drops: list[str],
+    waited: float,
+    left: float,
+    error: type[Exception],
+    says: str,
+) -> None:
+    one = picture(waited=waited, left=left)
+    queue.put(one)
+    queue.close()
+    assert queue.next_batch() == []
+    with pytest.raises(error, match=says):
+        one.future.result(0)
+    assert drops == ["deadline"]
+
+
+def test_what_was_cancelled_a_moment_ago_is_not_begun(
+    queue: PictureQueue, drops: list[str]
+) -> None:
+    """Before whoever cancelled it came to take it out."""
+    one, other = picture(waited=0, left=10), picture(waited=0, left=10)
+    queue.put(one)
+    queue.put(other)
+    assert one.future.cancel()
+    assert queue.next_batch() == [other]
+    assert drops == ["cancelled"]
+
+
+def test_who_waits_for_pictures_sleeps_and_looks_up_now_and_then(
+    queue: PictureQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that has nothing to do takes no processor from those that decode."""
+    waits: list[float | None] = []
+
+    def wait(_: threading.Condition, timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        queue.close()
+        return False
+
+    monkeypatch.setattr(threading.Condition, "wait", wait)
+    assert queue.next_batch() == []
+    assert waits == [1.0]

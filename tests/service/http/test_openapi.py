@@ -1,0 +1,141 @@
+"""The API as it describes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from service import __version__
+from service.errors import ServiceError
+from service.http.app import create_app
+from service.http.schemas import OnePicture, Problem, SeveralPictures
+from service.settings import Settings
+
+PROBLEM = "application/problem+json"
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    return create_app(settings, load=lambda _: pytest.fail("nothing is to be loaded")).openapi()
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return described(Settings())
+
+
+@pytest.fixture(scope="module")
+def predict(document: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = document["paths"]["/predict"]["post"]
+    return operation
+
+
+def nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from nodes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from nodes(value)
+
+
+def test_what_it_is(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"]["title"] == "ResNet server"
+    assert document["info"]["version"] == __version__
+
+
+def test_every_route_is_described(document: dict[str, Any]) -> None:
+    operations = {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == {
+        ("POST", "/predict"),
+        ("GET", "/models"),
+        ("GET", "/models/{name}"),
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/metrics"),
+    }
+    for operation in operations.values():
+        assert operation["summary"]
+        assert all(response["description"] for response in operation["responses"].values())
+    ids = [operation["operationId"] for operation in operations.values()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = {node["$ref"] for node in nodes(document) if "$ref" in node}
+    assert references
+    schemas = document["components"]["schemas"]
+    assert references <= {f"#/components/schemas/{name}" for name in schemas}
+
+
+def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
+    (parameter,) = document["paths"]["/models/{name}"]["get"]["parameters"]
+    assert (parameter["name"], parameter["in"], parameter["required"]) == ("name", "path", True)
+
+
+def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                if status != "200":
+                    schema = {"$ref": "#/components/schemas/Problem"}
+                    assert response["content"] == {PROBLEM: {"schema": schema}}
+
+
+def classes_below(kind: type[ServiceError]) -> set[type[ServiceError]]:
+    return {kind}.union(*map(classes_below, kind.__subclasses__()))
+
+
+def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any]) -> None:
+    statuses = {str(kind.status) for kind in classes_below(ServiceError)}
+    assert set(predict["responses"]) == {"200"} | statuses
+
+
+def test_predicts_examples_are_what_it_answers(predict: dict[str, Any]) -> None:
+    content = predict["responses"]["200"]["content"]["application/json"]
+    references = {one["$ref"].rpartition("/")[2] for one in content["schema"]["anyOf"]}
+    assert references == {"OnePicture", "SeveralPictures"}
+    examples = {name: example["value"] for name, example in content["examples"].items()}
+    OnePicture.model_validate(examples["one picture"], extra="forbid")
+    several = SeveralPictures.model_validate(examples["several pictures"], extra="forbid")
+    assert [result.error is None for result in several.results] == [True, False]
+
+
+def test_the_problems_example_is_one(document: dict[str, Any]) -> None:
+    example = document["components"]["schemas"]["Problem"]["example"]
+    TypeAdapter(Problem).validate_python(example, extra="forbid")
+
+
+def test_predict_takes_a_form_or_a_raw_picture(predict: dict[str, Any]) -> None:
+    body = predict["requestBody"]
+    assert body["required"] is True
+    picture = {"type": "string", "format": "binary"}
+    form = body["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["file"]
+    assert form["properties"]["file"]["items"] == picture
+    assert body["content"]["image/*"]["schema"] == picture
+
+
+@pytest.mark.parametrize("max_files", [1, 100])
+def test_as_many_pictures_are_announced_as_are_taken(max_files: int) -> None:
+    operation = described(Settings(max_files=max_files))["paths"]["/predict"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["file"]["maxItems"] == max_files
+    assert f"one to {max_files} as multipart parts" in operation["description"]
+
+
+def test_predicts_parameters(predict: dict[str, Any]) -> None:
+    parameters = {parameter["name"]: parameter for parameter in predict["parameters"]}
+    assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms"}
+    assert not any(parameter["required"] for parameter in parameters.values())
+    assert parameters["top_k"]["schema"]["minimum"] == 1
+    assert parameters["top_k"]["schema"]["default"] == 5

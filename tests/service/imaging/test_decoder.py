@@ -1,0 +1,537 @@
+"""Pictures of every kind that Pillow can make, and some that nobody should send."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageChops, ImageFile
+
+from model_builder.artifact.preprocessing import Interpolation
+from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.imaging.decoder import FORMATS, decode
+from service.imaging.transforms import crop
+from tests.service.pictures import (
+    SIDES,
+    as_stored,
+    encoded,
+    header_alone,
+    noise,
+    orientation_tag,
+    plain,
+    png_chunk,
+    quadrants,
+    recipe,
+    reference,
+)
+
+Pixels = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 1_000_000
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+    "BMP": {},
+}
+# Pillow warns of what is odd in a file; the service puts that in its log.
+STRANGE = pytest.mark.filterwarnings("ignore:::PIL")
+
+
+def pixels_of(data: bytes, edge: int = 32, size: int = 32) -> Pixels:
+    """Where the shorter edge is `edge` already, nothing is resized."""
+    pixels = decode(data, recipe(edge, size), max_pixels=MAX_PIXELS)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (size, size, 3)
+    return pixels
+
+
+def assert_colour(data: bytes, colour: tuple[int, int, int], tolerance: int = 0) -> None:
+    """That every pixel has it."""
+    pixels = pixels_of(data).astype(int)
+    np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=tolerance)
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_every_orientation_is_turned_upright(format: str, orientation: int) -> None:
+    scene = quadrants(48, 32)
+    data = encoded(
+        as_stored(scene, orientation),
+        format,
+        exif=orientation_tag(orientation),
+        **LOSSLESS[format],
+    )
+    np.testing.assert_array_equal(pixels_of(data), np.asarray(scene)[:, 8:40])
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+def test_every_orientation_of_a_jpeg_is_turned_upright(orientation: int) -> None:
+    scene = quadrants(64, 32)
+    data = encoded(
+        as_stored(scene, orientation),
+        "JPEG",
+        exif=orientation_tag(orientation),
+        quality=95,
+        subsampling=0,
+    )
+    np.testing.assert_allclose(pixels_of(data).astype(int), np.asarray(scene)[:, 16:48], atol=6)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None:
+    scene = quadrants(32, 32)
+    data = encoded(scene, "PNG", exif=orientation_tag(orientation))
+    np.testing.assert_array_equal(pixels_of(data), np.asarray(scene))
+
+
+@STRANGE
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\x00\x00",
+        b"Exif\x00\x00no TIFF header at all",
+        b"Exif\x00\x00II*\x00\xff\xff\xff\xff",
+        b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\xff\xff\x01\x12",
+    ],
+    ids=["empty", "text", "offset beyond the end", "too few entries"],
+)
+def test_broken_exif_does_not_spoil_the_picture(format: str, exif: bytes) -> None:
+    scene = quadrants(32, 32)
+    broken, without = encoded(scene, format, exif=exif), encoded(scene, format)
+    np.testing.assert_array_equal(pixels_of(broken), pixels_of(without))
+
+
+def palette(transparent: bool) -> bytes:
+    image = Image.new("P", (32, 32), 1)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    return encoded(image, "PNG", transparency=1) if transparent else encoded(image, "PNG")
+
+
+def sixteen_bits(value: int, format: str) -> bytes:
+    return encoded(Image.fromarray(np.full((32, 32), value, np.uint16)), format)
+
+
+def floats(value: float) -> bytes:
+    return encoded(Image.fromarray(np.full((32, 32), value, np.float32)), "TIFF")
+
+
+def thirty_two_bits(value: int) -> bytes:
+    return encoded(Image.fromarray(np.full((32, 32), value, np.int32)), "TIFF")
+
+
+def one(mode: str, colour: Any, format: str = "PNG", **options: Any) -> bytes:
+    return encoded(Image.new(mode, (32, 32), colour), format, **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "colour"),
+    [
+        pytest.param(one("RGB", (1, 2, 3)), (1, 2, 3), id="RGB"),
+        pytest.param(one("L", 77), (77, 77, 77), id="grey"),
+        pytest.param(one("L", 77, transparency=77), (255, 255, 255), id="grey, that grey clear"),
+        pytest.param(one("1", 1), (255, 255, 255), id="1 bit, white"),
+        pytest.param(one("1", 0), (0, 0, 0), id="1 bit, black"),
+        pytest.param(one("LA", (100, 255)), (100, 100, 100), id="grey and alpha, opaque"),
+        pytest.param(one("LA", (100, 0)), (255, 255, 255), id="grey and alpha, clear"),
+        pytest.param(one("RGBA", (10, 20, 30, 255)), (10, 20, 30), id="RGBA, opaque"),
+        pytest.param(one("RGBA", (10, 20, 30, 0)), (255, 255, 255), id="RGBA, clear"),
+        pytest.param(one("RGB", (9, 9, 9), transparency=(9, 9, 9)), (255, 255, 255), id="RGB key"),
+        pytest.param(palette(False), (40, 50, 60), id="palette"),
+        pytest.param(palette(True), (255, 255, 255), id="palette, that entry clear"),
+        pytest.param(one("RGB", (1, 2, 3), "BMP"), (1, 2, 3), id="BMP"),
+        pytest.param(one("RGB", (1, 2, 3), "TIFF"), (1, 2, 3), id="TIFF"),
+        pytest.param(
+            one("RGB", (1, 2, 3), "TIFF", compression="tiff_lzw"), (1, 2, 3), id="TIFF, LZW"
+        ),
+        pytest.param(one("RGB", (0, 0, 255), "GIF"), (0, 0, 255), id="GIF"),
+        pytest.param(sixteen_bits(40_000, "PNG"), (156, 156, 156), id="16-bit PNG"),
+        pytest.param(sixteen_bits(65_535, "PNG"), (255, 255, 255), id="16-bit PNG, white"),
+        pytest.param(sixteen_bits(255, "PNG"), (0, 0, 0), id="16-bit PNG, nearly black"),
+        pytest.param(sixteen_bits(40_000, "TIFF"), (156, 156, 156), id="16-bit TIFF"),
+        pytest.param(thirty_two_bits(40_000), (156, 156, 156), id="32-bit TIFF"),
+        pytest.param(thirty_two_bits(-5), (0, 0, 0), id="32-bit TIFF, negative"),
+        pytest.param(thirty_two_bits(2**30), (255, 255, 255), id="32-bit TIFF, beyond 16 bits"),
+        pytest.param(floats(0.5), (127, 127, 127), id="float TIFF, to 1"),
+        pytest.param(floats(1.0), (255, 255, 255), id="float TIFF, to 1, white"),
+        pytest.param(floats(-1.0), (0, 0, 0), id="float TIFF, negative"),
+        pytest.param(floats(2.0), (2, 2, 2), id="float TIFF, to 255, nearly black"),
+        pytest.param(floats(200.0), (200, 200, 200), id="float TIFF, to 255"),
+        pytest.param(floats(float("nan")), (0, 0, 0), id="float TIFF, not a number"),
+        pytest.param(floats(float("inf")), (255, 255, 255), id="float TIFF, infinite"),
+    ],
+)
+def test_colours(data: bytes, colour: tuple[int, int, int]) -> None:
+    assert_colour(data, colour)
+
+
+@pytest.mark.parametrize(
+    ("data", "colour"),
+    [
+        pytest.param(one("RGBA", (200, 0, 100, 128)), (227, 127, 177), id="RGBA, half"),
+        pytest.param(one("LA", (100, 128)), (177, 177, 177), id="grey and alpha, half"),
+        pytest.param(
+            one("RGBA", (200, 0, 100, 128), "WEBP", lossless=True), (227, 127, 177), id="WebP, half"
+        ),
+        pytest.param(one("RGB", (200, 90, 30), "JPEG"), (200, 90, 30), id="JPEG"),
+        pytest.param(one("L", 90, "JPEG"), (90, 90, 90), id="grey JPEG"),
+        pytest.param(one("CMYK", (255, 0, 0, 0), "JPEG"), (0, 255, 255), id="CMYK JPEG, cyan"),
+        pytest.param(one("CMYK", (0, 0, 0, 255), "JPEG"), (0, 0, 0), id="CMYK JPEG, black"),
+        pytest.param(one("RGB", (200, 90, 30), "WEBP"), (200, 90, 30), id="WebP"),
+    ],
+)
+def test_colours_of_blended_and_lossy_pictures(data: bytes, colour: tuple[int, int, int]) -> None:
+    assert_colour(data, colour, tolerance=4)
+
+
+def test_a_progressive_jpeg_is_the_same_as_a_baseline_one() -> None:
+    image = noise(40, 40).resize((32, 32), Image.Resampling.BICUBIC)
+    baseline, progressive = (
+        encoded(image, "JPEG", quality=90, progressive=progressive) for progressive in (False, True)
+    )
+    assert Image.open(io.BytesIO(progressive)).info["progressive"]
+    np.testing.assert_array_equal(pixels_of(progressive), pixels_of(baseline))
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_only_the_first_frame_counts(format: str) -> None:
+    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(first, format, save_all=True, append_images=[second], **options)
+    assert getattr(Image.open(io.BytesIO(data)), "n_frames", 1) == 2
+    assert_colour(data, (255, 0, 0))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_that_is_promised(format: str) -> None:
+    assert_colour(plain("red", (40, 32), format), (255, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 2), (5, 3), (1, 900), (900, 1), (3000, 7), (2, 3000), (31, 31), (33, 2000)]
+)
+def test_tiny_and_very_long_pictures(size: tuple[int, int]) -> None:
+    pixels = pixels_of(plain("green", size), edge=40)
+    assert np.unique(pixels.reshape(-1, 3), axis=0).tolist() == [[0, 255, 0]]
+
+
+def test_a_very_long_picture_shows_its_middle() -> None:
+    image = Image.new("RGB", (3000, 10), "red")
+    image.paste((0, 0, 255), (1400, 0, 1600, 10))
+    assert_colour(encoded(image), (0, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"),
+    [
+        ((5000, 5), (320, 40)),
+        ((5, 5000), (40, 320)),
+        ((85, 10), (320, 40)),
+        ((80, 10), (320, 40)),
+        ((79, 10), (316, 40)),
+    ],
+)
+def test_no_picture_is_made_longer_than_eight_squares(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    """A line of a few kilobytes would need gigabytes on its way to a square of its middle."""
+    sizes: list[tuple[int, int]] = []
+    resize = Image.Image.resize
+
+    def recorded(image: Image.Image, size: tuple[int, int], *options: Any) -> Image.Image:
+        sizes.append(size)
+        return resize(image, size, *options)
+
+    monkeypatch.setattr(Image.Image, "resize", recorded)
+    pixels_of(plain("green", size), edge=40)
+    assert sizes == [resized]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("edge", "crop_size"), [(256, 224), (37, 32), (33, 32), (32, 32)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (500, 375),
+        (375, 500),
+        (333, 251),
+        (251, 333),
+        (256, 256),
+        (257, 256),
+        (256, 257),
+        (641, 427),
+        (100, 101),
+        (17, 23),
+        (37, 90),
+        (33, 65),
+        (799, 100),
+        (100, 800),
+        (1, 1),
+        (3, 2),
+    ],
+)
+def test_resize_and_crop_are_torchvisions_bit_for_bit(
+    size: tuple[int, int], edge: int, crop_size: int, interpolation: Interpolation
+) -> None:
+    image = noise(*size, seed=sum(size))
+    preprocessing = recipe(edge, crop_size, interpolation)
+    expected = np.asarray(reference(image, preprocessing))
+    np.testing.assert_array_equal(np.asarray(crop(image, preprocessing)), expected)
+    decoded = decode(encoded(image), preprocessing, max_pixels=MAX_PIXELS)
+    np.testing.assert_array_equal(decoded, expected)
+
+
+@given(
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+    crop_size=st.integers(1, 40),
+    margin=st.integers(0, 9),
+)
+@settings(deadline=None)
+def test_resize_and_crop_are_torchvisions_for_any_size(
+    width: int, height: int, crop_size: int, margin: int
+) -> None:
+    preprocessing = recipe(crop_size + margin, crop_size)
+    if max(width, height) > 8 * min(width, height):
+        # Longer ones are cropped first, see ASPECT_LIMIT.
+        width = height
+    image = noise(width, height)
+    np.testing.assert_array_equal(
+        np.asarray(crop(image, preprocessing)), np.asarray(reference(image, preprocessing))
+    )
+
+
+@STRANGE
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_invalid(format: str, part: float) -> None:
+    data = encoded(noise(40, 40), format)
+    with pytest.raises(InvalidImage):
+        pixels_of(data[: int(len(data) * part)])
+
+
+def test_the_readers_own_words_are_passed_on() -> None:
+    data = encoded(noise(40, 40), "JPEG")
+    with pytest.raises(
+        InvalidImage, match="The JPEG picture can't be decoded: image file is trunc"
+    ):
+        pixels_of(data[: len(data) // 2])
+
+
+@STRANGE
+@pytest.mark.parametrize(
+    "magic",
+    [
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x00\x00\x00\x00WEBP",
+        b"BM",
+        b"GIF89a",
+        b"II*\x00",
+        b"\x00\x00\x00\x18ftypavis",
+    ],
+)
+def test_a_file_that_is_nothing_but_its_magic_is_invalid(magic: bytes) -> None:
+    with pytest.raises(InvalidImage):
+        pixels_of(magic + b"\x00" * 40)
+
+
+PNM, TGA = (encoded(Image.new("RGB", (32, 32)), format) for format in ("PPM", "TGA"))
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"%PDF-1.7\n1 0 obj", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(60), "PostScript"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b'<?xml version="1.0"?><svg/>', "XML, SVG perhaps"),
+        (b"\xd7\xcd\xc6\x9a" + bytes(60), "WMF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "OLE, FlashPix perhaps"),
+        (b"\x00\x00\x00\x18ftypheic", "HEIC"),
+        (b"\x00\x00\x00\x18ftyphevc", "HEIC"),
+        (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x0a" + bytes(60), "JPEG XL"),
+        (b"8BPS\x00\x01", "Photoshop"),
+        (encoded(Image.new("RGB", (32, 32)), "ICO"), "ICO"),
+        (b"just a line of text", "19 bytes that begin with b'just a l'"),
+        (PNM, f"{len(PNM)} bytes that begin with b'P6\\n32 32'"),
+        (TGA, f"{len(TGA)} bytes that begin with {TGA[:8]!r}"),
+        (b"RIFF\x24\x00\x00\x00WAVE", r"12 bytes that begin with b'RIFF$\x00\x00\x00'"),
+    ],
+)
+def test_other_formats_are_named_in_the_refusal(data: bytes, name: str) -> None:
+    with pytest.raises(UnsupportedMedia) as refusal:
+        pixels_of(data)
+    assert str(refusal.value) == f"Pictures are taken as {', '.join(FORMATS)}. Received: {name}"
+
+
+def test_no_other_format_is_known_to_the_process_that_decodes() -> None:
+    """Not one module of Pillow's that reads another format is ever imported."""
+    files = [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"%PDF-1.7", b"\xd7\xcd\xc6\x9a" + bytes(60), PNM]
+    script = """
+import sys
+from PIL import Image
+from service.errors import UnsupportedMedia
+from service.imaging.decoder import open_picture
+for data in eval(sys.argv[1]):
+    try:
+        open_picture(data, max_pixels=10**6)
+    except UnsupportedMedia:
+        pass
+print(*sorted(name for name in sys.modules if name.startswith("PIL.") and "Plugin" in name))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    known = subprocess.run(
+        [sys.executable, "-c", script, repr(files)],
+        env=environment,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    # PPM is one of five that Pillow always knows; what is asked of it is up to `formats`.
+    assert set(known) <= {
+        f"PIL.{name}ImagePlugin"
+        for name in ("Avif", "Bmp", "Gif", "Jpeg", "Mpo", "Png", "Ppm", "Tiff", "WebP")
+    }
+    assert "PIL.JpegImagePlugin" in known
+
+
+def test_nothing_is_no_picture() -> None:
+    with pytest.raises(InvalidImage, match="0 bytes"):
+        pixels_of(b"")
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG"])
+@pytest.mark.parametrize("size", [(60_000, 60_000), (1001, 1000)])
+def test_too_many_pixels_are_refused_from_the_header(format: str, size: tuple[int, int]) -> None:
+    data = header_alone(format, *size)
+    assert len(data) < 100
+    with pytest.raises(ImageTooLarge, match=str(size[0] * size[1])):
+        pixels_of(data)
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG"])
+def test_the_same_header_with_few_pixels_is_merely_truncated(format: str) -> None:
+    with pytest.raises(InvalidImage):
+        pixels_of(header_alone(format, 32, 32))
+
+
+def test_as_many_pixels_as_are_allowed() -> None:
+    data = plain("blue", (50, 40))
+    assert decode(data, recipe(32, 32), max_pixels=2000).shape == (32, 32, 3)
+    with pytest.raises(ImageTooLarge) as refusal:
+        decode(data, recipe(32, 32), max_pixels=1999)
+    assert str(refusal.value) == "A picture may have 1999 pixels. Received: 50 x 40 = 2000"
+
+
+def test_a_text_chunk_that_unpacks_to_megabytes_is_invalid() -> None:
+    bomb = b"\x00" + zlib.compress(b"x" * 70_000_000)
+    header = plain("red", (32, 32))
+    data = header[:33] + png_chunk(b"zTXt", b"Comment\x00" + bomb) + header[33:]
+    with pytest.raises(InvalidImage):
+        pixels_of(data)
+
+
+SEEDS = [encoded(quadrants(24, 20), format) for format in FORMATS]
+
+
+@STRANGE
+@given(
+    seed=st.sampled_from(SEEDS),
+    changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
+    end=st.integers(0, 10_000),
+)
+@settings(deadline=None, max_examples=400)
+def test_damaged_files_give_pixels_or_an_error_of_ours(
+    seed: bytes, changes: list[tuple[int, int]], end: int
+) -> None:
+    data = bytearray(seed)
+    for position, value in changes:
+        # Squared: headers lie at the beginning.
+        data[int(len(data) * (position / 10_001) ** 2)] = value
+    try:
+        pixels = decode(bytes(data[: end + 1]), recipe(16, 16), max_pixels=MAX_PIXELS)
+    except (ImageTooLarge, InvalidImage, UnsupportedMedia):
+        return
+    assert pixels.shape == (16, 16, 3)
+
+
+def ycck_jpeg(ink: tuple[int, int, int, int]) -> bytes:
+    """Adobe's: C, M and Y as YCC, K inverted (Adobe technical note 5116, the APP14 marker)."""
+    ycc = Image.new("RGB", (32, 32), ink[:3]).convert("YCbCr")
+    # Pillow inverts what it stores, so what is to lie there is inverted before.
+    stored = [ImageChops.invert(component) for component in ycc.split()]
+    four = Image.merge("CMYK", [*stored, Image.new("L", (32, 32), ink[3])])
+    data = bytearray(encoded(four, "JPEG", quality=100))
+    data[data.index(b"Adobe") + 11] = 2
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0, 0), (200, 40, 90, 10), (0, 255, 255, 0), (9, 9, 9, 200)])
+def test_a_ycck_jpeg(ink: tuple[int, int, int, int]) -> None:
+    """And the same inks as plain CMYK, which Adobe inverts too."""
+    red, green, blue = ((255 - part) * (255 - ink[3]) // 255 for part in ink[:3])
+    assert_colour(ycck_jpeg(ink), (red, green, blue), tolerance=4)
+    assert_colour(one("CMYK", ink, "JPEG", quality=100), (red, green, blue), tolerance=4)
+
+
+def test_several_pictures_in_one_file_show_the_first() -> None:
+    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    data = encoded(first, "MPO", save_all=True, append_images=[second])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert_colour(data, (254, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_bytes_decide_and_no_frame_but_the_first_is_counted(format: str) -> None:
+    """A hundred frames cost what one does: nothing after the first is read."""
+    frames = [Image.new("RGB", (32, 32), (0, level, 0)) for level in range(100)]
+    options = {"lossless": True} if format == "WEBP" else {}
+    if format in ("BMP", "JPEG"):
+        data = encoded(frames[0], format)
+    else:
+        data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    assert_colour(data, (0, 0, 0), tolerance=4)
+
+
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (200_000, 2)])
+def test_an_edge_that_no_photo_has_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLarge, match="edges may have 65535 pixels"):
+        pixels_of(plain("green", size))
+    assert_colour(plain("green", (65_535, 1)), (0, 255, 0))
+
+
+def test_a_gif_whose_first_frame_covers_a_corner() -> None:
+    """The rest was never drawn; with a transparent colour it is white, as a page would be."""
+    corner = Image.new("P", (32, 32), 0)
+    corner.putpalette([255, 0, 0, 0, 0, 255])
+    data = bytearray(encoded(corner, "GIF", transparency=1))
+    screen = data.index(b"GIF89a") + 6
+    data[screen : screen + 4] = struct.pack("<HH", 64, 64)
+    pixels = decode(bytes(data), recipe(64, 64), max_pixels=MAX_PIXELS)
+    assert pixels[5, 5].tolist() == [255, 0, 0]
+    assert pixels[50, 50].tolist() == [255, 255, 255]
+
+
+def test_a_cut_off_file_is_refused_whatever_was_decoded_of_it() -> None:
+    """Never half a picture and half grey: Pillow would show one if it was told to."""
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert Image.MAX_IMAGE_PIXELS is not None
+    for format in FORMATS:
+        data = encoded(noise(64, 64), format)
+        for part in range(1, 20):
+            with pytest.raises((InvalidImage, UnsupportedMedia)):
+                pixels_of(data[: len(data) * part // 20])

@@ -1,0 +1,430 @@
+"""The process that decodes: what a file can do to it, and that it does so to nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image, features
+
+from service.errors import (
+    DecoderFailed,
+    ImageTooLarge,
+    InvalidImage,
+    ServiceError,
+    UnsupportedMedia,
+)
+from service.imaging.decoder import decode
+from service.imaging.sandbox import DecodingProcess, _briefly
+from tests.service.fakes import WAIT_SECONDS, eventually
+from tests.service.pictures import (
+    encoded,
+    header_alone,
+    lying_avif,
+    noise,
+    plain,
+    png_chunk,
+    recipe,
+)
+
+MAX_PIXELS = 1_000_000
+RECIPE = recipe(32, 28)
+RED = plain("red")
+MEBIBYTE = 2**20
+LIE = 6000
+
+
+@pytest.fixture
+def process() -> Iterator[DecodingProcess]:
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def before_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has the processes that decode run this first, as Python runs a file of that name."""
+
+    def write(script: str) -> None:
+        (tmp_path / "sitecustomize.py").write_text(script)
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return write
+
+
+def pid(process: DecodingProcess) -> int:
+    assert process.pid is not None
+    return process.pid
+
+
+def test_it_gives_what_decoding_here_gives(process: DecodingProcess) -> None:
+    for data in (RED, encoded(noise(300, 200), "JPEG"), encoded(noise(60, 90), "WEBP")):
+        there = process.decode(data, RECIPE)
+        np.testing.assert_array_equal(there, decode(data, RECIPE, max_pixels=MAX_PIXELS))
+    assert process.decode(RED, recipe(40, 7)).shape == (7, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"", InvalidImage),
+        (RED[:70], InvalidImage),
+        (b"%PDF", UnsupportedMedia),
+        (header_alone("PNG", 1001, 1000), ImageTooLarge),
+    ],
+)
+def test_it_refuses_what_decoding_here_refuses(
+    process: DecodingProcess, data: bytes, error: type[ServiceError]
+) -> None:
+    with pytest.raises(error) as here:
+        decode(data, RECIPE, max_pixels=MAX_PIXELS)
+    with pytest.raises(error) as there:
+        process.decode(data, RECIPE)
+    assert str(there.value) == str(here.value)
+    survivor = pid(process)
+    process.decode(RED, RECIPE)
+    assert process.pid == survivor
+
+
+def test_a_picture_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=1.0)
+    try:
+        process.decode(RED, RECIPE)
+        first = pid(process)
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(InvalidImage, match="not decoded within 1 s"):
+            process.decode(RED, RECIPE)
+        assert not psutil.pid_exists(first)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+        assert "was given up after" in caplog.text
+    finally:
+        process.close()
+
+
+def test_a_process_that_takes_no_picture_is_given_up() -> None:
+    """More than the socket between them holds. It is not the picture's fault."""
+    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
+    try:
+        process.decode(RED, RECIPE)
+        first = pid(process)
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(DecoderFailed, match=r"took no picture for 0\.5 s"):
+            process.decode(RED + bytes(8 * MEBIBYTE), RECIPE)
+        assert not psutil.pid_exists(first)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    finally:
+        process.close()
+
+
+def test_a_picture_that_ends_its_process_is_refused(
+    process: DecodingProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a fault in a decoder would end it."""
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    os.kill(first, signal.SIGSTOP)
+
+    def fault() -> None:
+        os.kill(first, signal.SIGSEGV)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(first, signal.SIGCONT)
+
+    threading.Timer(0.2, fault).start()
+    with pytest.raises(InvalidImage, match="ended its decoder"):
+        process.decode(RED, RECIPE)
+    assert f"status -{signal.SIGSEGV.value}" in caplog.text
+    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+
+
+def test_one_that_died_while_idle_is_started_again(process: DecodingProcess) -> None:
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    os.kill(first, signal.SIGKILL)
+    # Until it can be waited for, and not for it: a zombie's threads may still be ending.
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    assert process.pid != first
+
+
+def test_no_signal_but_the_services_own_word_ends_it(process: DecodingProcess) -> None:
+    """Ctrl-C and a supervisor reach the whole group; what is under way is finished first."""
+    process.decode(RED, RECIPE)
+    first = pid(process)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(first, number)
+        process.decode(RED, RECIPE)
+    assert process.pid == first
+    process.close()
+    assert not psutil.pid_exists(first)
+    assert process.close() is None
+
+
+def test_a_process_that_does_not_start(
+    process: DecodingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DecoderFailed, match="its status was 1"):
+        process.decode(RED, RECIPE)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_an_avif_is_decoded_by_one_thread(
+    process: DecodingProcess, before_all: Callable[[str], None]
+) -> None:
+    """There is a process for each processor already."""
+    before_all("""
+from PIL import _avif
+def decoder(data, codec, threads):
+    raise ValueError(f"{threads} threads")
+_avif.AvifDecoder = decoder
+""")
+    with pytest.raises(InvalidImage, match="read: 1 threads"):
+        process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
+
+
+def test_it_goes_when_the_service_goes() -> None:
+    """However that ended: nobody is left who could end it."""
+    script = """
+import os
+from service.imaging.sandbox import DecodingProcess
+process = DecodingProcess(max_pixels=1000, timeout_seconds=1)
+process.start()
+print(process.pid, flush=True)
+os._exit(1)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    orphan = int(ended.stdout)
+    eventually(
+        lambda: (
+            not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+        )
+    )
+
+
+def canvas(width: int, height: int) -> bytes:
+    """An animated WebP whose frames cover a corner of it; just under what Pillow opens."""
+    assert width * height <= 2 * (Image.MAX_IMAGE_PIXELS or 0) < (width + 1) * height
+    data = bytearray(encoded(noise(8, 8), "WEBP", save_all=True, append_images=[noise(8, 8, 1)]))
+    assert data[12:16] == b"VP8X"
+    data[24:30] = b"".join((edge - 1).to_bytes(3, "little") for edge in (width, height))
+    return bytes(data)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+class TestMemory:
+    def peak_bytes(self, process: DecodingProcess) -> int:
+        status = Path(f"/proc/{pid(process)}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+
+    def test_a_file_that_decodes_to_more_than_its_header_says(
+        self, process: DecodingProcess
+    ) -> None:
+        process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
+        before = self.peak_bytes(process)
+        with pytest.raises(InvalidImage):
+            process.decode(lying_avif(LIE), RECIPE)
+        assert self.peak_bytes(process) - before < 50 * MEBIBYTE
+
+    def test_the_same_without_the_limit_would_cost_more(self, tmp_path: Path) -> None:
+        """Or the test above would prove nothing."""
+        file = tmp_path / "lying.avif"
+        file.write_bytes(lying_avif(LIE))
+        script = """
+import sys
+from pathlib import Path
+from service.imaging.decoder import decode
+from tests.service.pictures import recipe
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+data = Path(sys.argv[1]).read_bytes()
+before = peak()
+decode(data, recipe(32, 28), max_pixels=1000)
+print(peak() - before)
+"""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        kibibytes = subprocess.run(
+            [sys.executable, "-c", script, file],
+            env=environment,
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        assert int(kibibytes) * 1024 > 50 * MEBIBYTE
+
+    @pytest.mark.parametrize(
+        ("format", "file", "edge"),
+        [("PNG", 0, 40), ("PNG", 30, 40), ("PNG", 0, 1000), ("WEBP", 0, 40)],
+    )
+    def test_what_a_reader_may_take(
+        self,
+        process: DecodingProcess,
+        before_all: Callable[[str], None],
+        format: str,
+        file: int,
+        edge: int,
+    ) -> None:
+        """In MiB, and for a moment: 24 for a header, 64 and 24 bytes a pixel for the pixels, and
+        for either two copies of the file, whose last bytes here say how much its reader takes.
+        What lies free from before, a few, can be taken too. A WebP's header has room for the
+        largest canvases that there are.
+        """
+        before_all("""
+import struct
+import numpy as np
+from PIL import Image, ImageFile
+open, load = Image.open, ImageFile.ImageFile.load
+def greedy_open(file, **options):
+    global pixels
+    header, pixels = struct.unpack("<II", file.getvalue()[-8:])
+    np.empty(header, np.uint8)
+    return open(file, **options)
+def greedy_load(image):
+    if image.tile:
+        np.empty(pixels, np.uint8)
+    return load(image)
+Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
+""")
+        picture = plain("red", (edge, edge), format) + bytes(file * MEBIBYTE)
+
+        def decode(header: int, pixels: int) -> None:
+            taken = struct.pack("<II", header * MEBIBYTE, pixels * MEBIBYTE)
+            assert process.decode(picture + taken, RECIPE).shape == (28, 28, 3)
+
+        header, pixels = 24 + 2 * file, 64 + 2 * file + 24 * edge**2 // MEBIBYTE
+        if format == "WEBP":
+            header += 2 * 4 * 2 * (Image.MAX_IMAGE_PIXELS or 0) // MEBIBYTE
+        decode(header - 8, pixels - 8)
+        survivor = pid(process)
+        for taken in ((header + 8, 0), (0, pixels + 8)):
+            with pytest.raises(InvalidImage, match="it needs more memory than a picture of its"):
+                decode(*taken)
+        assert pid(process) == survivor
+
+    def test_what_is_no_readers_may_find_no_memory_either(
+        self, process: DecodingProcess, before_all: Callable[[str], None]
+    ) -> None:
+        before_all("""
+from service.imaging import decoder as images
+check = images.check_size
+def hungry(image, **limits):
+    if image.width == 99:
+        raise MemoryError
+    check(image, **limits)
+images.check_size = hungry
+""")
+        process.decode(RED, RECIPE)
+        survivor = pid(process)
+        with pytest.raises(InvalidImage, match="more memory than its header explains"):
+            process.decode(plain("red", (99, 40)), RECIPE)
+        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+        assert pid(process) == survivor
+
+    @pytest.mark.parametrize(
+        "bomb",
+        [header_alone(format, 60_000, 60_000) for format in ("PNG", "BMP", "GIF", "JPEG")]
+        + [encoded(Image.new("RGB", (4000, 4000)), format) for format in ("PNG", "AVIF")]
+        + [canvas(13_377, 13_377)],
+        ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black", "WEBP"],
+    )
+    def test_a_bomb_costs_nothing(self, bomb: bytes) -> None:
+        process = DecodingProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
+        try:
+            process.decode(RED, RECIPE)
+            before = self.peak_bytes(process)
+            with pytest.raises(ImageTooLarge):
+                process.decode(bomb, RECIPE)
+            assert self.peak_bytes(process) - before < 10 * MEBIBYTE
+        finally:
+            process.close()
+
+    def test_a_large_file_is_held_once(self, process: DecodingProcess) -> None:
+        process.decode(RED, RECIPE)
+        before = self.peak_bytes(process)
+        with pytest.raises(UnsupportedMedia):
+            process.decode(bytes(40 * MEBIBYTE), RECIPE)
+        assert self.peak_bytes(process) - before < 44 * MEBIBYTE
+
+    def test_what_a_large_picture_took_is_given_back(self, process: DecodingProcess) -> None:
+        large = encoded(Image.new("RGB", (1000, 1000), "red"), "WEBP")
+        resident = psutil.Process
+        for _ in range(3):
+            process.decode(large, RECIPE)
+        before = resident(pid(process)).memory_info().rss
+        for _ in range(30):
+            process.decode(large, RECIPE)
+        assert resident(pid(process)).memory_info().rss - before < 8 * MEBIBYTE
+
+
+def test_a_file_that_is_larger_than_all_before_it(process: DecodingProcess) -> None:
+    """It is received under the limit for itself, not for the picture before it."""
+    process.decode(RED, RECIPE)
+    survivor = pid(process)
+    bitmap = encoded(noise(40, 40), "BMP") + bytes(100 * MEBIBYTE)
+    assert process.decode(bitmap, RECIPE).shape == (28, 28, 3)
+    assert process.pid == survivor
+
+
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "after them"])
+def test_a_header_that_is_endless_work(process: DecodingProcess, place: int) -> None:
+    """A directory of 65 535 entries that lie, each a warning: no rule of ours knows of it."""
+    entries = (struct.pack("<HHII", tag, 4, 2**30, 0) for tag in range(65_535))
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 65_535) + b"".join(entries) + bytes(4)
+    data = RED[:place] + png_chunk(b"eXIf", exif) + RED[place:]
+    process.decode(RED, RECIPE)
+    survivor = pid(process)
+    with pytest.raises(InvalidImage, match=r"header takes more than 0\.025 s to read"):
+        process.decode(data, RECIPE)
+    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    assert process.pid == survivor
+
+
+def test_the_time_that_a_header_may_take_ends_with_it() -> None:
+    """The pixels of a large picture take longer."""
+    with _briefly():
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0
+    left = signal.getitimer(signal.ITIMER_VIRTUAL)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    assert left == (0, 0)
+
+
+def test_four_mebibytes_of_text(process: DecodingProcess) -> None:
+    """What a picture says of itself is not looked at, and may be as much as that."""
+
+    def described(length: int) -> bytes:
+        texts = (length // 8,) * 7 + (length - length // 8 * 7,)
+        chunks = (png_chunk(b"tEXt", b"Comment\0" + b"x" * text) for text in texts)
+        return RED[:33] + b"".join(chunks) + RED[33:]
+
+    assert process.decode(described(4 * MEBIBYTE), RECIPE).shape == (28, 28, 3)
+    with pytest.raises(InvalidImage, match="text"):
+        process.decode(described(4 * MEBIBYTE + 1), RECIPE)
+
+
+def test_what_a_library_writes_does_not_reach_the_log(
+    process: DecodingProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff writes lines of its own to stderr."""
+    tiff = encoded(noise(40, 40), "TIFF", compression="tiff_lzw")
+    for cut in range(20, len(tiff), 97):
+        damaged = tiff[:cut] + b"\xff" * 8 + tiff[cut + 8 :]
+        try:
+            process.decode(damaged, RECIPE)
+        except ServiceError:
+            continue
+    process.close()
+    assert capfd.readouterr() == ("", "")

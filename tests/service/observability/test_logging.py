@@ -1,0 +1,116 @@
+"""Log lines, as a program that reads them finds them: the process's own stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PRELUDE = """
+import logging
+from service.observability.logging import configure_logging, request_id
+logger = logging.getLogger("service.test")
+"""
+
+
+def stderr_of(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+def json_lines(code: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stderr_of(code).splitlines()]
+
+
+def test_a_line_is_an_object_with_the_requests_id() -> None:
+    before, within = json_lines("""
+configure_logging("info", "json")
+logger.info("before")
+request_id.set("abc-123")
+logger.warning("%s took %d ms", "it", 7, extra={"status": 200})
+""")
+    assert (before["message"], before["request_id"]) == ("before", None)
+    assert within["request_id"] == "abc-123"
+    assert within["message"] == "it took 7 ms"
+    assert within["level"] == "WARNING"
+    assert within["logger"] == "service.test"
+    assert within["status"] == 200
+    assert within["time"][10] == "T"
+    assert list(within)[:5] == ["time", "level", "logger", "message", "request_id"]
+
+
+@pytest.mark.parametrize("separator", [r"\\n", r"\\r\\n", r"\\u2028", r"\\x85"])
+def test_no_message_can_forge_a_line(separator: str) -> None:
+    forged = '{"level": "ERROR", "message": "forged"}'
+    (line,) = json_lines(
+        f"""
+configure_logging("info", "json")
+logger.info("%s", 'a name{separator}{forged}')
+""".replace("\\\\", "\\")
+    )
+    assert line["level"] == "INFO"
+    assert line["message"].endswith(forged)
+    assert line["message"].startswith("a name")
+
+
+def test_a_traceback_stays_on_its_line() -> None:
+    (line,) = json_lines("""
+configure_logging("info", "json")
+try:
+    raise ValueError("one\\ntwo")
+except ValueError:
+    logger.exception("It failed")
+""")
+    assert line["message"] == "It failed"
+    assert "ValueError: one\ntwo" in line["exc_info"]
+
+
+def test_warnings_are_log_lines_too() -> None:
+    (line,) = json_lines("""
+import warnings
+configure_logging("info", "json")
+warnings.warn("an odd picture", RuntimeWarning)
+""")
+    assert line["level"] == "WARNING"
+    assert "RuntimeWarning: an odd picture" in line["message"]
+
+
+def test_the_level_applies_and_other_libraries_are_quieter() -> None:
+    lines = json_lines("""
+configure_logging("info", "json")
+logger.debug("too fine")
+logger.info("fine")
+for name in ("PIL", "httpx2", "tensorflow", "asyncio"):
+    logging.getLogger(name).info("chatter")
+logging.getLogger("uvicorn.error").info("started")
+""")
+    assert [line["message"] for line in lines] == ["fine", "started"]
+
+
+def test_where_stderr_is_no_terminal_auto_is_json() -> None:
+    (line,) = json_lines('configure_logging("info", "auto")\nlogger.info("here")')
+    assert line["message"] == "here"
+
+
+def test_text_is_for_people() -> None:
+    text = stderr_of('configure_logging("info", "text")\nlogger.info("here")')
+    assert text.endswith("INFO    here\n")
+
+
+def test_configuring_twice_says_everything_once() -> None:
+    lines = json_lines("""
+configure_logging("info", "text")
+configure_logging("info", "json")
+logger.info("once")
+""")
+    assert [line["message"] for line in lines] == ["once"]
