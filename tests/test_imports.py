@@ -40,7 +40,7 @@ def test_a_start_imports_no_more_than_it_needs() -> None:
 
 
 def test_the_builder_does_not_know_the_service() -> None:
-    loaded = modules_after("import model_builder.build")
+    loaded = modules_after("import model_builder.build.builder")
     assert "keras" in loaded
     assert not {name for name in loaded if name.split(".")[0] == "service"}
 

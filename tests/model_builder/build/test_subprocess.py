@@ -78,7 +78,7 @@ def test_without_tensorflow_it_says_what_is_missing() -> None:
         "from pathlib import Path\n"
         "from model_builder.checkpoints import weights\n"
         "from model_builder.build_process import Build\n"
-        "from model_builder.checkpoints import find_checkpoint\n"
+        "from model_builder.checkpoints.catalog import find_checkpoint\n"
         "weights.published_weights = lambda *_: None\n"
         "row = find_checkpoint('resnet18')\n"
         "try: Build(row, object(), Path(), Path('artifact'), 'int8').here()\n"

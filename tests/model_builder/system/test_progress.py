@@ -39,7 +39,7 @@ def test_the_log_is_not_flooded(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_terminal_gets_a_bar_with_size_and_speed() -> None:
     code = (
-        "from model_builder.progress import transfer\n"
+        "from model_builder.system.progress import transfer\n"
         "with transfer('Fetching weights', 100_000_000) as advance:\n"
         "    for _ in range(10): advance(10_000_000)"
     )

@@ -32,7 +32,7 @@ def stderr_of(code: str) -> str:
 
 def test_importing_is_quiet() -> None:
     code = (
-        "import sys; from model_builder.tensorflow_runtime import import_tensorflow\n"
+        "import sys; from model_builder.system.tensorflow_import import import_tensorflow\n"
         "tensorflow = import_tensorflow()\n"
         "assert tensorflow is sys.modules['tensorflow'] is import_tensorflow()\n"
         "assert 'keras' not in sys.modules\n"
@@ -45,7 +45,7 @@ def test_importing_is_quiet() -> None:
 
 def test_only_chatter_is_held_back() -> None:
     code = (
-        "import os, sys; from model_builder.native_output import chatter_to_log\n"
+        "import os, sys; from model_builder.system.native_stderr import chatter_to_log\n"
         "with chatter_to_log():\n"
         "    os.write(2, b'I0000 00:00:1 port.cc:1] oneDNN is on\\nout of memory\\n')\n"
         "    print('a traceback', file=sys.stderr)\n"

@@ -116,7 +116,8 @@ def test_only_the_usual_variables_turn_it_on(environment: dict[str, str], wanted
 
 def test_otherwise_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys; from service.app import create_app; from service.settings import Settings; "
+        "import sys; from service.http.app import create_app\n"
+        "from service.settings import Settings\n"
         "create_app(Settings()); print([name for name in sys.modules "
         "if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
     )
