@@ -1,6 +1,6 @@
 # The service in a container, in two kinds: docs/deployment.md.
 #   serve   TensorFlow: every precision, builds what it is asked for; the default
-#   lite    int8 on processors, no TensorFlow: one model, built in here
+#   lite    int8 on CPUs, no TensorFlow: one model, built in here
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
@@ -46,7 +46,7 @@ RUN mkdir -p /opt/resnet/artifacts \
          > /usr/local/bin/bake \
     && chmod +x /usr/local/bin/bake
 
-# For processors with bfloat16 and for those without.
+# For CPUs with bfloat16 and for those without.
 FROM fetch AS bake
 ARG BAKE
 RUN --mount=type=bind,from=weights,target=/weights \
@@ -81,7 +81,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sb
     && install -d -o resnet -g root -m 775 /var/cache/resnet
 # What only the builder knows is for --label: where the source is, and its revision.
 LABEL org.opencontainers.image.title="resnet-server" \
-      org.opencontainers.image.description="Pictures in, classes out: ResNet-18 to 152 served over HTTP." \
+      org.opencontainers.image.description="Images in, classes out: ResNet-18 to 152 served over HTTP." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV PATH=/opt/venv/bin:$PATH \

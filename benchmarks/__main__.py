@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Optional
 import typer
 from rich.console import Console
 
+from benchmarks.images import OURS, described, of_folder, random_crops, spread_over
 from benchmarks.load import Client, choose_client
 from benchmarks.machine import this_machine
-from benchmarks.pictures import OURS, described, of_folder, random_crops, spread_over
 from benchmarks.plot import draw
 from benchmarks.progress import steps
 from benchmarks.results import LITSERVE, Results, read_results, write_results
-from benchmarks.run import FULL, PRECISIONS, QUICK, Run
+from benchmarks.run import FULL, PRECISIONS, QUICK, BatchFn
 from benchmarks.tables import markdown, show
 from service.settings import Settings
 
@@ -44,7 +44,7 @@ def run(
     ] = None,
     precision: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="May be given more than once; by default every one for a processor."),
+        typer.Option(help="May be given more than once; by default every one for a CPU."),
     ] = None,
     litserve_python: Annotated[
         Optional[Path],  # noqa: UP045
@@ -66,7 +66,7 @@ def run(
     source = "a folder's own" if photos else "random crops of the three in tests/photos"
     settings = Settings()
     chosen: Client = choose_client(client)
-    course = Run(
+    course = BatchFn(
         plan=QUICK if quick else FULL,
         settings=settings,
         precisions=wanted,
@@ -84,7 +84,7 @@ def run(
         seconds=0,
         client=chosen,
         machine=this_machine(litserve_python),
-        pictures=described(jpegs, source),
+        images=described(jpegs, source),
         precisions=list(wanted),
     )
     if litserve_python is None:
@@ -104,8 +104,8 @@ def publish(folder: FolderOption = FOLDER, page: Path = PAGE) -> None:
     """Puts the last run's tables into docs/performance.md, and its plot and JSON beside it."""
     results = read_results(folder / RESULTS)
     text = page.read_text(encoding="utf-8")
-    picture = f"![Throughput against latency]({page.with_suffix('.svg').name})"
-    fragment = f"\n{markdown(results)}\n\n{picture}\n\n"
+    image = f"![Throughput against latency]({page.with_suffix('.svg').name})"
+    fragment = f"\n{markdown(results)}\n\n{image}\n\n"
     text, found = LAST_RUN.subn(lambda _: fragment, text)
     if found != 1:
         raise typer.BadParameter(f"It must have one place for the last run. Received: {page}")

@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 1800.0
 
 
 def evaluate(model: str, folder: Path, precisions: Sequence[str]) -> list[Accuracy]:
-    """folder: of labelled pictures. Raises ValueError with what the command said if it failed."""
+    """folder: of labelled images. Raises ValueError with what the command said if it failed."""
     options = [f"--precision={precision}" for precision in precisions]
     done = subprocess.run(
         [str(RESNET), "evaluate", model, str(folder), "--json", *options],
@@ -27,7 +27,7 @@ def evaluate(model: str, folder: Path, precisions: Sequence[str]) -> list[Accura
     return [
         Accuracy(
             precision=precision,
-            pictures=row["count"],
+            images=row["count"],
             top1_percent=row["top1_percent"],
             top5_percent=row["top5_percent"],
             agreement_percent=row["agreement_percent"],

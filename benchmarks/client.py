@@ -19,7 +19,7 @@ from typing import Any
 
 import httptools
 
-from benchmarks.pictures import read_requests
+from benchmarks.images import read_requests
 
 GIVE_UP_SECONDS = 60.0
 
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
 async def load(
     port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> dict[str, float]:
-    """The same figures as wrk.lua gives, and the processor's time that they cost here."""
+    """The same figures as wrk.lua gives, and the CPU's time that they cost here."""
     cpu_seconds, started = time.process_time(), time.perf_counter()
     tally = Tally(itertools.cycle(requests).__next__, started + seconds)
     loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from model_builder.artifact.manifest import Artifact, Precision
 from service.engines.base import Engine, load_engines
 from service.imaging.decoder import decode
-from service.inference.loader import make_hardware, make_store
+from service.inference.loader import make_artifact_cache, make_hardware
 from service.settings import Settings
 
 Pixels = npt.NDArray[np.uint8]
@@ -29,7 +29,7 @@ LARGEST_BATCH_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """cpu_ms: processor time a picture, of all threads."""
+    """cpu_ms: CPU time an image, of all threads."""
 
     images_per_second: float
     cpu_ms: float
@@ -76,7 +76,9 @@ class EngineProcess:
 @cache
 def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
     given = settings.checkpoint_file
-    artifact = make_store(settings).obtain(settings.model, precision, checkpoint_file=given)
+    artifact = make_artifact_cache(settings).obtain(
+        settings.model, precision, checkpoint_file=given
+    )
     return artifact, load_engines(artifact, make_hardware(settings))[0]
 
 

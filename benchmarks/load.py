@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.pictures import read_requests
+from benchmarks.images import read_requests
 from benchmarks.results import Load
 
 Client = Literal["wrk", "asyncio"]
@@ -67,7 +67,7 @@ def wait_until_idle(target: Target) -> None:
         answer.begin()
         body = answer.read()
     if answer.status != 200:
-        raise ValueError(f"A picture was not classified. Received: {answer.status} {body[:500]!r}")
+        raise ValueError(f"An image was not classified. Received: {answer.status} {body[:500]!r}")
 
 
 def _wrk(target: Target, connections: int, seconds: float) -> list[str]:

@@ -22,7 +22,7 @@ def this_machine(litserve_python: Path | None) -> Machine:
     cpuinfo = _cpuinfo()
     flags = cpuinfo.get("flags", "").split()
     return Machine(
-        processor=_processor(cpuinfo),
+        cpu_model=_cpu_model(cpuinfo),
         cores=cpu_limit(),
         memory_bytes=psutil.virtual_memory().total,
         features=tuple(feature for feature in FEATURES if feature in flags),
@@ -42,7 +42,7 @@ def _cpuinfo() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _processor(cpuinfo: dict[str, str]) -> str:
+def _cpu_model(cpuinfo: dict[str, str]) -> str:
     name = cpuinfo.get("model name") or platform.processor() or platform.machine()
     # Virtual machines often hide the name, and the family tells the generation.
     family, model = cpuinfo.get("cpu family"), cpuinfo.get("model")

@@ -22,10 +22,10 @@ def draw(results: Results, path: Path) -> None:
     for index, server in enumerate(results.servers):
         _line(axes, results, server, f"C{index}")
     axes.set(
-        xlabel="pictures a second",
+        xlabel="images a second",
         ylabel="latency, ms",
         yscale="log",
-        title=f"{results.model} over HTTP on {results.machine.cores} processors: "
+        title=f"{results.model} over HTTP on {results.machine.cores} CPUs: "
         "median (solid), 99th percentile (dashed)",
     )
     axes.set_xlim(left=0)
@@ -34,14 +34,14 @@ def draw(results: Results, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _line(axes: Axes, results: Results, server: str, colour: str) -> None:
+def _line(axes: Axes, results: Results, server: str, color: str) -> None:
     mine = [sample for sample in results.loads if sample.server == server and sample.settled]
     connections = sorted({sample.connections for sample in mine})
     loads = [[s.load for s in mine if s.connections == number] for number in connections]
     rates = [statistics.median(load.requests_per_second for load in group) for group in loads]
     medians = [statistics.median(load.p50_ms for load in group) for group in loads]
     slowest = [statistics.median(load.p99_ms for load in group) for group in loads]
-    axes.plot(rates, medians, "o-", color=colour, label=server)
-    axes.plot(rates, slowest, ".--", color=colour, alpha=0.5)
+    axes.plot(rates, medians, "o-", color=color, label=server)
+    axes.plot(rates, slowest, ".--", color=color, alpha=0.5)
     for number, rate, median in zip(connections, rates, medians, strict=True):
         axes.annotate(str(number), (rate, median), xytext=(5, -10), textcoords="offset points")

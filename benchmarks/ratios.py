@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.results import LITSERVE, EngineSample, Results
 
-# What batches are compared at: the largest that a server makes on a processor by default.
+# What batches are compared at: the largest that a server makes on a CPU by default.
 BATCH_SIZE = 8
 CONNECTIONS = 16
 
@@ -75,7 +75,7 @@ def ratios(results: Results) -> list[Ratio]:
     others = [precision for precision in results.precisions if precision != "int8"]
     for precision in results.precisions:
         if precision != "float32":
-            name = f"{precision} / float32, by the processor's time a picture takes"
+            name = f"{precision} / float32, by the CPU's time an image takes"
             proof.append(Ratio(name, _thrift(results, precision, "float32")))
     for precision in others:
         proof += [
@@ -98,7 +98,7 @@ def _engines(results: Results, above: str, below: str) -> Spread | None:
 
 
 def _thrift(results: Results, above: str, below: str) -> Spread | None:
-    """How much less of the processor's time the first takes than the second."""
+    """How much less of the CPU's time the first takes than the second."""
     return _by_sweep(
         results, (below, BATCH_SIZE), (above, BATCH_SIZE), lambda sample: sample.cpu_ms
     )

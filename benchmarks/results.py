@@ -12,9 +12,9 @@ LITSERVE = "LitServe"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it ran. `features`: what the processor has that low precision needs."""
+    """Where it ran. `features`: what the CPU has that low precision needs."""
 
-    processor: str
+    cpu_model: str
     cores: int
     memory_bytes: int
     features: tuple[str, ...]
@@ -25,7 +25,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class Images:
     """What was posted. Width, height and bytes are medians."""
 
     source: str
@@ -41,8 +41,8 @@ class EngineSample:
 
     sweep: counts the visits of the whole table, so that samples with the same one lie seconds
         apart; None for a visit just before or after a load of `beside` connections.
-    cpu_ms: processor time a picture, of all threads. Unlike the rate it hardly changes when other
-        programs want the processor too.
+    cpu_ms: CPU time an image, of all threads. Unlike the rate it hardly changes when other
+        programs want the CPU too.
     """
 
     round: int
@@ -94,7 +94,7 @@ class LoadSample:
 class StartSample:
     """One start from cached artifacts: process start to ready, and resident memory.
 
-    cpu_seconds: of the processor's time, that its main process took until then. ready_bytes: when
+    cpu_seconds: of the CPU's time, that its main process took until then. ready_bytes: when
     it said ready, every batch size warm. loaded_bytes: after all loads.
     """
 
@@ -111,7 +111,7 @@ class Accuracy:
     """Through the service's decoder, the engine and the head; agreement with float32."""
 
     precision: str
-    pictures: int
+    images: int
     top1_percent: float
     top5_percent: float
     agreement_percent: float
@@ -128,7 +128,7 @@ class Results:
     seconds: float
     client: str
     machine: Machine
-    pictures: Pictures
+    images: Images
     precisions: list[str]
     engine: list[EngineSample] = field(default_factory=list)
     loads: list[LoadSample] = field(default_factory=list)

@@ -12,8 +12,8 @@ from typing import get_args
 
 from benchmarks.accuracy import evaluate
 from benchmarks.engine import LARGEST_BATCH_SIZE, EngineProcess, Speed
+from benchmarks.images import as_form, as_json, write_requests
 from benchmarks.load import Client, Target, load, wait_until_idle
-from benchmarks.pictures import as_form, as_json, write_requests
 from benchmarks.results import LITSERVE, EngineSample, LoadSample, Results, StartSample
 from benchmarks.server import Server, ServerFailed, litserve_server, our_server
 from model_builder.artifact.manifest import Precision
@@ -69,10 +69,10 @@ QUICK = Plan(
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BatchFn:
     """What is run. litserve_python: of the environment that has LitServe, or None without it.
 
-    labelled: a folder of pictures whose classes are known. folder: for requests and logs.
+    labelled: a folder of images whose classes are known. folder: for requests and logs.
     """
 
     plan: Plan

@@ -36,7 +36,7 @@ class Server:
     """A server that is ready.
 
     start_seconds: from the process's start to its ready answer. start_cpu_seconds: what of the
-        processor's time its main process took until then.
+        CPU's time its main process took until then.
     """
 
     port: int

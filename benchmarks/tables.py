@@ -63,7 +63,7 @@ def markdown(results: Results) -> str:
 
 def facts(results: Results) -> list[str]:
     """Where and how it ran, a line each."""
-    machine, pictures = results.machine, results.pictures
+    machine, images = results.machine, results.images
     features = ", ".join(machine.features) or "none of those that matter here"
     errors = sum(sample.load.errors for sample in results.loads)
     requests = sum(sample.load.requests for sample in results.loads)
@@ -74,29 +74,29 @@ def facts(results: Results) -> list[str]:
         f"{results.date}, version {machine.commit or 'unknown'}, {results.model}: "
         f"{results.rounds} round{'s' if results.rounds > 1 else ''} in "
         f"{results.seconds / 60:.1f} minutes{' (quick)' if results.quick else ''}",
-        f"{machine.processor}, {machine.cores} processors, {machine.memory_bytes / 2**30:.0f} GiB; "
+        f"{machine.cpu_model}, {machine.cores} CPUs, {machine.memory_bytes / 2**30:.0f} GiB; "
         f"{features}; {machine.system}",
         ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
-        f"{pictures.count} pictures, {pictures.source}: {pictures.width} x {pictures.height}, "
-        f"{pictures.jpeg_bytes / 1000:.0f} kB (medians)",
-        f"Client: {results.client}, which took {client_ms:.2f} ms of processor time a request; "
+        f"{images.count} images, {images.source}: {images.width} x {images.height}, "
+        f"{images.jpeg_bytes / 1000:.0f} kB (medians)",
+        f"Client: {results.client}, which took {client_ms:.2f} ms of CPU time a request; "
         f"{requests} requests answered, {errors} failed",
-        f"Others kept {machine.load_average:.1f} processors busy as it began",
+        f"Others kept {machine.load_average:.1f} CPUs busy as it began",
     ]
     if not {"avx512_bf16", "amx_bf16"} & set(machine.features):
-        lines.append("This processor has no bfloat16: it is emulated, and slower than float32")
+        lines.append("This CPU has no bfloat16: it is emulated, and slower than float32")
     if not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(machine.features):
-        lines.append("This processor has no VNNI: int8 takes more instructions than where it does")
+        lines.append("This CPU has no VNNI: int8 takes more instructions than where it does")
     return lines + [f"Not measured: {what}. {why}" for what, why in results.skipped.items()]
 
 
 def _engine(results: Results) -> Grid:
-    title = "Engine alone, pictures a second: median (lowest to highest)"
+    title = "Engine alone, images a second: median (lowest to highest)"
     return _by_batch_size(results, title, lambda sample: sample.images_per_second)
 
 
 def _engine_cpu(results: Results) -> Grid:
-    title = "Engine alone, milliseconds of processor time a picture: median (lowest to highest)"
+    title = "Engine alone, milliseconds of CPU time an image: median (lowest to highest)"
     return _by_batch_size(results, title, lambda sample: sample.cpu_ms)
 
 
@@ -137,10 +137,10 @@ def _loads(results: Results) -> Grid:
                 )
             )
     header = (
-        *("server, connections", "pictures a second", "p50 ms", "p95 ms", "p99 ms"),
+        *("server, connections", "images a second", "p50 ms", "p95 ms", "p99 ms"),
         *("answered", "failed"),
     )
-    title = "Over HTTP, a picture a request: medians of the rounds (lowest to highest)"
+    title = "Over HTTP, an image a request: medians of the rounds (lowest to highest)"
     return Grid(title, header, tuple(rows))
 
 
@@ -160,7 +160,7 @@ def _starts(results: Results) -> Grid:
     header = (
         "server",
         "start to ready, s",
-        "processor's time, s",
+        "CPU's time, s",
         "MB when ready",
         "MB after the loads",
     )
@@ -172,7 +172,7 @@ def _accuracies(results: Results) -> Grid:
         (one.precision, *map(_percent, (one.top1_percent, one.top5_percent, one.agreement_percent)))
         for one in results.accuracies
     )
-    title = f"Accuracy on {results.accuracies[0].pictures} labelled photos"
+    title = f"Accuracy on {results.accuracies[0].images} labelled photos"
     return Grid(title, ("precision", "top-1", "top-5", "agrees with float32"), rows)
 
 

@@ -1,11 +1,11 @@
-"""Fine-tunes a published ResNet on your pictures, imports it, serves it, and asks it.
+"""Fine-tunes a published ResNet on your images, imports it, serves it, and asks it.
 
-Only the classifier is trained: what lies below gives each picture's features, in the network that
+Only the classifier is trained: what lies below gives each image's features, in the network that
 is served and from the pixels that the service would feed it, and stays as it was published.
 
     python -m pip install scikit-learn matplotlib
     python examples/fine_tune.py                     the digits that come with scikit-learn
-    python examples/fine_tune.py --pictures FOLDER   a folder a class, pictures in each
+    python examples/fine_tune.py --images FOLDER   a folder a class, images in each
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from model_builder.build.builder import build_network  # noqa: E402
 from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint  # noqa: E402
 from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
-from model_builder.networks.fuse_batch_norm import fold  # noqa: E402
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
-from service.inference.loader import make_store  # noqa: E402
+from service.inference.loader import make_artifact_cache  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]
@@ -63,7 +63,7 @@ console = Console()
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """files[i] shows classes[labels[i]]."""
 
     files: list[Path]
@@ -72,21 +72,21 @@ class Pictures:
 
 
 def main(
-    pictures: Annotated[
+    images: Annotated[
         Path | None, typer.Option(help="A folder for each class. Left out: scikit-learn's digits.")
     ] = None,
     name: Annotated[str, typer.Option(help="What it will be called.")] = "digits",
     base: Annotated[str, typer.Option(help="The checkpoint to start from.")] = "resnet50",
-    limit: Annotated[int | None, typer.Option(min=4, help="Pictures of a class, at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=4, help="Images of a class, at most.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training features.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("fine_tuned"),
 ) -> None:
-    """Holds a quarter of the pictures back, trains on the rest, and asks the server for it."""
+    """Holds a quarter of the images back, trains on the rest, and asks the server for it."""
     out.mkdir(parents=True, exist_ok=True)
-    if pictures is None:
-        pictures = write_digits(out / "digits")
-    found = find_pictures(pictures, limit)
+    if images is None:
+        images = write_digits(out / "digits")
+    found = find_images(images, limit)
     train, test = train_test_split(
         np.arange(len(found.files)), test_size=0.25, stratify=found.labels, random_state=seed
     )
@@ -112,8 +112,8 @@ def main(
     result = {
         "base": checkpoint.name,
         "classes": found.classes,
-        "training_pictures": len(train),
-        "held_out_pictures": len(test),
+        "training_images": len(train),
+        "held_out_images": len(test),
         "held_out_right_served": int((given == truth).sum()),
         "held_out_right_here": int((here == truth).sum()),
     }
@@ -121,7 +121,7 @@ def main(
     pixels = np.stack([decoded(found.files[i], checkpoint.preprocessing) for i in test])
     plot(pixels, found.classes, truth, given, out / "held_out.png")
     console.print(
-        f"{name}: trained on {len(train)} pictures of {len(found.classes)} classes. "
+        f"{name}: trained on {len(train)} images of {len(found.classes)} classes. "
         f"Of {len(test)} held back it gets {(given == truth).mean():.1%} right through the server, "
         f"{(here == truth).mean():.1%} here.\nServe it: RESNET_MODEL={name} resnet serve"
     )
@@ -137,20 +137,20 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
-def find_pictures(folder: Path, limit: int | None) -> Pictures:
-    """Every picture below each folder in `folder`, which is a class. Each needs four of them."""
+def find_images(folder: Path, limit: int | None) -> Images:
+    """Every image below each folder in `folder`, which is a class. Each needs four of them."""
     files: list[Path] = []
     labels: list[int] = []
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
     for index, name in enumerate(classes):
         below = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in SUFFIXES)
         if len(below) < 4:
-            raise typer.BadParameter(f"A class has four pictures at least. Received: {below}")
+            raise typer.BadParameter(f"A class has four images at least. Received: {below}")
         files += below[:limit]
         labels += [index] * len(below[:limit])
     if len(classes) < 2:
         raise typer.BadParameter(f"{folder} has a folder for each class. Received: {classes}")
-    return Pictures(files, np.array(labels, np.int64), classes)
+    return Images(files, np.array(labels, np.int64), classes)
 
 
 def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
@@ -160,16 +160,16 @@ def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
         checkpoint,
         settings.home / "checkpoints",
         given=settings.checkpoint_file,
-        fetching=make_store(settings).fetching,
+        fetching=make_artifact_cache(settings).fetching,
     )
     return dict(read_tensors(file, checkpoint.architecture))
 
 
 def features_of(files: Sequence[Path], checkpoint: Checkpoint, tensors: dict[str, Array]) -> Array:
-    """What the classifier is given for each picture: float32 [N, 512 or 2048]."""
+    """What the classifier is given for each image: float32 [N, 512 or 2048]."""
     recipe = checkpoint.preprocessing
     network = build_network(checkpoint.architecture, tensors, recipe.crop_size)
-    frozen = fold(network, checkpoint.architecture, recipe)
+    frozen = fuse_batch_norm(network, checkpoint.architecture, recipe)
     batches = []
     for start in track(range(0, len(files), BATCH_SIZE), "Features", console=console):
         pixels = [decoded(file, recipe) for file in files[start : start + BATCH_SIZE]]
@@ -245,11 +245,11 @@ def wait_until_ready(server: subprocess.Popen[bytes], client: httpx2.Client) -> 
 
 
 def ask(client: httpx2.Client, files: Sequence[Path]) -> Iterator[str]:
-    """The most probable class of each picture, in their order."""
+    """The most probable class of each image, in their order."""
 
     def one(file: Path) -> str:
-        with file.open("rb") as picture:
-            answer = client.post("/predict", params={"top_k": 1}, files={"file": picture})
+        with file.open("rb") as image:
+            answer = client.post("/predict", params={"top_k": 1}, files={"file": image})
         answer.raise_for_status()
         label: str = answer.json()["predictions"][0]["label"]
         return label
@@ -261,7 +261,7 @@ def ask(client: httpx2.Client, files: Sequence[Path]) -> Iterator[str]:
 
 
 def plot(pixels: Pixels, classes: list[str], truth: Labels, given: Labels, path: Path) -> None:
-    """How often which class was called what, and some of the pictures, mistaken ones first."""
+    """How often which class was called what, and some of the images, mistaken ones first."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.2))
     left, right = halves
@@ -270,8 +270,8 @@ def plot(pixels: Pixels, classes: list[str], truth: Labels, given: Labels, path:
     panel = left.subplots()
     panel.imshow(counts, cmap="Blues")
     for row, column in np.argwhere(counts):
-        colour = "white" if 2 * counts[row, column] > counts.max() else "black"
-        panel.text(column, row, counts[row, column], ha="center", va="center", color=colour)
+        color = "white" if 2 * counts[row, column] > counts.max() else "black"
+        panel.text(column, row, counts[row, column], ha="center", va="center", color=color)
     slope = 45 if max(map(len, classes)) > 2 else 0
     panel.set_xticks(range(len(classes)), classes, rotation=slope)
     panel.set_yticks(range(len(classes)), classes)
@@ -282,11 +282,11 @@ def plot(pixels: Pixels, classes: list[str], truth: Labels, given: Labels, path:
         place.set_axis_off()
         if index is None:
             continue
-        title, colour = classes[given[index]], "#2f855a"
+        title, color = classes[given[index]], "#2f855a"
         if given[index] != truth[index]:
-            title, colour = f"{title}: no,\n{classes[truth[index]]}", "#c53030"
+            title, color = f"{title}: no,\n{classes[truth[index]]}", "#c53030"
         place.imshow(pixels[index])
-        place.set_title(title, fontsize=9, color=colour)
+        place.set_title(title, fontsize=9, color=color)
     figure.savefig(path, dpi=80)
 
 

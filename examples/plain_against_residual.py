@@ -1,7 +1,7 @@
 """A deep plain network trains worse than a shallow one; a deep residual network does not.
 
 The experiment of He et al. 2015 (arXiv 1512.03385), section 4.2 and figure 6, small enough for a
-processor: their networks of 6n + 2 layers, on the 8 x 8 handwritten digits that come with
+CPU: their networks of 6n + 2 layers, on the 8 x 8 handwritten digits that come with
 scikit-learn. Plain and residual differ in nothing but the additions: shortcuts are option A, which
 has no weights, so that both start from the same numbers and have equally many.
 
@@ -38,7 +38,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class Run:
+class BatchFn:
     """One training. A loss an epoch, the mean over its batches; accuracies are the last epoch's."""
 
     kind: str
@@ -82,7 +82,7 @@ def main(
     console.print(table)
 
 
-def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -> Run:
+def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -> BatchFn:
     digits = load_digits()
     pixels = digits.images[..., None].astype("float32") / 8 - 1
     split = train_test_split(
@@ -101,7 +101,7 @@ def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -
         train_pixels, train_labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0
     ).history
     _, test_accuracy = network.evaluate(test_pixels, test_labels, verbose=0)
-    return Run(kind, depth, seed, history["loss"], history["accuracy"][-1], test_accuracy)
+    return BatchFn(kind, depth, seed, history["loss"], history["accuracy"][-1], test_accuracy)
 
 
 def build(depth: int, *, residual: bool) -> keras.Model:
@@ -133,7 +133,7 @@ def shortcut(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor
     return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, width - x.shape[-1])))
 
 
-def plot(runs: list[Run], file: Path) -> None:
+def plot(runs: list[BatchFn], file: Path) -> None:
     """Training loss by epoch, as the paper's figure 6: plain left, residual right."""
     mpl.rcParams["svg.hashsalt"] = "0"
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -145,8 +145,8 @@ def plot(runs: list[Run], file: Path) -> None:
                 deep = run.depth == depths[-1]
                 name = f"{kind}-{run.depth}" if run.seed == 0 else None
                 epochs = range(1, len(run.training_loss) + 1)
-                colour = "#c05621" if deep else "#2b6cb0"
-                panel.plot(epochs, run.training_loss, color=colour, lw=1 + deep, label=name)
+                color = "#c05621" if deep else "#2b6cb0"
+                panel.plot(epochs, run.training_loss, color=color, lw=1 + deep, label=name)
         panel.set(xlabel="epoch", yscale="log", title=f"{kind} networks")
         panel.grid(alpha=0.3)
         panel.legend(frameon=False)

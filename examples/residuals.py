@@ -1,4 +1,4 @@
-"""What each block of a published ResNet adds to your picture, and what it is called without it.
+"""What each block of a published ResNet adds to your image, and what it is called without it.
 
 A block gives ReLU(x + F(x)) (He et al. 2015, arXiv 1512.03385, section 3.2). The three are drawn
 for a block of each stage; and for every block how large F(x) is beside x, and how probable the
@@ -37,7 +37,7 @@ from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
 from model_builder.networks.config import Block  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
-from service.inference.loader import make_store  # noqa: E402
+from service.inference.loader import make_artifact_cache  # noqa: E402
 from service.inference.outputs import softmax  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
@@ -46,7 +46,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class BlockInPicture:
+class BlockInImage:
     """share: of F(x) beside x, both as root mean squares. probability_without: of the answer."""
 
     name: str
@@ -65,18 +65,18 @@ class Maps:
 
 
 def main(
-    photo: Annotated[Path, typer.Argument(help="A picture.")],
+    photo: Annotated[Path, typer.Argument(help="An image.")],
     model: Annotated[str, typer.Option(help="A published checkpoint, or a depth.")] = "resnet50",
     out: Annotated[Path, typer.Option(help="Writes this .json and .png.")] = Path("residuals"),
 ) -> None:
-    """Runs the picture through the network, as it is and without each block in turn."""
+    """Runs the image through the network, as it is and without each block in turn."""
     console = Console()
     checkpoint, settings = find_checkpoint(model), Settings()
     file = fetch(
         checkpoint,
         settings.home / "checkpoints",
         given=settings.checkpoint_file,
-        fetching=make_store(settings).fetching,
+        fetching=make_artifact_cache(settings).fetching,
     )
     recipe, architecture = checkpoint.preprocessing, checkpoint.architecture
     network = build_network(architecture, read_tensors(file, architecture), recipe.crop_size)
@@ -90,7 +90,7 @@ def main(
     for block, (x, residual) in zip(track(blocks, "Blocks", console=console), sums, strict=True):
         without = probabilities_without(network, block, inputs)
         found.append(
-            BlockInPicture(
+            BlockInImage(
                 block.name,
                 float(np.linalg.norm(residual) / np.linalg.norm(x)),
                 float(without[answer]),
@@ -161,14 +161,14 @@ def plot(
     answer: str,
     probability: float,
     shown: dict[str, Maps],
-    found: list[BlockInPicture],
+    found: list[BlockInImage],
     path: Path,
 ) -> None:
-    """The picture, a block of each stage as maps of one scale, and every block's two numbers."""
+    """The image, a block of each stage as maps of one scale, and every block's two numbers."""
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=(1.5, 1))
-    picture, *columns = rows[0].subfigures(1, 1 + len(shown), width_ratios=(2, *[1] * len(shown)))
-    place = picture.subplots()
+    image, *columns = rows[0].subfigures(1, 1 + len(shown), width_ratios=(2, *[1] * len(shown)))
+    place = image.subplots()
     place.imshow(pixels)
     place.set_title(f"{answer}, {probability:.0%}")
     place.set_axis_off()

@@ -5,7 +5,7 @@ BuilderError
 +-- FetchFailed           no source of the checkpoint could be reached
 |   +-- VerificationFailed  a file arrived, and is not the one that was published
 +-- ConversionFailed      tensors are missing, left over, or of another shape
-+-- CalibrationFailed     an int8 network can't be made of these pictures, or not well enough
++-- CalibrationFailed     an int8 network can't be made of these images, or not well enough
 +-- InvalidArtifact       a folder that is not, or is no longer, what its manifest says
 """
 
@@ -33,7 +33,7 @@ class ConversionFailed(BuilderError):
 
 
 class CalibrationFailed(BuilderError):
-    """There are no pictures to calibrate on, or what came of them is not to be served."""
+    """There are no images to calibrate on, or what came of them is not to be served."""
 
 
 class InvalidArtifact(BuilderError):

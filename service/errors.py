@@ -9,15 +9,15 @@ ServiceError                500
 +-- TooLarge                413
 |   +-- PayloadTooLarge          more bytes than the service takes
 |   +-- ImageTooLarge            more pixels or frames than it takes, from the header
-|   +-- TooManyPictures          more than may wait, however empty the queue is
-+-- UnsupportedMedia        415  not a picture format that is served
+|   +-- TooManyImages          more than may wait, however empty the queue is
++-- UnsupportedMedia        415  not an image format that is served
 +-- Unprocessable           422
 |   +-- InvalidParameter
-|   +-- InvalidImage             a picture format, and can't be decoded
+|   +-- InvalidImage             an image format, and can't be decoded
 +-- RateLimited             429  this client has asked too often
 +-- Unavailable             503  try again, here or at another replica
 |   +-- ModelNotReady            still loading
-|   +-- QueueFull                as many pictures wait as may
+|   +-- QueueFull                as many images wait as may
 |   +-- Overloaded               it would wait for longer than it may, or than it has time for
 |   +-- ShuttingDown
 |   +-- WorkerLost               the device's worker died or is stuck
@@ -78,8 +78,8 @@ class ImageTooLarge(TooLarge):
     code = "image_too_large"
 
 
-class TooManyPictures(TooLarge):
-    code = "too_many_pictures"
+class TooManyImages(TooLarge):
+    code = "too_many_images"
 
 
 class UnsupportedMedia(ServiceError):

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         description="An int8 artifact that agrees with float32 less often is not served.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
-        "auto", description="auto: every GPU that TensorFlow sees, else the processor."
+        "auto", description="auto: every GPU that TensorFlow sees, else the CPU."
     )
     home: Path = Field(
         default_factory=lambda: user_cache_path("resnet-server"),
@@ -62,21 +62,21 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     cpu_threads: int | None = Field(
-        None, ge=1, description="Threads for inference. By default the processors it may use."
+        None, ge=1, description="Threads for inference. By default the CPUs it may use."
     )
-    decode_threads: int | None = Field(
-        None, ge=1, description="Processes that decode. By default the processors it may use."
+    decode_workers: int | None = Field(
+        None, ge=1, description="Processes that decode. By default the CPUs it may use."
     )
     decode_timeout_seconds: float = Field(
         10.0,
         gt=0,
         allow_inf_nan=False,
-        description="A picture that takes longer to decode is refused.",
+        description="An image that takes longer to decode is refused.",
     )
     max_batch_size: int | None = Field(
-        None, ge=1, le=1024, description="Most pictures in a batch. By default measured at start."
+        None, ge=1, le=1024, description="Most images in a batch. By default measured at start."
     )
-    queue_limit: int = Field(256, ge=1, description="Pictures that may wait for the device.")
+    queue_limit: int = Field(256, ge=1, description="Images that may wait for the device.")
     queue_wait_limit_seconds: float = Field(
         10.0,
         gt=0,
@@ -98,13 +98,13 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="What is under way when it stops listening may take this long.",
     )
-    canary_interval_seconds: float = Field(
+    self_test_interval_seconds: float = Field(
         5.0,
         ge=0,
         allow_inf_nan=False,
-        description="Between pictures of its own that test the queue; 0 sends none.",
+        description="Between images of its own that test the queue; 0 sends none.",
     )
-    unwell_exit_seconds: float = Field(
+    unhealthy_exit_seconds: float = Field(
         30.0,
         ge=0,
         allow_inf_nan=False,
@@ -115,14 +115,14 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
     max_image_pixels: int = Field(
-        50_000_000, ge=1, le=178_956_970, description="Largest picture, width times height."
+        50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."
     )
     max_image_frames: int = Field(
         1000,
         ge=1,
-        description="Most frames, pages or pictures in a file, of which the first is seen.",
+        description="Most frames, pages or images in a file, of which the first is seen.",
     )
-    max_files: int = Field(32, ge=1, description="Pictures in one request.")
+    max_files: int = Field(32, ge=1, description="Images in one request.")
     api_keys_file: Path | None = Field(
         None, description="Hashes of the API keys that are let in; read again when it changes."
     )

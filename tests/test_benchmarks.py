@@ -15,18 +15,18 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import LAST_RUN, PAGE
+from benchmarks.images import OURS, as_form, of_folder, random_crops, write_requests
 from benchmarks.load import Client, Target, load, wait_until_idle
-from benchmarks.pictures import OURS, as_form, of_folder, random_crops, write_requests
 from benchmarks.plot import draw
 from benchmarks.ratios import Ratio, ratios
 from benchmarks.results import (
     LITSERVE,
     Accuracy,
     EngineSample,
+    Images,
     Load,
     LoadSample,
     Machine,
-    Pictures,
     Results,
     StartSample,
     read_results,
@@ -60,8 +60,8 @@ def results() -> Results:
         rounds=2,
         seconds=600,
         client="wrk",
-        machine=Machine("a processor", 2, 2**34, ("avx2",), "Linux", 0.1, "abc", {"x": "1"}),
-        pictures=Pictures("made", 64, 500, 375, 50_000),
+        machine=Machine("a CPU", 2, 2**34, ("avx2",), "Linux", 0.1, "abc", {"x": "1"}),
+        images=Images("made", 64, 500, 375, 50_000),
         precisions=["float32", "int8"],
     )
     for number, pace in enumerate((1.0, 2.0)):
@@ -135,7 +135,7 @@ def test_every_precision_of_a_processor_is_measured() -> None:
 
 
 class Picky(http.server.BaseHTTPRequestHandler):
-    """Refuses every fifth picture, and what is no form with a JPEG of the right size."""
+    """Refuses every fifth image, and what is no form with a JPEG of the right size."""
 
     protocol_version = "HTTP/1.1"
     seen = 0

@@ -36,8 +36,8 @@ def test_every_checkpoint_has_its_row(name: str) -> None:
     checkpoint = CHECKPOINTS[name]
     row = next(line for line in README.splitlines() if f"| `{name}` |" in line)
     parameters = checkpoint.architecture.parameters() / 1e6
-    multiply_adds = checkpoint.architecture.multiply_adds(checkpoint.preprocessing.crop_size) / 1e9
-    assert f"| {parameters:.1f} M | {multiply_adds:.2f} G |" in row
+    macs = checkpoint.architecture.macs(checkpoint.preprocessing.crop_size) / 1e9
+    assert f"| {parameters:.1f} M | {macs:.2f} G |" in row
     accuracy = f"{checkpoint.top1_percent} / {checkpoint.top5_percent} %"
     assert f"| {'not stated' if checkpoint.top1_percent is None else accuracy} |" in row
     assert row.rstrip().endswith(f"| {checkpoint.licence} |")

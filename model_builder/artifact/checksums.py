@@ -10,7 +10,7 @@ from model_builder.errors import VerificationFailed
 CHUNK_BYTES = 1 << 20
 
 
-def digest(path: Path, algorithm: str) -> str:
+def checksum(path: Path, algorithm: str) -> str:
     """The file's hash in hexadecimal."""
     running = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
@@ -19,9 +19,9 @@ def digest(path: Path, algorithm: str) -> str:
     return running.hexdigest()
 
 
-def verify_digest(path: Path, algorithm: str, expected: str) -> None:
+def verify_checksum(path: Path, algorithm: str, expected: str) -> None:
     """Raises VerificationFailed unless the file has the hash `expected`, in hexadecimal."""
-    received = digest(path, algorithm)
+    received = checksum(path, algorithm)
     if received != expected:
         raise VerificationFailed(
             f"{path.name} is not the published file: expected {algorithm} {expected}. "

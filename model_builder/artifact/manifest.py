@@ -25,13 +25,13 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from model_builder.artifact.checksums import digest
+from model_builder.artifact.checksums import checksum
 from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.report import REPORT, Report, read_report, write_report
 from model_builder.build.calibration import Calibration
 from model_builder.errors import InvalidArtifact
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 
 Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
@@ -65,7 +65,7 @@ class Manifest:
     """
 
     name: str
-    architecture: Architecture
+    architecture: ResNetConfig
     preprocessing: Preprocessing
     provenance: Provenance
     engine: EngineName
@@ -228,5 +228,5 @@ def _digests(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if name in (MANIFEST, REPORT):
             continue
-        digests[name] = digest(path, "sha256")
+        digests[name] = checksum(path, "sha256")
     return digests

@@ -1,4 +1,4 @@
-"""How a checkpoint wants its pictures: data that travels with the weights."""
+"""How a checkpoint wants its images: data that travels with the weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
 class Preprocessing:
     """Resize the shorter edge, crop the centre, then normalise each channel.
 
-    resize_edge, crop_size: pixels. The longer edge follows the picture's aspect ratio.
+    resize_edge, crop_size: pixels. The longer edge follows the image's aspect ratio.
     mean, std: in the scale of 0 to 255 and in the order of `channel_order`; the network is fed
         `(pixels - mean) / std`.
     """

@@ -11,22 +11,22 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from model_builder.errors import InvalidArtifact
-from model_builder.system.atomic_write import write_whole
+from model_builder.system.atomic_write import atomic_write
 
 REPORT = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One set of pictures run through one artifact.
+    """One set of images run through one artifact.
 
-    pictures: what they were. count: how many.
+    images: what they were. count: how many.
     agreement_percent: how often the most probable class is the float32 network's.
-    top1_percent, top5_percent, expected_calibration_error (0 to 1): None where the pictures have
+    top1_percent, top5_percent, expected_calibration_error (0 to 1): None where the images have
         no labels. images_per_second: None where it was not measured.
     """
 
-    pictures: str
+    images: str
     count: int
     agreement_percent: float
     top1_percent: float | None = None
@@ -52,10 +52,10 @@ def read_report(folder: Path) -> Report:
 
 def write_report(folder: Path, report: Report) -> None:
     """Replaces the whole at once."""
-    write_whole(folder / REPORT, _ADAPTER.dump_json(report, indent=2))
+    atomic_write(folder / REPORT, _ADAPTER.dump_json(report, indent=2))
 
 
 def add_measurement(folder: Path, measurement: Measurement) -> None:
-    """In place of an earlier one of the same pictures. Raises InvalidArtifact or OSError."""
-    others = [one for one in read_report(folder) if one.pictures != measurement.pictures]
+    """In place of an earlier one of the same images. Raises InvalidArtifact or OSError."""
+    others = [one for one in read_report(folder) if one.images != measurement.images]
     write_report(folder, (*others, measurement))

@@ -29,18 +29,18 @@ from model_builder.checkpoints.weights import Weights
 from model_builder.errors import BuilderError
 from model_builder.exporters.export import export_saved_model
 from model_builder.exporters.litert import quantize, runner, write_litert
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from model_builder.networks.resnet import build_resnet
 from model_builder.system.progress import counted, step
 
 logger = logging.getLogger(__name__)
 
 
-GOLDEN_PICTURES = 2
+GOLDEN_IMAGES = 2
 
 
-def build_network(architecture: Architecture, tensors: Tensors, input_size: int) -> keras.Model:
+def build_network(architecture: ResNetConfig, tensors: Tensors, input_size: int) -> keras.Model:
     """The network in float32 with these tensors. Input normalised, output logits."""
     network = build_resnet(architecture, input_size=input_size)
     assign(network, tensors, architecture)
@@ -56,7 +56,7 @@ def build_artifact(
 ) -> None:
     """Converts, folds and writes. The caller holds the lock on `folder`.
 
-    calibration: a folder of pictures for int8; by default the ones that come with the code.
+    calibration: a folder of images for int8; by default the ones that come with the code.
     Raises BuilderError.
     """
     if keras.backend.backend() != "tensorflow":
@@ -70,7 +70,7 @@ def build_artifact(
         kernel, bias = network.get_layer("fc").get_weights()
         head = Head(np.asarray(kernel, np.float32), np.asarray(bias, np.float32))
         int8 = precision == "int8"
-        inference = fold(
+        inference = fuse_batch_norm(
             network,
             checkpoint.architecture,
             preprocessing,
@@ -83,21 +83,21 @@ def build_artifact(
     write_network: Callable[[Path], None] = partial(export_saved_model, inference)
     report: Report = ()
     if int8:
-        pictures = calibration_set(calibration, preprocessing)
-        about = replace(about, engine="litert", calibration=pictures.calibration)
-        with counted(f"Calibrating {checkpoint.name}", len(pictures.crops)) as advance:
-            model = quantize(inference, pictures.crops, advance)
+        images = calibration_set(calibration, preprocessing)
+        about = replace(about, engine="litert", calibration=images.calibration)
+        with counted(f"Calibrating {checkpoint.name}", len(images.crops)) as advance:
+            model = quantize(inference, images.crops, advance)
         write_network = partial(write_litert, model)
-        report = (_compare(inference, model, head, pictures),)
+        report = (_compare(inference, model, head, images),)
     write_artifact(folder, about, weights.labels, head, expected, write_network, report)
     logger.info("Built %s", folder)
 
 
 def _compare(
-    inference: keras.Model, model: bytes, head: Head, pictures: CalibrationSet
+    inference: keras.Model, model: bytes, head: Head, images: CalibrationSet
 ) -> Measurement:
     """How often int8 names the class that float32 names, on crops that calibrated nothing."""
-    run, crops = runner(model), pictures.checked
+    run, crops = runner(model), images.checked
     agreeing = 0
     with counted("Comparing int8 with float32", len(crops)) as advance:
         for crop in crops:
@@ -111,14 +111,14 @@ def _compare(
     logger.info(
         "int8 names the class that float32 names for %.1f %% of %d crops", share, len(crops)
     )
-    return Measurement(f"other crops of {pictures.source}", len(crops), share)
+    return Measurement(f"other crops of {images.source}", len(crops), share)
 
 
 def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
-    """Pictures made from a fixed seed, and the logits of the network as it was published."""
+    """Images made from a fixed seed, and the logits of the network as it was published."""
     size = preprocessing.crop_size
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (GOLDEN_PICTURES, -(-size // 32), -(-size // 32), 3))
+    coarse = random.integers(0, 256, (GOLDEN_IMAGES, -(-size // 32), -(-size // 32), 3))
     blocks = coarse.repeat(32, axis=1).repeat(32, axis=2)[:, :size, :size]
     pixels = ((3 * blocks + random.integers(0, 256, blocks.shape)) // 4).astype(np.uint8)
     channels = pixels[..., ::-1] if preprocessing.channel_order == "BGR" else pixels

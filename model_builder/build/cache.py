@@ -22,10 +22,15 @@ from model_builder.artifact.manifest import (
     read_artifact,
 )
 from model_builder.build.calibration import CalibrationSet, calibration_set
-from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, Build, build_apart
+from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, BuildRequest, build_in_subprocess
 from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint
-from model_builder.checkpoints.custom import OwnCheckpoint, list_own, read_own, write_own
-from model_builder.checkpoints.download.config import Fetching
+from model_builder.checkpoints.custom import (
+    CustomCheckpoint,
+    list_custom,
+    read_custom,
+    write_custom,
+)
+from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
 
 if TYPE_CHECKING:
@@ -35,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class ArtifactCache:
     """`home` holds `checkpoints/` (files as published), `own/` (imported) and `artifacts/`.
 
     find: the catalogue; raises BuilderError for a name that it does not have.
@@ -43,9 +48,9 @@ class Store:
     """
 
     home: Path
-    fetching: Fetching = field(default_factory=Fetching)
+    fetching: DownloadConfig = field(default_factory=DownloadConfig)
     find: Callable[[str], Checkpoint] = find_checkpoint
-    build: Callable[[Build], None] = build_apart
+    build: Callable[[BuildRequest], None] = build_in_subprocess
 
     def obtain(
         self,
@@ -58,7 +63,7 @@ class Store:
         """The artifact for a model's name, or the one in the folder that `name` is the path of.
 
         Fetches and builds what is not there yet; of several processes that ask at once, one does.
-        calibration: a folder of pictures for int8, in place of what the artifact that is there was
+        calibration: a folder of images for int8, in place of what the artifact that is there was
         calibrated on. Raises BuilderError.
         """
         if (Path(name) / MANIFEST).is_file():
@@ -75,7 +80,7 @@ class Store:
                 if artifact := self._existing(checkpoint, folder, wanted):
                     return artifact
                 file = self._file(checkpoint, checkpoint_file)
-                self.build(Build(checkpoint, file, self.own, folder, precision, calibration))
+                self.build(BuildRequest(checkpoint, file, self.own, folder, precision, calibration))
                 return read_artifact(folder)
         except Timeout as error:
             raise BuilderError(
@@ -92,23 +97,23 @@ class Store:
     def checkpoint(self, name: str) -> Checkpoint:
         """One's own of that name, else the catalogue's. Raises UnknownModel and its kin."""
         try:
-            return read_own(self.own, name).row()
+            return read_custom(self.own, name).row()
         except UnknownModel:
             return self.find(name)
 
-    def list_own(self) -> tuple[OwnCheckpoint, ...]:
+    def list_custom(self) -> tuple[CustomCheckpoint, ...]:
         """Every imported checkpoint that can be read, by name."""
-        return list_own(self.own)
+        return list_custom(self.own)
 
     def add(
-        self, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
+        self, checkpoint: CustomCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
     ) -> None:
         """Keeps a checkpoint of one's own. What was built from another of that name is removed.
 
         Raises BuilderError.
         """
         try:
-            write_own(self.own, checkpoint, tensors)
+            write_custom(self.own, checkpoint, tensors)
             for folder in self._artifact_folders(checkpoint.row()):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
@@ -161,6 +166,6 @@ class Store:
             logger.warning("%s was built from an older catalogue and is built again.", folder)
             return None
         if calibration is not None and manifest.calibration != calibration.calibration:
-            logger.info("%s was calibrated on other pictures and is built again.", folder)
+            logger.info("%s was calibrated on other images and is built again.", folder)
             return None
         return artifact

@@ -1,4 +1,4 @@
-"""The pictures that an int8 network is calibrated on: random crops of a few photos."""
+"""The images that an int8 network is calibrated on: random crops of a few photos."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
     else:
         photos = _photos(folder, random)
     crops = _crops(photos, CROPS, preprocessing, random)
-    # The whole range that a picture may have, so that a pixel's value is its int8 step.
+    # The whole range that an image may have, so that a pixel's value is its int8 step.
     crops[0, 0, 0], crops[0, 0, 1] = 0, 255
     return CalibrationSet(
         SHIPPED if folder is None else str(folder),
@@ -82,10 +82,10 @@ def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
             with Image.open(path) as photo:
                 photos.append(ImageOps.exif_transpose(photo).convert("RGB"))
         except (OSError, UnidentifiedImageError) as error:
-            raise CalibrationFailed(f"{path} is no picture: {error}") from error
+            raise CalibrationFailed(f"{path} is no image: {error}") from error
     if not photos:
         raise CalibrationFailed(
-            f"Calibration needs pictures ({', '.join(sorted(SUFFIXES))}). "
+            f"Calibration needs images ({', '.join(sorted(SUFFIXES))}). "
             f"Received: {folder}, which has none"
         )
     return photos
@@ -94,7 +94,7 @@ def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
 def _crops(
     photos: list[Image.Image], count: int, preprocessing: Preprocessing, random: np.random.Generator
 ) -> Pixels:
-    """Square crops, of each photo in turn, resized as the network's pictures are."""
+    """Square crops, of each photo in turn, resized as the network's images are."""
     size = preprocessing.crop_size
     crops = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from model_builder.artifact.manifest import Precision
 from model_builder.checkpoints.catalog import Checkpoint
-from model_builder.checkpoints.custom import read_own
+from model_builder.checkpoints.custom import read_custom
 from model_builder.errors import BuilderError
-from model_builder.system.native_stderr import chatter_to_log
+from model_builder.system.native_stderr import redirect_native_stderr
 from model_builder.system.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class BuildRequest:
     """An artifact to be built, by whoever holds the lock on `folder`.
 
     file: the checkpoint's, or None for one of one's own, which lies in `own`.
-    calibration: a folder of pictures for int8; by default the ones that come with the code.
+    calibration: a folder of images for int8; by default the ones that come with the code.
     """
 
     checkpoint: Checkpoint
@@ -43,25 +43,25 @@ class Build:
     precision: Precision
     calibration: Path | None = None
 
-    def here(self) -> None:
+    def run(self) -> None:
         """Builds in this process. Raises BuilderError."""
         try:
             import_tensorflow()
             from model_builder.build.builder import build_artifact
-            from model_builder.checkpoints.weights import own_weights, published_weights
+            from model_builder.checkpoints.weights import custom_weights, published_weights
         except ImportError as error:
             raise BuilderError(
                 f"{self.folder.name} is not built, and can't be: {error}. Building needs "
                 "TensorFlow and Keras; without them only finished int8 artifacts are served."
             ) from error
         if self.file is None:
-            weights = own_weights(self.own, read_own(self.own, self.checkpoint.name))
+            weights = custom_weights(self.own, read_custom(self.own, self.checkpoint.name))
         else:
             weights = published_weights(self.checkpoint, self.file)
         build_artifact(self.checkpoint, weights, self.folder, self.precision, self.calibration)
 
 
-def build_apart(build: Build) -> None:
+def build_in_subprocess(build: BuildRequest) -> None:
     """Builds in a process of its own. What it logs is logged here. Raises BuilderError."""
     # Forked, it would have half of this process's threads and all of its locks.
     context = multiprocessing.get_context("spawn")
@@ -111,16 +111,16 @@ class _ToParent(logging.Handler):
         self._sender.send(record)
 
 
-def _run(build: Build, sender: Connection, level: int) -> None:
+def _run(build: BuildRequest, sender: Connection, level: int) -> None:
     """The process: sends log records, then None or a BuilderError."""
     # Ctrl-C is for the parent, whose end ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=level, handlers=[_ToParent(sender)], force=True)
     # Progress bars go on being drawn where native libraries' lines no longer run across them.
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    with chatter_to_log():
+    with redirect_native_stderr():
         try:
-            build.here()
+            build.run()
         except BuilderError as error:
             sender.send(error)
         except Exception as error:

@@ -18,7 +18,7 @@ from typing import Literal
 from model_builder.artifact.preprocessing import CAFFE, Preprocessing, imagenet_rgb
 from model_builder.checkpoints.hub_files import REVISIONS, SHA256
 from model_builder.errors import UnknownModel
-from model_builder.networks.config import DEPTHS, Architecture
+from model_builder.networks.config import DEPTHS, ResNetConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Checkpoint:
     """
 
     name: str
-    architecture: Architecture
+    architecture: ResNetConfig
     preprocessing: Preprocessing
     sources: tuple[Source, ...]
     licence: str
@@ -107,7 +107,7 @@ def _keras(depth: int, md5: str, top1: float, top5: float, *more: Source) -> Che
     file_name = f"resnet{depth}_weights_tf_dim_ordering_tf_kernels.h5"
     return Checkpoint(
         name=f"resnet{depth}.keras_in1k",
-        architecture=Architecture(depth, stride_in_1x1=True, batch_norm_epsilon=1.001e-5),
+        architecture=ResNetConfig(depth, stride_in_1x1=True, batch_norm_epsilon=1.001e-5),
         preprocessing=CAFFE,
         sources=(
             UrlSource(
@@ -141,7 +141,7 @@ def _hub(
         REVISIONS.get(repository, "main"),
         SHA256.get(repository),
     )
-    architecture = Architecture(int(name.removeprefix("resnet").split(".")[0]))
+    architecture = ResNetConfig(int(name.removeprefix("resnet").split(".")[0]))
     return Checkpoint(name, architecture, preprocessing, (source,), licence, paper, top1, top5)
 
 
@@ -166,7 +166,7 @@ def _microsoft(depth: int) -> Checkpoint:
 
 
 # Crop fractions of 0.875, 0.965, 0.95 and 1. All are trained or published at 224 pixels; weights
-# that are said to gain from larger pictures are fed as they were trained, at what a depth costs.
+# that are said to gain from larger images are fed as they were trained, at what a depth costs.
 TV, TV2 = imagenet_rgb(256, "bilinear"), imagenet_rgb(232, "bilinear")
 GLUON, A1, A1H_50 = (imagenet_rgb(edge, "bicubic") for edge in (256, 235, 224))
 

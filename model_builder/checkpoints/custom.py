@@ -24,7 +24,7 @@ from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
 from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ DEPTH_NAME = re.compile(r"resnet\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCheckpoint:
+class CustomCheckpoint:
     """`checkpoint.json`. digest: "sha256-" and the hash of the file that was imported."""
 
     name: str
-    architecture: Architecture
+    architecture: ResNetConfig
     preprocessing: Preprocessing
     labels: tuple[Label, ...]
     source: str
@@ -58,7 +58,7 @@ class OwnCheckpoint:
         )
 
 
-_ADAPTER = TypeAdapter(OwnCheckpoint)
+_ADAPTER = TypeAdapter(CustomCheckpoint)
 
 
 def check_name(name: str) -> None:
@@ -71,8 +71,8 @@ def check_name(name: str) -> None:
         raise ConversionFailed(f"{name!r} is the catalogue's; take another name.")
 
 
-def write_own(
-    folder: Path, checkpoint: OwnCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
+def write_custom(
+    folder: Path, checkpoint: CustomCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
 ) -> None:
     """Writes `folder`/NAME beside its place and renames it. What was there before is replaced.
 
@@ -98,7 +98,7 @@ def write_own(
         os.replace(made, place)
 
 
-def read_own(folder: Path, name: str) -> OwnCheckpoint:
+def read_custom(folder: Path, name: str) -> CustomCheckpoint:
     """Raises UnknownModel where there is none of that name, ConversionFailed where it is broken."""
     if not NAME.fullmatch(name) or not (folder / name / CHECKPOINT).is_file():
         raise UnknownModel(f"No checkpoint of your own is called {name!r}.")
@@ -108,12 +108,12 @@ def read_own(folder: Path, name: str) -> OwnCheckpoint:
         raise ConversionFailed(f"{folder / name / CHECKPOINT} can't be read: {error}") from error
 
 
-def list_own(folder: Path) -> tuple[OwnCheckpoint, ...]:
+def list_custom(folder: Path) -> tuple[CustomCheckpoint, ...]:
     """All that can be read, by name; what can't is passed over and logged."""
     found = []
     for name in sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")):
         try:
-            found.append(read_own(folder, name))
+            found.append(read_custom(folder, name))
         except BuilderError as error:
             logger.warning("%s is passed over: %s", name, error)
     return tuple(found)

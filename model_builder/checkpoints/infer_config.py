@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TypeVar
 
-from model_builder.checkpoints.formats import Contents, Layout, Tensors
+from model_builder.checkpoints.formats import Layout, StateDict, Tensors
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import DEPTHS, Architecture, BlockKind, Shortcut
+from model_builder.networks.config import DEPTHS, BlockKind, ResNetConfig, Shortcut
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -39,12 +39,12 @@ class PublishedTensors:
         shortcut: Shortcut | None = None,
         stride_in_1x1: bool | None = None,
         batch_norm_epsilon: float | None = None,
-    ) -> Architecture:
+    ) -> ResNetConfig:
         """The network, with what the caller knows where the file says nothing.
 
         Raises ConversionFailed where nobody says, or the caller says something else than the file.
         """
-        return Architecture(
+        return ResNetConfig(
             self.depth,
             shortcut=_settled(
                 "shortcut",
@@ -68,7 +68,7 @@ class PublishedTensors:
             classes=self.classes,
         )
 
-    def check(self, architecture: Architecture) -> None:
+    def check(self, architecture: ResNetConfig) -> None:
         """Raises ConversionFailed unless the tensors are of this network.
 
         Its epsilon is taken as it is stated: files repeat their library's default where the
@@ -95,7 +95,7 @@ class PublishedTensors:
             )
 
 
-def infer(layout: Layout, contents: Contents) -> PublishedTensors:
+def infer(layout: Layout, contents: StateDict) -> PublishedTensors:
     """Depth, classes and variant of what a file holds.
 
     Raises ConversionFailed where it is of no network of the family, or is not complete.
@@ -108,7 +108,7 @@ def infer(layout: Layout, contents: Contents) -> PublishedTensors:
             f"Received: {len(contents.tensors)} tensors of a resnet{depth}"
         )
     shortcut = _shortcut(contents.tensors, depth)
-    architecture = Architecture(depth, shortcut=shortcut or "A", classes=bias.shape[0])
+    architecture = ResNetConfig(depth, shortcut=shortcut or "A", classes=bias.shape[0])
     _check_complete(contents, architecture)
     stride_in_1x1 = contents.stride_in_1x1
     if contents.strides:
@@ -125,7 +125,7 @@ def infer(layout: Layout, contents: Contents) -> PublishedTensors:
     )
 
 
-def variables(architecture: Architecture) -> dict[str, Shape]:
+def variables(architecture: ResNetConfig) -> dict[str, Shape]:
     """The shape of every variable, by our names."""
     shapes: dict[str, Shape] = {}
     for spec in architecture.convolutions():
@@ -153,7 +153,7 @@ def _depth(tensors: Tensors) -> tuple[BlockKind, int]:
 def _shortcut(tensors: Tensors, depth: int) -> Shortcut | None:
     projected = {name for name in tensors if name.endswith("_downsample_0/kernel")}
     for option in ("B", "C"):
-        blocks = Architecture(depth, shortcut=option).blocks()
+        blocks = ResNetConfig(depth, shortcut=option).blocks()
         if projected == {f"{b.projection.name}/kernel" for b in blocks if b.projection}:
             return option
     if projected:
@@ -164,7 +164,7 @@ def _shortcut(tensors: Tensors, depth: int) -> Shortcut | None:
     return None
 
 
-def _check_complete(contents: Contents, architecture: Architecture) -> None:
+def _check_complete(contents: StateDict, architecture: ResNetConfig) -> None:
     expected = variables(architecture)
     if missing := sorted(expected.keys() - contents.tensors.keys()):
         raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
@@ -184,16 +184,16 @@ def _check_complete(contents: Contents, architecture: Architecture) -> None:
             )
 
 
-def _stride_in_1x1(strides: dict[str, int], stated: Architecture) -> bool:
+def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
     for stride_in_1x1 in (False, True):
-        architecture = Architecture(
+        architecture = ResNetConfig(
             stated.depth, shortcut=stated.shortcut, stride_in_1x1=stride_in_1x1
         )
         if all(strides.get(c.name) == c.stride for c in architecture.convolutions()):
             return stride_in_1x1
     halving = sorted(f"{name}: {stride}" for name, stride in strides.items() if stride > 1)
     raise ConversionFailed(
-        f"No resnet{stated.depth} halves the picture so. Received: strides {', '.join(halving)}"
+        f"No resnet{stated.depth} halves the image so. Received: strides {', '.join(halving)}"
     )
 
 

@@ -17,8 +17,8 @@ from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats import (
     Array,
-    Contents,
     Layout,
+    StateDict,
     Tensors,
     keras_h5,
     keras_v3,
@@ -29,7 +29,7 @@ from model_builder.checkpoints.formats import (
 from model_builder.checkpoints.formats.hdf5 import opened
 from model_builder.checkpoints.infer_config import PublishedTensors, infer
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,7 @@ READERS = {
 }
 
 
-def read_tensors(file: LocalFile, architecture: Architecture) -> Tensors:
+def read_tensors(file: LocalFile, architecture: ResNetConfig) -> Tensors:
     """A checkpoint's tensors by our names: "conv1/kernel", "layer1_0_bn1/gamma", "fc/bias", ...
 
     Raises ConversionFailed where they are not all there, or not of this network.
@@ -66,7 +66,7 @@ def read_checkpoint(path: Path, *, layout: Layout | None = None) -> PublishedTen
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
     layout = layout or identify(path)
-    contents: Contents = READERS[layout](path)
+    contents: StateDict = READERS[layout](path)
     return infer(layout, contents)
 
 
@@ -91,7 +91,7 @@ def identify(path: Path) -> Layout:
     return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
 
 
-def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Architecture) -> None:
+def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: ResNetConfig) -> None:
     """Fills every variable of the network, and uses every tensor, or raises ConversionFailed.
 
     A convolution's bias has no variable here; the batch norm behind it takes it in exactly,

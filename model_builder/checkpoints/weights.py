@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from model_builder.artifact.labels import Label, imagenet1k
 from model_builder.checkpoints.catalog import Checkpoint
-from model_builder.checkpoints.custom import TENSORS, OwnCheckpoint
+from model_builder.checkpoints.custom import TENSORS, CustomCheckpoint
 from model_builder.checkpoints.download.fetch import LocalFile, address, published_digest
 from model_builder.checkpoints.formats import Tensors
 from model_builder.checkpoints.loader import read_tensors
@@ -36,7 +36,7 @@ def published_weights(checkpoint: Checkpoint, file: LocalFile) -> Weights:
     return Weights(tensors, imagenet1k(), address(file.source), published_digest(file))
 
 
-def own_weights(folder: Path, checkpoint: OwnCheckpoint) -> Weights:
+def custom_weights(folder: Path, checkpoint: CustomCheckpoint) -> Weights:
     """Of an imported checkpoint in `folder`. Raises ConversionFailed where they can't be read."""
     path = folder / checkpoint.name / TENSORS
     try:

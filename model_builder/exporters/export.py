@@ -16,7 +16,7 @@ def export_saved_model(network: keras.Model, folder: Path) -> None:
     """The network as signature `serving_default`: "pixels" uint8 [N, H, W, 3] to "features".
 
     Features leave in float32 whatever the network computes in. Constants, unlike variables, let
-    TensorFlow lay the weights out for the processor once, at the first run. They lie in the graph
+    TensorFlow lay the weights out for the CPU once, at the first run. They lie in the graph
     itself: in a function, as `tf.saved_model.save` leaves them, each step of loading copies them.
     """
     _, height, width, channels = network.input_shape

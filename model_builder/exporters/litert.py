@@ -26,9 +26,9 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
     Its input can be resized to any batch. Weights are int8 with a scale a channel, activations
     int8 with a scale a tensor, after Jacob et al. 2018 (arXiv 1712.05877).
 
-    inference: from `fold`, in float32, its pixels too. crops: uint8 [N, H, W, 3]; activations get
-    their ranges from what these give. advance: told of each one that is through.
-    Raises CalibrationFailed where the crops do not hold the whole range of a picture.
+    inference: from `fuse_batch_norm`, in float32, its pixels too. crops: uint8 [N, H, W, 3]; what
+    they give sets the ranges of activations. advance: told of each one that is through.
+    Raises CalibrationFailed where the crops do not hold the whole range of an image.
     """
     _, height, width, channels = inference.input_shape
 
@@ -67,7 +67,7 @@ def write_litert(model: bytes, folder: Path) -> None:
 
 
 def runner(model: bytes) -> Callable[[Pixels], Array]:
-    """The feature map [1, h, w, features] of a picture uint8 [1, H, W, 3], as LiteRT gives it."""
+    """The feature map [1, h, w, features] of an image uint8 [1, H, W, 3], as LiteRT gives it."""
     interpreter = Interpreter(model_content=model)
     interpreter.allocate_tensors()
     (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()

@@ -76,12 +76,12 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Architecture:
+class ResNetConfig:
     """One network of the family.
 
     shortcut: "A" subsamples and pads new channels with zeros, "B" projects where the shape
         changes, "C" projects always (section 4.1); "none" is the plain network, without shortcuts.
-    stride_in_1x1: where a bottleneck halves the picture: on its first 1x1 convolution (the paper
+    stride_in_1x1: where a bottleneck halves the image: on its first 1x1 convolution (the paper
         and Keras, "v1") or on its 3x3 (torchvision and most others, "v1.5").
     batch_norm_epsilon: part of a checkpoint as much as its weights are.
     """
@@ -120,7 +120,7 @@ class Architecture:
         return Convolution("conv1", "bn1", 3, STEM_WIDTH, kernel=7, stride=2)
 
     def blocks(self) -> Iterator[Block]:
-        """Every residual block, from the picture to the classifier."""
+        """Every residual block, from the image to the classifier."""
         channels = STEM_WIDTH
         for stage, (width, count) in enumerate(
             zip(STAGE_WIDTHS, self.blocks_per_stage, strict=True), start=1
@@ -184,8 +184,8 @@ class Architecture:
         head = (self.feature_width + 1) * self.classes
         return head + sum(c.weights + 2 * c.filters for c in self.convolutions())
 
-    def multiply_adds(self, input_size: int = 224) -> int:
-        """Multiply-accumulate operations of one forward pass over a square picture."""
+    def macs(self, input_size: int = 224) -> int:
+        """Multiply-accumulate operations of one forward pass over a square image."""
         size = strided(input_size, self.stem.stride)
         total = self.stem.weights * size**2
         size = strided(size, MAXPOOL_STRIDE)

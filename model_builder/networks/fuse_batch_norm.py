@@ -8,15 +8,15 @@ import numpy.typing as npt
 from keras import layers
 
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.networks.config import Architecture, Convolution
+from model_builder.networks.config import Convolution, ResNetConfig
 from model_builder.networks.resnet import build_resnet
 
 Array = npt.NDArray[np.float32]
 
 
-def fold(
+def fuse_batch_norm(
     network: keras.Model,
-    architecture: Architecture,
+    architecture: ResNetConfig,
     preprocessing: Preprocessing,
     *,
     dtype: str = "float32",
@@ -28,23 +28,23 @@ def fold(
     network: from `build_resnet(architecture)`, with its weights.
     """
     size = preprocessing.crop_size
-    folded = build_resnet(architecture, input_size=size, folded=True, head=False, dtype=dtype)
+    fused = build_resnet(architecture, input_size=size, fused=True, head=False, dtype=dtype)
     mean, std = rgb_normalisation(preprocessing)
     for spec in architecture.convolutions():
-        kernel, bias = folded_convolution(network, spec, architecture.batch_norm_epsilon)
+        kernel, bias = fused_convolution(network, spec, architecture.batch_norm_epsilon)
         if spec == architecture.stem:
-            # What is done to the kernel once need not be done to every picture. The mean has to
-            # be: the stem pads with zeros, which are pictures' means.
+            # What is done to the kernel once need not be done to every image. The mean has to
+            # be: the stem pads with zeros, which are images' means.
             kernel = kernel[:, :, ::-1] if preprocessing.channel_order == "BGR" else kernel
             kernel = (kernel / std[:, None]).astype(np.float32)
-        folded.get_layer(spec.name).set_weights([kernel, bias])
+        fused.get_layer(spec.name).set_weights([kernel, bias])
     pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")
     # In float32 whatever the network computes in: bfloat16 can't hold a mean of 103.939.
     centring = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centring")
-    return keras.Model(pixels, folded(centring(pixels)), name=f"{network.name}_inference")
+    return keras.Model(pixels, fused(centring(pixels)), name=f"{network.name}_inference")
 
 
-def folded_convolution(
+def fused_convolution(
     network: keras.Model, spec: Convolution, epsilon: float
 ) -> tuple[Array, Array]:
     """Kernel and bias of one convolution with the batch norm behind it taken in.

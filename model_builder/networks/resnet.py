@@ -1,4 +1,4 @@
-"""Builds the network that an `Architecture` describes, in backend-neutral Keras 3.
+"""Builds the network that an `ResNetConfig` describes, in backend-neutral Keras 3.
 
 Layer names, padding and order of operations follow torchvision's `resnet.py`, so that published
 weights fit by name; shortcut options A and C follow He et al. 2015, section 4.1, and
@@ -10,16 +10,16 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from model_builder.networks.config import MAXPOOL_STRIDE, Architecture, Block, Convolution
+from model_builder.networks.config import MAXPOOL_STRIDE, Block, Convolution, ResNetConfig
 
 CHANNELS_LAST = "channels_last"
 
 
 def build_resnet(
-    architecture: Architecture,
+    architecture: ResNetConfig,
     *,
     input_size: int | None = 224,
-    folded: bool = False,
+    fused: bool = False,
     head: bool = True,
     dtype: str = "float32",
 ) -> keras.Model:
@@ -30,10 +30,10 @@ def build_resnet(
     Output: logits [N, classes], or with `head=False` the last feature map
     [N, ceil(H/32), ceil(W/32), 512 or 2048].
 
-    folded: convolutions carry a bias and there is no batch norm (see `fold`).
+    folded: convolutions carry a bias and there is no batch norm (see `fuse_batch_norm`).
     dtype: Keras dtype policy of every layer: "float32", "bfloat16", "mixed_float16", ...
     """
-    make = _Maker(architecture.batch_norm_epsilon, folded, dtype)
+    make = _Maker(architecture.batch_norm_epsilon, fused, dtype)
     inputs = keras.Input((input_size, input_size, 3), name="pixels")
     x = make.relu(make.convolution(inputs, architecture.stem), "relu")
     # Behind a ReLU nothing is below zero, so padding with zeros is padding with minus infinity.
@@ -52,9 +52,9 @@ def build_resnet(
 class _Maker:
     """What every layer of one network shares."""
 
-    def __init__(self, epsilon: float, folded: bool, dtype: str) -> None:
+    def __init__(self, epsilon: float, fused: bool, dtype: str) -> None:
         self._epsilon = epsilon
-        self._folded = folded
+        self._folded = fused
         self._dtype = dtype
 
     def relu(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:

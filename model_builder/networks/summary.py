@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from model_builder.errors import BuilderError
 from model_builder.networks.config import (
     MAXPOOL_STRIDE,
-    Architecture,
     Block,
     Convolution,
+    ResNetConfig,
     strided,
 )
 from model_builder.system.tensorflow_import import import_tensorflow
@@ -51,7 +51,7 @@ class Stage:
     output_size: int
     channels: int
     parameters: int
-    multiply_adds: int
+    macs: int
     layers: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
 
@@ -67,9 +67,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A network for square pictures of `input_size`, from the picture to the classifier."""
+    """A network for square images of `input_size`, from the image to the classifier."""
 
-    architecture: Architecture
+    architecture: ResNetConfig
     input_size: int
     stages: tuple[Stage, ...]
 
@@ -82,14 +82,14 @@ class Description:
         return sum(stage.parameters for stage in self.stages)
 
     @property
-    def multiply_adds(self) -> int:
-        return sum(stage.multiply_adds for stage in self.stages)
+    def macs(self) -> int:
+        return sum(stage.macs for stage in self.stages)
 
 
-def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Description:
-    """The network's stages. Their costs add up to `Architecture.parameters` and `.multiply_adds`.
+def describe(architecture: ResNetConfig, input_size: int = INPUT_SIZE) -> Description:
+    """The network's stages. Their costs add up to `ResNetConfig.parameters` and `.macs`.
 
-    input_size: edge of the square picture, at least 1.
+    input_size: edge of the square image, at least 1.
     """
     stem = architecture.stem
     size = strided(input_size, stem.stride)
@@ -100,11 +100,11 @@ def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Descri
     stages.append(Stage("maxpool", "conv2_x", size, stem.filters, 0, 0, ("3x3 max pool, /2",)))
     for index, alike in groupby(architecture.blocks(), key=lambda block: block.stage):
         blocks = tuple(alike)
-        parameters = multiply_adds = 0
+        parameters = macs = 0
         for block in blocks:
             for convolution, output_size in block.outputs(size):
                 cost = _cost(convolution, output_size)
-                parameters, multiply_adds = parameters + cost[0], multiply_adds + cost[1]
+                parameters, macs = parameters + cost[0], macs + cost[1]
             size = strided(size, block.stride)
         stages.append(
             Stage(
@@ -113,7 +113,7 @@ def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Descri
                 size,
                 blocks[-1].filters,
                 parameters,
-                multiply_adds,
+                macs,
                 blocks=blocks,
             )
         )
@@ -123,7 +123,7 @@ def describe(architecture: Architecture, input_size: int = INPUT_SIZE) -> Descri
     return Description(architecture, input_size, tuple(stages))
 
 
-def title(architecture: Architecture) -> str:
+def title(architecture: ResNetConfig) -> str:
     """Depth, variant and shortcut option. Basic blocks have no 1x1 to tell v1 from v1.5 by."""
     variant = " v1" if architecture.stride_in_1x1 else " v1.5"
     name = f"resnet{architecture.depth}" + variant * (architecture.block_kind == "bottleneck")
@@ -147,7 +147,7 @@ def shortcut_kind(block: Block) -> Literal["none", "projection", "zero-padded", 
     return "zero-padded" if changes else "identity"
 
 
-def layer_summary(architecture: Architecture, input_size: int) -> str:
+def layer_summary(architecture: ResNetConfig, input_size: int) -> str:
     """Keras's summary: every layer with its output shape and its parameters."""
     lines: list[str] = []
     network = _network(architecture, input_size)
@@ -155,7 +155,7 @@ def layer_summary(architecture: Architecture, input_size: int) -> str:
     return "\n".join(lines)
 
 
-def plot_layers(architecture: Architecture, input_size: int, file: Path) -> None:
+def plot_layers(architecture: ResNetConfig, input_size: int, file: Path) -> None:
     """Keras's diagram of every layer with its shapes, as the suffix says: .png or .svg.
 
     Raises BuilderError where pydot or graphviz is missing.
@@ -172,7 +172,7 @@ def plot_layers(architecture: Architecture, input_size: int, file: Path) -> None
         ) from error
 
 
-def _network(architecture: Architecture, input_size: int) -> keras.Model:
+def _network(architecture: ResNetConfig, input_size: int) -> keras.Model:
     """The network with its variables declared and none filled: no memory, little time."""
     import_tensorflow()
     import keras
@@ -184,7 +184,7 @@ def _network(architecture: Architecture, input_size: int) -> keras.Model:
 
 
 def _cost(convolution: Convolution, output_size: int) -> tuple[int, int]:
-    """Parameters, with those of the batch norm, and multiply-adds."""
+    """Parameters, with those of the batch norm, and MACs."""
     return convolution.weights + 2 * convolution.filters, convolution.weights * output_size**2
 
 

@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """In place of what was there. Raises OSError, and then leaves nothing of its own behind."""
     # By no process's number: two containers that share a cache may have the same.
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

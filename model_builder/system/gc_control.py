@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """For imports: nothing is collected within, and what is there afterwards never again.
 
     What is imported stays. The collector would look through all of it again and again while more

@@ -21,7 +21,7 @@ _CHATTER = re.compile(
 
 
 @contextmanager
-def chatter_to_log() -> Iterator[None]:
+def redirect_native_stderr() -> Iterator[None]:
     """Holds back what is written to descriptor 2; chatter goes to the debug log, the rest on."""
     sys.stderr.flush()
     saved = os.dup(2)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from model_builder.system.gc_control import uncollected
-from model_builder.system.native_stderr import chatter_to_log
+from model_builder.system.gc_control import gc_paused
+from model_builder.system.native_stderr import redirect_native_stderr
 
 # TensorFlow's last step is to import this, where it is there, so that SavedModels may hold Keras's
 # optimizers; all of Keras comes with it.
@@ -25,12 +25,12 @@ def import_tensorflow() -> ModuleType:
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow's own kernels are built for processors without AVX2. Of itself it takes oneDNN's
+    # TensorFlow's own kernels are built for CPUs without AVX2. Of itself it takes oneDNN's
     # only where there is VNNI.
     if platform.machine() == "x86_64":
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if "tensorflow" not in sys.modules:
-        with chatter_to_log(), uncollected(), _not_there(_KERAS_PART):
+        with redirect_native_stderr(), gc_paused(), _not_there(_KERAS_PART):
             import tensorflow
 
             # Looking for GPUs is what the CUDA libraries report on.

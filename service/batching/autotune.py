@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.batching.batch_sizes import NEAR_BEST, BatchPlan
+from service.batching.batch_sizes import NEAR_BEST, BatchSizes
 from service.engines.base import Engine
 
 logger = logging.getLogger(__name__)
 
 ROUNDS = 3
-# A larger batch makes each of its pictures wait for the others: only a gain is worth that, and
+# A larger batch makes each of its images wait for the others: only a gain is worth that, and
 # none is worth more than this.
 MAX_BATCH_SECONDS = 0.2
 # A plan of an earlier start holds while a batch takes no more than so many times, and no less than
@@ -24,12 +24,12 @@ STILL_HOLDS = 1.5
 LEAST_GAIN = 1.02
 
 
-def warm_up(
+def autotune(
     engines: Sequence[Engine],
     input_shape: tuple[int, int, int],
     max_batch_size: int | None,
-    known: BatchPlan | None = None,
-) -> BatchPlan:
+    known: BatchSizes | None = None,
+) -> BatchSizes:
     """Runs every size of the plan on every engine.
 
     input_shape: height, width, channels. max_batch_size: the largest size to be used; where it is
@@ -38,13 +38,13 @@ def warm_up(
     """
     first, *others = engines
     if max_batch_size is not None:
-        sizes = doubling_up_to(max_batch_size)
+        sizes = powers_of_two_up_to(max_batch_size)
         for size in sizes:
             _seconds(first, size, input_shape)
         # In turns, and the faster of two: other work of the machine makes any of them slow.
         turns = [[_seconds(first, size, input_shape) for size in sizes] for _ in range(2)]
         fastest = (min(taken) for taken in zip(*turns, strict=True))
-        plan = BatchPlan(dict(zip(sizes, fastest, strict=True)))
+        plan = BatchSizes(dict(zip(sizes, fastest, strict=True)))
     elif known is not None and _holds(known, first, input_shape):
         plan = known
     else:
@@ -53,17 +53,17 @@ def warm_up(
         for size in plan.sizes:
             _seconds(engine, size, input_shape)
     for engine in engines:
-        engine.keep(plan.sizes)
+        engine.retain_sizes(plan.sizes)
     logger.debug("Seconds by batch size: %s", dict(plan.seconds))
     return plan
 
 
-def doubling_up_to(largest: int) -> tuple[int, ...]:
+def powers_of_two_up_to(largest: int) -> tuple[int, ...]:
     """1, 2, 4, 8, ..., and `largest`."""
     return tuple(sorted({largest, *(2**power for power in range(largest.bit_length()))}))
 
 
-def _holds(plan: BatchPlan, engine: Engine, input_shape: tuple[int, int, int]) -> bool:
+def _holds(plan: BatchSizes, engine: Engine, input_shape: tuple[int, int, int]) -> bool:
     """Runs every size of it, and then the smallest until one run takes about as long as it says."""
     if plan.largest > engine.max_batch_size:
         return False
@@ -80,7 +80,7 @@ def _holds(plan: BatchPlan, engine: Engine, input_shape: tuple[int, int, int]) -
     return False
 
 
-def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchPlan:
+def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchSizes:
     _seconds(engine, 1, input_shape)
     seconds = {1: _seconds(engine, 1, input_shape)}
     size, gain = 1, LEAST_GAIN
@@ -101,7 +101,7 @@ def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchPlan:
         size, gain = 2 * size, 2 * once / doubled
     best = max(size / taken for size, taken in seconds.items())
     largest = min(size for size, taken in seconds.items() if size / taken >= NEAR_BEST * best)
-    return BatchPlan({size: taken for size, taken in seconds.items() if size <= largest})
+    return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
 
 
 def _seconds(engine: Engine, size: int, input_shape: tuple[int, int, int]) -> float:

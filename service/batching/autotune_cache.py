@@ -15,11 +15,11 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from model_builder.artifact.manifest import Artifact, artifact_name
-from model_builder.system.atomic_write import write_whole
+from model_builder.system.atomic_write import atomic_write
 from service import __version__
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Engine, Hardware
-from service.system.cpu import CPUINFO, processor
+from service.system.cpu import CPUINFO, cpu_model
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _ADAPTER = TypeAdapter(_Kept)
 
 
 @dataclass(frozen=True, slots=True)
-class PlanFile:
+class AutotuneCache:
     """key: what is the same where the plan holds. A plan of another key is none, and replaced.
 
     It saves time and is never needed: what can't be read or written is left alone.
@@ -50,33 +50,33 @@ class PlanFile:
     path: Path
     key: dict[str, str]
 
-    def read(self) -> BatchPlan | None:
+    def read(self) -> BatchSizes | None:
         try:
             kept = _ADAPTER.validate_json(self.path.read_bytes())
-            return BatchPlan(kept.seconds) if kept.key == self.key else None
+            return BatchSizes(kept.seconds) if kept.key == self.key else None
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             logger.info("The batch plan in %s is not used: %s", self.path, error)
             return None
 
-    def write(self, plan: BatchPlan) -> None:
+    def write(self, plan: BatchSizes) -> None:
         text = _ADAPTER.dump_json(_Kept(self.key, dict(plan.seconds)), indent=1)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, text)
+            atomic_write(self.path, text)
         except OSError as error:
             logger.info("The batch plan is not kept: %s", error)
 
 
-def plan_file(
+def autotune_cache(
     home: Path,
     artifact: Artifact,
     engines: Sequence[Engine],
     hardware: Hardware,
     cpuinfo: Path = CPUINFO,
-) -> PlanFile | None:
-    """The file for this artifact on this machine; None for other devices than processors, which do
+) -> AutotuneCache | None:
+    """The file for this artifact on this machine; None for other devices than CPUs, which do
     not say enough of themselves to be known again.
     """
     if not all(engine.device.startswith("cpu") for engine in engines):
@@ -85,17 +85,17 @@ def plan_file(
     files = json.dumps(manifest.files, sort_keys=True).encode()
     key = {
         "artifact": hashlib.sha256(files).hexdigest(),
-        "processor": processor(cpuinfo),
+        "CPU": cpu_model(cpuinfo),
         "system": f"{platform.system()} {platform.release()}",
         "threads": str(hardware.cpu_threads),
         "service": __version__,
         "engine": f"{manifest.engine} {_version(PACKAGES[manifest.engine])}",
     }
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
-    return PlanFile(plan_path(home, name), key)
+    return AutotuneCache(autotune_cache_path(home, name), key)
 
 
-def plan_path(home: Path, artifact: str) -> Path:
+def autotune_cache_path(home: Path, artifact: str) -> Path:
     """artifact: its `artifact_name`, which its folder has too."""
     return home / FOLDER / f"{artifact}.json"
 

@@ -1,4 +1,4 @@
-"""Which batch sizes are run, and how many of the waiting pictures the next batch takes."""
+"""Which batch sizes are run, and how many of the waiting images the next batch takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEAR_BEST = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class BatchPlan:
+class BatchSizes:
     """seconds: what one batch of each size takes on this machine, by its size."""
 
     seconds: Mapping[int, float]
@@ -18,7 +18,7 @@ class BatchPlan:
     def __post_init__(self) -> None:
         if not self.seconds or min(self.seconds) < 1:
             raise ValueError(
-                f"There must be sizes, of 1 picture or more. Received: {sorted(self.seconds)}"
+                f"There must be sizes, of 1 image or more. Received: {sorted(self.seconds)}"
             )
 
     @property
@@ -31,17 +31,17 @@ class BatchPlan:
         return max(self.seconds)
 
     def take(self, waiting: int) -> int:
-        """How many of the waiting pictures to take: what answers the most of them a second.
+        """How many of the waiting images to take: what answers the most of them a second.
 
         Either all that fit, padded to the next size, or fewer without padding: where a batch of
-        8 takes twice the time of one of 4, five pictures are better served as 4 and 1. Of those
+        8 takes twice the time of one of 4, five images are better served as 4 and 1. Of those
         that come near the best, the most.
         """
         waiting = min(waiting, self.largest)
         counts = [*(size for size in self.seconds if size <= waiting), waiting]
-        rates = {count: count / self.seconds[self.padded(count)] for count in counts}
+        rates = {count: count / self.seconds[self.padded_size(count)] for count in counts}
         return max(count for count in counts if rates[count] >= NEAR_BEST * max(rates.values()))
 
-    def padded(self, count: int) -> int:
-        """The size that `count` pictures, at most `largest`, are run in."""
+    def padded_size(self, count: int) -> int:
+        """The size that `count` images, at most `largest`, are run in."""
         return min(size for size in self.seconds if size >= count)

@@ -1,4 +1,4 @@
-"""Groups single pictures into batches: one bounded queue, one worker thread a device.
+"""Groups single images into batches: one bounded queue, one worker thread a device.
 
 The batcher waits for nobody: an idle device takes what is there, up to the largest batch, and
 while it works the next batch gathers. It knows neither HTTP nor any framework.
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
-from service.batching.batch_sizes import BatchPlan
-from service.batching.item import Pending, Pixels, Result, Run, Worker, fail, padded
-from service.batching.latency import Pace
-from service.batching.queue import PictureQueue
+from service.batching.batch_sizes import BatchSizes
+from service.batching.item import BatchFn, BatchItem, Pixels, Result, Worker, fail, pad_batch
+from service.batching.latency import LatencyEstimator
+from service.batching.queue import BatchQueue
 from service.errors import InferenceFailed, ShuttingDown, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ RESTART_SECONDS = 0.1
 
 
 class BatchObserver(Protocol):
-    """Told of what happens, from the worker's thread. Canaries are no pictures to it."""
+    """Told of what happens, from the worker's thread. Canaries are no images to it."""
 
     def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None: ...
 
@@ -44,18 +44,18 @@ class Batcher:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[BatchFn],
         *,
-        plan: BatchPlan,
+        plan: BatchSizes,
         queue_limit: int,
         observer: BatchObserver,
         name: str = "batcher",
     ) -> None:
-        self.pace = Pace(plan)
+        self.latency = LatencyEstimator(plan)
         self._plan = plan
         self._observer = observer
-        self._queue = PictureQueue(
-            limit=queue_limit, plan=plan, pace=self.pace, dropped=observer.dropped
+        self._queue = BatchQueue(
+            limit=queue_limit, plan=plan, latency=self.latency, dropped=observer.dropped
         )
         self._workers = [
             Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
@@ -72,48 +72,48 @@ class Batcher:
 
     @property
     def stuck(self) -> bool:
-        """Whether a worker has been in one batch for longer than `lose_stuck` was told to wait."""
+        """Whether a worker has been in one batch for longer than the stuck timeout."""
         return any(worker.stuck for worker in self._workers)
 
     @property
     def depth(self) -> int:
-        """Pictures that wait, those under way not counted."""
+        """Images that wait, those under way not counted."""
         return self._queue.depth
 
     @property
-    def pictures_per_second(self) -> float:
+    def images_per_second(self) -> float:
         """What all devices can answer together, at the pace so far."""
         largest = self._plan.largest
-        return len(self._workers) * largest / self.pace.batch_seconds(largest)
+        return len(self._workers) * largest / self.latency.batch_seconds(largest)
 
-    def seconds_until(self, pictures: int) -> float:
+    def seconds_until(self, images: int) -> float:
         """Until so many more than wait now, queued now, would be answered, at the pace so far.
 
         Negative counts say: until so many fewer wait.
         """
         now = time.monotonic()
         busy_seconds = [
-            max(0.0, self.pace.batch_seconds(worker.size) - worker.busy_seconds(now))
+            max(0.0, self.latency.batch_seconds(worker.size) - worker.busy_seconds(now))
             if worker.batch
             else 0.0
             for worker in self._workers
         ]
-        ahead = max(0, self.depth + pictures)
+        ahead = max(0, self.depth + images)
         if not ahead:
             return min(busy_seconds)
-        last = self.pace.seconds(min(ahead, self._plan.largest))
-        return min(busy_seconds) + max(last, self.pace.seconds(ahead) / len(self._workers))
+        last = self.latency.seconds(min(ahead, self._plan.largest))
+        return min(busy_seconds) + max(last, self.latency.seconds(ahead) / len(self._workers))
 
-    def submit(self, pixels: Pixels, *, deadline: float, canary: bool = False) -> Future[Result]:
-        """Queues one picture, uint8 [H, W, 3].
+    def submit(self, pixels: Pixels, *, deadline: float, self_test: bool = False) -> Future[Result]:
+        """Queues one image, uint8 [H, W, 3].
 
         deadline: on the clock of `time.monotonic`. Cancel the future to give the place up.
-        canary: a picture that nobody asked for. It goes first, past the limit, and the observer
+        canary: an image that nobody asked for. It goes first, past the limit, and the observer
         is not told of it.
         Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
         Overloaded, InferenceFailed or WorkerLost.
         """
-        pending = Pending(pixels, deadline, canary)
+        pending = BatchItem(pixels, deadline, self_test)
         with self._queue.lock:
             if not self._queue.closing and all(worker.stuck for worker in self._workers):
                 raise WorkerLost("The device has not answered for a while.")
@@ -121,18 +121,18 @@ class Batcher:
         pending.future.add_done_callback(lambda _: self._queue.leave(pending))
         return pending.future
 
-    def lose_stuck(self, patience_seconds: float) -> None:
-        """Gives up batches that have taken longer: their pictures get WorkerLost.
+    def fail_stuck_batches(self, stuck_timeout_seconds: float) -> None:
+        """Gives up batches that have taken longer: their images get WorkerLost.
 
         So does what waits, where no other worker is left to take it. A worker that comes back
-        after all takes pictures again.
+        after all takes images again.
         """
         now = time.monotonic()
         with self._queue.lock:
             late = [
                 worker
                 for worker in self._workers
-                if worker.busy_seconds(now) > patience_seconds and not worker.stuck
+                if worker.busy_seconds(now) > stuck_timeout_seconds and not worker.stuck
             ]
             for worker in late:
                 worker.stuck = True
@@ -162,7 +162,7 @@ class Batcher:
         while True:
             try:
                 while batch := self._queue.next_batch():
-                    worker.size = self._plan.padded(len(batch))
+                    worker.size = self._plan.padded_size(len(batch))
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
                     worker.batch, worker.stuck = [], False
@@ -177,12 +177,12 @@ class Batcher:
                 time.sleep(RESTART_SECONDS)
 
     def _run_batch(self, worker: Worker) -> None:
-        """Answers every picture of the batch, whatever happens."""
+        """Answers every image of the batch, whatever happens."""
         batch, size = worker.batch, worker.size
         started = time.monotonic()
-        images = sum(not pending.canary for pending in batch)
+        images = sum(not pending.self_test for pending in batch)
         try:
-            outputs = worker.run(padded(batch, size))
+            outputs = worker.run(pad_batch(batch, size))
             if len(outputs) < len(batch):
                 raise RuntimeError(f"{len(outputs)} outputs for a batch of {len(batch)}")
         except Exception as error:
@@ -199,14 +199,14 @@ class Batcher:
                 self._observer.batch_failed(images)
             raise
         inference_seconds = time.monotonic() - started
-        self.pace.observe(size, inference_seconds)
+        self.latency.observe(size, inference_seconds)
         waits = [started - pending.submitted for pending in batch]
         if images:
-            users = [w for w, one in zip(waits, batch, strict=True) if not one.canary]
+            users = [w for w, one in zip(waits, batch, strict=True) if not one.self_test]
             self._observer.batch_done(users, inference_seconds)
         for pending, output, wait in zip(batch, outputs, waits, strict=False):
             try:
                 result = Result(output, wait, inference_seconds, len(batch))
                 pending.future.set_result(result)
             except InvalidStateError:
-                logger.warning("An answer came after its picture had been given up")
+                logger.warning("An answer came after its image had been given up")

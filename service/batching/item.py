@@ -1,4 +1,4 @@
-"""What the batcher's threads have in hand: pictures that wait, batches, and who runs them."""
+"""What the batcher's threads have in hand: images that wait, batches, and who runs them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
-Run = Callable[[Pixels], Array]
+BatchFn = Callable[[Pixels], Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One picture's row of a batch's output, and what it cost."""
+    """One image's row of a batch's output, and what it cost."""
 
     output: Array
     queue_seconds: float
@@ -33,12 +33,12 @@ class Result:
 
 
 @dataclass(slots=True, eq=False)
-class Pending:
-    """One picture, uint8 [H, W, 3], from its submission to its answer."""
+class BatchItem:
+    """One image, uint8 [H, W, 3], from its submission to its answer."""
 
     pixels: Pixels
     deadline: float
-    canary: bool
+    self_test: bool
     submitted: float = field(default_factory=time.monotonic)
     future: Future[Result] = field(default_factory=Future)
 
@@ -46,10 +46,10 @@ class Pending:
 class Worker:
     """A thread and the batch that it has in hand, since when."""
 
-    def __init__(self, run: Run, work: Callable[[Worker], None], name: str) -> None:
+    def __init__(self, run: BatchFn, work: Callable[[Worker], None], name: str) -> None:
         self.run = run
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
-        self.batch: list[Pending] = []
+        self.batch: list[BatchItem] = []
         self.stuck = False
         # Of the batch in hand: the size that it is run in, and when it was taken.
         self.size: int
@@ -60,8 +60,8 @@ class Worker:
         return now - self.since if self.batch else 0.0
 
 
-def padded(batch: Sequence[Pending], size: int) -> Pixels:
-    """The pictures as one batch, uint8 [size, H, W, 3], zeros after the last."""
+def pad_batch(batch: Sequence[BatchItem], size: int) -> Pixels:
+    """The images as one batch, uint8 [size, H, W, 3], zeros after the last."""
     pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
     for row, pending in zip(pixels, batch, strict=False):
         row[...] = pending.pixels
@@ -73,4 +73,4 @@ def fail(future: Future[Any], error: ServiceError) -> None:
     try:
         future.set_exception(error)
     except InvalidStateError:
-        logger.debug("A picture that was cancelled or answered needs no answer")
+        logger.debug("An image that was cancelled or answered needs no answer")

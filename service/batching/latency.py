@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 
 # What the newest batch counts for. A device that slows down is believed sooner than one that
 # speeds up: a promise that can't be kept costs more than a place that stays empty.
@@ -13,10 +13,10 @@ FORGOTTEN = 0.05
 HICCUP = 4
 
 
-class Pace:
+class LatencyEstimator:
     """A running estimate of seconds a batch, by its size; it begins with what warm-up measured."""
 
-    def __init__(self, plan: BatchPlan) -> None:
+    def __init__(self, plan: BatchSizes) -> None:
         self._plan = plan
         self._seconds = dict(plan.seconds)
         self._slowest = dict(plan.seconds)
@@ -37,9 +37,9 @@ class Pace:
         """What such a batch may take, by the slowest of late."""
         return self._slowest[size]
 
-    def seconds(self, pictures: int) -> float:
-        """So many waiting pictures on one device, in as few batches as they fit in."""
+    def seconds(self, images: int) -> float:
+        """So many waiting images on one device, in as few batches as they fit in."""
         largest = self._plan.largest
-        batches, rest = divmod(pictures, largest)
+        batches, rest = divmod(images, largest)
         seconds = batches * self.batch_seconds(largest)
-        return seconds + (self.batch_seconds(self._plan.padded(rest)) if rest else 0.0)
+        return seconds + (self.batch_seconds(self._plan.padded_size(rest)) if rest else 0.0)

@@ -1,4 +1,4 @@
-"""The pictures that wait for a device: no more than may, and none longer than makes sense."""
+"""The images that wait for a device: no more than may, and none longer than makes sense."""
 
 from __future__ import annotations
 
@@ -7,60 +7,65 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from service.batching.batch_sizes import BatchPlan
-from service.batching.item import Pending
-from service.batching.latency import Pace
+from service.batching.batch_sizes import BatchSizes
+from service.batching.item import BatchItem
+from service.batching.latency import LatencyEstimator
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, ServiceError, ShuttingDown
 
 IDLE_WAIT_SECONDS = 1.0
 
 
-class PictureQueue:
+class BatchQueue:
     """From many threads to the workers', a batch at a time.
 
-    limit: pictures that may wait; canaries are not counted in. dropped: told why a picture left
+    limit: images that may wait; canaries are not counted in. dropped: told why an image left
     the queue without having been computed, "cancelled" or "deadline"; not of canaries.
     lock: may be held around several calls, for what must not change between them.
     """
 
     def __init__(
-        self, *, limit: int, plan: BatchPlan, pace: Pace, dropped: Callable[[str], None]
+        self,
+        *,
+        limit: int,
+        plan: BatchSizes,
+        latency: LatencyEstimator,
+        dropped: Callable[[str], None],
     ) -> None:
         self.lock = threading.RLock()
         self.closing = False
         self._limit = limit
         self._plan = plan
-        self._pace = pace
+        self._pace = latency
         self._dropped = dropped
-        self._waiting: deque[Pending] = deque()
+        self._waiting: deque[BatchItem] = deque()
         self._changed = threading.Condition(self.lock)
 
     @property
     def depth(self) -> int:
         return len(self._waiting)
 
-    def put(self, pending: Pending) -> None:
+    def put(self, pending: BatchItem) -> None:
         """Raises QueueFull or ShuttingDown."""
         with self.lock:
             if self.closing:
                 raise ShuttingDown("The service is shutting down.")
-            if pending.canary:
+            if pending.self_test:
                 self._waiting.appendleft(pending)
             elif self.depth >= self._limit:
-                raise QueueFull(f"{self.depth} pictures are waiting, and that is the limit.")
+                raise QueueFull(f"{self.depth} images are waiting, and that is the limit.")
             else:
                 self._waiting.append(pending)
             self._changed.notify()
 
-    def next_batch(self) -> list[Pending]:
-        """At least one picture that somebody still waits for, or nothing when it is time to end."""
+    def next_batch(self) -> list[BatchItem]:
+        """At least one image that somebody still waits for, or nothing when it is time to end."""
         while True:
             with self.lock:
                 while not self._waiting:
                     if self.closing:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
-                batch: list[Pending] = []
+                batch: list[BatchItem] = []
                 wanted = self._plan.take(len(self._waiting))
                 while self._waiting and len(batch) < wanted:
                     pending = self._waiting.popleft()
@@ -69,8 +74,8 @@ class PictureQueue:
             if batch:
                 return batch
 
-    def leave(self, pending: Pending) -> None:
-        """Takes a cancelled picture out, where it would hold a place."""
+    def leave(self, pending: BatchItem) -> None:
+        """Takes a cancelled image out, where it would hold a place."""
         if not pending.future.cancelled():
             return
         with self.lock:
@@ -85,13 +90,13 @@ class PictureQueue:
             self.closing = True
             self._changed.notify_all()
 
-    def clear(self) -> list[Pending]:
+    def clear(self) -> list[BatchItem]:
         """Empties it. What waited, for the caller to answer."""
         with self.lock:
             left, self._waiting = list(self._waiting), deque()
         return left
 
-    def _claim(self, pending: Pending) -> bool:
+    def _claim(self, pending: BatchItem) -> bool:
         if not pending.future.set_running_or_notify_cancel():
             self._drop(pending, "cancelled")
             return False
@@ -114,6 +119,6 @@ class PictureQueue:
         pending.future.set_exception(error)
         return False
 
-    def _drop(self, pending: Pending, reason: str) -> None:
-        if not pending.canary:
+    def _drop(self, pending: BatchItem, reason: str) -> None:
+        if not pending.self_test:
             self._dropped(reason)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from model_builder.system.gc_control import uncollected
+from model_builder.system.gc_control import gc_paused
 from service import __version__
 
 NAMES = (
@@ -39,7 +39,7 @@ class Commands(MutableMapping[str, Any]):
             raise KeyError(name)
         if name not in self._imported:
             function = "import_" if name == "import" else name
-            with uncollected():
+            with gc_paused():
                 module = import_module(f"service.cli.commands.{function}")
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             alone.command(name)(getattr(module, function))
@@ -89,7 +89,7 @@ VersionOption = Annotated[
 
 @main.callback()
 def resnet(_version: VersionOption = False) -> None:
-    """ResNet-18 to 152: pictures in, classes out.
+    """ResNet-18 to 152: images in, classes out.
 
     Every option has an environment variable too: RESNET_MODEL for --model, and so on.
     """

@@ -27,16 +27,16 @@ class Engine(Protocol):
         """Beyond this no gain is to be looked for."""
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """Batches to be under way at the same time, each from a thread of its own."""
 
     def run(self, pixels: Pixels) -> Array:
         """uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features].
 
-        Any N; the first run of each is slow. By `at_once` threads at a time.
+        Any N; the first run of each is slow. By `concurrency` threads at a time.
         """
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         """Frees what only other sizes needed: these are all that will be run from now on."""
 
 

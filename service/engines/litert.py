@@ -10,21 +10,21 @@ from ai_edge_litert.interpreter import Interpreter
 
 from model_builder.artifact.manifest import LITERT_MODEL, Artifact
 from model_builder.errors import BuilderError, InvalidArtifact
-from model_builder.system.native_stderr import chatter_to_log
+from model_builder.system.native_stderr import redirect_native_stderr
 from service.engines.base import Hardware
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
-# Where looking for a larger batch ends; a batch of one already keeps a processor's cores busy.
+# Where looking for a larger batch ends; a batch of one already keeps a CPU's cores busy.
 MAX_BATCH_SIZE = 8
 
 
 class LiteRTEngine:
-    """The int8 network of one artifact on the processor.
+    """The int8 network of one artifact on the CPU.
 
     An interpreter a batch size: to resize one takes as long as to make another, some 0.2 s. Each
-    has its own copy of the weights, laid out for the processor.
+    has its own copy of the weights, laid out for the CPU.
     """
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
@@ -41,7 +41,7 @@ class LiteRTEngine:
         return MAX_BATCH_SIZE
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """An interpreter has one set of feature maps."""
         return 1
 
@@ -55,13 +55,13 @@ class LiteRTEngine:
         features: Array = interpreter.get_tensor(output)
         return features
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         self._prepared = {size: one for size, one in self._prepared.items() if size in batch_sizes}
 
     def _prepare(self, shape: tuple[int, ...]) -> tuple[Any, int, int]:
         """An interpreter for one batch size, and its tensors' numbers."""
         try:
-            with chatter_to_log():
+            with redirect_native_stderr():
                 interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
                 (given,) = interpreter.get_input_details()
                 (output,) = interpreter.get_output_details()

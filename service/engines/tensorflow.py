@@ -32,7 +32,7 @@ def load(artifact: Artifact, hardware: Hardware) -> tuple[Engine, ...]:
     if precision == "float16":
         raise BuilderError("float16 is for GPUs; on a CPU use bfloat16 or float32.")
     if precision == "bfloat16" and not has_bfloat16():
-        logger.warning("This processor has no bfloat16; float32 would be faster.")
+        logger.warning("This CPU has no bfloat16; float32 would be faster.")
     return (CpuEngine(artifact, threads=hardware.cpu_threads),)
 
 

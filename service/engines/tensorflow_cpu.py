@@ -54,11 +54,11 @@ class CpuEngine:
         return MAX_BATCH_SIZE
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         return 1
 
     def run(self, pixels: Pixels) -> Array:
         return self._run(pixels)
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         """One graph serves every size."""

@@ -52,7 +52,7 @@ class GpuEngine:
         return MAX_BATCH_SIZE
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """The next batch is copied there while the last one runs, and none waits for Python in
         between.
         """
@@ -67,5 +67,5 @@ class GpuEngine:
         features: Array = self.features(pixels).numpy()
         return features
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         """What XLA has compiled stays with the function."""

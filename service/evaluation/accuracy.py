@@ -1,4 +1,4 @@
-"""Accuracy, calibration and speed of one model in several precisions, on labelled pictures."""
+"""Accuracy, calibration and speed of one model in several precisions, on labelled images."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabelledImage:
     path: Path
     class_id: int
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one engine said of the pictures so far."""
+    """What one engine said of the images so far."""
 
     confidences: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
@@ -53,9 +53,9 @@ class Tally:
             self.agreeing.append(bool(row[0] == best))
         self.confidences += probabilities.max(axis=1).tolist()
 
-    def measurement(self, pictures: str) -> Measurement:
+    def measurement(self, images: str) -> Measurement:
         return Measurement(
-            pictures=pictures,
+            images=images,
             count=len(self.right),
             agreement_percent=_percent(self.agreeing),
             top1_percent=_percent(self.right),
@@ -74,7 +74,7 @@ class Tally:
         return float(sum(gaps) / len(right))
 
 
-def labelled_pictures(folder: Path, labels: Sequence[Label]) -> list[LabelledPicture]:
+def labelled_images(folder: Path, labels: Sequence[Label]) -> list[LabelledImage]:
     """Every file whose folder is called as a class, by WordNet id or label, or whose own name
     begins with a WordNet id. Raises InvalidParameter where there is none.
     """
@@ -84,42 +84,42 @@ def labelled_pictures(folder: Path, labels: Sequence[Label]) -> list[LabelledPic
         wnid = path.name.partition("_")[0].partition(".")[0]
         class_id = by_name.get(path.parent.name, by_name.get(wnid))
         if class_id is not None:
-            found.append(LabelledPicture(path, class_id))
+            found.append(LabelledImage(path, class_id))
     if not found:
         raise InvalidParameter(
-            "Pictures lie in a folder a class, named by WordNet id or label, or have names that "
-            f"begin with the WordNet id. Received: {folder}, which has no such picture"
+            "Images lie in a folder a class, named by WordNet id or label, or have names that "
+            f"begin with the WordNet id. Received: {folder}, which has no such image"
         )
     return found
 
 
 def evaluate(
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     models: Mapping[Precision, tuple[Artifact, Engine]],
     *,
     max_pixels: int,
     skipped: Callable[[Path, ServiceError], None],
     advance: Callable[[int], None],
 ) -> dict[Precision, Tally]:
-    """Runs every picture through every model, batch by batch in turn.
+    """Runs every image through every model, batch by batch in turn.
 
     models: artifacts of one model, "float32" among them. skipped: told of what can't be decoded.
     """
     preprocessing = models["float32"][0].manifest.preprocessing
     tallies: dict[Precision, Tally] = {precision: Tally() for precision in models}
     _warm_up(models, preprocessing)
-    for batch, pixels in _batches(pictures, preprocessing, max_pixels, skipped):
+    for batch, pixels in _batches(images, preprocessing, max_pixels, skipped):
         answers: dict[Precision, Array] = {}
         for precision, (artifact, engine) in models.items():
             started = time.perf_counter()
             answers[precision] = softmax(logits(engine.run(pixels), artifact.head))
             tallies[precision].seconds += time.perf_counter() - started
-        class_ids = [picture.class_id for picture in batch]
+        class_ids = [image.class_id for image in batch]
         for precision, probabilities in answers.items():
             tallies[precision].add(probabilities, class_ids, answers["float32"])
         advance(len(batch))
     if not tallies["float32"].right:
-        raise InvalidParameter(f"None of the {len(pictures)} pictures could be decoded.")
+        raise InvalidParameter(f"None of the {len(images)} images could be decoded.")
     return tallies
 
 
@@ -132,27 +132,27 @@ def _warm_up(
 
 
 def _batches(
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabelledImage],
     preprocessing: Preprocessing,
     max_pixels: int,
     skipped: Callable[[Path, ServiceError], None],
-) -> Iterator[tuple[list[LabelledPicture], Pixels]]:
-    def read(picture: LabelledPicture) -> Pixels | ServiceError:
+) -> Iterator[tuple[list[LabelledImage], Pixels]]:
+    def read(image: LabelledImage) -> Pixels | ServiceError:
         try:
-            return decode(picture.path.read_bytes(), preprocessing, max_pixels=max_pixels)
+            return decode(image.path.read_bytes(), preprocessing, max_pixels=max_pixels)
         except ServiceError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(pictures), BATCH_SIZE):
-            batch: list[LabelledPicture] = []
+        for start in range(0, len(images), BATCH_SIZE):
+            batch: list[LabelledImage] = []
             rows: list[Pixels] = []
-            chunk = pictures[start : start + BATCH_SIZE]
-            for picture, outcome in zip(chunk, pool.map(read, chunk), strict=True):
+            chunk = images[start : start + BATCH_SIZE]
+            for image, outcome in zip(chunk, pool.map(read, chunk), strict=True):
                 if isinstance(outcome, ServiceError):
-                    skipped(picture.path, outcome)
+                    skipped(image.path, outcome)
                 else:
-                    batch.append(picture)
+                    batch.append(image)
                     rows.append(outcome)
             if batch:
                 yield batch, np.stack(rows)

@@ -35,7 +35,7 @@ class Verification:
 
 
 def verify(artifact: Artifact, engine: Engine) -> Verification:
-    """Runs the golden pictures and holds the logits against the stored ones."""
+    """Runs the golden images and holds the logits against the stored ones."""
     golden = artifact.golden
     # One at a time: every engine takes a batch of one.
     given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])

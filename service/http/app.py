@@ -12,18 +12,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 
 from service import __version__
-from service.http.auth.api_keys import Keys
+from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
-from service.http.middleware.access_log import Access
-from service.http.middleware.auth import Gate
-from service.http.middleware.load_shedding import Door
+from service.http.middleware.access_log import AccessLogMiddleware
+from service.http.middleware.auth import AuthMiddleware
+from service.http.middleware.load_shedding import LoadShedding
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, models, predict
 from service.http.routers import ui as page
 from service.http.shutdown import Shutdown
-from service.inference.loader import load_model, make_decoder
+from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
-from service.inference.repository import Registry
+from service.inference.repository import ModelRepository
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
 from service.observability.tracing import Tracing
@@ -51,8 +51,8 @@ def create_app(
     on_lost: called from a thread when nothing but a new process can help, with why.
     """
     metrics = metrics or Metrics()
-    decoder = make_decoder(settings, metrics)
-    registry = Registry(
+    decoder = make_decoder_pool(settings, metrics)
+    registry = ModelRepository(
         settings.model_names,
         load or (lambda name: load_model(name, settings, decoder, metrics)),
         on_ready=on_ready,
@@ -60,7 +60,7 @@ def create_app(
     )
     metrics.ready.set_function(lambda: float(not registry.problems()))
 
-    keys = Keys(settings.api_keys_file) if settings.api_keys_file else None
+    keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
     limit = (
         RateLimit(settings.rate_limit_per_second, settings.rate_limit_burst)
         if settings.rate_limit_per_second
@@ -70,8 +70,8 @@ def create_app(
     shutdown = Shutdown(settings.shutdown_timeout_seconds)
     watchdog = Watchdog(
         registry,
-        canary_interval_seconds=settings.canary_interval_seconds,
-        exit_seconds=settings.unwell_exit_seconds,
+        self_test_interval_seconds=settings.self_test_interval_seconds,
+        exit_seconds=settings.unhealthy_exit_seconds,
         on_lost=on_lost,
     )
 
@@ -81,7 +81,7 @@ def create_app(
         watchdog.start()
         yield
         watchdog.stop()
-        # uvicorn has let every request finish; what is left are pictures that nobody waits for.
+        # uvicorn has let every request finish; what is left are images that nobody waits for.
         await asyncio.to_thread(registry.close, shutdown.remaining_seconds())
         decoder.close()
         await asyncio.to_thread(tracing.close)
@@ -90,7 +90,7 @@ def create_app(
     app = FastAPIOffline(
         title="ResNet server",
         version=__version__,
-        summary="Pictures in, classes out.",
+        summary="Images in, classes out.",
         lifespan=lifespan,
         telemetry=tracing.fastapi,
     )
@@ -99,11 +99,11 @@ def create_app(
     app.state.metrics = metrics
     app.state.shutdown = shutdown
     # For the connections: what it refuses never comes to the middleware below.
-    app.state.door = Door(registry, metrics, settings.request_timeout_seconds)
+    app.state.door = LoadShedding(registry, metrics, settings.request_timeout_seconds)
     # The last to be added is the first to be asked.
     if keys is not None or limit is not None:
-        app.add_middleware(Gate, keys=keys, limit=limit, metrics=metrics)
-    app.add_middleware(Access, metrics=metrics, draining=lambda: registry.draining)
+        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=metrics)
+    app.add_middleware(AccessLogMiddleware, metrics=metrics, draining=lambda: registry.draining)
     add_error_handlers(app, metrics)
 
     app.state.spans = tracing.spans

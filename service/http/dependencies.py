@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from service.inference.repository import Registry
+from service.inference.repository import ModelRepository
 from service.observability.metrics import Metrics
 from service.observability.tracing import Spans
 from service.settings import Settings
@@ -19,8 +19,8 @@ async def _settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
-async def _registry(request: Request) -> Registry:
-    return cast(Registry, request.app.state.registry)
+async def _registry(request: Request) -> ModelRepository:
+    return cast(ModelRepository, request.app.state.registry)
 
 
 async def _metrics(request: Request) -> Metrics:
@@ -32,6 +32,6 @@ async def _spans(request: Request) -> Spans | None:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
-RegistryDep = Annotated[Registry, Depends(_registry)]
+RegistryDep = Annotated[ModelRepository, Depends(_registry)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

@@ -12,7 +12,7 @@ from starlette.types import Receive
 T = TypeVar("T")
 
 
-async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The work's result. When the client goes first, cancels it and raises ClientDisconnect.
 
     receive: the request's own, its body read.

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import ServiceError
-from service.observability.logging import note, request_id
+from service.observability.logging import bind_log_fields, request_id
 from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def documented(description: str) -> dict[str, Any]:
 
 
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
-    note(code=body["code"])
+    bind_log_fields(code=body["code"])
     return JSONResponse(body, body["status"], headers, media_type=MEDIA_TYPE)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service.http.middleware.load_shedding import Door
+from service.http.middleware.load_shedding import LoadShedding
 
 
-class BoundedConnection(HttpToolsProtocol):
+class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn waits for ever for a header, of any size, from whoever connects; this does not.
 
     How long a body may take, and how large it may be, is up to who reads it. What the app's door
@@ -23,7 +23,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._door: Door = self.config.app.state.door  # type: ignore[union-attr]
+        self._door: LoadShedding = self.config.app.state.door  # type: ignore[union-attr]
         self._timer: asyncio.TimerHandle | None = None
         self._in_header = False
         self._in_message = False

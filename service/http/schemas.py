@@ -12,7 +12,7 @@ PROBLEM_EXAMPLE: JsonDict = {
     "title": "Unsupported Media Type",
     "status": 415,
     "code": "unsupported_media_type",
-    "detail": "Pictures are taken as JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF. Received: PDF",
+    "detail": "Images are taken as JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF. Received: PDF",
     "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
 }
 
@@ -44,7 +44,7 @@ class ModelUsed(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds. With several pictures each is the longest of any picture."""
+    """Milliseconds. With several images each is the longest of any image."""
 
     decode: float
     queue: float
@@ -52,8 +52,8 @@ class Timing(BaseModel):
     total: float
 
 
-class OnePicture(BaseModel):
-    """The answer to one picture."""
+class OneImage(BaseModel):
+    """The answer to one image."""
 
     request_id: str | None
     model: ModelUsed
@@ -61,19 +61,19 @@ class OnePicture(BaseModel):
     timing_ms: Timing
 
 
-class PictureResult(BaseModel):
-    """One of several pictures: `predictions`, or the `error` that it alone met."""
+class ImageResult(BaseModel):
+    """One of several images: `predictions`, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None
     error: Problem | None = None
 
 
-class SeveralPictures(BaseModel):
-    """The answer to several pictures, in their order."""
+class SeveralImages(BaseModel):
+    """The answer to several images, in their order."""
 
     request_id: str | None
     model: ModelUsed
-    results: list[PictureResult]
+    results: list[ImageResult]
     timing_ms: Timing
 
 
@@ -81,9 +81,9 @@ State = Literal["ready", "available", "unavailable"]
 
 
 class Measured(BaseModel):
-    """One set of pictures run through an artifact: how it was made, or `resnet evaluate`."""
+    """One set of images run through an artifact: how it was made, or `resnet evaluate`."""
 
-    pictures: str
+    images: str
     count: int
     agreement_percent: float = Field(
         description="How often the most probable class is the float32 network's."
@@ -126,7 +126,7 @@ class ModelBody(BaseModel):
     block: Literal["basic", "bottleneck"]
     blocks_per_stage: list[int]
     parameters: int
-    multiply_adds: int = Field(description="Of one forward pass over one picture.")
+    macs: int = Field(description="Of one forward pass over one image.")
     input_size: int
     classes: int
     state: State

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
 from service.http.app import create_app
-from service.http.auth.api_keys import BadKeyFile
-from service.http.protocol import BoundedConnection
+from service.http.auth.api_keys import InvalidKeyFile
+from service.http.protocol import BoundedHttpProtocol
 from service.observability.logging import configure_logging
 from service.observability.tracing import TracingUnavailable
 from service.settings import Settings, unknown_variables
@@ -113,12 +113,12 @@ def serve(settings: Settings) -> int:
             on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
             on_lost=lambda _: server.close(EXIT_LOST),
         )
-    except (BadKeyFile, TracingUnavailable) as error:
+    except (InvalidKeyFile, TracingUnavailable) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
     config = uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=BoundedHttpProtocol,
         ws="none",
         host=settings.host,
         port=settings.port,

@@ -1,4 +1,4 @@
-"""The pictures in a request's body, its bytes counted while they stream."""
+"""The images in a request's body, its bytes counted while they stream."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service.settings import Settings
 
 PART = "file"
 HINT = (
-    f"Send multipart/form-data with a part named {PART!r} for each picture, "
-    "or one picture as the body with a Content-Type such as image/jpeg."
+    f"Send multipart/form-data with a part named {PART!r} for each image, "
+    "or one image as the body with a Content-Type such as image/jpeg."
 )
 # Other parts are not used; a few that a form may carry along do no harm.
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 64 * 1024
 
 
-async def read_pictures(request: Request, settings: Settings) -> list[bytes]:
-    """One picture's bytes for each part named "file", or the raw body.
+async def read_images(request: Request, settings: Settings) -> list[bytes]:
+    """One image's bytes for each part named "file", or the raw body.
 
     Raises MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout, and starlette's
     ClientDisconnect.
@@ -101,7 +101,7 @@ async def _parts(request: Request, max_files: int) -> list[bytes]:
         parts = await form.parse()
         if parts and not form.ended:
             raise MalformedRequest(f"The form breaks off before its last boundary. {HINT}")
-        return [await _picture(part) for part in parts.getlist(PART)] or _refuse(parts)
+        return [await _image(part) for part in parts.getlist(PART)] or _refuse(parts)
     except MultiPartException as error:
         # Starlette's own word on a body that can't be parsed.
         raise MalformedRequest(f"{error.message} {HINT}") from error
@@ -111,7 +111,7 @@ async def _parts(request: Request, max_files: int) -> list[bytes]:
             file.close()
 
 
-async def _picture(part: UploadFile | str) -> bytes:
+async def _image(part: UploadFile | str) -> bytes:
     if isinstance(part, str):
         raise MalformedRequest(f"The part {PART!r} is text: it has no file name. {HINT}")
     return await part.read()

@@ -1,4 +1,4 @@
-"""A picture's colours as a person sees them: sRGB, transparency over white, 8 bits."""
+"""An image's colors as a person sees them: sRGB, transparency over white, 8 bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 # ICC.1:2022, section 7.2: the header's fields that are looked at.
-COLOUR_SPACE = slice(16, 20)
+COLOR_SPACE = slice(16, 20)
 SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # Printers' profiles are the largest and stay under it.
 MAX_PROFILE_BYTES = 4 * 2**20
@@ -20,35 +20,35 @@ SAME_LEVELS = 2
 
 
 def transform_of(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """From the embedded profile to sRGB; its `input_mode` is the colours that it takes.
+    """From the embedded profile to sRGB; its `input_mode` is the colors that it takes.
 
     None where there is no profile, where it is sRGB, or where it can't be used: a broken profile
-    is no reason not to show the picture.
+    is no reason not to show the image.
     """
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or len(profile) > MAX_PROFILE_BYTES:
         return None
-    mode = SPACES.get(profile[COLOUR_SPACE])
+    mode = SPACES.get(profile[COLOR_SPACE])
     if mode != _space(image) or UNBOUNDED in profile:
         return None
     return _transform(profile, mode)
 
 
-def opaque(
+def flatten_alpha(
     image: Image.Image, transform: ImageCms.ImageCmsTransform | None
 ) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
     """RGB or grey without transparency, or what `transform` takes; then it is still to be applied.
 
-    Where a colour is partly transparent, the profile says what it is before white shines through.
+    Where a color is partly transparent, the profile says what it is before white shines through.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if transform is not None:
-            colours = srgb(image.convert(transform.input_mode), transform)
-            colours.putalpha(image.getchannel("A"))
-            image = colours
+            colors = srgb(image.convert(transform.input_mode), transform)
+            colors.putalpha(image.getchannel("A"))
+            image = colors
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return image.convert("RGB"), None
     if transform is not None:
@@ -70,7 +70,7 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _space(image: Image.Image) -> str:
-    """Whose colours a profile of this picture would speak of."""
+    """Whose colors a profile of this image would speak of."""
     if image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I"):
         return "L"
     return "CMYK" if image.mode == "CMYK" else "RGB"
@@ -102,7 +102,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _probe() -> Image.Image:
-    """Every colour of a grid through the cube of RGB."""
+    """Every color of a grid through the cube of RGB."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
     return Image.fromarray(grid.reshape(27, 27, 3))

@@ -1,4 +1,4 @@
-"""Bytes of a picture to the pixels that a network is fed: upright, RGB, resized and cropped."""
+"""Bytes of an image to the pixels that a network is fed: upright, RGB, resized and cropped."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
-from service.imaging.color import opaque, srgb, transform_of
+from service.imaging.color import flatten_alpha, srgb, transform_of
 from service.imaging.limits.dimensions import check_extent, check_size
 from service.imaging.limits.frames import MAX_FRAMES, check_frames, check_index
 from service.imaging.limits.structure import check_structure, check_work, gif_size
-from service.imaging.transforms import TRANSPOSES, crop, crop_draft, draft, turned
+from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
 
 Pixels = npt.NDArray[np.uint8]
 # Entered for as long as a header is read.
@@ -82,20 +82,20 @@ NAMED_WITHIN: dict[tuple[int, bytes], str] = {
 def decode(
     data: bytes, preprocessing: Preprocessing, *, max_pixels: int, max_frames: int = MAX_FRAMES
 ) -> Pixels:
-    """uint8 [crop_size, crop_size, 3], the picture as a person sees it, cropped as its network
+    """uint8 [crop_size, crop_size, 3], the image as a person sees it, cropped as its network
     was trained to see it.
 
     Only the first frame of an animation is seen. Raises UnsupportedMedia, ImageTooLarge (from the
     header, before any pixel is decoded) or InvalidImage.
     """
-    image = open_picture(data, max_pixels=max_pixels, max_frames=max_frames)
+    image = open_image(data, max_pixels=max_pixels, max_frames=max_frames)
     return render(image, preprocessing)
 
 
-def open_picture(
+def open_image(
     data: bytes, *, max_pixels: int, max_frames: int = MAX_FRAMES, bound: Bound = nullcontext
 ) -> ImageFile:
-    """The picture with its header read and found within the limits, its pixels not decoded."""
+    """The image with its header read and found within the limits, its pixels not decoded."""
     check_structure(data)
     check_frames(data, max_frames)
     if data.startswith(b"GIF8"):
@@ -109,7 +109,7 @@ def open_picture(
 
 
 def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nullcontext) -> Pixels:
-    """`decode`, from `open_picture` on. Raises InvalidImage."""
+    """`decode`, from `open_image` on. Raises InvalidImage."""
     try:
         transform = transform_of(image)
         extent = draft(image, preprocessing)
@@ -118,15 +118,15 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
         with bound():
             orientation = _orientation(image)
         if extent is None:
-            whole, transform = opaque(image, transform)
-            square = srgb(crop(turned(whole, orientation), preprocessing), transform)
+            whole, transform = flatten_alpha(image, transform)
+            square = srgb(crop(apply_orientation(whole, orientation), preprocessing), transform)
         else:
             square = crop_draft(image, extent, orientation, preprocessing)
-            square = turned(srgb(square, transform), orientation)
+            square = apply_orientation(srgb(square, transform), orientation)
         return np.asarray(square, dtype=np.uint8)
     except Exception as error:
         raise InvalidImage(
-            f"The {image.format} picture can't be decoded: {_reason(error)}"
+            f"The {image.format} image can't be decoded: {_reason(error)}"
         ) from error
 
 
@@ -139,19 +139,19 @@ def _open(data: bytes) -> ImageFile:
         pass
     # Readers meet bytes that nobody foresaw with whatever Python then raises.
     except Exception as error:
-        raise InvalidImage(f"The picture's header can't be read: {_reason(error)}") from error
+        raise InvalidImage(f"The image's header can't be read: {_reason(error)}") from error
     if not data:
-        raise InvalidImage("The picture is empty: 0 bytes.")
+        raise InvalidImage("The image is empty: 0 bytes.")
     name = _begins_as(data)
     if name in FORMATS:
         raise InvalidImage(f"It begins as {name}, and its header can't be read.")
     received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
-    raise UnsupportedMedia(f"Pictures are taken as {', '.join(FORMATS)}. Received: {received}")
+    raise UnsupportedMedia(f"Images are taken as {', '.join(FORMATS)}. Received: {received}")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "it needs more memory than a picture of its size may take"
+        return "it needs more memory than an image of its size may take"
     return str(error) or type(error).__name__
 
 
@@ -169,7 +169,7 @@ def _orientation(image: Image.Image) -> int:
     """Exif's, 1 to 8; 1 where it says nothing."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    # A picture is worth showing even where its Exif is broken.
+    # An image is worth showing even where its Exif is broken.
     except Exception:
         return 1
     return orientation if orientation in TRANSPOSES else 1

@@ -1,4 +1,4 @@
-"""Decodes pictures in processes of its own, a bounded number at a time."""
+"""Decodes images in processes of its own, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import numpy.typing as npt
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DeadlineExceeded, QueueFull
 from service.imaging.limits.frames import MAX_FRAMES
-from service.imaging.sandbox import DecodingProcess
+from service.imaging.sandbox import DecoderProcess
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedImage:
     """pixels: uint8 [H, W, 3]. seconds: the decoding alone, without its wait for a thread."""
 
     pixels: Pixels
     seconds: float
 
 
-class Decoder:
-    """A thread and a process for each picture that is decoded at once.
+class DecoderPool:
+    """A thread and a process for each image that is decoded at once.
 
-    limit: pictures that may wait or be decoded at once. timeout_seconds: after that long the
-    process is ended, and its picture refused. `observe` is told each one's seconds.
+    limit: images that may wait or be decoded at once. timeout_seconds: after that long the
+    process is ended, and its image refused. `observe` is told each one's seconds.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Decoder:
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
         self._processes = [
-            DecodingProcess(
+            DecoderProcess(
                 max_pixels=max_pixels, max_frames=max_frames, timeout_seconds=timeout_seconds
             )
             for _ in range(threads)
@@ -59,21 +59,21 @@ class Decoder:
         self._pending = 0
 
     def start(self) -> None:
-        """Starts the processes, and does not wait; else they start with the first pictures."""
+        """Starts the processes, and does not wait; else they start with the first images."""
         for process in self._processes:
             process.start()
 
     async def decode(
         self, data: bytes, preprocessing: Preprocessing, *, deadline: float
-    ) -> Decoded:
-        """Raises QueueFull, DeadlineExceeded, and what `DecodingProcess.decode` raises."""
+    ) -> DecodedImage:
+        """Raises QueueFull, DeadlineExceeded, and what `DecoderProcess.decode` raises."""
         if self._pending >= self._limit:
-            raise QueueFull(f"{self._pending} pictures wait to be decoded, and that is the limit.")
+            raise QueueFull(f"{self._pending} images wait to be decoded, and that is the limit.")
 
-        def work() -> Decoded:
+        def work() -> DecodedImage:
             started = time.monotonic()
             if started >= deadline:
-                raise DeadlineExceeded("The deadline passed before the picture was decoded.")
+                raise DeadlineExceeded("The deadline passed before the image was decoded.")
             process = self._idle.pop()
             try:
                 pixels = process.decode(data, preprocessing)
@@ -81,7 +81,7 @@ class Decoder:
                 self._idle.append(process)
             seconds = time.monotonic() - started
             self._observe(seconds)
-            return Decoded(pixels, seconds)
+            return DecodedImage(pixels, seconds)
 
         self._pending += 1
         try:
@@ -90,8 +90,8 @@ class Decoder:
             self._pending -= 1
 
     def close(self) -> None:
-        """Ends the processes; a picture that one of them is decoding is refused."""
-        # First, or a thread whose picture was refused begins with the next.
+        """Ends the processes; an image that one of them is decoding is refused."""
+        # First, or a thread whose image was refused begins with the next.
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
             process.kill()

@@ -1,4 +1,4 @@
-"""Decodes pictures in a process that can be ended: what a file does there, it does to nobody else.
+"""Decodes images in a process that can be ended: what a file does there, it does to nobody else.
 
 `python -m service.imaging.sandbox N` is that process; N is its end of the socket.
 """
@@ -42,12 +42,12 @@ logger = logging.getLogger(__name__)
 Pixels = npt.NDArray[np.uint8]
 
 STATM = Path("/proc/self/statm")
-# What a header may cost: of a processor, and of memory beside the copies that readers make of the
+# What a header may cost: of a CPU, and of memory beside the copies that readers make of the
 # file. Pillow reads them in Python, which a signal interrupts.
 HEADER_SECONDS = 0.025
 HEADER_BYTES = 24 * 2**20
 FILE_COPIES = 2
-# What a picture may cost beside its pixels, and for each of them. The dearest that was found is an
+# What an image may cost beside its pixels, and for each of them. The dearest that was found is an
 # AVIF with transparency and a profile, at 20.
 ALLOWANCE_BYTES = 64 * 2**20
 BYTES_A_PIXEL = 24
@@ -64,7 +64,7 @@ START_SECONDS = 60.0
 END_SECONDS = 1.0
 
 
-class DecodingProcess:
+class DecoderProcess:
     """One process, started when it is first needed and again after it had to be ended.
 
     Not for two threads at once.
@@ -104,7 +104,7 @@ class DecodingProcess:
         self._ready = False
 
     def decode(self, data: bytes, preprocessing: Preprocessing) -> Pixels:
-        """What `images.decode` gives and raises; InvalidImage where the picture ended the process,
+        """What `images.decode` gives and raises; InvalidImage where the image ended the process,
         or took too long and the process was ended for it. Raises DecoderFailed.
         """
         self.start()
@@ -121,19 +121,19 @@ class DecodingProcess:
         except BlockingIOError as error:
             self.close()
             raise DecoderFailed(
-                f"The decoder took no picture for {self._timeout_seconds:g} s."
+                f"The decoder took no image for {self._timeout_seconds:g} s."
             ) from error
         started = time.monotonic()
         answer = self._receive(self._timeout_seconds)
         seconds = time.monotonic() - started
         if answer is None:
             status = self.close()
-            picture = f"A picture of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"
+            image = f"An image of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"
             if seconds >= self._timeout_seconds:
-                logger.warning("%s was given up after %.1f s", picture, seconds)
+                logger.warning("%s was given up after %.1f s", image, seconds)
                 raise InvalidImage(f"It was not decoded within {self._timeout_seconds:g} s.")
-            logger.error("%s ended its decoder, with status %s", picture, status)
-            raise InvalidImage("The picture can't be decoded: it ended its decoder.")
+            logger.error("%s ended its decoder, with status %s", image, status)
+            raise InvalidImage("The image can't be decoded: it ended its decoder.")
         if answer.startswith(REFUSED):
             name, message = json.loads(answer.removeprefix(REFUSED))
             raise REFUSALS[name](message)
@@ -179,7 +179,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGVTALRM, _interrupt)
-    # The service counts the processors that decode; dav1d would start as many threads again.
+    # The service counts the CPUs that decode; dav1d would start as many threads again.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     # Nobody reads them. Pillow unpacks 64 MB of texts before it has had enough.
     PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
@@ -197,7 +197,7 @@ def _answer(data: bytes, preprocessing: Preprocessing, limits: dict[str, int]) -
     try:
         webp = data.startswith(b"WEBP", 8)
         _allow(FILE_COPIES * len(data) + HEADER_BYTES + (RESERVED_BYTES if webp else 0))
-        image = images.open_picture(data, **limits, bound=_briefly)
+        image = images.open_image(data, **limits, bound=_briefly)
         # From here on a file that decodes to more than its header says runs into the limit.
         pixels = image.width * image.height
         _allow(FILE_COPIES * len(data) + ALLOWANCE_BYTES + BYTES_A_PIXEL * pixels)
@@ -205,7 +205,7 @@ def _answer(data: bytes, preprocessing: Preprocessing, limits: dict[str, int]) -
     except ServiceError as error:
         refusal = type(error).__name__, str(error)
     except MemoryError:
-        refusal = InvalidImage.__name__, "The picture needs more memory than its header explains."
+        refusal = InvalidImage.__name__, "The image needs more memory than its header explains."
     except HeaderTooLong:
         refusal = InvalidImage.__name__, f"Its header takes more than {HEADER_SECONDS} s to read."
     return REFUSED + json.dumps(refusal).encode()
@@ -217,8 +217,8 @@ class HeaderTooLong(BaseException):
 
 @contextlib.contextmanager
 def _briefly() -> Iterator[None]:
-    """Ends what takes more of the processor than a header may. By the processor's time and not
-    the clock's: a picture is not refused because others are decoded beside it.
+    """Ends what takes more of the CPU than a header may. By the CPU's time and not
+    the clock's: an image is not refused because others are decoded beside it.
     """
     signal.setitimer(signal.ITIMER_VIRTUAL, HEADER_SECONDS)
     try:

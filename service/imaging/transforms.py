@@ -1,4 +1,4 @@
-"""The square of a picture that its network is fed: shorter edge resized, centre cropped."""
+"""The square of an image that its network is fed: shorter edge resized, centre cropped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRANSPOSES = {
 # Whose stored rows run from right to left of the scene, whose columns from bottom to top.
 RIGHT_TO_LEFT = {2, 3, 7, 8}
 BOTTOM_TO_TOP = {3, 4, 6, 7}
-# Beyond this aspect ratio the crop comes before the resize, which would need a huge picture.
+# Beyond this aspect ratio the crop comes before the resize, which would need a huge image.
 ASPECT_LIMIT = 8
 # A JPEG is decoded no smaller than this many times what it is resized to.
 DRAFT_GAP = 2
@@ -29,7 +29,7 @@ DRAFT_GAP = 2
 def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     """Shorter edge to `resize_edge`, antialiased, then the centre `crop_size` square.
 
-    Same numbers as torchvision's Resize and CenterCrop on Pillow pictures: the longer edge is
+    Same numbers as torchvision's Resize and CenterCrop on Pillow images: the longer edge is
     truncated, the crop's corner is rounded half to even.
     """
     edge, size = preprocessing.resize_edge, preprocessing.crop_size
@@ -42,7 +42,7 @@ def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     return _centre(image, size, size)
 
 
-def turned(image: Image.Image, orientation: int) -> Image.Image:
+def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
     """Upright. orientation: Exif's, 1 to 8."""
     transpose = TRANSPOSES.get(orientation)
     return image if transpose is None else image.transpose(transpose)
@@ -51,7 +51,7 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 def draft(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, float] | None:
     """Has a large JPEG decoded at a half, a quarter or an eighth, an average by libjpeg.
 
-    What of it is picture, width and height: its last column and row may be partly padding.
+    What of it is image, width and height: its last column and row may be partly padding.
     None where it stays as it is.
     """
     if not isinstance(image, JpegImageFile):
@@ -70,7 +70,7 @@ def crop_draft(
     orientation: int,
     preprocessing: Preprocessing,
 ) -> Image.Image:
-    """The square that `crop` would cut out of the upright picture, not yet turned.
+    """The square that `crop` would cut out of the upright image, not yet turned.
 
     Only the square is resized, from a box in 32-bit floats, which can be a level off.
     """

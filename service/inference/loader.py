@@ -9,26 +9,26 @@ import time
 from pathlib import Path
 
 from model_builder.artifact.manifest import Artifact
-from model_builder.build.cache import Store
-from model_builder.checkpoints.download.config import Fetching
+from model_builder.build.cache import ArtifactCache
+from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.errors import CalibrationFailed
 from model_builder.system.progress import step
-from service.batching.autotune import warm_up
-from service.batching.autotune_cache import plan_file
+from service.batching.autotune import autotune
+from service.batching.autotune_cache import autotune_cache
 from service.engines.base import Hardware, choose_precision, load_engines
-from service.imaging.pool import Decoder
+from service.imaging.pool import DecoderPool
 from service.inference.model import Model
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import Settings
 from service.system.cpu import cpu_limit, limit_blas_threads
-from service.system.memory import give_back
+from service.system.memory import trim_memory
 
 logger = logging.getLogger(__name__)
 
 
-def make_decoder(settings: Settings, metrics: Metrics) -> Decoder:
-    return Decoder(
-        threads=settings.decode_threads or cpu_limit(),
+def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
+    return DecoderPool(
+        threads=settings.decode_workers or cpu_limit(),
         limit=settings.queue_limit,
         max_pixels=settings.max_image_pixels,
         max_frames=settings.max_image_frames,
@@ -44,12 +44,12 @@ def make_hardware(settings: Settings) -> Hardware:
     )
 
 
-def make_store(settings: Settings) -> Store:
-    fetching = Fetching(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
-    return Store(settings.home, fetching=fetching)
+def make_artifact_cache(settings: Settings) -> ArtifactCache:
+    fetching = DownloadConfig(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
+    return ArtifactCache(settings.home, fetching=fetching)
 
 
-def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics) -> Model:
+def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Metrics) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
     Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
@@ -60,16 +60,16 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
     precision = choose_precision(settings.precision, hardware)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.checkpoint_file if name == settings.model else None
-    artifact = make_store(settings).obtain(name, precision, checkpoint_file=given)
+    artifact = make_artifact_cache(settings).obtain(name, precision, checkpoint_file=given)
     manifest = artifact.manifest
     check_agreement(artifact, settings.min_agreement_percent)
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
         edge = manifest.preprocessing.crop_size
-        plans = plan_file(settings.home, artifact, engines, hardware)
+        plans = autotune_cache(settings.home, artifact, engines, hardware)
         known = plans.read() if plans else None
-        plan = warm_up(engines, (edge, edge, 3), settings.max_batch_size, known)
+        plan = autotune(engines, (edge, edge, 3), settings.max_batch_size, known)
         if plans and settings.max_batch_size is None and plan is not known:
             plans.write(plan)
         model = Model(
@@ -85,7 +85,7 @@ def load_model(name: str, settings: Settings, decoder: Decoder, metrics: Metrics
         decoder.start()
         model.start()
     model.load_seconds = time.monotonic() - started
-    give_back()
+    trim_memory()
     # What is still there stays, and need not be looked at again.
     gc.freeze()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
@@ -126,8 +126,8 @@ def check_agreement(artifact: Artifact, min_percent: float) -> None:
         if one.agreement_percent < min_percent:
             raise CalibrationFailed(
                 f"{artifact.manifest.name} in int8 names the class that float32 names for "
-                f"{one.agreement_percent:g} % of {one.count} pictures ({one.pictures}); at least "
-                f"{min_percent:g} % are required. Calibrate it on pictures like yours (resnet "
+                f"{one.agreement_percent:g} % of {one.count} images ({one.images}); at least "
+                f"{min_percent:g} % are required. Calibrate it on images like yours (resnet "
                 "quantize --calibration FOLDER), or serve another precision."
             )
 

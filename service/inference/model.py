@@ -12,32 +12,32 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.manifest import Artifact
-from service.batching.admission import Admission, Places
-from service.batching.batch_sizes import BatchPlan
+from service.batching.admission import Admission, Reservation
+from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher, BatchObserver
-from service.batching.item import Run
+from service.batching.item import BatchFn
 from service.engines.base import Engine
 from service.errors import DeadlineExceeded, InvalidParameter, Overloaded, ServiceError
-from service.imaging.pool import Decoder
-from service.inference.outputs import Prediction, logits, softmax, top_k
-from service.inference.self_test import Canary, Outcome
+from service.imaging.pool import DecoderPool
+from service.inference.outputs import ClassScore, logits, softmax, top_k
+from service.inference.self_test import Outcome, SelfTest
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
 # A batch is stuck after so many times what it takes, and never sooner than that.
-BATCHES_PATIENCE = 10
-LEAST_PATIENCE_SECONDS = 5.0
+STUCK_TIMEOUT_BATCHES = 10
+MIN_STUCK_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One picture's classes, most probable first, and where its time went.
+class Prediction:
+    """One image's classes, most probable first, and where its time went.
 
     finished: when the device was done with it, on the clock of `time.monotonic`.
     """
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[ClassScore, ...]
     decode_seconds: float
     queue_seconds: float
     inference_seconds: float
@@ -47,20 +47,20 @@ class Answer:
 class ModelObserver(BatchObserver, Protocol):
     """Told how canaries ended, too."""
 
-    def canary_done(self, outcome: Outcome) -> None: ...
+    def self_test_done(self, outcome: Outcome) -> None: ...
 
 
 class Model:
-    """Takes the bytes of a picture and gives its classes."""
+    """Takes the bytes of an image and gives its classes."""
 
     def __init__(
         self,
         artifact: Artifact,
         engines: tuple[Engine, ...],
-        decoder: Decoder,
+        decoder: DecoderPool,
         observer: ModelObserver,
         *,
-        plan: BatchPlan,
+        plan: BatchSizes,
         queue_limit: int,
         wait_limit_seconds: float,
     ) -> None:
@@ -73,9 +73,9 @@ class Model:
         self.memory_bytes = 0
         self._decoder = decoder
         self._observer = observer
-        self._canary: Canary | None = None
+        self._self_test: SelfTest | None = None
         self._batcher = Batcher(
-            [self._run_on(engine) for engine in engines for _ in range(engine.at_once)],
+            [self._run_on(engine) for engine in engines for _ in range(engine.concurrency)],
             plan=plan,
             queue_limit=queue_limit,
             observer=observer,
@@ -102,7 +102,9 @@ class Model:
         pixels = self.artifact.golden.pixels[0]
         smallest = np.repeat(pixels[None], self.plan.sizes[0], axis=0)
         (expected, *_) = self._run_on(self.engines[0])(smallest)
-        self._canary = Canary(self._batcher, pixels, expected, observe=self._observer.canary_done)
+        self._self_test = SelfTest(
+            self._batcher, pixels, expected, observe=self._observer.self_test_done
+        )
         self._batcher.start()
 
     def close(self, timeout_seconds: float) -> bool:
@@ -111,17 +113,17 @@ class Model:
 
     @property
     def wait_seconds(self) -> float:
-        """What a picture that arrives now is expected to wait for the device."""
+        """What an image that arrives now is expected to wait for the device."""
         return self._admission.wait_seconds
 
     @property
-    def pictures_per_second(self) -> float:
+    def images_per_second(self) -> float:
         """What it can answer."""
-        return self._batcher.pictures_per_second
+        return self._batcher.images_per_second
 
-    def check_room(self, pictures: int, *, deadline: float) -> None:
-        """Raises TooManyPictures, QueueFull, Overloaded or DeadlineExceeded where there is none."""
-        self._admission.check(pictures, deadline=deadline)
+    def check_room(self, images: int, *, deadline: float) -> None:
+        """Raises TooManyImages, QueueFull, Overloaded or DeadlineExceeded where there is none."""
+        self._admission.check(images, deadline=deadline)
 
     def check_top_k(self, k: int) -> None:
         """Raises InvalidParameter unless that many classes can be given."""
@@ -129,20 +131,22 @@ class Model:
         if not 1 <= k <= classes:
             raise InvalidParameter(f"top_k must be 1 to {classes} for {self.name}. Received: {k}")
 
-    def look_after(self, canary_interval_seconds: float) -> None:
+    def check_health(self, self_test_interval_seconds: float) -> None:
         """Called again and again: gives up what is stuck, and sends canaries unless 0 seconds."""
-        self._batcher.lose_stuck(self.patience_seconds)
-        if canary_interval_seconds and self._canary is not None:
-            self._canary.look(
-                interval_seconds=canary_interval_seconds, patience_seconds=self.patience_seconds
+        self._batcher.fail_stuck_batches(self.stuck_timeout_seconds)
+        if self_test_interval_seconds and self._self_test is not None:
+            self._self_test.poll(
+                interval_seconds=self_test_interval_seconds,
+                stuck_timeout_seconds=self.stuck_timeout_seconds,
             )
 
     @property
-    def patience_seconds(self) -> float:
+    def stuck_timeout_seconds(self) -> float:
         """A batch that takes longer is stuck."""
         largest = self.plan.largest
         return max(
-            LEAST_PATIENCE_SECONDS, BATCHES_PATIENCE * self._batcher.pace.batch_seconds(largest)
+            MIN_STUCK_TIMEOUT_SECONDS,
+            STUCK_TIMEOUT_BATCHES * self._batcher.latency.batch_seconds(largest),
         )
 
     def worker_problems(self) -> list[str]:
@@ -150,12 +154,12 @@ class Model:
             return [f"a worker of {self.name} died"]
         return [f"a worker of {self.name} is stuck"] if self._batcher.stuck else []
 
-    def canary_problems(self) -> list[str]:
-        problem = self._canary.problem if self._canary is not None else None
+    def self_test_problems(self) -> list[str]:
+        problem = self._self_test.problem if self._self_test is not None else None
         return [] if problem is None else [f"the canary of {self.name}: {problem}"]
 
-    async def predict(self, data: bytes, *, k: int, deadline: float) -> Answer:
-        """The k most probable classes of one picture.
+    async def predict(self, data: bytes, *, k: int, deadline: float) -> Prediction:
+        """The k most probable classes of one image.
 
         deadline: on the clock of `time.monotonic`. When the caller is cancelled, so is the work.
         Raises InvalidImage, QueueFull, DeadlineExceeded, InferenceFailed and their kin.
@@ -166,20 +170,20 @@ class Model:
         return outcome
 
     async def predict_each(
-        self, pictures: Sequence[bytes], *, k: int, deadline: float
-    ) -> list[Answer | ServiceError]:
-        """The answer to each picture, or what is wrong with it: one that is bad fails alone.
+        self, images: Sequence[bytes], *, k: int, deadline: float
+    ) -> list[Prediction | ServiceError]:
+        """The answer to each image, or what is wrong with it: one that is bad fails alone.
 
         What the service can't do is raised, and the rest cancelled: it holds for the whole
         request, which may be tried again elsewhere.
         """
         self.check_top_k(k)
-        places = self._admission.admit(len(pictures), deadline=deadline)
+        places = self._admission.admit(len(images), deadline=deadline)
 
-        async def one(picture: bytes) -> Answer | ServiceError:
+        async def one(image: bytes) -> Prediction | ServiceError:
             try:
                 seconds = max(0.0, deadline - time.monotonic())
-                return await asyncio.wait_for(self._predict(picture, k, deadline, places), seconds)
+                return await asyncio.wait_for(self._predict(image, k, deadline, places), seconds)
             except asyncio.TimeoutError:
                 raise DeadlineExceeded("The deadline passed before there was an answer.") from None
             except ServiceError as error:
@@ -187,30 +191,32 @@ class Model:
                     raise
                 return error
 
-        tasks = [asyncio.ensure_future(one(picture)) for picture in pictures]
+        tasks = [asyncio.ensure_future(one(image)) for image in images]
         try:
             outcomes = await asyncio.gather(*tasks)
-            places.done()
+            places.record_completion()
             return outcomes
         except (DeadlineExceeded, Overloaded):
-            places.done()
+            places.record_completion()
             raise
         finally:
             for task in tasks:
                 task.cancel()
-            places.give_back()
+            places.release()
 
-    async def _predict(self, data: bytes, k: int, deadline: float, places: Places) -> Answer:
+    async def _predict(
+        self, data: bytes, k: int, deadline: float, places: Reservation
+    ) -> Prediction:
         preprocessing = self.artifact.manifest.preprocessing
         try:
             decoded = await self._decoder.decode(data, preprocessing, deadline=deadline)
         finally:
-            # From here on the picture is counted by the queue.
-            places.give_back(1)
+            # From here on the image is counted by the queue.
+            places.release(1)
         future = self._batcher.submit(decoded.pixels, deadline=deadline)
         result = await asyncio.wrap_future(future)
         finished = time.monotonic()
-        return Answer(
+        return Prediction(
             top_k(result.output, self.artifact.labels, k),
             decoded.seconds,
             result.queue_seconds,
@@ -218,7 +224,7 @@ class Model:
             finished,
         )
 
-    def _run_on(self, engine: Engine) -> Run:
+    def _run_on(self, engine: Engine) -> BatchFn:
         head = self.artifact.head
 
         def run(pixels: Pixels) -> Array:

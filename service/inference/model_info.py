@@ -9,9 +9,9 @@ from pathlib import Path
 
 from model_builder.artifact.manifest import MANIFEST, Manifest, read_manifest
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
-from model_builder.checkpoints.custom import OwnCheckpoint
+from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import InvalidArtifact
-from model_builder.networks.config import DEPTHS, Architecture
+from model_builder.networks.config import DEPTHS, ResNetConfig
 from service.errors import ModelNotFound
 from service.http.schemas import CheckpointBody, Measured, ModelBody, Served, State
 from service.inference.model import Model
@@ -20,8 +20,8 @@ from service.inference.repository import depth_name
 BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
 
 
-def describe_depths(
-    loaded: Sequence[Model], own: Sequence[OwnCheckpoint], pending: Mapping[str, str]
+def list_model_info(
+    loaded: Sequence[Model], own: Sequence[CustomCheckpoint], pending: Mapping[str, str]
 ) -> list[ModelBody]:
     """All five.
 
@@ -45,14 +45,14 @@ def describe_depths(
     ]
 
 
-def describe_depth(
+def get_model_info(
     name: str,
     loaded: Sequence[Model],
-    own: Sequence[OwnCheckpoint],
+    own: Sequence[CustomCheckpoint],
     pending: Mapping[str, str],
 ) -> ModelBody:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
-    for body in describe_depths(loaded, own, pending):
+    for body in list_model_info(loaded, own, pending):
         if name == body.name or any(name == one.name for one in body.checkpoints):
             return body
     known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
@@ -74,7 +74,7 @@ def _describe(
         block=architecture.block_kind,
         blocks_per_stage=list(architecture.blocks_per_stage),
         parameters=architecture.parameters(),
-        multiply_adds=architecture.multiply_adds(input_size),
+        macs=architecture.macs(input_size),
         input_size=input_size,
         classes=architecture.classes,
         state="available",
@@ -107,7 +107,7 @@ def _state(name: str, loaded: Mapping[str, Model], waiting: Mapping[str, str]) -
     return "unavailable" if name in waiting else "available"
 
 
-def _architecture(default: Checkpoint, loaded: Mapping[str, Model]) -> tuple[Architecture, int]:
+def _architecture(default: Checkpoint, loaded: Mapping[str, Model]) -> tuple[ResNetConfig, int]:
     """Of what answers for the depth: the loaded model, else the default checkpoint."""
     for model in loaded.values():
         manifest = model.artifact.manifest

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class ClassScore:
     """One class and how probable it is, 0 to 1."""
 
     class_id: int
@@ -36,7 +36,7 @@ def softmax(values: Array) -> Array:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
-def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[Prediction, ...]:
+def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[ClassScore, ...]:
     """The k most probable classes of one row [classes], most probable first."""
     k = min(k, len(probabilities))
     least = np.partition(probabilities, -k)[-k]
@@ -44,5 +44,5 @@ def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[Predic
     candidates = np.flatnonzero(probabilities >= least)
     order = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
     return tuple(
-        Prediction(int(i), labels[i].wnid, labels[i].name, float(probabilities[i])) for i in order
+        ClassScore(int(i), labels[i].wnid, labels[i].name, float(probabilities[i])) for i in order
     )

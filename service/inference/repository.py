@@ -14,7 +14,7 @@ from service.inference.model import Model
 logger = logging.getLogger(__name__)
 
 
-class Registry:
+class ModelRepository:
     """Loads its models in a thread, so that the service can say how it is meanwhile.
 
     names: what to load, the first being the default. load: blocks, and raises BuilderError.
@@ -59,21 +59,23 @@ class Registry:
         found = {
             "models": failed,
             "workers": [problem for model in self.models for problem in model.worker_problems()],
-            "canary": [problem for model in self.models for problem in model.canary_problems()],
+            "self_test": [
+                problem for model in self.models for problem in model.self_test_problems()
+            ],
             "serving": ["shutting down"] if self.draining else [],
         }
         return {name: "; ".join(problems) or "ok" for name, problems in found.items()}
 
     def problems(self) -> list[str]:
-        """Why the service can't take pictures now, in words; empty when it can."""
+        """Why the service can't take images now, in words; empty when it can."""
         if self.draining:
             return ["shutting down"]
         return [state for state in self.checks().values() if state != "ok"]
 
-    def trouble(self) -> list[str]:
+    def unrecoverable_problems(self) -> list[str]:
         """What only a new process may mend, should it last: the models' workers and canaries."""
         checks = self.checks()
-        return [checks[name] for name in ("workers", "canary") if checks[name] != "ok"]
+        return [checks[name] for name in ("workers", "self_test") if checks[name] != "ok"]
 
     @property
     def draining(self) -> bool:

@@ -1,4 +1,4 @@
-"""A picture with a known answer, sent now and then through the queue that users' pictures take."""
+"""An image with a known answer, sent now and then through the queue that users' images take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Outcome = Literal["right", "wrong", "failed", "late"]
 TOLERANCE = 0.05
 
 
-class Canary:
+class SelfTest:
     """One model's. Asked to `look` again and again, it sends, waits and judges; it never blocks.
 
     pixels: uint8 [H, W, 3]. expected: the probabilities that the model gave for it at warm-up,
@@ -49,7 +49,7 @@ class Canary:
         self._late = False
         self.problem: str | None = None
 
-    def look(self, *, interval_seconds: float, patience_seconds: float) -> None:
+    def poll(self, *, interval_seconds: float, stuck_timeout_seconds: float) -> None:
         """Judges the canary that is out, or sends one when it is time."""
         now = time.monotonic()
         if self._pending is None:
@@ -59,14 +59,16 @@ class Canary:
         elif self._pending.done():
             self._judge(self._pending)
             self._pending = None
-        elif now - self._sent > patience_seconds and not self._late:
+        elif now - self._sent > stuck_timeout_seconds and not self._late:
             self._late = True
-            self._finish("late", f"no answer within {patience_seconds:.1f} s")
+            self._finish("late", f"no answer within {stuck_timeout_seconds:.1f} s")
 
     def _send(self) -> None:
         self._sent, self._late = time.monotonic(), False
         try:
-            self._pending = self._batcher.submit(self._pixels, deadline=float("inf"), canary=True)
+            self._pending = self._batcher.submit(
+                self._pixels, deadline=float("inf"), self_test=True
+            )
         except ServiceError as error:
             self._finish("failed", str(error))
 

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from service.inference.repository import Registry
-from service.system.memory import give_back
+from service.inference.repository import ModelRepository
+from service.system.memory import trim_memory
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # A look that comes later than that says that the whole process was stopped, not that it is stuck.
 PAUSED_SECONDS = 3.0
 # After a queue longer than a batch, and so long without one: the load is over.
@@ -29,18 +29,18 @@ class Watchdog:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: ModelRepository,
         *,
-        canary_interval_seconds: float,
+        self_test_interval_seconds: float,
         exit_seconds: float,
         on_lost: Callable[[str], None],
     ) -> None:
         self._registry = registry
-        self._interval = canary_interval_seconds
+        self._interval = self_test_interval_seconds
         self._exit_seconds = exit_seconds
         self._on_lost = on_lost
         self._stop = threading.Event()
-        self._unwell_seconds = 0.0
+        self._unhealthy_seconds = 0.0
         self._pressed = False
         self._rested_seconds = 0.0
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -53,26 +53,26 @@ class Watchdog:
 
     def _watch(self) -> None:
         looked = time.monotonic()
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(POLL_SECONDS):
             now = time.monotonic()
             passed, looked = now - looked, now
             if passed > PAUSED_SECONDS:
                 continue
             try:
-                self._look(passed)
+                self._poll(passed)
             except Exception:
                 logger.exception("The watchdog could not look")
 
-    def _look(self, passed_seconds: float) -> None:
+    def _poll(self, passed_seconds: float) -> None:
         for model in self._registry.models:
-            model.look_after(self._interval)
+            model.check_health(self._interval)
         self._tidy(passed_seconds)
-        problems = self._registry.trouble()
-        self._unwell_seconds = self._unwell_seconds + passed_seconds if problems else 0.0
-        if self._exit_seconds and self._unwell_seconds >= self._exit_seconds:
+        problems = self._registry.unrecoverable_problems()
+        self._unhealthy_seconds = self._unhealthy_seconds + passed_seconds if problems else 0.0
+        if self._exit_seconds and self._unhealthy_seconds >= self._exit_seconds:
             self._stop.set()
             reason = "; ".join(problems)
-            logger.critical("Unwell for %.0f s, giving up: %s", self._unwell_seconds, reason)
+            logger.critical("Unwell for %.0f s, giving up: %s", self._unhealthy_seconds, reason)
             self._on_lost(reason)
 
     def _tidy(self, passed_seconds: float) -> None:
@@ -83,4 +83,4 @@ class Watchdog:
         self._rested_seconds = 0.0 if waiting else self._rested_seconds + passed_seconds
         if self._pressed and self._rested_seconds >= RESTED_SECONDS:
             self._pressed = False
-            give_back()
+            trim_memory()

@@ -23,12 +23,12 @@ NOISY = (
     "asyncio",
 )
 
-# What the parts of a request have to say of it in its line of the log: `note`.
+# What the parts of a request have to say of it in its line of the log: `bind_log_fields`.
 _facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def note(**facts: object) -> None:
+def bind_log_fields(**facts: object) -> None:
     """Puts fields into this request's line of the log."""
     known = _facts.get()
     if known is not None:
@@ -36,7 +36,7 @@ def note(**facts: object) -> None:
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, object]]:
+def log_context() -> Iterator[dict[str, object]]:
     """The fields that are noted within."""
     facts: dict[str, object] = {}
     token = _facts.set(facts)
@@ -71,7 +71,7 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
             logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Pillow warns of strange pictures; on stderr as it comes that would be no line of JSON.
+    # Pillow warns of strange images; on stderr as it comes that would be no line of JSON.
     logging.captureWarnings(True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

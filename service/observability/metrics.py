@@ -50,13 +50,13 @@ class Metrics:
         )
         self.decode_seconds = Histogram(
             "resnet_decode_seconds",
-            "Decoding, resizing and cropping one picture.",
+            "Decoding, resizing and cropping one image.",
             buckets=DECODE_SECONDS,
             registry=self.registry,
         )
         self.queue_seconds = Histogram(
             "resnet_queue_wait_seconds",
-            "One picture's wait for the device.",
+            "One image's wait for the device.",
             ["model"],
             buckets=SECONDS,
             registry=self.registry,
@@ -70,26 +70,26 @@ class Metrics:
         )
         self.batch_size = Histogram(
             "resnet_batch_size",
-            "Pictures in a batch, padding not counted.",
+            "Images in a batch, padding not counted.",
             ["model"],
             buckets=BATCH_SIZES,
             registry=self.registry,
         )
         self.queue_depth = Gauge(
             "resnet_queue_depth",
-            "Pictures that wait for the device now.",
+            "Images that wait for the device now.",
             ["model"],
             registry=self.registry,
         )
         self.expected_wait_seconds = Gauge(
             "resnet_queue_expected_wait_seconds",
-            "What a picture that arrives now is expected to wait for the device.",
+            "What an image that arrives now is expected to wait for the device.",
             ["model"],
             registry=self.registry,
         )
         self.images = Counter(
             "resnet_images",
-            "Pictures by what became of them.",
+            "Images by what became of them.",
             ["model", "result"],
             registry=self.registry,
         )
@@ -99,9 +99,9 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        self.canaries = Counter(
+        self.self_tests = Counter(
             "resnet_canaries",
-            "The service's own pictures, sent through the queue to see that it answers rightly.",
+            "The service's own images, sent through the queue to see that it answers rightly.",
             ["model", "result"],
             registry=self.registry,
         )
@@ -124,7 +124,7 @@ class Metrics:
             registry=self.registry,
         )
         self.ready = Gauge(
-            "resnet_ready", "1 when the service takes pictures.", registry=self.registry
+            "resnet_ready", "1 when the service takes images.", registry=self.registry
         )
         self.model_info = Info("resnet_model", "What is served.", ["model"], registry=self.registry)
         Info("resnet_build", "This version.", registry=self.registry).info({"version": __version__})
@@ -140,8 +140,8 @@ class ModelMetrics:
         self._images = {
             result: metrics.images.labels(model, result) for result in ("ok", "failed", "dropped")
         }
-        self._canaries: dict[Outcome, Counter] = {
-            outcome: metrics.canaries.labels(model, outcome) for outcome in get_args(Outcome)
+        self._self_tests: dict[Outcome, Counter] = {
+            outcome: metrics.self_tests.labels(model, outcome) for outcome in get_args(Outcome)
         }
         self._worker_failures = {
             reason: metrics.worker_failures.labels(model, reason) for reason in ("died", "stuck")
@@ -159,11 +159,11 @@ class ModelMetrics:
         self._images["failed"].inc(images)
 
     def dropped(self, reason: str) -> None:
-        logger.debug("A picture was dropped before it was computed: %s", reason)
+        logger.debug("An image was dropped before it was computed: %s", reason)
         self._images["dropped"].inc()
 
     def worker_failed(self, reason: str) -> None:
         self._worker_failures[reason].inc()
 
-    def canary_done(self, outcome: Outcome) -> None:
-        self._canaries[outcome].inc()
+    def self_test_done(self, outcome: Outcome) -> None:
+        self._self_tests[outcome].inc()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
-    from service.inference.model import Answer
+    from service.inference.model import Prediction
 
 # Any of them, not empty, turns traces on.
 VARIABLES = (
@@ -42,8 +42,8 @@ class Spans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def record(self, answers: Iterable[Answer]) -> None:
-        """Of each picture: decode, queue, inference. Called within the request's span."""
+    def record(self, answers: Iterable[Prediction]) -> None:
+        """Of each image: decode, queue, inference. Called within the request's span."""
         to_wall = time.time() - time.monotonic()
         for answer in answers:
             end = answer.finished + to_wall

@@ -1,4 +1,4 @@
-"""How many processors this process may use, and what they can compute in."""
+"""How many CPUs this process may use, and what they can compute in."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PROCESSOR_FACTS = (
 
 
 def cpu_limit(cgroup: Path = CGROUP) -> int:
-    """Processors that the scheduler will really give: affinity and the container's quota.
+    """CPUs that the scheduler will really give: affinity and the container's quota.
 
-    A container limited to 2 of a machine's 64 processors sees 64; as many threads would be
+    A container limited to 2 of a machine's 64 CPUs sees 64; as many threads would be
     stopped by the quota for most of every 100 ms.
     """
     if hasattr(os, "sched_getaffinity"):
@@ -40,26 +40,26 @@ def cpu_limit(cgroup: Path = CGROUP) -> int:
 
 def limit_blas_threads() -> None:
     """NumPy multiplies small matrices here, which OpenBLAS shares out among threads that then
-    spin in wait for the next: on the processors that the network is to run on.
+    spin in wait for the next: on the CPUs that the network is to run on.
     """
     threadpool_limits(1, user_api="blas")
 
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware: AVX512-BF16 or AMX."""
+    """Whether the CPU multiplies bfloat16 in hardware: AVX512-BF16 or AMX."""
     flags = _facts(cpuinfo).get("flags", "").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def processor(cpuinfo: Path = CPUINFO) -> str:
-    """What tells one kind of processor from another, as far as the system says."""
+def cpu_model(cpuinfo: Path = CPUINFO) -> str:
+    """What tells one kind of CPU from another, as far as the system says."""
     facts = _facts(cpuinfo)
     known = (facts.get(name) for name in PROCESSOR_FACTS)
     return ", ".join([platform.machine(), *filter(None, known)])
 
 
 def _facts(cpuinfo: Path) -> dict[str, str]:
-    """Of the first processor; none on a system that does not say so there."""
+    """Of the first CPU; none on a system that does not say so there."""
     try:
         first, _, _ = cpuinfo.read_text().partition("\n\n")
     except OSError:
@@ -69,7 +69,7 @@ def _facts(cpuinfo: Path) -> dict[str, str]:
 
 
 def _cgroup_quota(cgroup: Path) -> float | None:
-    """Processors allowed by the cgroup (version 2, else 1), or None for no limit."""
+    """CPUs allowed by the cgroup (version 2, else 1), or None for no limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -6,10 +6,10 @@ import ctypes
 import gc
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Garbage, and what is free in the arenas of all threads, which glibc keeps.
 
-    What loading leaves behind, or a queue of pictures: holes in the arenas of the threads that
+    What loading leaves behind, or a queue of images: holes in the arenas of the threads that
     made them. Of itself glibc gives back what is free at an arena's end alone. A C library without
     `malloc_trim` returns it, or not, on its own.
     """

@@ -95,8 +95,8 @@ def running(environment: dict[str, str]) -> Iterator[Server]:
 
 def start_real(environment: dict[str, str]) -> Iterator[Server]:
     # What is asked here is whether answers are right, on however slow a machine.
-    patience = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
-    with running({**patience, **environment}) as server:
+    retry_policy = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
+    with running({**retry_policy, **environment}) as server:
         if not server.url:
             # Weights that can't be had are no reason to pass: only a laptop may go without.
             unreachable = "No source of" in server.messages()
@@ -155,7 +155,7 @@ def resnet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def post(float32_server: Server) -> Iterator[Callable[..., httpx2.Response]]:
-    """Posts pictures to the float32 server: `post(path, ..., top_k=5)`."""
+    """Posts images to the float32 server: `post(path, ..., top_k=5)`."""
     with httpx2.Client(base_url=float32_server.url, timeout=60) as client:
 
         def post(*photos: Path, **parameters: object) -> httpx2.Response:

@@ -1,6 +1,6 @@
 """Five files of random weights, a depth and a layout each, and what NumPy makes of them.
 
-Each is said to be fed as a row of the catalogue is, with a smaller picture.
+Each is said to be fed as a row of the catalogue is, with a smaller image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Wide = npt.NDArray[np.float64]
 CLASSES = ("daisy", "rose", "tulip", "violet")
 RESIZE, CROP = 73, 64
 KERAS_EPSILON = 1.001e-5
-# Keras's pictures are not scaled: their deviation is about this many times that of the others.
+# Keras's images are not scaled: their deviation is about this many times that of the others.
 CAFFE_SCALE = 64
 
 
@@ -90,12 +90,12 @@ class OwnFile:
         fed = [f"--like={self.like}", f"--resize={RESIZE}", f"--crop={CROP}"]
         return [f"--name={self.name}", *fed, *self.stated]
 
-    def fed(self, picture: Pixels) -> Wide:
-        """One picture [H, W, 3] as [1, 3, CROP, CROP], by the publisher's rules."""
+    def fed(self, image: Pixels) -> Wide:
+        """One image [H, W, 3] as [1, 3, CROP, CROP], by the publisher's rules."""
         row = CHECKPOINTS[self.like]
         recipe = replace(row.preprocessing, resize_edge=RESIZE, crop_size=CROP)
         pixels = np.asarray(
-            restated(replace(row, preprocessing=recipe))(Image.fromarray(picture)), np.uint8
+            restated(replace(row, preprocessing=recipe))(Image.fromarray(image)), np.uint8
         )[None]
         if not self.from_keras:
             return normalised(pixels).astype(np.float64)

@@ -32,12 +32,12 @@ def _built(float32_server: Server, int8_server: Server) -> None:
     assert int8_server.url
 
 
-def test_json_has_each_picture_and_a_bad_one_its_error() -> None:
+def test_json_has_each_image_and_a_bad_one_its_error() -> None:
     coffee, text = str(PHOTOS / "coffee_cup.jpg"), str(PHOTOS / "README.md")
     done = predict(coffee, text, "--json", "--top-k", "1", "--precision", "float32")
     assert done.returncode == 1, done.stderr
     first, second = json.loads(done.stdout)
-    assert first["picture"] == coffee
+    assert first["image"] == coffee
     assert [one["label"] for one in first["predictions"]] == ["espresso"]
     assert "Received:" in second["error"]
 

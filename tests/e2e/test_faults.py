@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (Debian: nginx-light)"),
 ]
 
-PICTURE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
+IMAGE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
 # Enough to find faults in what is done; for figures there is the whole run.
 SCALE = 0.1
 REQUESTS_A_SECOND = 1.0
@@ -47,8 +47,8 @@ def test_clients_see_no_more_than_they_may(int8_server: Server) -> None:
                 "RESNET_DRAIN_SECONDS": "1",
             }
             async with Stack(Path(folder), environment) as stack:
-                picture = PICTURE.read_bytes()
-                setting = Setting(stack, picture, Path(folder), SCALE, REQUESTS_A_SECOND)
+                image = IMAGE.read_bytes()
+                setting = Setting(stack, image, Path(folder), SCALE, REQUESTS_A_SECOND)
                 rows = [await case(setting) for case in STRICT]
                 return [*rows, await ten_times_the_load(setting)]
 

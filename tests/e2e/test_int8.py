@@ -1,4 +1,4 @@
-"""int8 on a processor: quantised once, then served where there is no TensorFlow."""
+"""int8 on a CPU: quantised once, then served where there is no TensorFlow."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_its_report_is_in_the_models(int8_server: Server) -> None:
     model = httpx2.get(f"{int8_server.url}/models/resnet50").json()
     (served,) = [one["served"] for one in model["checkpoints"] if one["served"]]
     assert served["engine"] == "litert"
-    (measured,) = [one for one in served["measured"] if one["pictures"].startswith("other crops")]
+    (measured,) = [one for one in served["measured"] if one["images"].startswith("other crops")]
     assert measured["count"] == 128
     assert 75 <= measured["agreement_percent"] < 100
 
@@ -68,7 +68,7 @@ def test_its_logits_are_verified(folder: Path) -> None:
     assert "resnet50.keras_in1k in int8 on cpu:0: files whole" in done.stdout
 
 
-def test_quantising_again_with_the_same_pictures_changes_nothing(folder: Path) -> None:
+def test_quantising_again_with_the_same_images_changes_nothing(folder: Path) -> None:
     before = (folder / "manifest.json").stat().st_mtime_ns
     done = resnet("quantize", "resnet50")
     assert done.returncode == 0, done.stderr
@@ -81,7 +81,7 @@ def test_one_that_disagrees_too_often_is_not_served(folder: Path, tmp_path: Path
     write_report(tmp_path / "poor", (Measurement("photos", 200, 51.5),))
     with running({"RESNET_MODEL": str(tmp_path / "poor"), "RESNET_PRECISION": "int8"}) as server:
         assert server.process.wait(60) == 3
-        assert "for 51.5 % of 200 pictures (photos); at least 75 %" in server.messages()
+        assert "for 51.5 % of 200 images (photos); at least 75 %" in server.messages()
 
 
 def test_without_tensorflow_nothing_is_built(folder: Path, tmp_path: Path) -> None:
@@ -119,5 +119,5 @@ def test_accuracy_by_precision_as_a_command(folder: Path, tmp_path: Path) -> Non
     for row in measured.values():
         assert (row["count"], row["top1_percent"], row["agreement_percent"]) == (3, 100, 100)
         assert row["images_per_second"] > 0
-    kept = {one.pictures: one for one in read_artifact(folder).report}
+    kept = {one.images: one for one in read_artifact(folder).report}
     assert kept["photos"].top1_percent == 100

@@ -132,14 +132,14 @@ def data(prometheus: httpx2.Client, expression: str) -> bool:
 
 @contextmanager
 def load(server: Server) -> Iterator[None]:
-    """What meets every metric: good pictures, several at once, and bad ones."""
+    """What meets every metric: good images, several at once, and bad ones."""
     enough = threading.Event()
 
     def client(number: int) -> None:
         with httpx2.Client(base_url=server.url, timeout=WAIT_SECONDS) as http:
             while not enough.is_set():
-                pictures = [PHOTO, PHOTO] if number else [PHOTO[:1000]]
-                http.post("/predict", files=[("file", ("a.jpg", one)) for one in pictures])
+                images = [PHOTO, PHOTO] if number else [PHOTO[:1000]]
+                http.post("/predict", files=[("file", ("a.jpg", one)) for one in images])
 
     with ThreadPoolExecutor(4) as pool:
         clients = [pool.submit(client, number) for number in range(4)]

@@ -23,7 +23,7 @@ from tests.e2e.conftest import COMMAND_TIMEOUT_SECONDS, Server, running
 from tests.e2e.own_files import CLASSES, OWN_FILES, OwnFile, Pixels, Wide
 from tests.model_builder.published import TOLERANCE
 from tests.model_builder.random_networks import relative_difference
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
 # Keras's own writer of HDF5 meets NumPy 2 so.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -39,7 +39,7 @@ RECIPE = [
     *("--std", "58.395", "57.12", "57.375"),
 ]
 # Wider than high, and larger than what is cropped of them.
-PICTURES = random_pictures(2, seed=1, size=128)[:, 16:112]
+IMAGES = random_images(2, seed=1, size=128)[:, 16:112]
 
 
 def resnet(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,7 @@ def refused(home: Path, *arguments: str) -> Result:
 
 @dataclass(frozen=True)
 class Imported:
-    """said: what `resnet import` did, by name. logits: [pictures, classes], by name."""
+    """said: what `resnet import` did, by name. logits: [images, classes], by name."""
 
     home: Path
     file: Path
@@ -82,7 +82,7 @@ def imported() -> Iterator[Imported]:
             folder.mkdir()
             reference = own.reference()
             files[own.name] = own.write(folder, reference)
-            logits[own.name] = np.concatenate([reference.logits(own.fed(x)) for x in PICTURES])
+            logits[own.name] = np.concatenate([reference.logits(own.fed(x)) for x in IMAGES])
 
         def done(*arguments: str) -> str:
             command = resnet(home, *arguments)
@@ -157,7 +157,7 @@ def test_it_is_served_with_the_answers_of_the_network_it_was(
     answer = httpx2.post(
         f"{server.url}/predict",
         params={"top_k": len(CLASSES), "model": own.name},
-        files=[("file", (f"{index}.png", png(x))) for index, x in enumerate(PICTURES)],
+        files=[("file", (f"{index}.png", png(x))) for index, x in enumerate(IMAGES)],
     ).json()
     assert answer["model"]["name"] == own.name
     received = np.array([logits(result["predictions"]) for result in answer["results"]])
@@ -166,9 +166,9 @@ def test_it_is_served_with_the_answers_of_the_network_it_was(
     assert relative_difference(received, expected) < TOLERANCE
 
 
-def png(picture: Pixels) -> bytes:
+def png(image: Pixels) -> bytes:
     body = io.BytesIO()
-    Image.fromarray(picture).save(body, "PNG")
+    Image.fromarray(image).save(body, "PNG")
     return body.getvalue()
 
 

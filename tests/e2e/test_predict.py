@@ -48,7 +48,7 @@ def test_a_raw_body_gets_the_answer_of_a_form(
     ]
 
 
-def test_several_pictures_are_answered_in_order_and_a_bad_one_fails_alone(
+def test_several_images_are_answered_in_order_and_a_bad_one_fails_alone(
     post: Callable[..., httpx2.Response],
 ) -> None:
     answer = post(PHOTOS / "coffee_cup.jpg", PHOTOS / "README.md", PHOTOS / "chelsea_cat.jpg")
@@ -62,13 +62,13 @@ def test_several_pictures_are_answered_in_order_and_a_bad_one_fails_alone(
 def test_requests_at_once_get_the_answers_that_each_gets_alone(float32_server: Server) -> None:
     photos = [(PHOTOS / name).read_bytes() for name in WHAT_THEY_ARE]
     before = batch_totals(float32_server)
-    alone = asyncio.run(probabilities(float32_server, photos, at_once=1))
+    alone = asyncio.run(probabilities(float32_server, photos, concurrency=1))
     middle = batch_totals(float32_server)
     together = asyncio.run(
         probabilities(
             float32_server,
             [photos[i % len(photos)] for i in range(REQUESTS_AT_ONCE)],
-            at_once=REQUESTS_AT_ONCE,
+            concurrency=REQUESTS_AT_ONCE,
         )
     )
     after = batch_totals(float32_server)
@@ -83,10 +83,10 @@ def test_requests_at_once_get_the_answers_that_each_gets_alone(float32_server: S
 
 
 async def probabilities(
-    server: Server, photos: list[bytes], *, at_once: int
+    server: Server, photos: list[bytes], *, concurrency: int
 ) -> list[dict[int, float]]:
     """Of every class of every photo, by class id."""
-    limits = httpx2.Limits(max_connections=at_once)
+    limits = httpx2.Limits(max_connections=concurrency)
     async with httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
 
         async def one(photo: bytes) -> dict[int, float]:
@@ -100,7 +100,7 @@ async def probabilities(
 
 
 def batch_totals(server: Server) -> tuple[float, float]:
-    """Pictures and batches so far, as /metrics has them."""
+    """Images and batches so far, as /metrics has them."""
     exposition = httpx2.get(f"{server.url}/metrics").text
     samples = {
         sample.name: sample.value

@@ -9,7 +9,7 @@ import pytest
 import typer
 from PIL import Image
 
-from examples.fine_tune import find_pictures
+from examples.fine_tune import find_images
 from model_builder.checkpoints.download.fetch import LocalFile
 from tests.examples.running import ROOT, run_example
 
@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.weights
-def test_it_trains_imports_serves_and_gets_held_out_pictures_right(
+def test_it_trains_imports_serves_and_gets_held_out_images_right(
     published: LocalFile, tmp_path: Path
 ) -> None:
     done = run_example(
@@ -34,13 +34,13 @@ def test_it_trains_imports_serves_and_gets_held_out_pictures_right(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert (result["training_pictures"], result["held_out_pictures"]) == (120, 40)
+    assert (result["training_images"], result["held_out_images"]) == (120, 40)
     # By chance it were 4. Seeds 0 to 4 gave 34, 35, 37, 34 and 38.
     assert result["held_out_right_served"] >= 30
     assert abs(result["held_out_right_served"] - result["held_out_right_here"]) <= 1
     assert (tmp_path / "home" / "own" / "digits" / "checkpoint.json").is_file()
-    with Image.open(tmp_path / "held_out.png") as picture:
-        assert picture.size == (880, 400)
+    with Image.open(tmp_path / "held_out.png") as image:
+        assert image.size == (880, 400)
 
 
 def test_a_class_is_a_folder(tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_a_class_is_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(typer.BadParameter, match=r"a folder for each class. Received: \['b'\]"):
-        find_pictures(tmp_path, None)
+        find_images(tmp_path, None)
     (tmp_path / "a").mkdir()
-    with pytest.raises(typer.BadParameter, match=r"four pictures at least. Received: \[\]"):
-        find_pictures(tmp_path, None)
+    with pytest.raises(typer.BadParameter, match=r"four images at least. Received: \[\]"):
+        find_images(tmp_path, None)
     for index in range(5):
         (tmp_path / "a" / f"{index}.png").touch()
-    found = find_pictures(tmp_path, 4)
+    found = find_images(tmp_path, 4)
     assert found.classes == ["a", "b"]
     assert found.labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     names = ["0.png", "1.png", "2.png", "3.png", "1.png", "2.JPG", "4.tif", "3.webp"]
@@ -62,6 +62,6 @@ def test_a_class_is_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_the_full_run_gave() -> None:
-    right, held_out = SHOWN["held_out_right_served"], SHOWN["held_out_pictures"]
+    right, held_out = SHOWN["held_out_right_served"], SHOWN["held_out_images"]
     assert f"**{right} of {held_out}**" in PAGE
-    assert f"{SHOWN['training_pictures']} digits" in PAGE
+    assert f"{SHOWN['training_images']} digits" in PAGE

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from tests.examples.running import ROOT, run_example
 
 SHOWN = json.loads((ROOT / "docs" / "residuals.json").read_text(encoding="utf-8"))
@@ -29,12 +29,12 @@ def test_it_finds_what_the_page_shows(published: LocalFile, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     found = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert (found["model"], found["answer"]) == (SHOWN["model"], SHOWN["answer"])
-    names = [block.name for block in Architecture(50).blocks()]
+    names = [block.name for block in ResNetConfig(50).blocks()]
     assert [one["name"] for one in found["blocks"]] == names
     for one, shown in zip(found["blocks"], SHOWN["blocks"], strict=True):
         assert one == pytest.approx(shown, abs=1e-3)
-    with Image.open(out.with_suffix(".png")) as picture:
-        assert picture.size == (880, 600)
+    with Image.open(out.with_suffix(".png")) as image:
+        assert image.size == (880, 600)
 
 
 def test_the_page_concludes_what_was_found() -> None:

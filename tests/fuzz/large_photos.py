@@ -20,7 +20,7 @@ from rich.table import Table
 from model_builder.artifact.preprocessing import CAFFE
 from service.imaging import transforms as framing
 from service.imaging.decoder import decode
-from tests.service.pictures import encoded
+from tests.service.images import encoded
 
 PHOTO = Path(__file__).parents[1] / "photos" / "chelsea_cat.jpg"
 MAX_PIXELS = 50_000_000
@@ -51,9 +51,9 @@ def milliseconds(data: bytes) -> tuple[float, float]:
 
 
 def main() -> None:
-    table = Table("picture", "MB", "ms", "ms without fractions", "ratio", "times the first")
+    table = Table("image", "MB", "ms", "ms without fractions", "ratio", "times the first")
     small, large = scaled(500), scaled(4000)
-    pictures = {
+    images = {
         "500 x 375 JPEG": encoded(small, "JPEG", quality=90),
         "1600 x 1200 JPEG": encoded(scaled(1600), "JPEG", quality=90),
         "4000 x 3000 JPEG": encoded(large, "JPEG", quality=90),
@@ -62,7 +62,7 @@ def main() -> None:
         "4000 x 3000 PNG": encoded(large, "PNG", compress_level=1),
     }
     first = 0.0
-    for name, data in pictures.items():
+    for name, data in images.items():
         taken, whole = milliseconds(data)
         first = first or taken
         table.add_row(

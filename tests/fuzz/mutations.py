@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, features
 
+from tests.service.images import encoded, orientation_tag, quadrants
 from tests.service.imaging.profiles import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
-from tests.service.pictures import encoded, orientation_tag, quadrants
 
 # What a field that is one more than it may be, or nothing, or negative, looks like.
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -28,7 +28,7 @@ def seeds() -> dict[str, bytes]:
         "JPEG, progressive": made(image, "JPEG", progressive=True),
         "JPEG, grey": made(grey, "JPEG", icc_profile=grey_profile(1.8)),
         "JPEG, CMYK": made(image.convert("CMYK"), "JPEG", icc_profile=cmyk_profile(0)),
-        "JPEG, two pictures": made(image, "MPO", save_all=True, append_images=[image.rotate(180)]),
+        "JPEG, two images": made(image, "MPO", save_all=True, append_images=[image.rotate(180)]),
         "PNG": made(clear, "PNG", exif=exif, icc_profile=icc),
         "PNG, palette": made(image.quantize(8), "PNG", transparency=2),
         "PNG, grey": made(grey.convert("I;16"), "PNG"),
@@ -53,7 +53,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def made(image: Image.Image, format: str, **options: Any) -> bytes:
-    # A picture remembers how it was saved, and one as JPEG can't be saved as TIFF after it.
+    # An image remembers how it was saved, and one as JPEG can't be saved as TIFF after it.
     return encoded(image.copy(), format, **options)
 
 

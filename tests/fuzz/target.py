@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from service.imaging.decoder import Pixels, decode
-from tests.service.pictures import recipe
+from tests.service.images import recipe
 
 RECIPE = recipe(16, 14)
 MAX_PIXELS, MAX_FRAMES = 100_000, 3

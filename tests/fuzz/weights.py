@@ -1,4 +1,4 @@
-"""To how many values each byte of a large picture unpacks: of honest ones, and of one colour.
+"""To how many values each byte of a large image unpacks: of honest ones, and of one color.
 
     python -m tests.fuzz.weights
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.imaging.limits.dimensions import channels_of
-from tests.service.pictures import encoded
+from tests.service.images import encoded
 
 PHOTO = Path(__file__).parents[1] / "photos" / "chelsea_cat.jpg"
 SIZE = (8160, 6120)
@@ -70,16 +70,16 @@ def text(width: int, height: int, lines: int) -> Image.Image:
 
 
 def main() -> None:
-    pictures = {
+    images = {
         "photo": (photo(), FORMATS),
         "photo, lowest quality": (photo(), LOWEST),
         "diagram": (diagram(), FORMATS),
         "screen of 5120 x 2880, three lines": (text(5120, 2880, 3), FORMATS),
         "page of 4960 x 7016, fourteen lines": (text(4960, 7016, 14), FORMATS),
-        "one colour": (Image.new("RGB", SIZE, "red"), FORMATS),
+        "one color": (Image.new("RGB", SIZE, "red"), FORMATS),
     }
-    table = Table("picture", *FORMATS)
-    for name, (image, formats) in pictures.items():
+    table = Table("image", *FORMATS)
+    for name, (image, formats) in images.items():
         row = []
         for format in FORMATS:
             if format not in formats:

@@ -4,7 +4,7 @@
 
 Prints for each: its size, the time, by how much the process's peak memory grew, the answer, and of
 what is refused whether it kept to 50 ms and 50 MB, its way to the process among them. The time is
-the median of several, each in a process that has decoded one small picture before.
+the median of several, each in a process that has decoded one small image before.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from rich.table import Table
 
 from model_builder.artifact.preprocessing import CAFFE
 from service.errors import ServiceError
-from service.imaging.sandbox import DecodingProcess
+from service.imaging.sandbox import DecoderProcess
+from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
-from tests.service.pictures import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 
 MAX_PIXELS = 50_000_000
 TIMEOUT_SECONDS = 10.0
@@ -57,7 +57,7 @@ def png_chunks() -> bytes:
 
 
 def jpeg_scans() -> bytes:
-    """A progressive picture of 50 megapixels, its last scan again until 20 MB are full."""
+    """A progressive image of 50 megapixels, its last scan again until 20 MB are full."""
     data = flat("JPEG", 8160, 6120, progressive=True)
     last = data.rindex(b"\xff\xda")
     scan = data[last:-2]
@@ -151,7 +151,7 @@ def gif_cleared() -> bytes:
 
 
 def webp_frames() -> bytes:
-    first, second = (Image.new("RGB", (1, 1), colour) for colour in ("red", "blue"))
+    first, second = (Image.new("RGB", (1, 1), color) for color in ("red", "blue"))
     data = encoded(first, "WEBP", save_all=True, append_images=[second], minimize_size=False)
     last = data.rindex(b"ANMF")
     data += data[last:] * ((BODY_BYTES - len(data)) // len(data[last:]))
@@ -167,7 +167,7 @@ def webp_chunks() -> bytes:
 
 def avif_samples(table: bytes, value: int) -> bytes:
     """A track whose table says that it has billions."""
-    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
     data = encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=10)
     place = data.index(table) + (12 if table == b"stsz" else 16)
     return data[:place] + struct.pack(">I", value) + data[place + 4 :]
@@ -261,14 +261,14 @@ FILES: dict[str, Callable[[], bytes]] = {
 }
 
 
-def peak_bytes(process: DecodingProcess) -> int:
+def peak_bytes(process: DecoderProcess) -> int:
     status = Path(f"/proc/{process.pid}/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def cost(data: bytes) -> tuple[str, float, float]:
     """The answer, milliseconds, and megabytes; of a process that was ended, no megabytes."""
-    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=TIMEOUT_SECONDS)
+    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=TIMEOUT_SECONDS)
     process.decode(plain("red"), CAFFE)
     before, started = peak_bytes(process), time.monotonic()
     try:

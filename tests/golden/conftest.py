@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model_builder.artifact.manifest import Artifact, Precision
-from model_builder.build.cache import Store
+from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.download.fetch import LocalFile
 from service.settings import Settings
 from tests.golden.reference import MODEL, keras_network
@@ -18,7 +18,7 @@ from tests.golden.reference import MODEL, keras_network
 @pytest.fixture(scope="session")
 def artifact(published: LocalFile) -> Callable[[Precision], Artifact]:
     """ResNet-50 in a precision, built if it is not in the cache."""
-    store = Store(Settings().home)
+    store = ArtifactCache(Settings().home)
 
     @cache
     def obtain(precision: Precision) -> Artifact:

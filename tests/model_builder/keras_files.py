@@ -12,12 +12,12 @@ from typing import Any
 import h5py
 import keras
 
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 
 Config = dict[str, Any]
 
-ARCHITECTURE = Architecture(18, classes=3)
+ARCHITECTURE = ResNetConfig(18, classes=3)
 
 
 @cache

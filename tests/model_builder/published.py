@@ -16,8 +16,8 @@ from model_builder.artifact.manifest import Head
 from model_builder.artifact.preprocessing import Preprocessing, imagenet_rgb
 from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from model_builder.networks.resnet import build_resnet
 from service.inference.outputs import logits
 from tests.model_builder.keras_layout import keras_name
@@ -91,7 +91,7 @@ def save_tfjs(folder: Path, layers: Mapping[str, list[Array]], topology: Any = N
     return folder
 
 
-def converted(published: PublishedTensors, architecture: Architecture) -> keras.Model:
+def converted(published: PublishedTensors, architecture: ResNetConfig) -> keras.Model:
     network = build_resnet(architecture, input_size=SIZE)
     assign(network, published.tensors, architecture)
     return network
@@ -99,10 +99,10 @@ def converted(published: PublishedTensors, architecture: Architecture) -> keras.
 
 def served_logits(
     network: keras.Model,
-    architecture: Architecture,
-    pictures: npt.NDArray[np.uint8],
+    architecture: ResNetConfig,
+    images: npt.NDArray[np.uint8],
     preprocessing: Preprocessing = PREPROCESSING,
 ) -> Array:
     """Of the inference network, from pixels, with the classifier as the service has it."""
-    features = fold(network, architecture, preprocessing)(pictures)
+    features = fuse_batch_norm(network, architecture, preprocessing)(images)
     return logits(np.asarray(features), Head(*network.get_layer("fc").get_weights()))

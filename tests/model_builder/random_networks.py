@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
 Array = npt.NDArray[np.float32]
 
@@ -19,7 +19,7 @@ LAST_OF_BOTTLENECK = ("_bn3", "_3_bn")
 
 
 @cache
-def shapes_only(architecture: Architecture, **options: Any) -> keras.Model:
+def shapes_only(architecture: ResNetConfig, **options: Any) -> keras.Model:
     """The network with its variables declared and none of them filled: no memory, little time.
 
     Made once: nobody may change it.
@@ -28,9 +28,9 @@ def shapes_only(architecture: Architecture, **options: Any) -> keras.Model:
         return build_resnet(architecture, **options)
 
 
-def random_network(architecture: Architecture, *, input_size: int, seed: int = 0) -> keras.Model:
+def random_network(architecture: ResNetConfig, *, input_size: int, seed: int = 0) -> keras.Model:
     network = build_resnet(architecture, input_size=input_size)
-    pixels = random_pictures(8, size=input_size, seed=seed)
+    pixels = random_images(8, size=input_size, seed=seed)
     randomise(network, (pixels.astype(np.float32) - np.float32(128)) / np.float32(64), seed=seed)
     return network
 

@@ -1,7 +1,7 @@
 """ResNets in NumPy, to compare with: written from torchvision's `resnet.py`, in PyTorch's layout.
 
-Shares nothing with the package: pictures are NCHW, kernels OIHW, names those of state dicts, and
-everything is float64. Slow and plain; meant for small pictures.
+Shares nothing with the package: images are NCHW, kernels OIHW, names those of state dicts, and
+everything is float64. Slow and plain; meant for small images.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Reference:
     same_padding: bool = False
     dtype: type[np.floating[Any]] = np.float64
 
-    def logits(self, pictures: npt.NDArray[Any]) -> Wide:
+    def logits(self, images: npt.NDArray[Any]) -> Wide:
         """[N, 3, H, W], normalised, to [N, classes]."""
-        x = np.maximum(self._normalised("bn1", self._convolved("conv1", pictures, 2)), 0)
+        x = np.maximum(self._normalised("bn1", self._convolved("conv1", images, 2)), 0)
         x = self._windows(x, 3, 2, fill=-np.inf).max(axis=(4, 5))
         for stage, count in enumerate(BLOCKS[self.depth], start=1):
             for index in range(count):
@@ -92,7 +92,7 @@ class Reference:
 
 
 class _Measuring(Reference):
-    """Sets every running statistic to that of the pictures that pass."""
+    """Sets every running statistic to that of the images that pass."""
 
     def _normalised(self, name: str, x: Wide) -> Wide:
         self.state_dict[f"{name}.running_mean"] = x.mean(axis=(0, 2, 3)).astype(np.float32)
@@ -103,12 +103,12 @@ class _Measuring(Reference):
 def random_reference(
     depth: int, *, seed: int, classes: int = 10, stride_in_1x1: bool = False
 ) -> Reference:
-    """Random weights; running statistics are those of random pictures, as after training."""
+    """Random weights; running statistics are those of random images, as after training."""
     rng = np.random.default_rng(seed)
     state_dict = random_state_dict(depth, rng, classes)
     # Whatever comes of it is what the network has: float32 will do, in half the time.
     measuring = _Measuring(depth, state_dict, stride_in_1x1, dtype=np.float32)
-    measuring.logits(normalised(random_pictures(4, seed=seed)))
+    measuring.logits(normalised(random_images(4, seed=seed)))
     return Reference(depth, measuring.state_dict, stride_in_1x1)
 
 
@@ -153,16 +153,16 @@ def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dic
     return state_dict
 
 
-def random_pictures(count: int, *, seed: int, size: int = 64) -> npt.NDArray[np.uint8]:
-    """uint8 [N, size, size, 3]: coloured blocks under noise, so that they can be told apart."""
+def random_images(count: int, *, seed: int, size: int = 64) -> npt.NDArray[np.uint8]:
+    """uint8 [N, size, size, 3]: colored blocks under noise, so that they can be told apart."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 192, (count, -(-size // 8), -(-size // 8), 3))
     smooth = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
     return (smooth + rng.integers(0, 64, smooth.shape)).astype(np.uint8)
 
 
-def normalised(pictures: npt.NDArray[np.uint8]) -> Array:
+def normalised(images: npt.NDArray[np.uint8]) -> Array:
     """As torchvision feeds a network: NCHW, scaled to 0..1, less the mean, over the deviation."""
     mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
-    scaled: Array = ((pictures / 255 - mean) / std).astype(np.float32)
+    scaled: Array = ((images / 255 - mean) / std).astype(np.float32)
     return np.asarray(scaled.transpose(0, 3, 1, 2), np.float32)

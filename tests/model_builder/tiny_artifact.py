@@ -9,7 +9,7 @@ import numpy as np
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import Golden, Head, Manifest, Provenance
 from model_builder.artifact.preprocessing import CAFFE
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 
 LABELS = (Label("cat", "n02121808"), Label("dog", "n02084071"), Label("Käse & Brot"))
 HEAD = Head(
@@ -19,7 +19,7 @@ HEAD = Head(
 GOLDEN = Golden(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 3), np.float32))
 MANIFEST = Manifest(
     name="resnet18.test_in1k",
-    architecture=Architecture(18, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=3),
+    architecture=ResNetConfig(18, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=3),
     preprocessing=CAFFE,
     provenance=Provenance(
         checkpoint="resnet18.test_in1k",

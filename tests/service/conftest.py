@@ -28,11 +28,11 @@ from model_builder.artifact.manifest import (
     write_artifact,
 )
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from service.http.app import create_app
-from service.http.protocol import BoundedConnection
-from service.imaging.pool import Decoder
-from service.inference.loader import make_decoder
+from service.http.protocol import BoundedHttpProtocol
+from service.imaging.pool import DecoderPool
+from service.inference.loader import make_decoder_pool
 from service.inference.model import Model, ModelObserver
 from service.observability.logging import configure_logging
 from service.observability.metrics import Metrics, ModelMetrics
@@ -43,10 +43,10 @@ from tests.service.fakes import (
     WAIT_SECONDS,
     FakeEngine,
     Recorder,
-    colour_head,
+    batch_sizes_of,
+    color_head,
     eventually,
     no_golden,
-    plan_of,
 )
 
 with warnings.catch_warnings():
@@ -54,7 +54,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient as TestClient
 
-MODEL_NAME = "resnet18.colours"
+MODEL_NAME = "resnet18.colors"
 PREPROCESSING = Preprocessing(40, 32, "bilinear", "RGB", (127.5, 127.5, 127.5), (127.5,) * 3)
 PROVENANCE = Provenance(
     checkpoint=MODEL_NAME,
@@ -78,7 +78,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """Depth 18, five colours for classes, pictures of 32 x 32. Its network is no network."""
+    """Depth 18, five colors for classes, images of 32 x 32. Its network is no network."""
 
     def write_network(folder: Path) -> None:
         folder.mkdir()
@@ -87,7 +87,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("artifacts") / MODEL_NAME
     manifest = Manifest(
         name=MODEL_NAME,
-        architecture=Architecture(18, classes=len(LABELS)),
+        architecture=ResNetConfig(18, classes=len(LABELS)),
         preprocessing=PREPROCESSING,
         provenance=PROVENANCE,
         engine="tensorflow",
@@ -95,7 +95,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         versions={},
         files={},
     )
-    write_artifact(folder, manifest, LABELS, colour_head(), no_golden(), write_network)
+    write_artifact(folder, manifest, LABELS, color_head(), no_golden(), write_network)
     return read_artifact(folder)
 
 
@@ -131,9 +131,9 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
             engines = engines or (FakeEngine(),)
             # What the engine is given is what the test sends, unless it wants more.
             on_lost = given.pop("on_lost", lambda _: None)
-            settings = Settings(**{"model": MODEL_NAME, "canary_interval_seconds": 0, **given})
+            settings = Settings(**{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given})
             metrics = Metrics()
-            decoder = make_decoder(settings, metrics)
+            decoder = make_decoder_pool(settings, metrics)
             stack.callback(decoder.close)
             observer = ModelMetrics(metrics, MODEL_NAME)
             model = Model(
@@ -141,7 +141,7 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 engines,
                 decoder,
                 observer,
-                plan=plan_of(engines[0]),
+                plan=batch_sizes_of(engines[0]),
                 queue_limit=settings.queue_limit,
                 wait_limit_seconds=settings.queue_wait_limit_seconds,
             )
@@ -196,7 +196,7 @@ class MakeModel(Protocol):
 def make_model(artifact: Artifact) -> Iterator[MakeModel]:
     """Started models of any name, each around one engine of its own unless more are given."""
     with contextlib.ExitStack() as stack:
-        decoder = Decoder(
+        decoder = DecoderPool(
             threads=1,
             limit=10,
             max_pixels=10_000,
@@ -213,7 +213,7 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
                 engines,
                 decoder,
                 observer or Recorder(),
-                plan=plan_of(engines[0]),
+                plan=batch_sizes_of(engines[0]),
                 queue_limit=10,
                 wait_limit_seconds=WAIT_SECONDS,
             )
@@ -228,7 +228,7 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
 
 @contextlib.contextmanager
 def listening(
-    app: FastAPI, connection: type[BoundedConnection] = BoundedConnection
+    app: FastAPI, connection: type[BoundedHttpProtocol] = BoundedHttpProtocol
 ) -> Iterator[int]:
     """The port on which a real server serves the app, in a thread.
 

@@ -1,4 +1,4 @@
-"""What stands in for a device: an engine that sees colours, and does as it is told."""
+"""What stands in for a device: an engine that sees colors, and does as it is told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import Golden, Head
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ LABELS = (
     Label("white"),
     Label("black"),
 )
-COLOUR_KERNEL = (
+COLOR_KERNEL = (
     # To red, green, blue, white, black; from the means of red, green and blue.
     (1.0, -1.0, -1.0, 1.0, -1.0),
     (-1.0, 1.0, -1.0, 1.0, -1.0),
@@ -36,10 +36,10 @@ COLOUR_KERNEL = (
 )
 
 
-def colour_head() -> Head:
-    """Names the colour that a picture has most of, from what `FakeEngine` gives."""
+def color_head() -> Head:
+    """Names the color that an image has most of, from what `FakeEngine` gives."""
     kernel = np.zeros((FEATURES, len(LABELS)), np.float32)
-    kernel[:3] = COLOUR_KERNEL
+    kernel[:3] = COLOR_KERNEL
     return Head(10 * kernel, np.array([0, 0, 0, -20, 5], np.float32))
 
 
@@ -68,7 +68,7 @@ class FakeEngine:
         self.device = device
         self.batch_sizes = batch_sizes
         self.max_batch_size = batch_sizes[-1]
-        self.at_once = 1
+        self.concurrency = 1
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0
@@ -91,7 +91,7 @@ class FakeEngine:
             features[..., 2] = 1
         return features[: len(pixels) - self.missing]
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         self.batch_sizes = batch_sizes
 
     @contextmanager
@@ -114,9 +114,9 @@ class FakeEngine:
         assert self._busy.wait(WAIT_SECONDS), "no batch arrived"
 
 
-def plan_of(engine: FakeEngine) -> BatchPlan:
+def batch_sizes_of(engine: FakeEngine) -> BatchSizes:
     """Its sizes, each as quick as the others: to take all that wait is best."""
-    return BatchPlan(dict.fromkeys(engine.batch_sizes, 0.001))
+    return BatchSizes(dict.fromkeys(engine.batch_sizes, 0.001))
 
 
 class Recorder:
@@ -127,7 +127,7 @@ class Recorder:
         self.failed: list[int] = []
         self.drops: Counter[str] = Counter()
         self.worker_failures: Counter[str] = Counter()
-        self.canaries: Counter[str] = Counter()
+        self.self_tests: Counter[str] = Counter()
 
     def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
         assert min(queue_seconds) >= 0
@@ -143,10 +143,10 @@ class Recorder:
     def worker_failed(self, reason: str) -> None:
         self.worker_failures[reason] += 1
 
-    def canary_done(self, outcome: str) -> None:
-        self.canaries[outcome] += 1
+    def self_test_done(self, outcome: str) -> None:
+        self.self_tests[outcome] += 1
 
     @property
     def images(self) -> int:
-        """Pictures that it was told of."""
+        """Images that it was told of."""
         return sum(self.done) + sum(self.failed) + sum(self.drops.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """What is asked of a server before it is given up.
 
     attempts: in a row that got no further than those before them.
@@ -23,7 +23,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetching:
+class DownloadConfig:
     """The operator's wishes.
 
     mirror: goes in front of plain URLs, in place of their "https://"; the hub and npm have
@@ -34,7 +34,7 @@ class Fetching:
     mirror: str | None = None
     offline: bool = False
     deadline_seconds: float = 3600.0
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     def address(self, url: str) -> str:
         """Where `url` is fetched from: `<mirror>/<host>/<path>` where there is a mirror."""

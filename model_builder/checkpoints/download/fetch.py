@@ -12,9 +12,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from model_builder.artifact.checksums import digest, verify_digest
+from model_builder.artifact.checksums import checksum, verify_checksum
 from model_builder.checkpoints.catalog import Checkpoint, HubSource, Source, UrlSource
-from model_builder.checkpoints.download.config import Deadline, Fetching, without_password
+from model_builder.checkpoints.download.config import Deadline, DownloadConfig, without_password
 from model_builder.checkpoints.download.sources import hub, npm
 from model_builder.checkpoints.download.sources.url import download
 from model_builder.errors import FetchFailed, VerificationFailed
@@ -35,7 +35,7 @@ def fetch(
     folder: Path,
     *,
     given: Path | None = None,
-    fetching: Fetching | None = None,
+    fetching: DownloadConfig | None = None,
 ) -> LocalFile:
     """The checkpoint's file, from `given`, the cache in `folder`, or the first source that works.
 
@@ -44,7 +44,7 @@ def fetch(
     """
     if given is not None:
         return _given(checkpoint, given)
-    fetching = fetching or Fetching()
+    fetching = fetching or DownloadConfig()
     deadline = Deadline(fetching.deadline_seconds)
     folder = folder / checkpoint.name
     try:
@@ -85,14 +85,14 @@ def published_digest(file: LocalFile) -> str:
     if isinstance(source, UrlSource):
         return f"md5-{source.md5}"
     if isinstance(source, HubSource):
-        return f"sha256-{source.sha256 or digest(file.path, 'sha256')}"
+        return f"sha256-{source.sha256 or checksum(file.path, 'sha256')}"
     return source.integrity
 
 
 def verify(path: Path, source: Source) -> None:
     """Raises VerificationFailed unless the file is, bit for bit, what was published."""
     if isinstance(source, UrlSource):
-        verify_digest(path, "md5", source.md5)
+        verify_checksum(path, "md5", source.md5)
     elif isinstance(source, HubSource):
         expected = hub.published_sha256(source, path)
         if expected is None:
@@ -100,10 +100,10 @@ def verify(path: Path, source: Source) -> None:
                 f"{path.name} can't be verified: nobody states its sha256 but the hub, whose cache "
                 f"has it as the file's name. Received: {path}"
             )
-        verify_digest(path, "sha256", expected)
+        verify_checksum(path, "sha256", expected)
     else:
         algorithm, encoded = source.integrity.split("-", 1)
-        verify_digest(path, algorithm, base64.b64decode(encoded).hex())
+        verify_checksum(path, algorithm, base64.b64decode(encoded).hex())
 
 
 def _given(checkpoint: Checkpoint, path: Path) -> LocalFile:
@@ -121,7 +121,7 @@ def _given(checkpoint: Checkpoint, path: Path) -> LocalFile:
 
 
 def _cached(
-    checkpoint: Checkpoint, folder: Path, fetching: Fetching, tried: list[str]
+    checkpoint: Checkpoint, folder: Path, fetching: DownloadConfig, tried: list[str]
 ) -> LocalFile | None:
     for source in checkpoint.sources:
         for path in _places(source, folder):
@@ -158,7 +158,7 @@ def _places(source: Source, folder: Path) -> list[Path]:
 def _fetched(
     checkpoint: Checkpoint,
     folder: Path,
-    fetching: Fetching,
+    fetching: DownloadConfig,
     deadline: Deadline,
     tried: list[str],
 ) -> LocalFile:
@@ -183,7 +183,7 @@ def _fetched(
     )
 
 
-def _asked(source: Source, fetching: Fetching) -> str:
+def _asked(source: Source, fetching: DownloadConfig) -> str:
     """Who is asked for the file, for people to read."""
     if isinstance(source, UrlSource):
         return without_password(fetching.address(source.url))
@@ -193,7 +193,7 @@ def _asked(source: Source, fetching: Fetching) -> str:
 
 
 def _arrived(
-    source: Source, folder: Path, name: str, fetching: Fetching, deadline: Deadline
+    source: Source, folder: Path, name: str, fetching: DownloadConfig, deadline: Deadline
 ) -> Path:
     """The source's file, verified and in its place. Raises FetchFailed."""
     if fetching.offline:
@@ -203,7 +203,7 @@ def _arrived(
     description = f"Fetching {name}"
     if isinstance(source, HubSource):
         return hub.fetch(
-            source, description=description, patience=fetching.patience, deadline=deadline
+            source, description=description, retry_policy=fetching.retry_policy, deadline=deadline
         )
     path = folder / file_name(source)
     if isinstance(source, UrlSource):
@@ -219,7 +219,7 @@ def _arrived(
 
 
 def _downloaded(
-    source: UrlSource, folder: Path, description: str, fetching: Fetching, deadline: Deadline
+    source: UrlSource, folder: Path, description: str, fetching: DownloadConfig, deadline: Deadline
 ) -> Path:
     """The verified file under a name of its own, by which the next process would continue it."""
     partial = folder / f".{source.file_name}.partial"
@@ -228,7 +228,7 @@ def _downloaded(
             fetching.address(source.url),
             partial,
             description=description,
-            patience=fetching.patience,
+            retry_policy=fetching.retry_policy,
             deadline=deadline,
             size_bytes=source.size_bytes,
         )

@@ -19,7 +19,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
-from model_builder.checkpoints.download.config import Deadline, Patience
+from model_builder.checkpoints.download.config import Deadline, RetryPolicy
 from model_builder.errors import FetchFailed
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Transient(Exception):
 
 def retry(
     attempt: Callable[[], T],
-    patience: Patience,
+    retry_policy: RetryPolicy,
     deadline: Deadline,
     *,
     name: str,
@@ -56,14 +56,14 @@ def retry(
     Raises FetchFailed with the last reason after `patience.attempts` in a row without progress, or
     when the next would begin after the deadline.
     """
-    fruitless = _Fruitless(patience.attempts)
+    fruitless = _Fruitless(retry_policy.attempts)
     too_late = stop_before_delay(deadline.remaining_seconds())
     retrying = Retrying(
         retry=retry_if_exception_type(Transient),
         stop=fruitless | too_late,
         # The random part keeps replicas that start together from asking together.
-        wait=wait_exponential(patience.first_wait_seconds, patience.longest_wait_seconds)
-        + wait_random(0, patience.first_wait_seconds)
+        wait=wait_exponential(retry_policy.first_wait_seconds, retry_policy.longest_wait_seconds)
+        + wait_random(0, retry_policy.first_wait_seconds)
         + wait_exception(_wait_asked_for),
         sleep=sleep,
         before_sleep=lambda state: logger.warning(

@@ -20,7 +20,7 @@ FILE_BYTES_LIMIT = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contents:
+class StateDict:
     """What a file holds.
 
     tensors: by our names ("conv1/kernel", "layer1_0_bn1/gamma", "fc/bias"), float32, kernels of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import Array, Contents
+from model_builder.checkpoints.formats import Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, names, opened, text
 from model_builder.checkpoints.formats.keras_config import read_config
 from model_builder.checkpoints.formats.keras_names import by_field, contents
@@ -20,7 +20,7 @@ from model_builder.errors import ConversionFailed
 OPTIMIZER = "optimizer_weights"
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> StateDict:
     """Raises ConversionFailed. An optimiser's state is left where it is."""
     layers: dict[str, list[Array]] = {}
     with opened(path, path.name) as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from model_builder.checkpoints.formats import Array, Contents, layer_name, rename
+from model_builder.checkpoints.formats import Array, StateDict, layer_name, rename
 from model_builder.checkpoints.formats.keras_config import KerasConfig
 from model_builder.errors import ConversionFailed
 
@@ -61,7 +61,7 @@ def by_field(layer: str, arrays: Sequence[Array]) -> dict[str, Array]:
     return {f"{layer}/{name}": values for name, values in zip(fields, arrays, strict=True)}
 
 
-def contents(published: Mapping[str, Array], config: KerasConfig | None) -> Contents:
+def contents(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
     """Tensors named "layer/field" by our names, with what `config` says of the network.
 
     The only dense layer is the classifier, whatever it is called.
@@ -85,8 +85,8 @@ def contents(published: Mapping[str, Array], config: KerasConfig | None) -> Cont
             for layer, stride in config.strides.items()
             if (name := our_layer(layer)) is not None
         }
-        return Contents(tensors, keys, strides, batch_norm_epsilon=config.batch_norm_epsilon)
+        return StateDict(tensors, keys, strides, batch_norm_epsilon=config.batch_norm_epsilon)
     if "conv1_conv" in layers:
-        return Contents(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
+        return StateDict(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
     # Those names have only ever been given to networks with Caffe's strides; epsilons vary.
-    return Contents(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)
+    return StateDict(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)

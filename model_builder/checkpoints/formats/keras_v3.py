@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, Contents
+from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, opened, text
 from model_builder.checkpoints.formats.keras_config import KerasConfig, read_config
 from model_builder.checkpoints.formats.keras_names import by_field, contents
@@ -25,7 +25,7 @@ WEIGHTS, CONFIG = "model.weights.h5", "config.json"
 IGNORED = {"optimizer", "seed_generator"}
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> StateDict:
     """Raises ConversionFailed."""
     if not zipfile.is_zipfile(path):
         with opened(path, path.name) as file:

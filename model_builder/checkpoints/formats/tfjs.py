@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, Contents
+from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.keras_config import read_config
 from model_builder.checkpoints.formats.keras_names import contents
 from model_builder.errors import ConversionFailed, VerificationFailed
@@ -25,7 +25,7 @@ from model_builder.errors import ConversionFailed, VerificationFailed
 MODEL = "model.json"
 
 
-def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = None) -> Contents:
+def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = None) -> StateDict:
     """Raises ConversionFailed, or VerificationFailed where the shards are not those expected.
 
     path: a `model.json`, the folder it lies in, or an npm tarball, which is not unpacked.

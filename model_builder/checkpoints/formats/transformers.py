@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from model_builder.checkpoints.formats import Contents, layer_name, rename
+from model_builder.checkpoints.formats import StateDict, layer_name, rename
 from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
 from model_builder.errors import ConversionFailed
 
@@ -26,11 +26,11 @@ CONFIG = "config.json"
 EPSILON = 1e-5
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> StateDict:
     """Raises ConversionFailed. Strides are known where `config.json` lies beside the file."""
     published = {key: to_keras(values) for key, values in read_state_dict(path).items()}
     tensors, keys = rename(published, our_name)
-    return Contents(
+    return StateDict(
         tensors,
         keys,
         stride_in_1x1=_stride_in_1x1(path.with_name(CONFIG)),
@@ -62,7 +62,7 @@ def _stride_in_1x1(path: Path) -> bool | None:
         config = json.loads(path.read_bytes())
         if first := config.get("downsample_in_first_stage", False):
             raise ConversionFailed(
-                f"{path}: ours keep the picture's size in the first stage. "
+                f"{path}: ours keep the image's size in the first stage. "
                 f"Received: downsample_in_first_stage={first}"
             )
         if (activation := config.get("hidden_act", "relu")) != "relu":

@@ -9,7 +9,7 @@ from html import escape
 from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = "#1f2933", "#ffffff"
-# Pixels of a PNG to the point, and of the larger picture that it is averaged from.
+# Pixels of a PNG to the point, and of the larger image that it is averaged from.
 PNG_SCALE, SMOOTHING = 2, 2
 
 
@@ -27,7 +27,7 @@ class Box:
 @dataclass(frozen=True, slots=True)
 class Line:
     points: tuple[tuple[float, float], ...]
-    colour: str
+    color: str
     arrow: bool = False
 
 
@@ -39,7 +39,7 @@ class Text:
     y: float
     text: str
     size: int = 12
-    colour: str = INK
+    color: str = INK
     anchor: str = "middle"
 
 
@@ -75,12 +75,12 @@ def _element(shape: Shape) -> str:
         )
     if isinstance(shape, Text):
         return (
-            f'<text x="{shape.x:g}" y="{shape.y:g}" font-size="{shape.size}" fill="{shape.colour}" '
+            f'<text x="{shape.x:g}" y="{shape.y:g}" font-size="{shape.size}" fill="{shape.color}" '
             f'text-anchor="{shape.anchor}" dominant-baseline="central">{escape(shape.text)}</text>'
         )
-    line = f'<polyline points="{_points(shape.points)}" fill="none" stroke="{shape.colour}"/>'
+    line = f'<polyline points="{_points(shape.points)}" fill="none" stroke="{shape.color}"/>'
     if shape.arrow:
-        line += f'<polygon points="{_points(_head(shape))}" fill="{shape.colour}"/>'
+        line += f'<polygon points="{_points(_head(shape))}" fill="{shape.color}"/>'
     return line
 
 
@@ -101,10 +101,10 @@ def to_png(width: float, height: float, shapes: Sequence[Shape]) -> Image.Image:
         elif isinstance(shape, Text):
             place = (shape.x * scale, shape.y * scale)
             font = ImageFont.load_default(shape.size * scale)
-            pen.text(place, shape.text, shape.colour, font, anchors[shape.anchor])
+            pen.text(place, shape.text, shape.color, font, anchors[shape.anchor])
         else:
             points = [(x * scale, y * scale) for x, y in shape.points]
-            pen.line(points, shape.colour, scale, joint="curve")
+            pen.line(points, shape.color, scale, joint="curve")
             if shape.arrow:
-                pen.polygon([(x * scale, y * scale) for x, y in _head(shape)], shape.colour)
+                pen.polygon([(x * scale, y * scale) for x, y in _head(shape)], shape.color)
     return image.reduce(SMOOTHING)

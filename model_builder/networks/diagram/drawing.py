@@ -62,7 +62,7 @@ def _column(left: float, network: Description, heights: Sequence[float]) -> Iter
     middle = left + BOX_LEFT + BOX_WIDTH / 2
     y: float = MARGIN
     cost = f"{network.parameters / 1e6:.1f} M parameters"
-    cost += f" · {network.multiply_adds / 1e9:.2f} G multiply-adds"
+    cost += f" · {network.macs / 1e9:.2f} G MACs"
     yield Text(left, y + 10, network.title, 17, anchor="start")
     yield Text(left, y + 32, cost, 12, FAINT, "start")
     y += HEADER

@@ -18,11 +18,11 @@ from model_builder.artifact.manifest import MANIFEST, read_manifest
 from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
 from model_builder.errors import BuilderError
 from model_builder.networks import summary as family
-from model_builder.networks.config import DEPTHS, Architecture, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.summary import Description, Stage
 from service.cli.options import HomeOption, Variant, end, settings_with
-from service.inference.loader import make_store
+from service.inference.loader import make_artifact_cache
 
 Compare = Literal["depths", "shortcuts", "variants"]
 SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")
@@ -44,7 +44,7 @@ def describe(
         Variant | None, typer.Option(help="Where a bottleneck halves: its 1x1 (v1), its 3x3.")
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(min=1, help="Edge of the picture, in pixels.")
+        int | None, typer.Option(min=1, help="Edge of the image, in pixels.")
     ] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Classes.")] = None,
     compare: Annotated[
@@ -92,22 +92,22 @@ def describe(
         end(f"{plot} can't be written: {error}")
 
 
-def _network(name: str, home: Path | None) -> tuple[Architecture, int]:
-    """What is built for that name, and the edge of the pictures it is fed. Raises BuilderError."""
+def _network(name: str, home: Path | None) -> tuple[ResNetConfig, int]:
+    """What is built for that name, and the edge of the images it is fed. Raises BuilderError."""
     if (Path(name) / MANIFEST).is_file():
         manifest = read_manifest(Path(name))
         return manifest.architecture, manifest.preprocessing.crop_size
-    checkpoint = make_store(settings_with({"home": home})).checkpoint(name)
+    checkpoint = make_artifact_cache(settings_with({"home": home})).checkpoint(name)
     return checkpoint.architecture, checkpoint.preprocessing.crop_size
 
 
 def _wanted(
-    architecture: Architecture,
+    architecture: ResNetConfig,
     shortcut: Shortcut | None,
     variant: Variant | None,
     classes: int | None,
     compare: Compare | None,
-) -> list[Architecture]:
+) -> list[ResNetConfig]:
     """The architecture with the options that were given, as often as it is to be compared."""
     one = replace(
         architecture,
@@ -131,7 +131,7 @@ def _print(networks: Sequence[Description], compare: Compare | None) -> None:
     console = Console()
     size = networks[0].input_size
     what = f"All {compare}" if compare else networks[0].title
-    console.print(Text(f"{what}, for pictures of {size} x {size}"))
+    console.print(Text(f"{what}, for images of {size} x {size}"))
     console.print(_side_by_side(networks, compare) if compare else _table(networks[0]))
     if published := _published(networks):
         console.print(_accuracies(published))
@@ -139,7 +139,7 @@ def _print(networks: Sequence[Description], compare: Compare | None) -> None:
 
 def _table(network: Description) -> Table:
     columns = "stage", "in the paper", "output", "kernels", "shortcuts", "parameters"
-    table = Table(*columns, "multiply-adds", show_lines=True)
+    table = Table(*columns, "MACs", show_lines=True)
     for column in table.columns[-2:]:
         column.justify = "right"
     for stage in network.stages:
@@ -150,9 +150,9 @@ def _table(network: Description) -> Table:
             Text("\n".join(_kernels(stage))),
             _shortcuts(stage),
             f"{stage.parameters:,}",
-            f"{stage.multiply_adds:,}",
+            f"{stage.macs:,}",
         )
-    table.add_row("all", "", "", "", "", f"{network.parameters:,}", f"{network.multiply_adds:,}")
+    table.add_row("all", "", "", "", "", f"{network.parameters:,}", f"{network.macs:,}")
     return table
 
 
@@ -164,9 +164,7 @@ def _side_by_side(networks: Sequence[Description], compare: Compare) -> Table:
         cells = [Text("\n".join(_cell(stage, compare))) for stage in rows]
         table.add_row(rows[0].name, rows[0].paper_name, _edges(rows[0]), *cells)
     table.add_row("parameters", "", "", *(f"{one.parameters / 1e6:.2f} M" for one in networks))
-    table.add_row(
-        "multiply-adds", "", "", *(f"{one.multiply_adds / 1e9:.2f} G" for one in networks)
-    )
+    table.add_row("MACs", "", "", *(f"{one.macs / 1e9:.2f} G" for one in networks))
     return table
 
 

@@ -20,8 +20,8 @@ from service.cli.options import DeviceOption, HomeOption, JsonOption, end, setti
 from service.engines.base import Engine, load_engines
 from service.errors import InvalidParameter, ServiceError
 from service.evaluation.accuracy import evaluate as evaluate_all
-from service.evaluation.accuracy import labelled_pictures
-from service.inference.loader import make_hardware, make_store
+from service.evaluation.accuracy import labelled_images
+from service.inference.loader import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
@@ -32,7 +32,7 @@ def evaluate(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Pictures: a folder a class, named by WordNet id or label, or files whose names "
+            help="Images: a folder a class, named by WordNet id or label, or files whose names "
             "begin with the WordNet id.",
             exists=True,
             file_okay=False,
@@ -45,24 +45,24 @@ def evaluate(
     device: DeviceOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Measure accuracy, agreement with float32 and speed on labelled pictures.
+    """Measure accuracy, agreement with float32 and speed on labelled images.
 
     What was measured is kept beside each artifact, and GET /models shows it. By default float32
     and int8 are measured; float32, which the others are held against, always is.
     """
     settings = settings_with({"device": device, "home": home})
     configure_logging("warning", settings.log_format)
-    store, hardware = make_store(settings), make_hardware(settings)
+    store, hardware = make_artifact_cache(settings), make_hardware(settings)
     try:
         wanted = _precisions(precision or ["int8"])
         models: dict[Precision, tuple[Artifact, Engine]] = {}
         for one in wanted:
             artifact = store.obtain(name, one)
             models[one] = artifact, load_engines(artifact, hardware)[0]
-        pictures = labelled_pictures(folder, models["float32"][0].labels)
-        with counted(f"Evaluating {name}", len(pictures)) as advance:
+        images = labelled_images(folder, models["float32"][0].labels)
+        with counted(f"Evaluating {name}", len(images)) as advance:
             tallies = evaluate_all(
-                pictures,
+                images,
                 models,
                 max_pixels=settings.max_image_pixels,
                 skipped=lambda path, error: typer.echo(f"{path} is left out: {error}", err=True),
@@ -99,7 +99,7 @@ def _table(measured: dict[Precision, Measurement]) -> Table:
         "agrees with float32",
         "calibration error",
         "images a second",
-        title=f"{count} pictures",
+        title=f"{count} images",
     )
     for precision, row in measured.items():
         table.add_row(

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from model_builder.artifact.checksums import digest
+from model_builder.artifact.checksums import checksum
 from model_builder.artifact.labels import Label, imagenet1k, read_labels
 from model_builder.artifact.preprocessing import ChannelOrder, Interpolation, Preprocessing
 from model_builder.checkpoints.catalog import find_checkpoint
-from model_builder.checkpoints.custom import OwnCheckpoint, check_name
+from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import Shortcut
 from service.cli.options import HomeOption, Variant, end, settings_with
-from service.inference.loader import make_store
+from service.inference.loader import make_artifact_cache
 
 Three = tuple[float, float, float]
 
@@ -48,7 +48,7 @@ def import_(
     home: HomeOption = None,
 ) -> None:
     """Take in weights of your own: RESNET_MODEL=NAME serves them."""
-    store = make_store(settings_with({"home": home}))
+    store = make_artifact_cache(settings_with({"home": home}))
     try:
         check_name(name)
         preprocessing = _preprocessing(like, resize, crop, interpolation, channels, mean, std)
@@ -66,13 +66,13 @@ def import_(
             stride_in_1x1=None if variant is None else variant == "v1",
             batch_norm_epsilon=epsilon,
         )
-        checkpoint = OwnCheckpoint(
+        checkpoint = CustomCheckpoint(
             name=name,
             architecture=architecture,
             preprocessing=preprocessing,
             labels=_labels(labels, architecture.classes),
             source=f"file:{file.name}",
-            digest=f"sha256-{digest(described, 'sha256')}",
+            digest=f"sha256-{checksum(described, 'sha256')}",
         )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:

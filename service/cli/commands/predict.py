@@ -26,14 +26,14 @@ from service.cli.options import (
     settings_with,
 )
 from service.errors import ServiceError
-from service.inference.loader import load_model, make_decoder
-from service.inference.model import Answer, Model
+from service.inference.loader import load_model, make_decoder_pool
+from service.inference.model import Model, Prediction
 from service.observability.logging import configure_logging
 from service.observability.metrics import Metrics
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Pictures.", metavar="PHOTO...")],
+    photos: Annotated[list[Path], typer.Argument(help="Images.", metavar="PHOTO...")],
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
     as_json: JsonOption = False,
     model: ModelOption = None,
@@ -42,7 +42,7 @@ def predict(
     home: HomeOption = None,
     checkpoint_file: FileOption = None,
 ) -> None:
-    """Classify pictures here, without a server. Ends with 1 where a picture could not be."""
+    """Classify images here, without a server. Ends with 1 where an image could not be."""
     given = {
         "model": model,
         "precision": precision,
@@ -53,7 +53,7 @@ def predict(
     settings = settings_with(given)
     configure_logging("warning", settings.log_format)
     metrics = Metrics()
-    decoder = make_decoder(settings, metrics)
+    decoder = make_decoder_pool(settings, metrics)
     try:
         loaded = load_model(settings.model, settings, decoder, metrics)
         try:
@@ -72,13 +72,13 @@ def predict(
         raise typer.Exit(1)
 
 
-async def _predict_all(model: Model, photos: list[Path], k: int) -> list[Answer | str]:
-    """Each picture's answer, or in words why there is none."""
+async def _predict_all(model: Model, photos: list[Path], k: int) -> list[Prediction | str]:
+    """Each image's answer, or in words why there is none."""
     model.check_top_k(k)
     # As many under way as keep the device busy while others are read and decoded.
     places = asyncio.Semaphore(4 * model.plan.largest)
 
-    async def one(photo: Path) -> Answer | str:
+    async def one(photo: Path) -> Prediction | str:
         async with places:
             try:
                 data = await asyncio.to_thread(photo.read_bytes)
@@ -89,8 +89,8 @@ async def _predict_all(model: Model, photos: list[Path], k: int) -> list[Answer 
     return list(await asyncio.gather(*map(one, photos)))
 
 
-def _print_table(photos: list[Path], outcomes: list[Answer | str]) -> None:
-    table = Table("picture", "class", "probability")
+def _print_table(photos: list[Path], outcomes: list[Prediction | str]) -> None:
+    table = Table("image", "class", "probability")
     for photo, outcome in zip(photos, outcomes, strict=True):
         if isinstance(outcome, str):
             table.add_row(Text(str(photo)), Text(outcome, "red"), "", end_section=True)
@@ -105,11 +105,11 @@ def _print_table(photos: list[Path], outcomes: list[Answer | str]) -> None:
     Console().print(table)
 
 
-def _print_json(photos: list[Path], outcomes: list[Answer | str]) -> None:
+def _print_json(photos: list[Path], outcomes: list[Prediction | str]) -> None:
     rows: list[dict[str, Any]] = [
-        {"picture": str(photo), "error": outcome}
+        {"image": str(photo), "error": outcome}
         if isinstance(outcome, str)
-        else {"picture": str(photo), "predictions": [asdict(one) for one in outcome.predictions]}
+        else {"image": str(photo), "predictions": [asdict(one) for one in outcome.predictions]}
         for photo, outcome in zip(photos, outcomes, strict=True)
     ]
     typer.echo(json.dumps(rows, indent=2))

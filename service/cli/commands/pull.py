@@ -15,7 +15,7 @@ from service.cli.options import (
     settings_with,
 )
 from service.engines.base import choose_precision
-from service.inference.loader import make_hardware, make_store
+from service.inference.loader import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
@@ -39,7 +39,7 @@ def pull(
     if settings.checkpoint_file and of not in names:
         end(f"--checkpoint-file goes with one NAME. Received: {' '.join(names)}")
     configure_logging("warning", settings.log_format)
-    store = make_store(settings)
+    store = make_artifact_cache(settings)
     try:
         chosen = choose_precision(settings.precision, make_hardware(settings))
         for name in names:

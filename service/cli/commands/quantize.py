@@ -9,7 +9,7 @@ import typer
 
 from model_builder.errors import BuilderError
 from service.cli.options import FileOption, HomeOption, end, settings_with
-from service.inference.loader import make_store
+from service.inference.loader import make_artifact_cache
 from service.observability.logging import configure_logging
 
 
@@ -20,7 +20,7 @@ def quantize(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="Pictures like those that will be served; by default photos that come along.",
+            help="Images like those that will be served; by default photos that come along.",
             metavar="FOLDER",
         ),
     ] = None,
@@ -31,7 +31,7 @@ def quantize(
     settings = settings_with({"home": home, "checkpoint_file": checkpoint_file})
     configure_logging("warning", settings.log_format)
     try:
-        artifact = make_store(settings).obtain(
+        artifact = make_artifact_cache(settings).obtain(
             name, "int8", checkpoint_file=settings.checkpoint_file, calibration=calibration
         )
     except BuilderError as error:
@@ -43,5 +43,5 @@ def quantize(
     for one in artifact.report:
         typer.echo(
             f"Names the class that float32 names for {one.agreement_percent:g} % of "
-            f"{one.count} pictures: {one.pictures}."
+            f"{one.count} images: {one.images}."
         )

@@ -5,21 +5,21 @@ from __future__ import annotations
 import typer
 
 from model_builder.errors import BuilderError
-from service.batching.autotune_cache import plan_path
+from service.batching.autotune_cache import autotune_cache_path
 from service.cli.options import HomeOption, NamesArgument, end, settings_with
-from service.inference.loader import make_store
+from service.inference.loader import make_artifact_cache
 
 
 def remove(names: NamesArgument, home: HomeOption = None) -> None:
     """Delete what is kept of a model: artifacts, batch plans, its published file or import."""
-    store = make_store(settings_with({"home": home}))
+    store = make_artifact_cache(settings_with({"home": home}))
     for name in names:
         try:
             removed = store.remove(name)
         except (BuilderError, OSError) as error:
             end(str(error))
         for path in removed:
-            plan_path(store.home, path.name).unlink(missing_ok=True)
+            autotune_cache_path(store.home, path.name).unlink(missing_ok=True)
             typer.echo(f"Removed {path}")
         if not removed:
             typer.echo(f"Nothing of {name} is kept in {store.home}")

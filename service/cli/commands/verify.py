@@ -16,7 +16,7 @@ from service.cli.options import (
 )
 from service.engines.base import choose_precision, load_engines
 from service.evaluation.verify import verify as verify_on
-from service.inference.loader import make_hardware, make_store
+from service.inference.loader import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
@@ -26,10 +26,10 @@ def verify(
     device: DeviceOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Check a model's files, and its logits on stored pictures. Ends with 1 where they differ."""
+    """Check a model's files, and its logits on stored images. Ends with 1 where they differ."""
     settings = settings_with({"precision": precision, "device": device, "home": home})
     configure_logging("warning", settings.log_format)
-    store, hardware = make_store(settings), make_hardware(settings)
+    store, hardware = make_artifact_cache(settings), make_hardware(settings)
     failed = False
     try:
         chosen = choose_precision(settings.precision, hardware)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LINE = re.compile(r"(?P<hash>[0-9a-f]{64})\s+(?P<client>[A-Za-z0-9._-]{1,64})(?P<off>\s+off)?")
 
 
-class BadKeyFile(Exception):
+class InvalidKeyFile(Exception):
     """The file can't be read, or a line of it is no key."""
 
 
@@ -41,7 +41,7 @@ def read_keys(path: Path) -> Mapping[str, Client]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadKeyFile(f"{path} can't be read: {error}") from error
+        raise InvalidKeyFile(f"{path} can't be read: {error}") from error
     clients = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].strip()
@@ -50,7 +50,7 @@ def read_keys(path: Path) -> Mapping[str, Client]:
         match = LINE.fullmatch(words)
         if match is None:
             # Not the line itself: somebody may have written a key there.
-            raise BadKeyFile(
+            raise InvalidKeyFile(
                 f"{path}, line {number}: expected a SHA-256 in hexadecimal, a name, perhaps 'off'. "
                 f"Received: {len(words)} characters"
             )
@@ -58,7 +58,7 @@ def read_keys(path: Path) -> Mapping[str, Client]:
     return clients
 
 
-class Keys:
+class ApiKeys:
     """The file's clients. Looks at most once a second whether it has changed.
 
     A changed file that can't be read is logged, and what was read last goes on holding. Raises
@@ -76,19 +76,19 @@ class Keys:
     def client(self, key: str) -> Client | None:
         """Whose key it is; None where it is nobody's."""
         now = self._clock()
-        if now - self._looked >= LOOK_SECONDS:
+        if now - self._looked >= POLL_SECONDS:
             self._looked = now
-            self._look()
+            self._poll()
         return self._clients.get(hash_of(key))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         state = self._state()
         if state == self._seen:
             return
         self._seen = state
         try:
             self._clients = read_keys(self._path)
-        except BadKeyFile as error:
+        except InvalidKeyFile as error:
             logger.error("The API keys stay as they were. %s", error)
             return
         logger.info("%d API keys from %s, which has changed", len(self._clients), self._path)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problem_details import problem, respond
 from service.http.request_id import HEADER, identifier_of
-from service.observability.logging import noting, request_id
+from service.observability.logging import log_context, request_id
 from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
 
 
-class Access:
+class AccessLogMiddleware:
     """ASGI middleware.
 
     draining: whether the process is about to end. Clients are then asked to leave the connection,
@@ -59,7 +59,7 @@ class Access:
             response_bytes += len(message.get("body", b""))
             await send(message)
 
-        with noting() as facts:
+        with log_context() as facts:
             try:
                 await self._app(scope, receive_counted, send_with_id)
             except Exception:

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
-from service.http.auth.api_keys import Keys
+from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
 from service.http.problem_details import respond_to
 from service.observability.metrics import Metrics
@@ -17,11 +17,11 @@ from service.observability.metrics import Metrics
 OPEN_PATHS = ("/health/", "/metrics")
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware. A client is its key's name, or its address where there are no keys."""
 
     def __init__(
-        self, app: ASGIApp, keys: Keys | None, limit: RateLimit | None, metrics: Metrics
+        self, app: ASGIApp, keys: ApiKeys | None, limit: RateLimit | None, metrics: Metrics
     ) -> None:
         self._app = app
         self._keys = keys
@@ -48,7 +48,7 @@ class Gate:
                 retry_after_seconds=math.ceil(wait),
             )
 
-    def _named(self, headers: Headers, keys: Keys) -> str:
+    def _named(self, headers: Headers, keys: ApiKeys) -> str:
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
         key = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
         if not key:

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http.problem_details import respond_to
 from service.http.request_id import HEADER, identifier_of
-from service.inference.repository import Registry
+from service.inference.repository import ModelRepository
 from service.observability.logging import request_id
 from service.observability.metrics import Metrics
 
@@ -26,23 +26,23 @@ OK, UNAVAILABLE = b"200 OK", b"503 Service Unavailable"
 # choose by nothing but the status: a refusal that it need not repeat is a redirect to a place of
 # its own, with what to say there in a header.
 BALANCER, SAID_BY_BALANCER, REFUSAL = "X-Accel-Refusal", b"@refused", b"x-refusal"
-# A refusal costs the processors that compute: no line of the log each, but one in so long.
-TELL_SECONDS = 10.0
+# A refusal costs the CPUs that compute: no line of the log each, but one in so long.
+LOG_INTERVAL_SECONDS = 10.0
 
 
-class Door:
+class LoadShedding:
     """Asked by a connection once it has a request's header.
 
     What it can't tell it lets through: the route checks everything again.
     """
 
     def __init__(
-        self, registry: Registry, metrics: Metrics, request_timeout_seconds: float
+        self, registry: ModelRepository, metrics: Metrics, request_timeout_seconds: float
     ) -> None:
         self._registry = registry
         self._request_timeout_seconds = request_timeout_seconds
         self._metrics = metrics
-        self._repeats = Repeats()
+        self._repeats = RetryBudget()
         self._refused = 0
         self._told = -math.inf
 
@@ -62,7 +62,7 @@ class Door:
         token = request_id.set(identifier)
         try:
             answer = respond_to(error, self._metrics)
-            self._tell(error, started)
+            self._log_refusal(error, started)
         finally:
             request_id.reset(token)
         self._metrics.requests.labels(PATH, METHOD, str(error.status)).inc()
@@ -95,17 +95,17 @@ class Door:
     def _per_second(self, error: Unavailable) -> float:
         """How many such refusals another replica might take over."""
         if isinstance(error, (Overloaded, QueueFull)):
-            return sum(model.pictures_per_second for model in self._registry.models)
+            return sum(model.images_per_second for model in self._registry.models)
         return math.inf
 
-    def _tell(self, refusal: Unavailable, now: float) -> None:
+    def _log_refusal(self, refusal: Unavailable, now: float) -> None:
         self._refused += 1
-        if now - self._told >= TELL_SECONDS:
+        if now - self._told >= LOG_INTERVAL_SECONDS:
             logger.warning("%d refused, the last of them: %s", self._refused, refusal)
             self._refused, self._told = 0, now
 
 
-class Repeats:
+class RetryBudget:
     """Refusals that another replica is asked to take over: so many a second as it could.
 
     With more than that each request of an overload would be refused by two, which is twice the

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from model_builder.build.cache import Store
+from model_builder.build.cache import ArtifactCache
 from service.http.dependencies import RegistryDep, SettingsDep
 from service.http.problem_details import documented
 from service.http.schemas import ModelBody, ModelsBody
-from service.inference.model_info import describe_depth, describe_depths
+from service.inference.model_info import get_model_info, list_model_info
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/models", summary="Every depth of the family")
 def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    own = Store(settings.home).list_own()
+    own = ArtifactCache(settings.home).list_custom()
     return ModelsBody(
-        default=settings.model, models=describe_depths(registry.models, own, registry.pending)
+        default=settings.model, models=list_model_info(registry.models, own, registry.pending)
     )
 
 
@@ -30,5 +30,5 @@ def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
     },
 )
 def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
-    own = Store(settings.home).list_own()
-    return describe_depth(name, registry.models, own, registry.pending)
+    own = ArtifactCache(settings.home).list_custom()
+    return get_model_info(name, registry.models, own, registry.pending)

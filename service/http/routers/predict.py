@@ -1,4 +1,4 @@
-"""POST /predict: pictures in, classes out."""
+"""POST /predict: images in, classes out."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.errors import ServiceError
 from service.http.dependencies import RegistryDep, SettingsDep, SpansDep
-from service.http.disconnect import unless_disconnected
+from service.http.disconnect import cancel_on_disconnect
 from service.http.problem_details import documented, problem_of
 from service.http.schemas import (
     ClassProbability,
+    ImageResult,
     ModelUsed,
-    OnePicture,
-    PictureResult,
+    OneImage,
     Problem,
-    SeveralPictures,
+    SeveralImages,
     Timing,
 )
-from service.http.uploads import PART, read_pictures
-from service.inference.model import Answer, Model
-from service.observability.logging import note, request_id
+from service.http.uploads import PART, read_images
+from service.inference.model import Model, Prediction
+from service.observability.logging import bind_log_fields, request_id
 from service.settings import Settings
 
-PICTURE = {"type": "string", "format": "binary"}
+IMAGE = {"type": "string", "format": "binary"}
 MODEL_EXAMPLE = {
     "name": "resnet50.keras_in1k",
     "checkpoint": "resnet50.keras_in1k",
@@ -38,7 +38,7 @@ PREDICTIONS_EXAMPLE = [
     {"class_id": 968, "wnid": "n07930864", "label": "cup", "probability": 0.0023},
 ]
 ANSWER_EXAMPLES: dict[str, Any] = {
-    "one picture": {
+    "one image": {
         "value": {
             "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
             "model": MODEL_EXAMPLE,
@@ -46,7 +46,7 @@ ANSWER_EXAMPLES: dict[str, Any] = {
             "timing_ms": TIMING_EXAMPLE,
         }
     },
-    "several pictures": {
+    "several images": {
         "value": {
             "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
             "model": MODEL_EXAMPLE,
@@ -58,7 +58,7 @@ ANSWER_EXAMPLES: dict[str, Any] = {
                         "title": "Unprocessable Entity",
                         "status": 422,
                         "code": "invalid_image",
-                        "detail": "The picture is empty: 0 bytes.",
+                        "detail": "The image is empty: 0 bytes.",
                         "request_id": "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33",
                     }
                 },
@@ -68,14 +68,14 @@ ANSWER_EXAMPLES: dict[str, Any] = {
     },
 }
 ERRORS: dict[int, str] = {
-    400: "The body is not what its headers say, or has no picture",
+    400: "The body is not what its headers say, or has no image",
     401: "API keys are set up, and there is none or an unknown one",
     403: "The API key has been turned off",
     404: "The model is not served here",
     408: "The body took too long to arrive",
     413: "Too many bytes, or too many pixels",
-    415: "Not a picture format that is served",
-    422: "A bad parameter, or a picture that can't be decoded",
+    415: "Not an image format that is served",
+    422: "A bad parameter, or an image that can't be decoded",
     429: "This client has asked too often: try again after Retry-After",
     500: "Inference failed; the cause is in the log",
     503: "Loading, overloaded or shutting down: try again after Retry-After",
@@ -88,13 +88,13 @@ def make_router(settings: Settings) -> APIRouter:
     router = APIRouter(tags=["predict"])
     router.post(
         "/predict",
-        summary="The most probable classes of each picture",
+        summary="The most probable classes of each image",
         description=(
-            f"One picture as the raw body, or one to {settings.max_files} as multipart parts named "
-            f"`{PART}`.\n\nOf several pictures, one that can't be decoded fails alone: its result "
+            f"One image as the raw body, or one to {settings.max_files} as multipart parts named "
+            f"`{PART}`.\n\nOf several images, one that can't be decoded fails alone: its result "
             "has an `error`."
         ),
-        response_model=OnePicture | SeveralPictures,
+        response_model=OneImage | SeveralImages,
         openapi_extra={"requestBody": _request_body(settings.max_files)},
         responses={
             200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
@@ -105,7 +105,7 @@ def make_router(settings: Settings) -> APIRouter:
 
 
 def _request_body(max_files: int) -> dict[str, Any]:
-    parts = {"type": "array", "items": PICTURE, "minItems": 1, "maxItems": max_files}
+    parts = {"type": "array", "items": IMAGE, "minItems": 1, "maxItems": max_files}
     return {
         "required": True,
         "content": {
@@ -113,7 +113,7 @@ def _request_body(max_files: int) -> dict[str, Any]:
                 "schema": {"type": "object", "required": [PART], "properties": {PART: parts}},
                 "encoding": {PART: {"contentType": "image/jpeg, image/png, image/webp, image/gif"}},
             },
-            "image/*": {"schema": PICTURE},
+            "image/*": {"schema": IMAGE},
         },
     }
 
@@ -144,17 +144,17 @@ async def predict(
     last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
     # Before the body is read: what comes too much costs next to nothing.
     chosen.check_room(1, deadline=min(last, started + settings.request_timeout_seconds))
-    note(model=chosen.name)
-    pictures = await read_pictures(request, settings)
-    note(pictures=len(pictures))
+    bind_log_fields(model=chosen.name)
+    images = await read_images(request, settings)
+    bind_log_fields(images=len(images))
     deadline = min(last, time.monotonic() + settings.request_timeout_seconds)
-    work = chosen.predict_each(pictures, k=top_k, deadline=deadline)
-    outcomes = await unless_disconnected(request.receive, work)
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    work = chosen.predict_each(images, k=top_k, deadline=deadline)
+    outcomes = await cancel_on_disconnect(request.receive, work)
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
     if spans is not None:
         spans.record(answers)
     timing = _timing(answers, time.monotonic() - started)
-    note(timing_ms=timing.model_dump())
+    bind_log_fields(timing_ms=timing.model_dump())
     parts = ", ".join(f"{part};dur={duration}" for part, duration in timing.model_dump().items())
     body = _body(chosen, outcomes, timing)
     # Made of the model already: FastAPI would validate it once more.
@@ -166,8 +166,8 @@ async def predict(
 
 
 def _body(
-    model: Model, outcomes: list[Answer | ServiceError], timing: Timing
-) -> OnePicture | SeveralPictures:
+    model: Model, outcomes: list[Prediction | ServiceError], timing: Timing
+) -> OneImage | SeveralImages:
     manifest = model.artifact.manifest
     used = ModelUsed(
         name=manifest.name,
@@ -178,26 +178,26 @@ def _body(
         (outcome,) = outcomes
         if isinstance(outcome, ServiceError):
             raise outcome
-        return OnePicture(
+        return OneImage(
             request_id=request_id.get(),
             model=used,
             predictions=_classes(outcome),
             timing_ms=timing,
         )
-    return SeveralPictures(
+    return SeveralImages(
         request_id=request_id.get(),
         model=used,
         results=[
-            PictureResult(error=Problem(**problem_of(outcome)))
+            ImageResult(error=Problem(**problem_of(outcome)))
             if isinstance(outcome, ServiceError)
-            else PictureResult(predictions=_classes(outcome))
+            else ImageResult(predictions=_classes(outcome))
             for outcome in outcomes
         ],
         timing_ms=timing,
     )
 
 
-def _classes(answer: Answer) -> list[ClassProbability]:
+def _classes(answer: Prediction) -> list[ClassProbability]:
     return [
         ClassProbability(
             class_id=one.class_id, wnid=one.wnid, label=one.label, probability=one.probability
@@ -206,7 +206,7 @@ def _classes(answer: Answer) -> list[ClassProbability]:
     ]
 
 
-def _timing(answers: list[Answer], total_seconds: float) -> Timing:
+def _timing(answers: list[Prediction], total_seconds: float) -> Timing:
     def milliseconds(seconds: float) -> float:
         return round(seconds * 1000, 2)
 

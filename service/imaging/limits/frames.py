@@ -1,4 +1,4 @@
-"""How many frames, pages or pictures a file has: by its structure, with none of them decoded."""
+"""How many frames, pages or images a file has: by its structure, with none of them decoded."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def check_index(image: Image.Image, max_frames: int) -> None:
 def _within(frames: int, most: int) -> None:
     if frames > most:
         raise ImageTooLarge(
-            f"A picture may have {most} frames, pages or pictures. Received: {frames} or more"
+            f"An image may have {most} frames, pages or images. Received: {frames} or more"
         )
 
 
 def _gif(data: bytes, most: int) -> int:
     flags = data[10] if len(data) > 10 else 0
-    place = 13 + colours_bytes(flags)
+    place = 13 + colors_bytes(flags)
     frames = 0
     most_parts = FREE_PARTS + len(data) // BYTES_A_BLOCK
     parts = iter(range(most_parts))
@@ -64,7 +64,7 @@ def _gif(data: bytes, most: int) -> int:
                 return frames
             if kind == GIF_IMAGE:
                 frames += 1
-                place += 11 + colours_bytes(data[place + 9])
+                place += 11 + colors_bytes(data[place + 9])
             elif kind == GIF_EXTENSION:
                 place += 2
             else:
@@ -80,8 +80,8 @@ def _gif(data: bytes, most: int) -> int:
     raise _too_many(most_parts)
 
 
-def colours_bytes(flags: int) -> int:
-    """Of a GIF's table of colours; 0 where the flags say that there is none."""
+def colors_bytes(flags: int) -> int:
+    """Of a GIF's table of colors; 0 where the flags say that there is none."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -124,4 +124,4 @@ def first_directory(data: bytes) -> tuple[str, bool, int]:
 
 
 def _too_many(parts: int) -> InvalidImage:
-    return InvalidImage(f"A picture of this size may have {parts} parts. Received: more.")
+    return InvalidImage(f"An image of this size may have {parts} parts. Received: more.")

@@ -56,7 +56,7 @@ def count_samples(data: bytes) -> int:
             continue
         boxes += 1
         if boxes > MAX_BOXES:
-            raise InvalidImage(f"A picture may have {MAX_BOXES} boxes. Received: more.")
+            raise InvalidImage(f"An image may have {MAX_BOXES} boxes. Received: more.")
         rows.append((box.stop, end, parent))
         # By what they lie in first: a property may call itself whatever it likes.
         if parent.kind == b"ipco":
@@ -83,7 +83,7 @@ def count_samples(data: bytes) -> int:
             entries += _associations(data, box, properties)
         if entries > MAX_ENTRIES:
             raise InvalidImage(
-                f"A picture may have {MAX_ENTRIES} entries in its tables of items. Received: more."
+                f"An image may have {MAX_ENTRIES} entries in its tables of items. Received: more."
             )
     return most
 

@@ -13,18 +13,18 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from service.errors import InvalidImage
-from service.imaging.limits.frames import TIFF, colours_bytes, first_directory
+from service.imaging.limits.frames import TIFF, colors_bytes, first_directory
 
 MAX_PARTS = 10_000
 # Cameras and their editors write one, and go on in a second where it is larger than 64 kB.
 MAX_EXIF_SEGMENTS = 64
-# A scan passes over the whole picture again. Ten are usual; these are twenty over 50 megapixels.
+# A scan passes over the whole image again. Ten are usual; these are twenty over 50 megapixels.
 MAX_SCANNED_PIXELS = 10**9
 # Beginning a scan costs as much as so many of its pixels.
 SCAN_PIXELS = 10_000
 # ITU-T T.81, B.2.3: the marker, the length, the number of components, which the length fits.
 START_OF_SCAN, SCAN_BYTES, MAX_COMPONENTS = 0xDA, 5, 4
-# Searched for scans at once: what a processor's cache holds.
+# Searched for scans at once: what a CPU's cache holds.
 SEARCHED_BYTES = 2**18
 # What has a length behind its marker, and is read or stepped over by it.
 SEGMENTS = {code & 0xFF for code, (_, _, handler) in MARKER.items() if handler} - {START_OF_SCAN}
@@ -73,7 +73,7 @@ def check_work(image: ImageFile, data: bytes) -> None:
 
 def _within(parts: str, count: int, limit: int) -> None:
     if count > limit:
-        raise InvalidImage(f"A picture may have {limit} {parts}. Received: more.")
+        raise InvalidImage(f"An image may have {limit} {parts}. Received: more.")
 
 
 def _jpeg_parts(data: bytes) -> tuple[int, int]:
@@ -141,7 +141,7 @@ def gif_size(data: bytes) -> tuple[int, int]:
 def _to_gif_frame(data: bytes) -> tuple[int, int]:
     """Sub-blocks of extensions, and bytes between them, up to the first frame; and its place."""
     flags = data[10] if len(data) > 10 else 0
-    place = 13 + colours_bytes(flags)
+    place = 13 + colors_bytes(flags)
     inside = False
     for blocks in range(MAX_PARTS + 1):
         if place >= len(data) or (not inside and data[place : place + 1] in (b",", b";")):

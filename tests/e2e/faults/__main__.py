@@ -17,7 +17,7 @@ from tests.e2e.faults.stack import ROOT, Stack
 from tests.e2e.faults.starts import AT_THE_START, Start
 from tests.nginx import NGINX
 
-PICTURE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
+IMAGE = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
 HEADER = (
     "| fault | requests | 200 | 503 | 429, 504 | anything else | p99 | held | |\n"
     "|---|---|---|---|---|---|---|---|---|"
@@ -44,7 +44,7 @@ def line(row: Row) -> str:
 
 
 async def run(names: list[str], scale: float, home: Path, precision: str) -> list[Row]:
-    picture = PICTURE.read_bytes()
+    image = IMAGE.read_bytes()
     rows = []
 
     def show(row: Row) -> None:
@@ -77,10 +77,10 @@ async def run(names: list[str], scale: float, home: Path, precision: str) -> lis
         say(HEADER)
         if any(map(wanted, ON_A_STACK)):
             async with Stack(folder, environment) as stack:
-                setting = Setting(stack, picture, broken, scale)
+                setting = Setting(stack, image, broken, scale)
                 for case in filter(wanted, ON_A_STACK):
                     show(await case(setting))
-        start = Start(folder, cache, environment, picture)
+        start = Start(folder, cache, environment, image)
         for case_of_start in filter(wanted, AT_THE_START):
             show(await case_of_start(start))
     return rows

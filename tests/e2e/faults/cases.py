@@ -14,11 +14,11 @@ from tests.e2e.faults.load import BROKEN, Clients, Report
 from tests.e2e.faults.stack import Stack
 
 BUILD_SECONDS = 600.0
-# The next picture of a user or the next canary finds the fault.
+# The next image of a user or the next canary finds the fault.
 COUNTED_SECONDS = 20.0
 # With a reason, where it is due.
 TOLD_WHY = {429, 503, 504}
-# Of what one replica can do alone. Another that starts takes a processor meanwhile.
+# Of what one replica can do alone. Another that starts takes a CPU meanwhile.
 STEADY_SHARE = 0.6
 
 
@@ -38,7 +38,7 @@ class Setting:
     load, for those who do not want it measured."""
 
     stack: Stack
-    picture: bytes
+    image: bytes
     home: Path
     scale: float
     per_second: float | None = None
@@ -48,10 +48,10 @@ class Setting:
         if self.per_second is not None:
             return self.per_second
         alone = self.stack.replicas[1].port
-        return STEADY_SHARE * await peak_of(alone, self.picture, max(3.0, 6 * self.scale))
+        return STEADY_SHARE * await peak_of(alone, self.image, max(3.0, 6 * self.scale))
 
     def clients(self) -> Clients:
-        return Clients(self.stack.port, self.picture)
+        return Clients(self.stack.port, self.image)
 
     async def rest(self, seconds: float) -> None:
         await asyncio.sleep(max(1.0, seconds * self.scale))
@@ -64,9 +64,9 @@ def only_200(report: Report) -> bool:
     return set(report.statuses) == {200}
 
 
-async def peak_of(port: int, picture: bytes, seconds: float) -> float:
+async def peak_of(port: int, image: bytes, seconds: float) -> float:
     """Answers a second to as many clients as keep it busy."""
-    clients, report = Clients(port, picture), Report()
+    clients, report = Clients(port, image), Report()
     await clients.in_turn(12, seconds, report)
     if report.statuses[BROKEN] or not report.statuses[200]:
         raise RuntimeError(f"it does not serve: {report.reasons}")
@@ -145,7 +145,7 @@ async def clients_that_hang_up(setting: Setting) -> Row:
     await setting.rest(1)
     waiting = [await replica.metric("resnet_queue_depth") for replica in stack.replicas]
     computed = await answered() - before - report.statuses[200]
-    note = f"{left} left, {sum(waiting):.0f} of their pictures wait, {computed:.0f} were computed"
+    note = f"{left} left, {sum(waiting):.0f} of their images wait, {computed:.0f} were computed"
     return Row("clients that hang up half-way", report, told(report) and not sum(waiting), note)
 
 

@@ -1,4 +1,4 @@
-"""A crowd of clients that costs little: the load shares the processors with what it loads."""
+"""A crowd of clients that costs little: the load shares the CPUs with what it loads."""
 
 from __future__ import annotations
 

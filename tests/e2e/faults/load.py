@@ -1,4 +1,4 @@
-"""Clients: they send pictures, and write down what became of each request."""
+"""Clients: they send images, and write down what became of each request."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Report:
 
 
 class Clients:
-    """Sends one picture again and again to one address, over connections that are kept.
+    """Sends one image again and again to one address, over connections that are kept.
 
-    A plain client on sockets: the load shares the processors with what it loads.
+    A plain client on sockets: the load shares the CPUs with what it loads.
     """
 
-    def __init__(self, port: int, picture: bytes, *, timeout_ms: int | None = None) -> None:
+    def __init__(self, port: int, image: bytes, *, timeout_ms: int | None = None) -> None:
         self._port = port
         deadline = "" if timeout_ms is None else f"X-Request-Timeout-Ms: {timeout_ms}\r\n"
         head = (
             "POST /predict?top_k=1 HTTP/1.1\r\nHost: test\r\nContent-Type: image/jpeg\r\n"
-            f"{deadline}Content-Length: {len(picture)}\r\n\r\n"
+            f"{deadline}Content-Length: {len(image)}\r\n\r\n"
         )
-        self.request = head.encode() + picture
+        self.request = head.encode() + image
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def at_rate(self, per_second: float, seconds: float, report: Report) -> None:

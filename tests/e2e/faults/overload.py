@@ -52,7 +52,7 @@ class Probes:
 
 async def overload(setting: Setting, fault: str, port: int, replicas: list[Replica]) -> Row:
     async def peak() -> float:
-        return await peak_of(port, setting.picture, max(5.0, 15 * setting.scale))
+        return await peak_of(port, setting.image, max(5.0, 15 * setting.scale))
 
     async def busy_seconds() -> float:
         metric = "resnet_inference_seconds_sum"
@@ -62,7 +62,7 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     first = await peak()
     before = sum(replica.resident_bytes() for replica in replicas)
     report, probes = Report(), Probes(replicas[0].port)
-    request = Clients(port, setting.picture, timeout_ms=DEADLINE_MS).request
+    request = Clients(port, setting.image, timeout_ms=DEADLINE_MS).request
     watching = asyncio.ensure_future(probes.watch())
     spent, worked = time.process_time(), await busy_seconds()
     begun = time.monotonic()
@@ -85,7 +85,7 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     note = (
         f"goodput {goodput:.1f} a second, {share:.0%} of the peak; the devices were busy "
         f"for {worked / took:.0%} of the time, the clients took {spent / took:.2f} of "
-        f"{os.cpu_count()} processors; slowest answer {latest:.2f} s of {DEADLINE_MS / 1000:g}; "
+        f"{os.cpu_count()} CPUs; slowest answer {latest:.2f} s of {DEADLINE_MS / 1000:g}; "
         f"slowest {', '.join(f'{path} {most:.2f} s' for path, most in probes.slowest.items())}; "
         f"memory {grown:+.1%}"
     )

@@ -27,7 +27,7 @@ class Start:
     folder: Path
     cache: Path
     environment: dict[str, str]
-    picture: bytes
+    image: bytes
 
     def replica(self, home: Path) -> Replica:
         return Replica(self.folder, {**self.environment, "RESNET_HOME": str(home)})
@@ -66,7 +66,7 @@ async def two_on_an_empty_cache(start: Start) -> Row:
         built = sum(replica.log.read_text().count('"message": "Built ') for replica in replicas)
         report = Report()
         for replica in replicas:
-            await Clients(replica.port, start.picture).in_turn(1, 2, report)
+            await Clients(replica.port, start.image).in_turn(1, 2, report)
         note = f"built {built} time, ready after {waits[0]:.0f} and {waits[1]:.0f} s"
         return Row("two on an empty cache", report, only_200(report) and built == 1, note)
     finally:
@@ -84,7 +84,7 @@ async def a_read_only_cache(start: Start) -> Row:
         replica.start()
         try:
             await replica.ready()
-            await Clients(replica.port, start.picture).in_turn(1, 2, report)
+            await Clients(replica.port, start.image).in_turn(1, 2, report)
         finally:
             await replica.end()
         status = await hopeless.exit_status()
@@ -108,7 +108,7 @@ async def the_clock_set_back(start: Start) -> Row:
     folder = start.folder / "clock-stack"
     folder.mkdir()
     async with Stack(folder, environment) as stack:
-        async with Clients(stack.port, start.picture).meanwhile(1.0) as report:
+        async with Clients(stack.port, start.image).meanwhile(1.0) as report:
             await asyncio.sleep(4)
             for moved in ("-1h", "+1h", "-1d"):
                 offset.write_text(moved)

@@ -45,7 +45,7 @@ RECIPES = list({row.preprocessing: row for row in reversed(CHECKPOINTS.values())
 ROWS = pytest.mark.parametrize("row", RECIPES, ids=lambda row: row.name)
 
 
-def picture(size: tuple[int, int]) -> Image.Image:
+def make_image(size: tuple[int, int]) -> Image.Image:
     """Noise over a slope: every pixel of a crop that is one off is another."""
     width, height = size
     rng = np.random.default_rng(width * height)
@@ -55,7 +55,7 @@ def picture(size: tuple[int, int]) -> Image.Image:
 
 
 def restated(row: Checkpoint) -> Transform:
-    """torchvision's Resize(edge) and CenterCrop(size), on Pillow pictures.
+    """torchvision's Resize(edge) and CenterCrop(size), on Pillow images.
 
     The other edge is truncated, the crop's corner rounded half to even.
     """
@@ -95,7 +95,7 @@ def of_torchvision(row: Checkpoint) -> Transform:
 def test_pixels_are_those_of_the_reference(
     row: Checkpoint, size: tuple[int, int], reference: Callable[[Checkpoint], Transform]
 ) -> None:
-    image = picture(size)
+    image = make_image(size)
     expected = np.asarray(reference(row)(image))
     received = np.asarray(crop(image, row.preprocessing))
     assert received.shape == (224, 224, 3)
@@ -104,8 +104,8 @@ def test_pixels_are_those_of_the_reference(
 
 @ROWS
 def test_the_reference_minds_half_a_pixel_and_the_filter(row: Checkpoint) -> None:
-    """What a picture of odd margins gives one pixel to the left, or with another filter."""
-    image = picture((501, 333))
+    """What an image of odd margins gives one pixel to the left, or with another filter."""
+    image = make_image((501, 333))
     recipe = row.preprocessing
     expected = np.asarray(restated(row)(image))
     moved = np.asarray(crop(image.crop((1, 0, 501, 333)), recipe))
@@ -158,8 +158,8 @@ def test_pixels_are_those_of_timm(name: str, size: tuple[int, int]) -> None:
         mean=config.mean,
         std=config.std,
     )
-    expected = transform(picture(size)).numpy()
-    pixels = np.asarray(crop(picture(size), row.preprocessing), np.float64)
+    expected = transform(make_image(size)).numpy()
+    pixels = np.asarray(crop(make_image(size), row.preprocessing), np.float64)
     mean, std = rgb_normalisation(row.preprocessing)
     received = ((pixels - mean) / std).transpose(2, 0, 1)
     # A wrong pixel is off by at least 1 / (255 * 0.229).

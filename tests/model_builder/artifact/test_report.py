@@ -31,7 +31,7 @@ def test_what_is_measured_later_is_added_and_leaves_the_artifact_whole(folder: P
     assert read_artifact(folder).report == (CROPS, PHOTOS)
 
 
-def test_the_same_pictures_measured_again_replace_what_was(folder: Path) -> None:
+def test_the_same_images_measured_again_replace_what_was(folder: Path) -> None:
     add_measurement(folder, PHOTOS)
     again = replace(PHOTOS, top1_percent=92.0)
     add_measurement(folder, again)

@@ -23,8 +23,8 @@ import tensorflow as tf
 from model_builder.artifact.labels import imagenet1k
 from model_builder.artifact.manifest import Artifact, read_artifact
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.build.cache import Store
-from model_builder.build.subprocess import Build
+from model_builder.build.cache import ArtifactCache
+from model_builder.build.subprocess import BuildRequest
 from model_builder.checkpoints.catalog import Checkpoint, UrlSource
 from model_builder.errors import (
     BuilderError,
@@ -33,10 +33,10 @@ from model_builder.errors import (
     UnknownModel,
     VerificationFailed,
 )
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from tests.model_builder.keras_layout import keras_name, write_keras_h5
 from tests.model_builder.random_networks import random_network, relative_difference, tensors_of
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
 SIZE = 64
 NAME = "resnet18.test_in1k"
@@ -59,7 +59,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    architecture = Architecture(18)
+    architecture = ResNetConfig(18)
     network = random_network(architecture, input_size=SIZE)
     path = tmp_path_factory.mktemp("published") / "weights.h5"
     published = {}
@@ -85,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """Built once; tests that damage it take a copy."""
-    store = Store(tmp_path_factory.mktemp("home"), find=world.find, build=Build.here)
+    store = ArtifactCache(tmp_path_factory.mktemp("home"), find=world.find, build=BuildRequest.run)
     return store.obtain(NAME, "float32", checkpoint_file=world.file)
 
 
@@ -127,15 +127,15 @@ def test_its_manifest_says_where_it_comes_from(world: World, built: Artifact) ->
 def test_it_gives_the_logits_of_the_published_network(
     world: World, built: Artifact, batch_size: int
 ) -> None:
-    pixels = random_pictures(batch_size, size=SIZE, seed=1)
+    pixels = random_images(batch_size, size=SIZE, seed=1)
     expected = world.network((pixels.astype(np.float32) - 128) / 64, training=False)
     assert relative_difference(run(built, pixels), expected) < 1e-4
 
 
 def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
-    store = Store(tmp_path, find=world.find, build=Build.here)
+    store = ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
     artifact = store.obtain(NAME, "bfloat16", checkpoint_file=world.file)
-    pixels = random_pictures(2, size=SIZE, seed=1)
+    pixels = random_images(2, size=SIZE, seed=1)
     assert artifact.manifest.precision == "bfloat16"
     network_bytes = [(a.network / "saved_model.pb").stat().st_size for a in (artifact, built)]
     assert network_bytes[0] < 0.6 * network_bytes[1]
@@ -145,13 +145,13 @@ def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
 
 def test_an_existing_artifact_is_not_built_again(world: World, home: Path) -> None:
     """There is no file to build it from."""
-    artifact = Store(home, find=world.find, build=Build.here).obtain(NAME, "float32")
+    artifact = ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(NAME, "float32")
     assert artifact.folder.parent == home / "artifacts"
     assert not (home / "checkpoints").exists()
 
 
 def test_a_path_is_read_and_not_looked_up(world: World, built: Artifact, tmp_path: Path) -> None:
-    artifact = Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+    artifact = ArtifactCache(tmp_path / "home", find=world.find, build=BuildRequest.run).obtain(
         str(built.folder), "bfloat16"
     )
     assert artifact.manifest == built.manifest
@@ -164,7 +164,7 @@ def test_a_damaged_artifact_at_a_path_is_refused(world: World, home: Path) -> No
     (folder,) = (home / "artifacts").iterdir()
     (folder / "labels.json").write_text("[]")
     with pytest.raises(InvalidArtifact, match=r"is not as it was written: labels\.json"):
-        Store(home, find=world.find, build=Build.here).obtain(str(folder), "float32")
+        ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(str(folder), "float32")
 
 
 def change_a_byte(folder: Path, world: World) -> World:
@@ -191,7 +191,7 @@ def test_a_damaged_artifact_is_built_again(
 ) -> None:
     (folder,) = (home / "artifacts").iterdir()
     now = damage(folder, world)
-    artifact = Store(home, find=now.find, build=Build.here).obtain(
+    artifact = ArtifactCache(home, find=now.find, build=BuildRequest.run).obtain(
         NAME, "float32", checkpoint_file=world.file
     )
     assert artifact.folder == folder
@@ -207,7 +207,7 @@ def test_many_at_once_build_once(
 
     def obtain(_: int) -> Artifact:
         together.wait()
-        return Store(tmp_path, find=world.find, build=Build.here).obtain(
+        return ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(
             NAME, "float32", checkpoint_file=world.file
         )
 
@@ -220,7 +220,7 @@ def test_many_at_once_build_once(
 
 def test_what_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"http://127\.0\.0\.1:9/weights\.h5"):
-        Store(tmp_path, find=world.find, build=Build.here).obtain(NAME, "float32")
+        ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(NAME, "float32")
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
 
 
@@ -228,7 +228,7 @@ def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> Non
     wrong = tmp_path / "weights.h5"
     wrong.write_bytes(b"wrong")
     with pytest.raises(VerificationFailed, match=f"{wrong} is no file of {NAME}"):
-        Store(tmp_path / "home", find=world.find, build=Build.here).obtain(
+        ArtifactCache(tmp_path / "home", find=world.find, build=BuildRequest.run).obtain(
             NAME, "float32", checkpoint_file=wrong
         )
 
@@ -236,7 +236,7 @@ def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> Non
 def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BuilderError, match="can't be written"):
-        Store(tmp_path / "file", find=world.find, build=Build.here).obtain(
+        ArtifactCache(tmp_path / "file", find=world.find, build=BuildRequest.run).obtain(
             NAME, "float32", checkpoint_file=world.file
         )
 
@@ -252,10 +252,10 @@ def test_names_in_the_real_catalogue(
     tmp_path: Path, name: str, error: type[BuilderError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        Store(tmp_path).obtain(name, "float32")
+        ArtifactCache(tmp_path).obtain(name, "float32")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match=str(tmp_path)):
-        Store(tmp_path / "home").obtain(str(tmp_path), "float32")
+        ArtifactCache(tmp_path / "home").obtain(str(tmp_path), "float32")

@@ -21,9 +21,9 @@ from model_builder.errors import CalibrationFailed
 SMALL = replace(CAFFE, resize_edge=40, crop_size=32)
 
 
-def save(path: Path, colour: str, size: tuple[int, int] = (80, 60)) -> None:
+def save(path: Path, color: str, size: tuple[int, int] = (80, 60)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, color).save(path)
 
 
 def test_the_shipped_photos_give_the_same_crops_each_time() -> None:
@@ -33,7 +33,7 @@ def test_the_shipped_photos_give_the_same_crops_each_time() -> None:
     assert first.crops.dtype == np.uint8
     assert first.calibration == second.calibration
     assert (first.calibration.source, first.calibration.photos) == (SHIPPED, 8)
-    # Real pictures, and not the same one over and over.
+    # Real images, and not the same one over and over.
     assert len({crop.tobytes() for crop in (*first.crops, *first.checked)}) == CROPS + CHECKED_CROPS
     assert first.crops.std() > 40
 
@@ -48,7 +48,7 @@ def test_a_whole_pixel_range_is_in_what_calibrates(tmp_path: Path) -> None:
 def test_a_folder_and_those_below_it(tmp_path: Path) -> None:
     save(tmp_path / "red.png", "red")
     save(tmp_path / "more" / "BLUE.JPG", "blue")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     made = calibration_set(tmp_path, SMALL)
     assert (made.source, made.photos) == (str(tmp_path), 2)
     blue, red = made.checked[0, 5, 5], made.checked[1, 5, 5]
@@ -56,32 +56,32 @@ def test_a_folder_and_those_below_it(tmp_path: Path) -> None:
     assert red.tolist() == [255, 0, 0]
 
 
-def test_other_pictures_are_another_calibration(tmp_path: Path) -> None:
-    for colour in ("red", "blue"):
-        save(tmp_path / colour / "picture.png", colour)
-    red, blue = (calibration_set(tmp_path / colour, SMALL) for colour in ("red", "blue"))
+def test_other_images_are_another_calibration(tmp_path: Path) -> None:
+    for color in ("red", "blue"):
+        save(tmp_path / color / "image.png", color)
+    red, blue = (calibration_set(tmp_path / color, SMALL) for color in ("red", "blue"))
     assert red.calibration.digest != blue.calibration.digest
 
 
 def test_photos_are_upright(tmp_path: Path) -> None:
     """Left half red, right half blue, turned: red is above."""
-    picture = Image.new("RGB", (80, 80), "red")
-    picture.paste("blue", (40, 0, 80, 80))
+    image = Image.new("RGB", (80, 80), "red")
+    image.paste("blue", (40, 0, 80, 80))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    picture.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "turned.png", exif=exif)
     for crop in calibration_set(tmp_path, SMALL).checked:
         assert (np.diff(crop[:, 16, 2].astype(int)) >= -1).all()
         assert np.ptp(crop[16, :, 2].astype(int)) <= 1
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(CalibrationFailed, match=r"Calibration needs pictures .* which has none"):
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(CalibrationFailed, match=r"Calibration needs images .* which has none"):
         calibration_set(tmp_path, SMALL)
 
 
-def test_a_broken_picture_is_named(tmp_path: Path) -> None:
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    with pytest.raises(CalibrationFailed, match=r"broken\.jpg is no picture"):
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(CalibrationFailed, match=r"broken\.jpg is no image"):
         calibration_set(tmp_path, SMALL)

@@ -19,7 +19,7 @@ from tests.model_builder.published import TOLERANCE
 from tests.model_builder.random_networks import relative_difference
 from tests.model_builder.reference import (
     normalised,
-    random_pictures,
+    random_images,
     random_reference,
 )
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
@@ -38,7 +38,7 @@ def test_logits_of_the_artifact_are_those_of_the_reference(name: str, tmp_path: 
     build_artifact(row, weights, tmp_path / "artifact", "float32")
     artifact = read_artifact(tmp_path / "artifact")
     hardware = Hardware(device="cpu", cpu_threads=2)
-    pictures = random_pictures(2, seed=1, size=224)
-    features = load_engines(artifact, hardware)[0].run(pictures)
-    expected = reference.logits(normalised(pictures))
+    images = random_images(2, seed=1, size=224)
+    features = load_engines(artifact, hardware)[0].run(images)
+    expected = reference.logits(normalised(images))
     assert relative_difference(logits(features, artifact.head), expected) < TOLERANCE

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import psutil
 import pytest
 
-from model_builder.build.subprocess import Build, build_apart
+from model_builder.build.subprocess import BuildRequest, build_in_subprocess
 from model_builder.errors import BuilderError, ConversionFailed
 
 
@@ -24,7 +24,7 @@ class Pretended:
     folder: Path
     outcome: Literal["done", "builder error", "other error", "death"]
 
-    def here(self) -> None:
+    def run(self) -> None:
         (self.folder / "pid").write_text(str(os.getpid()))
         logging.getLogger("model_builder.build.builder").info("Building %s", "something")
         os.write(2, b"fully_quantize: 0\n")
@@ -37,7 +37,7 @@ class Pretended:
 
 
 def pretend(folder: Path, outcome: Any) -> None:
-    build_apart(cast(Build, Pretended(folder, outcome)))
+    build_in_subprocess(cast(BuildRequest, Pretended(folder, outcome)))
 
 
 def test_it_is_another_process_and_ends_with_the_build(

@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.formats import Contents, Tensors
+from model_builder.checkpoints.formats import StateDict, Tensors
 from model_builder.checkpoints.infer_config import PublishedTensors, infer, variables
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import DEPTHS, Architecture, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
 from tests.model_builder.reference import random_state_dict
 
 
-def contents(architecture: Architecture, **known: Any) -> Contents:
+def contents(architecture: ResNetConfig, **known: Any) -> StateDict:
     """Shapes alone: the zeros behind them take no memory."""
     tensors = {
         name: np.broadcast_to(np.float32(0), shape)
         for name, shape in variables(architecture).items()
     }
-    return Contents(tensors, {name: f"published {name}" for name in tensors}, **known)
+    return StateDict(tensors, {name: f"published {name}" for name in tensors}, **known)
 
 
-def strides(architecture: Architecture) -> dict[str, int]:
+def strides(architecture: ResNetConfig) -> dict[str, int]:
     return {spec.name: spec.stride for spec in architecture.convolutions()}
 
 
@@ -32,8 +32,8 @@ def strides(architecture: Architecture) -> dict[str, int]:
 def test_variables_are_those_of_torchvision(depth: int) -> None:
     state_dict = random_state_dict(depth, np.random.default_rng(0), 1000)
     expected = sum(values.size for values in state_dict.values())
-    assert sum(np.prod(x) for x in variables(Architecture(depth)).values()) == expected
-    assert len(variables(Architecture(depth))) == len(state_dict)
+    assert sum(np.prod(x) for x in variables(ResNetConfig(depth)).values()) == expected
+    assert len(variables(ResNetConfig(depth))) == len(state_dict)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 1000])
@@ -42,7 +42,7 @@ def test_variables_are_those_of_torchvision(depth: int) -> None:
 def test_depth_classes_and_shortcut_are_in_the_tensors(
     depth: int, shortcut: Shortcut, classes: int
 ) -> None:
-    architecture = Architecture(depth, shortcut, classes=classes)
+    architecture = ResNetConfig(depth, shortcut, classes=classes)
     published = infer("torch", contents(architecture))
     assert (published.depth, published.shortcut, published.classes) == (depth, shortcut, classes)
     assert published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5) == architecture
@@ -50,49 +50,49 @@ def test_depth_classes_and_shortcut_are_in_the_tensors(
 
 @pytest.mark.parametrize("shortcut", ["A", "none"])
 def test_shortcuts_without_weights_are_asked_for(shortcut: Shortcut) -> None:
-    published = infer("torch", contents(Architecture(18, shortcut)))
+    published = infer("torch", contents(ResNetConfig(18, shortcut)))
     assert published.shortcut is None
     with pytest.raises(ConversionFailed, match="does not say shortcut, and it has to be stated"):
         published.architecture(batch_norm_epsilon=1e-5)
     stated = published.architecture(shortcut=shortcut, batch_norm_epsilon=1e-5)
-    assert stated == Architecture(18, shortcut)
+    assert stated == ResNetConfig(18, shortcut)
     published.check(stated)
     with pytest.raises(ConversionFailed, match="shortcuts without weights"):
-        published.check(Architecture(18, "B"))
+        published.check(ResNetConfig(18, "B"))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_strides_of_bottlenecks_are_asked_for(depth: int) -> None:
-    published = infer("torch", contents(Architecture(depth), batch_norm_epsilon=1e-5))
+    published = infer("torch", contents(ResNetConfig(depth), batch_norm_epsilon=1e-5))
     if depth < 50:
         assert published.stride_in_1x1 is False
-        assert published.architecture() == Architecture(depth)
+        assert published.architecture() == ResNetConfig(depth)
     else:
         assert published.stride_in_1x1 is None
         with pytest.raises(ConversionFailed, match=r"stride_in_1x1, .*--variant v1 .*Keras"):
             published.architecture()
         for stated in (False, True):
             architecture = published.architecture(stride_in_1x1=stated)
-            assert architecture == Architecture(depth, stride_in_1x1=stated)
+            assert architecture == ResNetConfig(depth, stride_in_1x1=stated)
 
 
 def test_epsilon_is_asked_for() -> None:
-    published = infer("torch", contents(Architecture(18)))
+    published = infer("torch", contents(ResNetConfig(18)))
     with pytest.raises(ConversionFailed, match="does not say batch_norm_epsilon"):
         published.architecture()
 
 
 @pytest.mark.parametrize("stride_in_1x1", [False, True])
 def test_strides_that_the_file_says_are_taken(stride_in_1x1: bool) -> None:
-    architecture = Architecture(50, stride_in_1x1=stride_in_1x1)
+    architecture = ResNetConfig(50, stride_in_1x1=stride_in_1x1)
     found = contents(architecture, strides=strides(architecture), batch_norm_epsilon=1e-5)
     assert infer("keras_v3", found).architecture() == architecture
 
 
 def test_strides_of_no_resnet() -> None:
-    found = strides(Architecture(50)) | {"layer2_0_downsample_0": 1}
-    with pytest.raises(ConversionFailed, match="No resnet50 halves the picture so"):
-        infer("keras_v3", contents(Architecture(50), strides=found))
+    found = strides(ResNetConfig(50)) | {"layer2_0_downsample_0": 1}
+    with pytest.raises(ConversionFailed, match="No resnet50 halves the image so"):
+        infer("keras_v3", contents(ResNetConfig(50), strides=found))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_strides_of_no_resnet() -> None:
 )
 def test_the_caller_says_something_else(stated: dict[str, Any], message: str) -> None:
     published = infer(
-        "keras_h5", contents(Architecture(50), stride_in_1x1=True, batch_norm_epsilon=1e-5)
+        "keras_h5", contents(ResNetConfig(50), stride_in_1x1=True, batch_norm_epsilon=1e-5)
     )
     with pytest.raises(ConversionFailed) as raised:
         published.architecture(**stated)
@@ -121,23 +121,23 @@ def test_the_caller_says_something_else(stated: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (Architecture(34), "resnet50 with 1000 classes and shortcuts B. Expected: resnet34, 1000"),
-        (Architecture(50, classes=10), "Expected: resnet50, 10, B"),
-        (Architecture(50, "C"), "Expected: resnet50, 1000, C"),
-        (Architecture(50), "The file's network has stride_in_1x1=True. Expected: False"),
+        (ResNetConfig(34), "resnet50 with 1000 classes and shortcuts B. Expected: resnet34, 1000"),
+        (ResNetConfig(50, classes=10), "Expected: resnet50, 10, B"),
+        (ResNetConfig(50, "C"), "Expected: resnet50, 1000, C"),
+        (ResNetConfig(50), "The file's network has stride_in_1x1=True. Expected: False"),
     ],
 )
-def test_a_row_that_states_another_network(row: Architecture, message: str) -> None:
-    published = infer("tfjs", contents(Architecture(50), stride_in_1x1=True))
+def test_a_row_that_states_another_network(row: ResNetConfig, message: str) -> None:
+    published = infer("tfjs", contents(ResNetConfig(50), stride_in_1x1=True))
     with pytest.raises(ConversionFailed, match=message):
         published.check(row)
 
 
 def test_a_row_states_the_epsilon() -> None:
     published: PublishedTensors = infer(
-        "tfjs", contents(Architecture(50), stride_in_1x1=True, batch_norm_epsilon=1e-3)
+        "tfjs", contents(ResNetConfig(50), stride_in_1x1=True, batch_norm_epsilon=1e-3)
     )
-    published.check(Architecture(50, stride_in_1x1=True, batch_norm_epsilon=1e-5))
+    published.check(ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1e-5))
 
 
 def without_beta(tensors: Tensors) -> None:
@@ -186,7 +186,7 @@ def with_one_projection_more(tensors: Tensors) -> None:
     ],
 )
 def test_what_is_not_complete(damage: Callable[[Tensors], None], message: str) -> None:
-    found = contents(Architecture(18))
+    found = contents(ResNetConfig(18))
     damage(found.tensors)
     found.keys["layer1_0_conv3/bias"] = "layer1.0.conv3.bias"
     found.keys["conv1/bias"] = "conv1.bias"

@@ -13,13 +13,13 @@ from model_builder.checkpoints.formats import rename
 from model_builder.checkpoints.formats.keras_names import our_layer
 from model_builder.checkpoints.loader import assign
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.random_networks import shapes_only, tensors_of
 
 Array = npt.NDArray[np.float32]
 
-ARCHITECTURE = Architecture(18, classes=10)
+ARCHITECTURE = ResNetConfig(18, classes=10)
 
 
 @pytest.fixture(scope="module")

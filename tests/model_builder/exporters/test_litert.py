@@ -14,13 +14,13 @@ from model_builder.artifact.preprocessing import CAFFE
 from model_builder.build.calibration import calibration_set
 from model_builder.errors import CalibrationFailed
 from model_builder.exporters.litert import quantize, runner
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from tests.model_builder.random_networks import random_network
 
 SIZE = 64
 PREPROCESSING = replace(CAFFE, resize_edge=72, crop_size=SIZE)
-PICTURES = calibration_set(None, PREPROCESSING)
+IMAGES = calibration_set(None, PREPROCESSING)
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Quantized:
 
 @pytest.fixture(scope="module")
 def quantized() -> Quantized:
-    architecture = Architecture(18)
+    architecture = ResNetConfig(18)
     network = random_network(architecture, input_size=SIZE)
-    inference = fold(network, architecture, PREPROCESSING, pixels_dtype="float32")
+    inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="float32")
     steps: list[int] = []
-    return Quantized(inference, quantize(inference, PICTURES.crops, steps.append), sum(steps))
+    return Quantized(inference, quantize(inference, IMAGES.crops, steps.append), sum(steps))
 
 
 def test_it_gives_what_float32_gives_but_for_rounding(quantized: Quantized) -> None:
     run = runner(quantized.model)
-    crops = PICTURES.checked[:32]
+    crops = IMAGES.checked[:32]
     found = np.concatenate([run(crop[None]) for crop in crops])
     expected = np.asarray(quantized.inference(crops, training=False))
     assert found.dtype == np.float32
@@ -62,10 +62,10 @@ def test_nothing_but_the_answer_is_float(quantized: Quantized) -> None:
 
 
 def test_every_crop_is_counted(quantized: Quantized) -> None:
-    assert quantized.advanced == len(PICTURES.crops)
+    assert quantized.advanced == len(IMAGES.crops)
 
 
 def test_crops_without_a_whole_range_are_refused(quantized: Quantized) -> None:
-    dark: npt.NDArray[np.uint8] = PICTURES.crops[:4] // 2
+    dark: npt.NDArray[np.uint8] = IMAGES.crops[:4] // 2
     with pytest.raises(CalibrationFailed, match=r"pixels of 0 and of 255. Received: 0 to 127"):
         quantize(quantized.inference, dark, lambda _: None)

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from model_builder.networks.config import DEPTHS, Architecture, BlockKind, Shortcut
+from model_builder.networks.config import DEPTHS, BlockKind, ResNetConfig, Shortcut
 
-# Depth, shortcut, trainable parameters, all parameters, millions of multiply-adds at 224.
+# Depth, shortcut, trainable parameters, all parameters, millions of MACs at 224.
 # Option B agrees with `num_params` and `_ops` of torchvision's weights at every depth.
 NUMBERS: list[tuple[int, Shortcut, int, int, int]] = [
     (18, "A", 11_515_688, 11_523_496, 1795),
@@ -38,7 +38,7 @@ PROJECTIONS: dict[Shortcut, dict[int, int]] = {
 
 @pytest.mark.parametrize(("depth", "shortcut", "trainable"), [row[:3] for row in NUMBERS])
 def test_parameters(depth: int, shortcut: Shortcut, trainable: int) -> None:
-    assert Architecture(depth, shortcut).parameters() == trainable
+    assert ResNetConfig(depth, shortcut).parameters() == trainable
 
 
 @pytest.mark.parametrize(("depth", "shortcut", "trainable", "total"), [row[:4] for row in NUMBERS])
@@ -47,40 +47,40 @@ def test_the_network_has_as_many_parameters(
 ) -> None:
     from tests.model_builder.random_networks import shapes_only
 
-    network = shapes_only(Architecture(depth, shortcut))
+    network = shapes_only(ResNetConfig(depth, shortcut))
     assert sum(math.prod(v.shape) for v in network.trainable_variables) == trainable
     assert network.count_params() == total
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_plain_network_has_the_parameters_of_option_a(depth: int) -> None:
-    assert Architecture(depth, "none").parameters() == Architecture(depth, "A").parameters()
+    assert ResNetConfig(depth, "none").parameters() == ResNetConfig(depth, "A").parameters()
 
 
 def test_parameters_of_another_classifier() -> None:
     # torchvision's ResNet-18 less its classifier, and one of ten classes.
-    assert Architecture(18, classes=10).parameters() == 11_176_512 + 512 * 10 + 10
+    assert ResNetConfig(18, classes=10).parameters() == 11_176_512 + 512 * 10 + 10
 
 
 @pytest.mark.parametrize(
     ("depth", "shortcut", "million"), [(row[0], row[1], row[4]) for row in NUMBERS]
 )
 def test_multiply_adds(depth: int, shortcut: Shortcut, million: int) -> None:
-    assert round(Architecture(depth, shortcut).multiply_adds() / 1e6) == million
+    assert round(ResNetConfig(depth, shortcut).macs() / 1e6) == million
 
 
 @pytest.mark.parametrize(("depth", "million"), [(50, 3858), (101, 7570), (152, 11282)])
 def test_multiply_adds_with_the_stride_in_the_1x1(depth: int, million: int) -> None:
-    architecture = Architecture(depth, stride_in_1x1=True)
-    assert round(architecture.multiply_adds() / 1e6) == million
+    architecture = ResNetConfig(depth, stride_in_1x1=True)
+    assert round(architecture.macs() / 1e6) == million
 
 
-def test_multiply_adds_follow_the_picture() -> None:
-    architecture = Architecture(18)
-    without_classifier = architecture.multiply_adds(64) - 512 * 1000
-    assert architecture.multiply_adds(128) - 512 * 1000 == 4 * without_classifier
+def test_multiply_adds_follow_the_image() -> None:
+    architecture = ResNetConfig(18)
+    without_classifier = architecture.macs(64) - 512 * 1000
+    assert architecture.macs(128) - 512 * 1000 == 4 * without_classifier
     # One pixel more, and every map is one larger: 33, 17, 17, 9, 5, 3.
-    assert architecture.multiply_adds(65) > architecture.multiply_adds(64)
+    assert architecture.macs(65) > architecture.macs(64)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_multiply_adds_follow_the_picture() -> None:
 def test_blocks_of_a_depth(
     depth: int, kind: BlockKind, blocks: tuple[int, ...], features: int
 ) -> None:
-    architecture = Architecture(depth)
+    architecture = ResNetConfig(depth)
     stages = [block.stage for block in architecture.blocks()]
     assert architecture.block_kind == kind
     assert tuple(stages.count(stage) for stage in (1, 2, 3, 4)) == blocks
@@ -108,7 +108,7 @@ def test_blocks_of_a_depth(
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("shortcut", PROJECTIONS)
 def test_projections(depth: int, shortcut: Shortcut) -> None:
-    blocks = list(Architecture(depth, shortcut).blocks())
+    blocks = list(ResNetConfig(depth, shortcut).blocks())
     projections = [block.projection for block in blocks if block.projection is not None]
     assert len(projections) == PROJECTIONS[shortcut][depth]
     assert all(block.has_shortcut for block in blocks) == (shortcut != "none")
@@ -117,7 +117,7 @@ def test_projections(depth: int, shortcut: Shortcut) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_blocks_fit_together(depth: int) -> None:
     channels = 64
-    for block in Architecture(depth, "C").blocks():
+    for block in ResNetConfig(depth, "C").blocks():
         assert block.in_channels == block.convolutions[0].in_channels == channels
         for first, second in zip(block.convolutions, block.convolutions[1:], strict=False):
             assert first.filters == second.in_channels
@@ -127,11 +127,11 @@ def test_blocks_fit_together(depth: int) -> None:
         assert (block.projection.in_channels, block.projection.filters) == (channels, block.filters)
         assert block.projection.stride == block.stride
         channels = block.filters
-    assert channels == Architecture(depth).feature_width
+    assert channels == ResNetConfig(depth).feature_width
 
 
 def test_strides() -> None:
-    assert [block.name for block in Architecture(50).blocks() if block.stride == 2] == [
+    assert [block.name for block in ResNetConfig(50).blocks() if block.stride == 2] == [
         "layer2_0",
         "layer3_0",
         "layer4_0",
@@ -140,25 +140,25 @@ def test_strides() -> None:
 
 @pytest.mark.parametrize(("stride_in_1x1", "strides"), [(True, (2, 1, 1)), (False, (1, 2, 1))])
 def test_where_a_bottleneck_halves(stride_in_1x1: bool, strides: tuple[int, ...]) -> None:
-    blocks = {b.name: b for b in Architecture(50, stride_in_1x1=stride_in_1x1).blocks()}
+    blocks = {b.name: b for b in ResNetConfig(50, stride_in_1x1=stride_in_1x1).blocks()}
     assert tuple(c.stride for c in blocks["layer2_0"].convolutions) == strides
     assert tuple(c.stride for c in blocks["layer2_1"].convolutions) == (1, 1, 1)
 
 
 def test_a_basic_block_has_no_1x1_to_stride_in() -> None:
-    v1, v15 = Architecture(34, stride_in_1x1=True), Architecture(34, stride_in_1x1=False)
+    v1, v15 = ResNetConfig(34, stride_in_1x1=True), ResNetConfig(34, stride_in_1x1=False)
     assert list(v1.convolutions()) == list(v15.convolutions())
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_names_are_unique(depth: int) -> None:
-    convolutions = list(Architecture(depth, "C").convolutions())
+    convolutions = list(ResNetConfig(depth, "C").convolutions())
     names = [c.name for c in convolutions] + [c.batch_norm for c in convolutions]
     assert len(set(names)) == len(names)
 
 
 def test_names_are_those_of_torchvision() -> None:
-    names = [(c.name, c.batch_norm) for c in Architecture(18).convolutions()]
+    names = [(c.name, c.batch_norm) for c in ResNetConfig(18).convolutions()]
     assert names[:3] == [
         ("conv1", "bn1"),
         ("layer1_0_conv1", "layer1_0_bn1"),
@@ -183,4 +183,4 @@ def test_names_are_those_of_torchvision() -> None:
 )
 def test_invalid_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Architecture(**arguments)  # type: ignore[arg-type]
+        ResNetConfig(**arguments)  # type: ignore[arg-type]

@@ -12,17 +12,21 @@ import numpy.typing as npt
 import pytest
 
 from model_builder.artifact.preprocessing import CAFFE, ChannelOrder, Preprocessing
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold, folded_convolution, rgb_normalisation
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import (
+    fuse_batch_norm,
+    fused_convolution,
+    rgb_normalisation,
+)
 from tests.model_builder.random_networks import random_network, relative_difference
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
-Make = Callable[[Architecture], keras.Model]
+Make = Callable[[ResNetConfig], keras.Model]
 
 SIZE = 64
-BASIC = Architecture(18, classes=10)
-BOTTLENECK = Architecture(50, classes=10)
-V1 = Architecture(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
+BASIC = ResNetConfig(18, classes=10)
+BOTTLENECK = ResNetConfig(50, classes=10)
+V1 = ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
 
 
 def scaled(channel_order: ChannelOrder) -> Preprocessing:
@@ -75,31 +79,31 @@ def logits(network: keras.Model, features: Any) -> npt.NDArray[np.float32]:
     ],
 )
 def test_folded_logits_are_the_networks(
-    architecture: Architecture, preprocessing: Preprocessing, make: Make
+    architecture: ResNetConfig, preprocessing: Preprocessing, make: Make
 ) -> None:
     network = make(architecture)
-    pixels = random_pictures(4, size=SIZE, seed=1)
+    pixels = random_images(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, preprocessing), training=False)
-    received = logits(network, fold(network, architecture, preprocessing)(pixels))
+    received = logits(network, fuse_batch_norm(network, architecture, preprocessing)(pixels))
     assert relative_difference(received, expected) < 1e-4
 
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
 def test_every_shortcut_folds(shortcut: Any) -> None:
-    architecture = Architecture(18, shortcut, classes=10)
+    architecture = ResNetConfig(18, shortcut, classes=10)
     network = random_network(architecture, input_size=SIZE)
-    pixels = random_pictures(4, size=SIZE, seed=1)
+    pixels = random_images(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, scaled("RGB")), training=False)
-    received = logits(network, fold(network, architecture, scaled("RGB"))(pixels))
+    received = logits(network, fuse_batch_norm(network, architecture, scaled("RGB"))(pixels))
     assert relative_difference(received, expected) < 1e-4
 
 
 @pytest.mark.parametrize("architecture", [BASIC, BOTTLENECK], ids=["basic", "bottleneck"])
-def test_bfloat16(architecture: Architecture, make: Make) -> None:
+def test_bfloat16(architecture: ResNetConfig, make: Make) -> None:
     network = make(architecture)
-    pixels = random_pictures(4, size=SIZE, seed=1)
+    pixels = random_images(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, caffe()), training=False)
-    inference = fold(network, architecture, caffe(), dtype="bfloat16")
+    inference = fuse_batch_norm(network, architecture, caffe(), dtype="bfloat16")
     features = inference(pixels)
     assert keras.backend.standardize_dtype(features.dtype) == "bfloat16"
     # 8 bits of mantissa, rounded once a layer.
@@ -107,8 +111,8 @@ def test_bfloat16(architecture: Architecture, make: Make) -> None:
 
 
 def test_the_mean_is_taken_off_in_float32(make: Make) -> None:
-    inference = fold(make(BASIC), BASIC, caffe(), dtype="bfloat16")
-    pixels = random_pictures(1, size=SIZE, seed=1)
+    inference = fuse_batch_norm(make(BASIC), BASIC, caffe(), dtype="bfloat16")
+    pixels = random_images(1, size=SIZE, seed=1)
     layer = inference.get_layer("centring")
     expected = normalised(pixels, caffe())[..., ::-1]
     assert layer.compute_dtype == "float32"
@@ -116,7 +120,7 @@ def test_the_mean_is_taken_off_in_float32(make: Make) -> None:
 
 
 def test_pixels_go_in_as_uint8_and_features_come_out(make: Make) -> None:
-    inference = fold(make(BASIC), BASIC, scaled("RGB"))
+    inference = fuse_batch_norm(make(BASIC), BASIC, scaled("RGB"))
     (pixels,) = inference.inputs
     assert (pixels.shape, pixels.dtype) == ((None, SIZE, SIZE, 3), "uint8")
     assert inference.output_shape == (None, SIZE // 32, SIZE // 32, 512)
@@ -128,7 +132,7 @@ def test_pixels_go_in_as_uint8_and_features_come_out(make: Make) -> None:
 def test_folding_leaves_the_network_alone(make: Make) -> None:
     network = make(BASIC)
     before = network.get_weights()
-    fold(network, BASIC, caffe())
+    fuse_batch_norm(network, BASIC, caffe())
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -138,7 +142,7 @@ def test_folded_convolution() -> None:
     network = random_network(BASIC, input_size=SIZE)
     gamma, beta, mean, _ = network.get_layer("bn1").get_weights()
     network.get_layer("bn1").set_weights([gamma, beta, mean, np.full(64, 1e-6, np.float32)])
-    kernel, bias = folded_convolution(network, BASIC.stem, 1e-5)
+    kernel, bias = fused_convolution(network, BASIC.stem, 1e-5)
     scale = gamma / np.sqrt(1.1e-5)
     expected = network.get_layer("conv1").get_weights()[0] * scale
     assert kernel.dtype == bias.dtype == np.float32
@@ -157,7 +161,7 @@ def test_normalisation_in_the_order_of_pixels(
 
 
 def test_caffe_is_what_keras_applications_does() -> None:
-    pixels = random_pictures(2, size=SIZE, seed=1)
+    pixels = random_images(2, size=SIZE, seed=1)
     expected = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
     mean, std = rgb_normalisation(CAFFE)
     received = (pixels - mean) / std

@@ -22,11 +22,11 @@ from model_builder.checkpoints.catalog import UrlSource
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats import Tensors
 from model_builder.checkpoints.loader import assign, read_tensors
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.random_networks import randomise, relative_difference, same_padded
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ SOURCE = UrlSource("https://example.org/weights.h5", md5="")
 class Published:
     """Weights as their publisher has them, and the logits that they give there."""
 
-    architecture: Architecture
+    architecture: ResNetConfig
     tensors: Tensors
     pixels: Pixels
     logits: npt.NDArray[np.float32]
@@ -55,12 +55,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
         weights=None, input_shape=(SIZE, SIZE, 3), classes=10, classifier_activation=None
     )
     prepare = keras.applications.resnet.preprocess_input
-    randomise(network, prepare(random_pictures(8, size=SIZE, seed=1).astype(np.float32)), seed=50)
+    randomise(network, prepare(random_images(8, size=SIZE, seed=1).astype(np.float32)), seed=50)
     path = tmp_path_factory.mktemp("published") / "weights.h5"
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, network)
-    architecture = Architecture(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
-    pixels = random_pictures(4, size=SIZE, seed=2)
+    architecture = ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
+    pixels = random_images(4, size=SIZE, seed=2)
     yield Published(
         architecture,
         read_tensors(LocalFile(path, SOURCE), architecture),
@@ -70,7 +70,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     path.unlink()
 
 
-def converted(published: Published, architecture: Architecture | None = None) -> keras.Model:
+def converted(published: Published, architecture: ResNetConfig | None = None) -> keras.Model:
     architecture = architecture or published.architecture
     network = build_resnet(architecture, input_size=SIZE)
     assign(network, published.tensors, architecture)
@@ -88,7 +88,7 @@ def served_logits(
 ) -> npt.NDArray[np.float32]:
     """Of the inference network, from uint8 pixels, with the classifier in NumPy."""
     network = converted(published)
-    features = fold(network, published.architecture, preprocessing)(published.pixels)
+    features = fuse_batch_norm(network, published.architecture, preprocessing)(published.pixels)
     kernel, bias = network.get_layer("fc").get_weights()
     return np.asarray(np.asarray(features).mean(axis=(1, 2)) @ kernel + bias)
 
@@ -122,7 +122,7 @@ def without_swapped_means(published: Published) -> Any:
 
 
 def test_logits_are_those_of_keras(published: Published) -> None:
-    assert published.logits.std(axis=0).min() > 0.01  # the pictures can be told apart
+    assert published.logits.std(axis=0).min() > 0.01  # the images can be told apart
     received = logits(converted(published), published)
     assert relative_difference(received, published.logits) < TOLERANCE
 

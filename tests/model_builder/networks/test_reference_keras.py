@@ -18,7 +18,7 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign, read_checkpoint
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.keras_layout import keras_name
 from tests.model_builder.published import (
@@ -31,21 +31,21 @@ from tests.model_builder.published import (
     served_logits,
 )
 from tests.model_builder.random_networks import relative_difference
-from tests.model_builder.reference import random_pictures, random_reference
+from tests.model_builder.reference import random_images, random_reference
 
 Array = npt.NDArray[np.float32]
 
 # Keras's own writer of HDF5 meets NumPy 2 so.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-PICTURES = random_pictures(2, seed=1)
+IMAGES = random_images(2, seed=1)
 RECIPE = replace(CAFFE, resize_edge=SIZE, crop_size=SIZE)
 EPSILON = 1.001e-5
 
 
 @dataclass(frozen=True)
 class Published:
-    architecture: Architecture
+    architecture: ResNetConfig
     network: keras.Model  # Keras's
     weights: dict[str, list[Array]]
     logits: Array
@@ -63,12 +63,12 @@ def published(request: pytest.FixtureRequest) -> Published:
     reference = replace(reference, epsilon=EPSILON)
     network = keras_application(reference)
     prepare = keras.applications.resnet.preprocess_input
-    inputs = prepare(PICTURES.astype(np.float32)) / 64
+    inputs = prepare(IMAGES.astype(np.float32)) / 64
     logits = np.asarray(network(inputs, training=False))
     expected = reference.logits(np.moveaxis(inputs, 3, 1))
-    assert expected.std(axis=0).mean() > 0.05  # the pictures can be told apart
+    assert expected.std(axis=0).mean() > 0.05  # the images can be told apart
     assert relative_difference(logits, expected) < TOLERANCE
-    architecture = Architecture(
+    architecture = ResNetConfig(
         reference.depth, stride_in_1x1=True, batch_norm_epsilon=EPSILON, classes=10
     )
     return Published(architecture, network, keras_weights(reference), logits)
@@ -145,15 +145,15 @@ def assert_tensors_are_those_of(
 def test_logits_are_those_of_keras(published: Published, tmp_path: Path) -> None:
     received = read_checkpoint(tfjs_folder(tmp_path, published))
     network = converted(received, published.architecture)
-    inputs = keras.applications.resnet.preprocess_input(PICTURES.astype(np.float32)) / 64
+    inputs = keras.applications.resnet.preprocess_input(IMAGES.astype(np.float32)) / 64
     assert relative_difference(network(inputs, training=False), published.logits) < TOLERANCE
     recipe = replace(RECIPE, std=(64.0, 64.0, 64.0))
-    served = served_logits(network, published.architecture, PICTURES, recipe)
+    served = served_logits(network, published.architecture, IMAGES, recipe)
     assert relative_difference(served, published.logits) < TOLERANCE
 
 
 @cache
-def random_basic(architecture: Architecture) -> keras.Model:
+def random_basic(architecture: ResNetConfig) -> keras.Model:
     """Made once; nobody may change it."""
     network = build_resnet(architecture, input_size=SIZE)
     rng = np.random.default_rng(architecture.depth)
@@ -165,7 +165,7 @@ def random_basic(architecture: Architecture) -> keras.Model:
 @pytest.mark.parametrize("name", ["network.keras", "network.weights.h5", "network.h5"])
 def test_basic_blocks_come_back_as_they_were_saved(depth: int, name: str, tmp_path: Path) -> None:
     """keras.applications has none of them: these are networks of our own."""
-    architecture = Architecture(depth, batch_norm_epsilon=2e-5, classes=10)
+    architecture = ResNetConfig(depth, batch_norm_epsilon=2e-5, classes=10)
     saved = random_basic(architecture)
     save: Any = saved.save_weights if name.endswith(".weights.h5") else saved.save
     save(tmp_path / name)

@@ -14,7 +14,7 @@ import pytest
 
 from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.loader import assign, read_checkpoint
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 from service.inference.outputs import softmax
 from tests.model_builder.published import (
@@ -28,12 +28,12 @@ from tests.model_builder.reference import (
     DEPTHS,
     Reference,
     normalised,
-    random_pictures,
+    random_images,
     random_reference,
 )
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
 
-PICTURES = random_pictures(2, seed=1)
+IMAGES = random_images(2, seed=1)
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Expected:
     network: keras.Model  # ours, still with weights of its own
 
     @property
-    def architecture(self) -> Architecture:
-        return Architecture(self.reference.depth, classes=10)
+    def architecture(self) -> ResNetConfig:
+        return ResNetConfig(self.reference.depth, classes=10)
 
     def received(self, network: keras.Model) -> Any:
-        return network(normalised(PICTURES).transpose(0, 2, 3, 1), training=False)
+        return network(normalised(IMAGES).transpose(0, 2, 3, 1), training=False)
 
 
 @pytest.fixture(scope="module")
 def expected(request: pytest.FixtureRequest) -> Expected:
     reference = random_reference(request.param, seed=request.param)
-    logits = reference.logits(normalised(PICTURES))
-    assert logits.std(axis=0).mean() > 0.05  # the pictures can be told apart
-    network = build_resnet(Architecture(reference.depth, classes=10), input_size=SIZE)
+    logits = reference.logits(normalised(IMAGES))
+    assert logits.std(axis=0).mean() > 0.05  # the images can be told apart
+    network = build_resnet(ResNetConfig(reference.depth, classes=10), input_size=SIZE)
     return Expected(reference, logits, network)
 
 
@@ -81,7 +81,7 @@ def test_logits_are_those_of_the_reference(expected: Expected, tmp_path: Path) -
     assert architecture == expected.architecture
     assign(expected.network, published.tensors, architecture)
     assert relative_difference(expected.received(expected.network), expected.logits) < TOLERANCE
-    served = served_logits(expected.network, architecture, PICTURES)
+    served = served_logits(expected.network, architecture, IMAGES)
     assert relative_difference(served, expected.logits) < TOLERANCE
 
 
@@ -122,7 +122,7 @@ def with_stride_in_1x1(expected: Expected) -> Any:
 
 def with_channels_swapped(expected: Expected) -> Any:
     bgr = replace(PREPROCESSING, channel_order="BGR")
-    return served_logits(expected.network, expected.architecture, PICTURES, bgr)
+    return served_logits(expected.network, expected.architecture, IMAGES, bgr)
 
 
 @DEEP_ENOUGH
@@ -143,7 +143,7 @@ def test_silent_errors_are_caught(
 def test_a_second_softmax_is_caught(expected: Expected, tmp_path: Path) -> None:
     published = read_checkpoint(torch_file(tmp_path, expected.reference))
     assign(expected.network, published.tensors, expected.architecture)
-    received = softmax(served_logits(expected.network, expected.architecture, PICTURES))
+    received = softmax(served_logits(expected.network, expected.architecture, IMAGES))
     exponentials = np.exp(expected.logits)
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     assert relative_difference(received, probabilities) < TOLERANCE
@@ -154,5 +154,5 @@ def test_a_second_softmax_is_caught(expected: Expected, tmp_path: Path) -> None:
 def test_the_reference_itself_minds_padding_epsilon_and_strides(expected: Expected) -> None:
     """So that what is compared with can't be wrong in the same way."""
     for changes in ({"same_padding": True}, {"epsilon": 1e-3}, {"stride_in_1x1": True}):
-        other = replace(expected.reference, **changes).logits(normalised(PICTURES))
+        other = replace(expected.reference, **changes).logits(normalised(IMAGES))
         assert relative_difference(other, expected.logits) > 10 * TOLERANCE

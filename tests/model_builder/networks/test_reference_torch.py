@@ -16,7 +16,7 @@ import pytest
 from model_builder.checkpoints.formats import torch as torch_layout
 from model_builder.checkpoints.loader import identify, read_checkpoint
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from tests.model_builder.published import (
     TOLERANCE,
     converted,
@@ -28,7 +28,7 @@ from tests.model_builder.reference import (
     DEPTHS,
     Reference,
     normalised,
-    random_pictures,
+    random_images,
     random_reference,
 )
 from tests.model_builder.torch_layout import transformers_name
@@ -38,7 +38,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 Array = npt.NDArray[np.float32]
 Network = Callable[[Any], Any]
 
-PICTURES = random_pictures(2, seed=1)
+IMAGES = random_images(2, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -128,20 +128,18 @@ def test_logits_are_those_of_pytorch(
 ) -> None:
     network, state_dict = publisher(reference)
     with torch.inference_mode():
-        expected = network(torch.from_numpy(normalised(PICTURES))).numpy()
-    assert relative_difference(reference.logits(normalised(PICTURES)), expected) < TOLERANCE
+        expected = network(torch.from_numpy(normalised(IMAGES))).numpy()
+    assert relative_difference(reference.logits(normalised(IMAGES)), expected) < TOLERANCE
     path = tmp_path / "model.pth"
     torch.save(state_dict, path)
     published = read_checkpoint(path)
     path.unlink()
     architecture = published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5)
-    assert architecture == Architecture(reference.depth, classes=10)
+    assert architecture == ResNetConfig(reference.depth, classes=10)
     received = converted(published, architecture)
-    inputs = normalised(PICTURES).transpose(0, 2, 3, 1)
+    inputs = normalised(IMAGES).transpose(0, 2, 3, 1)
     assert relative_difference(received(inputs, training=False), expected) < TOLERANCE
-    assert (
-        relative_difference(served_logits(received, architecture, PICTURES), expected) < TOLERANCE
-    )
+    assert relative_difference(served_logits(received, architecture, IMAGES), expected) < TOLERANCE
 
 
 def wrapped(state_dict: dict[str, Any]) -> dict[str, Any]:

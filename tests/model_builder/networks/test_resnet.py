@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from model_builder.networks.config import DEPTHS, Architecture, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.random_networks import random_network, relative_difference, shapes_only
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 
 
 def stage_outputs(network: keras.Model, depth: int) -> list[tuple[int | None, ...]]:
@@ -26,13 +26,13 @@ def tapped(network: keras.Model, inputs: Any, *tensors: keras.KerasTensor) -> li
 
 
 def widths(depth: int) -> tuple[int, ...]:
-    expansion = Architecture(depth).feature_width // 512
+    expansion = ResNetConfig(depth).feature_width // 512
     return 64, 64, *(width * expansion for width in (64, 128, 256, 512))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_shapes(depth: int) -> None:
-    network = shapes_only(Architecture(depth))
+    network = shapes_only(ResNetConfig(depth))
     edges = (112, 56, 56, 28, 14, 7)
     assert network.input_shape == (None, 224, 224, 3)
     assert stage_outputs(network, depth) == [
@@ -50,10 +50,10 @@ def test_shapes(depth: int) -> None:
         (None, (None, None, None, None, None, None)),
     ],
 )
-def test_shapes_of_other_pictures(
+def test_shapes_of_other_images(
     depth: int, input_size: int | None, edges: tuple[int | None, ...]
 ) -> None:
-    network = shapes_only(Architecture(depth, classes=7), input_size=input_size)
+    network = shapes_only(ResNetConfig(depth, classes=7), input_size=input_size)
     assert stage_outputs(network, depth) == [
         (edge, edge, width) for edge, width in zip(edges, widths(depth), strict=True)
     ]
@@ -62,15 +62,15 @@ def test_shapes_of_other_pictures(
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 @pytest.mark.parametrize("depth", [18, 50])
-def test_every_shortcut_fits_an_odd_picture(depth: int, shortcut: Shortcut) -> None:
-    architecture = Architecture(depth, shortcut)
+def test_every_shortcut_fits_an_odd_image(depth: int, shortcut: Shortcut) -> None:
+    architecture = ResNetConfig(depth, shortcut)
     network = shapes_only(architecture, input_size=225, head=False)
     assert network.output_shape == (None, 8, 8, architecture.feature_width)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 64), (65, 97)])
-def test_any_picture_size_runs(size: tuple[int, int]) -> None:
-    network = build_resnet(Architecture(18), input_size=None, head=False)
+def test_any_image_size_runs(size: tuple[int, int]) -> None:
+    network = build_resnet(ResNetConfig(18), input_size=None, head=False)
     height, width = size
     features = network(np.zeros((2, height, width, 3), np.float32))
     assert features.shape == (2, -(-height // 32), -(-width // 32), 512)
@@ -82,22 +82,22 @@ def test_any_picture_size_runs(size: tuple[int, int]) -> None:
     [(18, 122 - 20), (34, 218 - 36), (50, 320 - 53), (101, 626 - 104), (152, 932 - 155)],
 )
 def test_as_many_tensors_as_torchvision(depth: int, entries: int) -> None:
-    assert len(shapes_only(Architecture(depth)).weights) == entries
+    assert len(shapes_only(ResNetConfig(depth)).weights) == entries
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 @pytest.mark.parametrize("depth", [34, 50])
 def test_layers_with_weights_are_those_of_the_architecture(depth: int, shortcut: Shortcut) -> None:
-    architecture = Architecture(depth, shortcut)
+    architecture = ResNetConfig(depth, shortcut)
     convolutions = list(architecture.convolutions())
     names = {c.name for c in convolutions} | {c.batch_norm for c in convolutions} | {"fc"}
     network = shapes_only(architecture)
     assert {layer.name for layer in network.layers if layer.weights} == names
-    folded = shapes_only(architecture, folded=True, head=False)
-    assert {x.name for x in folded.layers if x.weights} == {c.name for c in convolutions}
+    fused = shapes_only(architecture, fused=True, head=False)
+    assert {x.name for x in fused.layers if x.weights} == {c.name for c in convolutions}
 
 
-OPTION_A = Architecture(50, "A", classes=2)
+OPTION_A = ResNetConfig(50, "A", classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_option_a_subsamples_and_fills_with_zeros(
     option_a: keras.Model, block: str, before: str
 ) -> None:
     spec = next(b for b in OPTION_A.blocks() if b.name == block)
-    pixels = random_pictures(1, size=65, seed=1).astype(np.float32)
+    pixels = random_images(1, size=65, seed=1).astype(np.float32)
     _, shortcut = option_a.get_layer(f"{block}_add").input
     x, shortcut = tapped(option_a, pixels, option_a.get_layer(before).output, shortcut)
     assert shortcut.shape[-1] == spec.filters
@@ -140,10 +140,10 @@ def test_option_a_subsamples_and_fills_with_zeros(
 def test_options_b_and_c_project(
     shortcut: Shortcut, block: str, before: str, projects: bool
 ) -> None:
-    architecture = Architecture(18, shortcut, classes=2)
+    architecture = ResNetConfig(18, shortcut, classes=2)
     network = random_network(architecture, input_size=64)
     spec = next(b for b in architecture.blocks() if b.name == block)
-    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
+    pixels = random_images(1, size=64, seed=1).astype(np.float32)
     _, branch = network.get_layer(f"{block}_add").input
     x, received = tapped(network, pixels, network.get_layer(before).output, branch)
     expected = x
@@ -157,13 +157,13 @@ def test_options_b_and_c_project(
 
 @pytest.mark.parametrize(("shortcut", "adds"), [("A", 8), ("B", 8), ("C", 8), ("none", 0)])
 def test_additions(shortcut: Shortcut, adds: int) -> None:
-    network = shapes_only(Architecture(18, shortcut))
+    network = shapes_only(ResNetConfig(18, shortcut))
     assert sum(isinstance(layer, keras.layers.Add) for layer in network.layers) == adds
 
 
 def test_a_block_adds_its_shortcut_before_the_last_relu() -> None:
-    network = random_network(Architecture(18, classes=2), input_size=64)
-    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
+    network = random_network(ResNetConfig(18, classes=2), input_size=64)
+    pixels = random_images(1, size=64, seed=1).astype(np.float32)
     residual, shortcut = network.get_layer("layer3_0_add").input
     output = network.get_layer("layer3_0_relu").output
     a, b, received = tapped(network, pixels, residual, shortcut, output)
@@ -179,7 +179,7 @@ def test_a_block_adds_its_shortcut_before_the_last_relu() -> None:
 def test_stride_placement(
     stride_in_1x1: bool, strides: tuple[tuple[int, int], ...], edges: tuple[int, ...]
 ) -> None:
-    network = shapes_only(Architecture(50, stride_in_1x1=stride_in_1x1))
+    network = shapes_only(ResNetConfig(50, stride_in_1x1=stride_in_1x1))
     convolutions = [network.get_layer(f"layer2_0_conv{index}") for index in (1, 2)]
     assert tuple(layer.strides for layer in convolutions) == strides
     assert tuple(layer.output.shape[1] for layer in convolutions) == edges
@@ -187,8 +187,8 @@ def test_stride_placement(
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
-    network = build_resnet(Architecture(18, shortcut), input_size=64)
-    pixels = random_pictures(1, size=64, seed=1).astype(np.float32)
+    network = build_resnet(ResNetConfig(18, shortcut), input_size=64)
+    pixels = random_images(1, size=64, seed=1).astype(np.float32)
     before, after = tapped(
         network,
         pixels,
@@ -200,16 +200,16 @@ def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
 
 
 def test_a_fresh_plain_network_is_not_silent() -> None:
-    network = build_resnet(Architecture(18, "none"), input_size=64)
-    assert np.asarray(network(random_pictures(1, size=64, seed=1).astype(np.float32))).std() > 0
+    network = build_resnet(ResNetConfig(18, "none"), input_size=64)
+    assert np.asarray(network(random_images(1, size=64, seed=1).astype(np.float32))).std() > 0
 
 
 @pytest.mark.parametrize(("shortcut", "dtype"), [("A", "bfloat16"), ("B", "mixed_bfloat16")])
 def test_bfloat16(shortcut: Shortcut, dtype: str) -> None:
-    reference = random_network(Architecture(18, shortcut, classes=5), input_size=64)
-    network = build_resnet(Architecture(18, shortcut, classes=5), input_size=64, dtype=dtype)
+    reference = random_network(ResNetConfig(18, shortcut, classes=5), input_size=64)
+    network = build_resnet(ResNetConfig(18, shortcut, classes=5), input_size=64, dtype=dtype)
     network.set_weights(reference.get_weights())
-    pixels = (random_pictures(4, size=64, seed=1).astype(np.float32) - 128) / 64
+    pixels = (random_images(4, size=64, seed=1).astype(np.float32) - 128) / 64
     logits = network(pixels)
     assert {layer.compute_dtype for layer in network.layers[1:]} == {"bfloat16"}
     assert {str(w.dtype) for w in network.weights} == {

@@ -12,7 +12,7 @@ from shutil import which
 import pytest
 
 from model_builder.errors import BuilderError
-from model_builder.networks.config import DEPTHS, Architecture, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
 from model_builder.networks.summary import (
     describe,
     label,
@@ -25,7 +25,7 @@ SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 GRAPHVIZ = find_spec("pydot") is not None and which("dot") is not None
 
-# Table 1 of the paper: a block's kernels, how many blocks, and multiply-adds in billions.
+# Table 1 of the paper: a block's kernels, how many blocks, and MACs in billions.
 PAPER = {
     18: (("3x3, {w}", "3x3, {w}"), (2, 2, 2, 2), 1.8),
     34: (("3x3, {w}", "3x3, {w}"), (3, 4, 6, 3), 3.6),
@@ -38,7 +38,7 @@ PAPER = {
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_table_is_the_papers(depth: int) -> None:
     kernels, counts, billions = PAPER[depth]
-    network = describe(Architecture(depth, stride_in_1x1=True))
+    network = describe(ResNetConfig(depth, stride_in_1x1=True))
     assert [stage.output_size for stage in network.stages] == [112, 56, 56, 28, 14, 7, 1]
     for stage, width, count in zip(network.stages[2:6], (64, 128, 256, 512), counts, strict=True):
         assert len(stage.blocks) == count
@@ -46,24 +46,24 @@ def test_the_table_is_the_papers(depth: int) -> None:
         for block in stage.blocks:
             assert [label(one).removesuffix(", /2") for one in block.convolutions] == expected
     # The paper gives two digits, and does not say what of the shortcuts it counts.
-    assert network.multiply_adds / 1e9 == pytest.approx(billions, rel=0.02)
+    assert network.macs / 1e9 == pytest.approx(billions, rel=0.02)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_costs_of_the_stages_add_up(depth: int) -> None:
     for shortcut, stride_in_1x1, size in product(SHORTCUTS, (True, False), (224, 225, 33, 1)):
-        architecture = Architecture(depth, shortcut, stride_in_1x1, classes=7)
+        architecture = ResNetConfig(depth, shortcut, stride_in_1x1, classes=7)
         network = describe(architecture, size)
         assert network.parameters == architecture.parameters()
-        assert network.multiply_adds == architecture.multiply_adds(size)
+        assert network.macs == architecture.macs(size)
 
 
 @pytest.mark.parametrize(
     "architecture",
-    [Architecture(18, "A"), Architecture(34, "none"), Architecture(50, stride_in_1x1=True)],
+    [ResNetConfig(18, "A"), ResNetConfig(34, "none"), ResNetConfig(50, stride_in_1x1=True)],
     ids=title,
 )
-def test_every_stage_is_what_keras_builds(architecture: Architecture) -> None:
+def test_every_stage_is_what_keras_builds(architecture: ResNetConfig) -> None:
     from tests.model_builder.random_networks import shapes_only
 
     network = shapes_only(architecture, input_size=75)
@@ -88,7 +88,7 @@ def test_every_stage_is_what_keras_builds(architecture: Architecture) -> None:
 def test_shortcuts_of_a_bottleneck(
     shortcut: Shortcut, of_layer1: dict[str, int], of_layer2: dict[str, int]
 ) -> None:
-    stages = {stage.name: stage for stage in describe(Architecture(50, shortcut)).stages}
+    stages = {stage.name: stage for stage in describe(ResNetConfig(50, shortcut)).stages}
     assert stages["layer1"].shortcuts() == Counter(of_layer1)
     assert stages["layer2"].shortcuts() == Counter(of_layer2)
 
@@ -96,28 +96,28 @@ def test_shortcuts_of_a_bottleneck(
 def test_blocks_that_are_alike_are_grouped() -> None:
     counts = {
         depth: [[group.count for group in stage.groups()] for stage in describe(one).stages[2:6]]
-        for depth, one in ((18, Architecture(18)), (152, Architecture(152)))
+        for depth, one in ((18, ResNetConfig(18)), (152, ResNetConfig(152)))
     }
     assert counts == {18: [[2], [1, 1], [1, 1], [1, 1]], 152: [[1, 2], [1, 7], [1, 35], [1, 2]]}
 
 
 def test_the_titles_tell_networks_apart() -> None:
     networks = [
-        Architecture(depth, shortcut, v1)
+        ResNetConfig(depth, shortcut, v1)
         for depth, shortcut, v1 in product(DEPTHS, SHORTCUTS, (True, False))
         if depth >= 50 or v1
     ]
     titles = [title(one) for one in networks]
     assert len(set(titles)) == len(titles)
-    assert title(Architecture(34, "none")) == "resnet34, plain"
-    assert title(Architecture(50, stride_in_1x1=True)) == "resnet50 v1, option B"
+    assert title(ResNetConfig(34, "none")) == "resnet34, plain"
+    assert title(ResNetConfig(50, stride_in_1x1=True)) == "resnet50 v1, option B"
 
 
 def test_the_layer_summary_has_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.model_builder.random_networks import shapes_only
 
     monkeypatch.setenv("COLUMNS", "200")
-    architecture = Architecture(18, "A", classes=10)
+    architecture = ResNetConfig(18, "A", classes=10)
     summary = layer_summary(architecture, 32)
     for layer in shapes_only(architecture, input_size=32).layers:
         assert f" {layer.name} " in summary
@@ -129,7 +129,7 @@ def test_without_graphviz_keras_draws_nothing_and_it_says_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuilderError, match=r"pip install pydot.*graphviz"):
-        plot_layers(Architecture(18), 32, tmp_path / "layers.png")
+        plot_layers(ResNetConfig(18), 32, tmp_path / "layers.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,7 +137,7 @@ def test_without_graphviz_keras_draws_nothing_and_it_says_what_is_missing(
 def test_keras_draws_every_layer(tmp_path: Path) -> None:
     from tests.model_builder.random_networks import shapes_only
 
-    plot_layers(Architecture(18), 32, tmp_path / "layers.svg")
+    plot_layers(ResNetConfig(18), 32, tmp_path / "layers.svg")
     drawing = (tmp_path / "layers.svg").read_text(encoding="utf-8")
-    for layer in shapes_only(Architecture(18), input_size=32).layers:
+    for layer in shapes_only(ResNetConfig(18), input_size=32).layers:
         assert f">{layer.name}<" in drawing

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.system.atomic_write import write_whole
+from model_builder.system.atomic_write import atomic_write
 
 
 def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
     for data in (b"one", b"another"):
-        write_whole(tmp_path / "file", data)
+        atomic_write(tmp_path / "file", data)
         assert (tmp_path / "file").read_bytes() == data
         assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
@@ -19,6 +19,6 @@ def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
 def test_where_it_can_not_nothing_is_left_behind(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError):
-        write_whole(tmp_path / "file", b"data")
+        atomic_write(tmp_path / "file", b"data")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
     assert (tmp_path / "file").is_dir()

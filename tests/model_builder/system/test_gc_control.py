@@ -6,11 +6,11 @@ import gc
 
 import pytest
 
-from model_builder.system.gc_control import uncollected
+from model_builder.system.gc_control import gc_paused
 
 
 def test_it_rests_within() -> None:
-    with uncollected():
+    with gc_paused():
         assert not gc.isenabled()
         there: list[object] = []
     assert gc.isenabled()
@@ -20,7 +20,7 @@ def test_it_rests_within() -> None:
 
 
 def test_it_works_again_after_a_failure() -> None:
-    with pytest.raises(ModuleNotFoundError), uncollected():
+    with pytest.raises(ModuleNotFoundError), gc_paused():
         raise ModuleNotFoundError
     assert gc.isenabled()
 
@@ -28,7 +28,7 @@ def test_it_works_again_after_a_failure() -> None:
 def test_where_it_was_off_it_stays_off() -> None:
     gc.disable()
     try:
-        with uncollected():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

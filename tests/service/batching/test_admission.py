@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 from service.batching.admission import Admission
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher
 from service.batching.item import Array, Pixels
-from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyPictures
+from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyImages
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 
-PICTURE = np.zeros((1, 1, 3), np.uint8)
+IMAGE = np.zeros((1, 1, 3), np.uint8)
 LATER = math.inf
 # A batch of one or two takes 100 s, so whatever the test takes itself is nothing to it.
-PLAN = BatchPlan({1: 100.0, 2: 100.0})
+PLAN = BatchSizes({1: 100.0, 2: 100.0})
 
 
 @pytest.fixture
 def batcher() -> Iterator[Batcher]:
-    """With one picture on its device, which stays there."""
+    """With one image on its device, which stays there."""
     go_on, busy = threading.Event(), threading.Event()
 
     def run(pixels: Pixels) -> Array:
@@ -61,9 +61,9 @@ def standing(waiting: int) -> Batcher:
     return batcher
 
 
-def wait(batcher: Batcher, pictures: int) -> None:
-    for _ in range(pictures):
-        batcher.submit(PICTURE, deadline=LATER)
+def wait(batcher: Batcher, images: int) -> None:
+    for _ in range(images):
+        batcher.submit(IMAGE, deadline=LATER)
 
 
 def within(seconds: float) -> float:
@@ -78,11 +78,11 @@ def test_the_wait_is_the_rest_of_this_batch_and_all_that_is_ahead(batcher: Batch
     places = admission.admit(1, deadline=LATER)
     places_of_another = admission.admit(2, deadline=LATER)
     assert admission.wait_seconds == pytest.approx(400, abs=WAIT_SECONDS)
-    places.give_back(1)
-    places.give_back(1)
-    places_of_another.give_back(1)
-    places_of_another.give_back()
-    places_of_another.give_back()
+    places.release(1)
+    places.release(1)
+    places_of_another.release(1)
+    places_of_another.release()
+    places_of_another.release()
     assert admission.wait_seconds == pytest.approx(300, abs=WAIT_SECONDS)
 
 
@@ -118,19 +118,19 @@ def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
     admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
     wait(batcher, 1)
     admission.admit(2, deadline=LATER)
-    with pytest.raises(QueueFull, match="3 pictures are waiting, and 4 may") as refusal:
+    with pytest.raises(QueueFull, match="3 images are waiting, and 4 may") as refusal:
         admission.check(2, deadline=LATER)
     assert refusal.value.retry_after_seconds is not None
     assert refusal.value.retry_after_seconds > 100 - WAIT_SECONDS
     admission.check(1, deadline=LATER)
-    with pytest.raises(TooManyPictures):
+    with pytest.raises(TooManyImages):
         admission.check(5, deadline=LATER)
 
 
 def test_the_pace_is_what_was_measured_last() -> None:
     batcher = Batcher(
         [lambda pixels: np.zeros((len(pixels), 1), np.float32)],
-        plan=BatchPlan({1: 100.0}),
+        plan=BatchSizes({1: 100.0}),
         queue_limit=100,
         observer=Recorder(),
     )
@@ -138,7 +138,7 @@ def test_the_pace_is_what_was_measured_last() -> None:
     before = batcher.seconds_until(1)
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
     admission.check(1, deadline=within(WAIT_SECONDS))
-    batcher.submit(PICTURE, deadline=LATER).result(WAIT_SECONDS)
+    batcher.submit(IMAGE, deadline=LATER).result(WAIT_SECONDS)
     assert before == 100
     eventually(lambda: batcher.seconds_until(1) < 95)
     assert batcher.close(WAIT_SECONDS)
@@ -146,7 +146,7 @@ def test_the_pace_is_what_was_measured_last() -> None:
 
 def test_as_much_as_may_be_is_let_in(clock: SimpleNamespace) -> None:
     admission = Admission(standing(1), queue_limit=4, wait_limit_seconds=100)
-    # What waits is a batch of 100 s, which a second picture fits into: half as much again is 150 s.
+    # What waits is a batch of 100 s, which a second image fits into: half as much again is 150 s.
     admission.check(1, deadline=150)
     admission.check(3, deadline=LATER)
     with pytest.raises(Overloaded):
@@ -192,8 +192,8 @@ def test_a_request_that_is_through_tells_how_late_it_was(clock: SimpleNamespace)
     places = admission.admit(1, deadline=LATER)
     clock.now += 160
     # It was expected after 100 s.
-    places.done()
-    places.give_back()
+    places.record_completion()
+    places.release()
     admission.check(1, deadline=clock.now + 150 + 30)
     with pytest.raises(Overloaded):
         admission.check(1, deadline=clock.now + 150 + 29.9)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from service.batching import autotune as module
-from service.batching.autotune import doubling_up_to, warm_up
-from service.batching.batch_sizes import BatchPlan
+from service.batching.autotune import autotune, powers_of_two_up_to
+from service.batching.batch_sizes import BatchSizes
 from tests.service.fakes import Array, Pixels
 
 SHAPE = (32, 32, 3)
@@ -30,7 +30,7 @@ class TimedEngine:
     """
 
     device = "cpu:0"
-    at_once = 1
+    concurrency = 1
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class TimedEngine:
         self.runs[size] += 1
         return np.zeros((size, 1, 1, 512), np.float32)
 
-    def keep(self, batch_sizes: tuple[int, ...]) -> None:
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         self.kept = batch_sizes
 
 
@@ -68,9 +68,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize(
     ("seconds", "sizes"),
     [
-        # A processor that a single picture keeps busy: nothing is gained, each would only wait.
+        # A CPU that a single image keeps busy: nothing is gained, each would only wait.
         (lambda size: 0.01 * size, (1,)),
-        # A fixed cost of half a picture's: 8 is the first that comes near the best rate.
+        # A fixed cost of half an image's: 8 is the first that comes near the best rate.
         (lambda size: 0.005 + 0.01 * size, (1, 2, 4, 8)),
         # One of a tenth: half of that is gone at 2, which is near enough.
         (lambda size: 0.001 + 0.01 * size, (1, 2)),
@@ -82,7 +82,7 @@ def test_the_smallest_near_the_best_rate(
     clock: Clock, seconds: Callable[[int], float], sizes: tuple[int, ...]
 ) -> None:
     engine = TimedEngine(clock, seconds)
-    plan = warm_up([engine], SHAPE, None)
+    plan = autotune([engine], SHAPE, None)
     assert plan.sizes == engine.kept == sizes
     # What was a size's first run is not what it takes.
     assert plan.seconds == pytest.approx({size: seconds(size) for size in sizes})
@@ -91,33 +91,33 @@ def test_the_smallest_near_the_best_rate(
 def test_two_of_three_runs_may_be_disturbed(clock: Clock) -> None:
     """Other work of the machine; the third tells what a batch takes."""
     engine = TimedEngine(clock, lambda size: 0.005 + 0.01 * size, disturbed=(1, 2))
-    plan = warm_up([engine], SHAPE, None)
+    plan = autotune([engine], SHAPE, None)
     assert plan.seconds == pytest.approx({1: 0.015, 2: 0.025, 4: 0.045, 8: 0.085})
     known = TimedEngine(clock, lambda size: 0.005 + 0.01 * size, disturbed=(1, 2))
-    assert warm_up([known], SHAPE, None, plan) is plan
+    assert autotune([known], SHAPE, None, plan) is plan
 
 
 def test_looking_ends_where_nothing_is_gained(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size, largest=256)
-    warm_up([engine], SHAPE, None)
+    autotune([engine], SHAPE, None)
     assert set(engine.runs) == {1, 2}
 
 
 def test_no_batch_takes_longer_than_a_fifth_of_a_second(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.015 + 0.02 * size, largest=256)
-    plan = warm_up([engine], SHAPE, None)
+    plan = autotune([engine], SHAPE, None)
     assert plan.largest == 8
     assert 16 not in engine.runs
 
 
 def test_a_device_that_gains_to_the_end_gets_its_largest(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda _: 0.01, largest=256)
-    assert warm_up([engine], SHAPE, None).largest == 256
+    assert autotune([engine], SHAPE, None).largest == 256
 
 
 def test_a_size_that_was_set_is_not_questioned(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
-    assert warm_up([engine], SHAPE, 12).sizes == (1, 2, 4, 8, 12)
+    assert autotune([engine], SHAPE, 12).sizes == (1, 2, 4, 8, 12)
 
 
 @pytest.mark.parametrize("disturbed", [1, 2])
@@ -125,13 +125,13 @@ def test_of_a_size_that_was_set_one_of_two_runs_may_be_disturbed(
     clock: Clock, disturbed: int
 ) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size, disturbed=(disturbed,))
-    assert warm_up([engine], SHAPE, 2).seconds == pytest.approx({1: 0.01, 2: 0.02})
+    assert autotune([engine], SHAPE, 2).seconds == pytest.approx({1: 0.01, 2: 0.02})
 
 
 def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
     engines = [TimedEngine(clock, lambda size: 0.01 * size, largest=4) for _ in range(2)]
-    known = BatchPlan({1: 0.011, 2: 0.019, 4: 0.04})
-    assert warm_up(engines, SHAPE, None, known) is known
+    known = BatchSizes({1: 0.011, 2: 0.019, 4: 0.04})
+    assert autotune(engines, SHAPE, None, known) is known
     # The smallest once more, for it to be seen that the plan holds.
     assert engines[0].runs == {1: 2, 2: 1, 4: 1}
     assert engines[1].runs == {1: 1, 2: 1, 4: 1}
@@ -141,25 +141,25 @@ def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
 @pytest.mark.parametrize("seconds", [0.0066, 0.0152])
 def test_what_does_not_hold_is_measured_again(clock: Clock, seconds: float) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
-    plan = warm_up([engine], SHAPE, None, BatchPlan({1: seconds, 2: 2 * seconds}))
+    plan = autotune([engine], SHAPE, None, BatchSizes({1: seconds, 2: 2 * seconds}))
     assert plan.seconds == pytest.approx({1: 0.01})
 
 
 def test_a_size_that_the_engine_is_not_for_is_not_run(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
-    plan = warm_up([engine], SHAPE, None, BatchPlan({1: 0.01, 1024: 10.0}))
+    plan = autotune([engine], SHAPE, None, BatchSizes({1: 0.01, 1024: 10.0}))
     assert plan.sizes == (1,)
     assert 1024 not in engine.runs
 
 
 def test_a_size_that_was_set_is_not_remembered_otherwise(clock: Clock) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)
-    assert warm_up([engine], SHAPE, 2, BatchPlan({1: 0.01})).sizes == (1, 2)
+    assert autotune([engine], SHAPE, 2, BatchSizes({1: 0.01})).sizes == (1, 2)
 
 
 def test_every_engine_is_warm_for_every_size(clock: Clock) -> None:
     engines = [TimedEngine(clock, lambda size: 0.005 + 0.01 * size) for _ in range(3)]
-    plan = warm_up(engines, SHAPE, None)
+    plan = autotune(engines, SHAPE, None)
     for engine in engines:
         assert set(engine.runs) >= set(plan.sizes)
         assert engine.kept == plan.sizes
@@ -170,11 +170,11 @@ def test_an_engine_that_fails_does_not_warm_up(clock: Clock) -> None:
         raise RuntimeError(f"out of memory at {size}")
 
     with pytest.raises(RuntimeError, match="out of memory at 1"):
-        warm_up([TimedEngine(clock, fails)], SHAPE, None)
+        autotune([TimedEngine(clock, fails)], SHAPE, None)
 
 
 @pytest.mark.parametrize(
     ("largest", "sizes"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (8, (1, 2, 4, 8))]
 )
 def test_sizes_double(largest: int, sizes: tuple[int, ...]) -> None:
-    assert doubling_up_to(largest) == sizes
+    assert powers_of_two_up_to(largest) == sizes

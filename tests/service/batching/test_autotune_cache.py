@@ -11,14 +11,14 @@ import pytest
 
 from model_builder.artifact.manifest import Artifact
 from service.batching import autotune_cache as module
-from service.batching.autotune_cache import PlanFile, plan_file
-from service.batching.batch_sizes import BatchPlan
+from service.batching.autotune_cache import AutotuneCache, autotune_cache
+from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Hardware
 from tests.service.fakes import FakeEngine
 
-PLAN = BatchPlan({1: 0.02, 2: 0.035, 4: 0.0625})
+PLAN = BatchSizes({1: 0.02, 2: 0.035, 4: 0.0625})
 HARDWARE = Hardware("auto", 2)
-CPUINFO = "processor\t: 0\nmodel name\t: EPYC\nflags\t\t: avx2\n\nprocessor\t: 1\n"
+CPUINFO = "CPU\t: 0\nmodel name\t: EPYC\nflags\t\t: avx2\n\nprocessor\t: 1\n"
 
 
 @pytest.fixture
@@ -29,9 +29,11 @@ def cpuinfo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., PlanFile]:
-    def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> PlanFile:
-        file = plan_file(tmp_path / "not yet" / "home", artifact, [FakeEngine()], hardware, cpuinfo)
+def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., AutotuneCache]:
+    def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> AutotuneCache:
+        file = autotune_cache(
+            tmp_path / "not yet" / "home", artifact, [FakeEngine()], hardware, cpuinfo
+        )
         assert file is not None
         return file
 
@@ -39,7 +41,7 @@ def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., Pla
 
 
 def test_the_next_start_finds_it(
-    find: Callable[..., PlanFile], caplog: pytest.LogCaptureFixture
+    find: Callable[..., AutotuneCache], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     assert find().read() is None
@@ -48,18 +50,18 @@ def test_the_next_start_finds_it(
     # A first start is nothing to speak of, and nothing else is left behind.
     assert caplog.text == ""
     assert [path.name for path in find().path.parent.iterdir()] == [
-        "resnet18.colours-tensorflow-float32.json"
+        "resnet18.colors-tensorflow-float32.json"
     ]
 
 
-def test_another_artifact_does_not(find: Callable[..., PlanFile], artifact: Artifact) -> None:
+def test_another_artifact_does_not(find: Callable[..., AutotuneCache], artifact: Artifact) -> None:
     find().write(PLAN)
     rebuilt = replace(artifact.manifest, files={"network/model.tflite": "2" * 64})
     assert find(replace(artifact, manifest=rebuilt)).read() is None
 
 
 def test_the_same_files_in_another_order_do(
-    find: Callable[..., PlanFile], artifact: Artifact
+    find: Callable[..., AutotuneCache], artifact: Artifact
 ) -> None:
     files = {"labels.json": "1" * 64, "network/model.tflite": "2" * 64}
     one, other = (
@@ -70,25 +72,27 @@ def test_the_same_files_in_another_order_do(
     assert find(other).read() == PLAN
 
 
-def test_nor_another_machine(find: Callable[..., PlanFile], cpuinfo: Path) -> None:
+def test_nor_another_machine(find: Callable[..., AutotuneCache], cpuinfo: Path) -> None:
     find().write(PLAN)
     assert find(hardware=Hardware("auto", 4)).read() is None
     cpuinfo.write_text(CPUINFO.replace("avx2", "avx2 avx512_vnni"))
     assert find().read() is None
-    find().write(BatchPlan({1: 0.01}))
-    assert find().read() == BatchPlan({1: 0.01})
+    find().write(BatchSizes({1: 0.01}))
+    assert find().read() == BatchSizes({1: 0.01})
 
 
-def test_nor_other_software(find: Callable[..., PlanFile], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_other_software(
+    find: Callable[..., AutotuneCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
     find().write(PLAN)
     monkeypatch.setattr(module, "version", lambda package: f"another {package}")
     assert find().read() is None
 
 
 def test_an_engine_installed_under_another_name_is_no_obstacle(
-    find: Callable[..., PlanFile], monkeypatch: pytest.MonkeyPatch
+    find: Callable[..., AutotuneCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """tensorflow-cpu, a vendor's own: the service's version and the processor's must do."""
+    """tensorflow-cpu, a vendor's own: the service's version and the CPU's must do."""
     monkeypatch.setitem(module.PACKAGES, "tensorflow", "tensorflow-of-a-vendor")
     find().write(PLAN)
     assert find().read() == PLAN
@@ -106,7 +110,9 @@ def test_an_engine_installed_under_another_name_is_no_obstacle(
         lambda text: json.dumps({**json.loads(text), "seconds": {}}),
     ],
 )
-def test_a_damaged_one_is_none(find: Callable[..., PlanFile], damage: Callable[[str], str]) -> None:
+def test_a_damaged_one_is_none(
+    find: Callable[..., AutotuneCache], damage: Callable[[str], str]
+) -> None:
     find().write(PLAN)
     path = find().path
     damaged = damage(path.read_text())
@@ -115,7 +121,7 @@ def test_a_damaged_one_is_none(find: Callable[..., PlanFile], damage: Callable[[
     assert find().read() is None
 
 
-def test_where_none_can_be_kept_none_is(find: Callable[..., PlanFile]) -> None:
+def test_where_none_can_be_kept_none_is(find: Callable[..., AutotuneCache]) -> None:
     # A file where the folder should be: as root even a read-only folder can be written to.
     folder = find().path.parent
     folder.parent.mkdir(parents=True)
@@ -125,4 +131,4 @@ def test_where_none_can_be_kept_none_is(find: Callable[..., PlanFile]) -> None:
 
 
 def test_a_gpu_has_none(tmp_path: Path, artifact: Artifact) -> None:
-    assert plan_file(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None
+    assert autotune_cache(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None

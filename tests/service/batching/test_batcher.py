@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher
-from service.batching.item import Result, Run
+from service.batching.item import BatchFn, Result
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -42,12 +42,12 @@ class Killed(BaseException):
 
 
 def numbered(number: int) -> Pixels:
-    """A picture of one pixel that says which it is."""
+    """An image of one pixel that says which it is."""
     return np.array([[[number // 256, number % 256, 1]]], np.uint8)
 
 
 class Device:
-    """A `run` whose output is each picture's number; -1 for padding.
+    """A `run` whose output is each image's number; -1 for padding.
 
     While it is gated a batch waits in it until `finish` says how it ends.
     """
@@ -92,7 +92,7 @@ class Device:
 
 
 class Clock:
-    """The batcher's, where a test sets it: ahead of the real one, by which pictures come."""
+    """The batcher's, where a test sets it: ahead of the real one, by which images come."""
 
     now = 1e9
     sleep = staticmethod(time.sleep)
@@ -108,15 +108,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def plan_of(batch_sizes: Iterable[int]) -> BatchPlan:
+def batch_sizes_of(batch_sizes: Iterable[int]) -> BatchSizes:
     """Every size takes the same time: to take all that wait is best."""
-    return BatchPlan(dict.fromkeys(batch_sizes, 1.0))
+    return BatchSizes(dict.fromkeys(batch_sizes, 1.0))
 
 
 class Start(Protocol):
     def __call__(
         self,
-        *runs: Run,
+        *runs: BatchFn,
         batch_sizes: Sequence[int] = (1, 2, 4),
         queue_limit: int = 100,
         observer: Recorder | None = None,
@@ -129,14 +129,14 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def make(
-            *runs: Run,
+            *runs: BatchFn,
             batch_sizes: Sequence[int] = (1, 2, 4),
             queue_limit: int = 100,
             observer: Recorder | None = None,
         ) -> Batcher:
             batcher = Batcher(
                 runs,
-                plan=plan_of(batch_sizes),
+                plan=batch_sizes_of(batch_sizes),
                 queue_limit=queue_limit,
                 observer=observer or Recorder(),
             )
@@ -164,7 +164,7 @@ def failure(future: Future[Result]) -> BaseException | None:
     return future.exception(WAIT_SECONDS)
 
 
-def test_a_single_picture_runs_at_once(start: Start) -> None:
+def test_a_single_image_runs_at_once(start: Start) -> None:
     device = Device()
     batcher = start(device)
     began = time.monotonic()
@@ -222,7 +222,7 @@ def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
     device.next_batch()
     waiting = submit(batcher, [1, 2, 3])
     assert batcher.depth == 3
-    with pytest.raises(QueueFull, match="3 pictures are waiting"):
+    with pytest.raises(QueueFull, match="3 images are waiting"):
         submit(batcher, [4])
     device.open()
     assert answers(under_way + waiting) == [0, 1, 2, 3]
@@ -243,7 +243,7 @@ def test_what_is_cancelled_is_dropped_before_it_costs_anything(start: Start) -> 
     assert observer.drops == {"cancelled": 3}
 
 
-def test_a_picture_on_the_device_can_no_longer_be_cancelled(start: Start) -> None:
+def test_an_image_on_the_device_can_no_longer_be_cancelled(start: Start) -> None:
     device = Device(gated=True)
     (future,) = submit(start(device), [1])
     device.next_batch()
@@ -252,7 +252,7 @@ def test_a_picture_on_the_device_can_no_longer_be_cancelled(start: Start) -> Non
     assert answers([future]) == [1]
 
 
-def test_past_its_deadline_a_picture_is_answered_and_not_run(start: Start) -> None:
+def test_past_its_deadline_an_image_is_answered_and_not_run(start: Start) -> None:
     device, observer = Device(gated=True), Recorder()
     batcher = start(device, observer=observer)
     first = submit(batcher, [0])
@@ -271,8 +271,8 @@ def test_what_waited_and_can_no_longer_be_done_in_time_is_not_begun(start: Start
     first = submit(batcher, [0])
     device.next_batch()
     for _ in range(40):
-        batcher.pace.observe(1, 0.2)
-    one_batch = batcher.pace.batch_seconds(1)
+        batcher.latency.observe(1, 0.2)
+    one_batch = batcher.latency.batch_seconds(1)
     late = submit(batcher, [1], deadline=time.monotonic() + 2 * one_batch)
     time.sleep(1.2 * one_batch)
     device.open()
@@ -283,7 +283,7 @@ def test_what_waited_and_can_no_longer_be_done_in_time_is_not_begun(start: Start
     assert observer.drops == {"deadline": 1}
 
 
-def test_a_queue_of_none_but_dropped_pictures_leaves_the_device_alone(start: Start) -> None:
+def test_a_queue_of_none_but_dropped_images_leaves_the_device_alone(start: Start) -> None:
     device, observer = Device(), Recorder()
     late = submit(start(device, observer=observer), [1, 2, 3], deadline=PASSED)
     assert all(isinstance(failure(future), DeadlineExceeded) for future in late)
@@ -361,14 +361,14 @@ def test_a_stuck_worker_loses_its_batch_and_all_that_wait_until_it_comes_back(
 ) -> None:
     device, observer = Device(gated=True), Recorder()
     batcher = start(device, observer=observer)
-    pictures = submit(batcher, [0])
+    images = submit(batcher, [0])
     device.next_batch()
-    pictures += submit(batcher, [1, 2])
-    batcher.lose_stuck(patience_seconds=60)
+    images += submit(batcher, [1, 2])
+    batcher.fail_stuck_batches(stuck_timeout_seconds=60)
     assert not batcher.stuck
-    batcher.lose_stuck(patience_seconds=0)
-    assert all(isinstance(failure(picture), WorkerLost) for picture in pictures)
-    batcher.lose_stuck(patience_seconds=0)
+    batcher.fail_stuck_batches(stuck_timeout_seconds=0)
+    assert all(isinstance(failure(image), WorkerLost) for image in images)
+    batcher.fail_stuck_batches(stuck_timeout_seconds=0)
     assert batcher.stuck
     assert observer.worker_failures == {"stuck": 1}
     with pytest.raises(WorkerLost):
@@ -394,7 +394,7 @@ def test_a_stuck_worker_leaves_the_queue_to_another(
     assert living.next_batch() == [1]
     futures += submit(batcher, [2])
     clock.now += 10
-    batcher.lose_stuck(patience_seconds=60)
+    batcher.fail_stuck_batches(stuck_timeout_seconds=60)
     assert batcher.stuck
     assert isinstance(failure(futures[0]), WorkerLost)
     assert "is stuck: 110.0 s in a batch" in caplog.text
@@ -403,29 +403,29 @@ def test_a_stuck_worker_leaves_the_queue_to_another(
 
 
 def test_all_devices_answer_together_as_many_as_their_largest_batches_do() -> None:
-    plan = BatchPlan({1: 0.5, 2: 0.5})
+    plan = BatchSizes({1: 0.5, 2: 0.5})
     batcher = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
-    assert batcher.pictures_per_second == 8
+    assert batcher.images_per_second == 8
 
 
 def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
     start: Start, clock: Clock
 ) -> None:
-    plan = BatchPlan({1: 0.5, 2: 1.0})
+    plan = BatchSizes({1: 0.5, 2: 1.0})
     idle = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
-    assert [idle.seconds_until(pictures) for pictures in (-1, 0, 1, 3, 8)] == [0, 0, 0.5, 1, 2]
+    assert [idle.seconds_until(images) for images in (-1, 0, 1, 3, 8)] == [0, 0, 0.5, 1, 2]
     # From here on every batch takes a second.
     device = Device(gated=True)
     busy = start(device, batch_sizes=(1, 2))
     submit(busy, [0])
     device.next_batch()
     clock.now += 0.25
-    assert [busy.seconds_until(pictures) for pictures in (0, 2, 4)] == [0.75, 1.75, 2.75]
+    assert [busy.seconds_until(images) for images in (0, 2, 4)] == [0.75, 1.75, 2.75]
     submit(busy, [1, 2, 3])
-    assert [busy.seconds_until(pictures) for pictures in (0, -1, -3)] == [2.75, 1.75, 0.75]
+    assert [busy.seconds_until(images) for images in (0, -1, -3)] == [2.75, 1.75, 0.75]
     # Overdue: it may end at any moment.
     clock.now += 5
-    assert [busy.seconds_until(pictures) for pictures in (0, -3)] == [2, 0]
+    assert [busy.seconds_until(images) for images in (0, -3)] == [2, 0]
 
 
 def test_a_canary_goes_first_past_the_limit_and_is_not_counted(start: Start) -> None:
@@ -434,11 +434,11 @@ def test_a_canary_goes_first_past_the_limit_and_is_not_counted(start: Start) -> 
     first = submit(batcher, [0])
     device.next_batch()
     waiting = submit(batcher, [1, 2])
-    canary = batcher.submit(numbered(9), deadline=LATER, canary=True)
+    self_test = batcher.submit(numbered(9), deadline=LATER, self_test=True)
     device.open()
-    assert answers([*first, *waiting, canary]) == [0, 1, 2, 9]
+    assert answers([*first, *waiting, self_test]) == [0, 1, 2, 9]
     assert device.numbers == [[0], [9, 1], [2]]
-    assert answers([batcher.submit(numbered(8), deadline=LATER, canary=True)]) == [8]
+    assert answers([batcher.submit(numbered(8), deadline=LATER, self_test=True)]) == [8]
     assert (observer.done, observer.images) == ([1, 1, 1], 3)
 
 
@@ -512,7 +512,7 @@ def test_closing_two_stuck_devices_takes_no_longer_than_one(
 
 
 def test_close_before_start_fails_what_waits() -> None:
-    batcher = Batcher([Device()], plan=plan_of((1,)), queue_limit=1, observer=Recorder())
+    batcher = Batcher([Device()], plan=batch_sizes_of((1,)), queue_limit=1, observer=Recorder())
     (future,) = submit(batcher, [1])
     assert batcher.close(0)
     assert isinstance(failure(future), ShuttingDown)
@@ -528,7 +528,7 @@ def test_two_devices_work_at_the_same_time(start: Start) -> None:
     both = threading.Barrier(2)
     devices = [Device(), Device()]
 
-    def run_on(device: Device) -> Run:
+    def run_on(device: Device) -> BatchFn:
         def run(pixels: Pixels) -> Array:
             # Passes only when the other device is in here too.
             both.wait(WAIT_SECONDS)
@@ -564,7 +564,7 @@ def test_every_request_gets_exactly_one_answer_its_own(
     devices = [Device(gated=True) for _ in range(device_count)]
     observer = Recorder()
     batcher = Batcher(
-        devices, plan=plan_of(batch_sizes), queue_limit=queue_limit, observer=observer
+        devices, plan=batch_sizes_of(batch_sizes), queue_limit=queue_limit, observer=observer
     )
     batcher.start()
     futures: list[Future[Result]] = []

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from service.batching.item import Pending, Pixels, Worker, fail
+from service.batching.item import BatchItem, Pixels, Worker, fail
 from service.errors import QueueFull
 
 
@@ -17,9 +17,9 @@ def test_an_answer_is_not_taken_back() -> None:
     assert future.result() == 1
 
 
-def test_pictures_that_look_the_same_are_two() -> None:
+def test_images_that_look_the_same_are_two() -> None:
     pixels = np.zeros((2, 2, 3), np.uint8)
-    one, other = (Pending(pixels, deadline=1.0, canary=False, submitted=0.0) for _ in range(2))
+    one, other = (BatchItem(pixels, deadline=1.0, self_test=False, submitted=0.0) for _ in range(2))
     assert one != other
     assert len({one, other}) == 2
 

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from service.batching.batch_sizes import BatchPlan
-from service.batching.item import Pending
-from service.batching.latency import Pace
-from service.batching.queue import PictureQueue
+from service.batching.batch_sizes import BatchSizes
+from service.batching.item import BatchItem
+from service.batching.latency import LatencyEstimator
+from service.batching.queue import BatchQueue
 from service.errors import DeadlineExceeded, Overloaded
 
 NOW = 1000.0
-PLAN = BatchPlan({1: 10.0, 2: 100.0})
+PLAN = BatchSizes({1: 10.0, 2: 100.0})
 
 
 @pytest.fixture
@@ -24,15 +24,15 @@ def drops() -> list[str]:
 
 
 @pytest.fixture
-def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> PictureQueue:
+def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> BatchQueue:
     monkeypatch.setattr("service.batching.queue.time", SimpleNamespace(monotonic=lambda: NOW))
-    return PictureQueue(limit=10, plan=PLAN, pace=Pace(PLAN), dropped=drops.append)
+    return BatchQueue(limit=10, plan=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
 
 
-def picture(*, waited: float, left: float) -> Pending:
+def image(*, waited: float, left: float) -> BatchItem:
     """Seconds since it came, and until its deadline."""
     pixels = np.zeros((1, 1, 3), np.uint8)
-    return Pending(pixels, NOW + left, canary=False, submitted=NOW - waited)
+    return BatchItem(pixels, NOW + left, self_test=False, submitted=NOW - waited)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,8 @@ def picture(*, waited: float, left: float) -> Pending:
     [(11, 10), (10, 9), (0, 1)],
     ids=["time enough for the smallest batch", "no longer than one batch", "not at all"],
 )
-def test_what_may_be_begun(
-    queue: PictureQueue, drops: list[str], waited: float, left: float
-) -> None:
-    one = picture(waited=waited, left=left)
+def test_what_may_be_begun(queue: BatchQueue, drops: list[str], waited: float, left: float) -> None:
+    one = image(waited=waited, left=left)
     queue.put(one)
     assert queue.next_batch() == [one]
     assert drops == []
@@ -57,14 +55,14 @@ def test_what_may_be_begun(
     ],
 )
 def test_what_is_not_begun(
-    queue: PictureQueue,
+    queue: BatchQueue,
     drops: list[str],
     waited: float,
     left: float,
     error: type[Exception],
     says: str,
 ) -> None:
-    one = picture(waited=waited, left=left)
+    one = image(waited=waited, left=left)
     queue.put(one)
     queue.close()
     assert queue.next_batch() == []
@@ -73,11 +71,9 @@ def test_what_is_not_begun(
     assert drops == ["deadline"]
 
 
-def test_what_was_cancelled_a_moment_ago_is_not_begun(
-    queue: PictureQueue, drops: list[str]
-) -> None:
+def test_what_was_cancelled_a_moment_ago_is_not_begun(queue: BatchQueue, drops: list[str]) -> None:
     """Before whoever cancelled it came to take it out."""
-    one, other = picture(waited=0, left=10), picture(waited=0, left=10)
+    one, other = image(waited=0, left=10), image(waited=0, left=10)
     queue.put(one)
     queue.put(other)
     assert one.future.cancel()
@@ -85,10 +81,10 @@ def test_what_was_cancelled_a_moment_ago_is_not_begun(
     assert drops == ["cancelled"]
 
 
-def test_who_waits_for_pictures_sleeps_and_looks_up_now_and_then(
-    queue: PictureQueue, monkeypatch: pytest.MonkeyPatch
+def test_who_waits_for_images_sleeps_and_looks_up_now_and_then(
+    queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device that has nothing to do takes no processor from those that decode."""
+    """A device that has nothing to do takes no CPU from those that decode."""
     waits: list[float | None] = []
 
     def wait(_: threading.Condition, timeout: float | None = None) -> bool:

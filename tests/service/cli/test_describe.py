@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from docs.refresh import BLOCK, DOCS, printed
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import Artifact
-from model_builder.build.cache import Store
+from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
-from model_builder.checkpoints.custom import OwnCheckpoint, write_own
-from model_builder.networks.config import DEPTHS, Architecture
+from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
+from model_builder.networks.config import DEPTHS, ResNetConfig
 from model_builder.networks.summary import describe
 from service.cli.main import main
 from tests.service.conftest import PREPROCESSING
@@ -37,7 +37,7 @@ def test_every_name_is_described(name: str) -> None:
     depth = int(re.findall(r"\d+", name)[0])
     output = printed(f"describe {name}")
     assert output.startswith(f"resnet{depth}")
-    assert f"{Architecture(depth).parameters():,}" in output
+    assert f"{ResNetConfig(depth).parameters():,}" in output
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -46,31 +46,31 @@ def test_a_depth_is_described_as_its_default_checkpoint(depth: int) -> None:
 
 
 def test_a_checkpoint_that_was_imported_here(tmp_path: Path) -> None:
-    architecture = Architecture(50, stride_in_1x1=True, classes=3)
+    architecture = ResNetConfig(50, stride_in_1x1=True, classes=3)
     labels = tuple(map(Label, ("rose", "tulip", "violet")))
-    imported = OwnCheckpoint("my.flowers", architecture, PREPROCESSING, labels, "flowers.h5", "")
-    write_own(Store(tmp_path).own, imported, {})
+    imported = CustomCheckpoint("my.flowers", architecture, PREPROCESSING, labels, "flowers.h5", "")
+    write_custom(ArtifactCache(tmp_path).own, imported, {})
     output = printed(f"describe my.flowers --home {tmp_path}")
-    assert output.startswith("resnet50 v1, option B, for pictures of 32 x 32\n")
+    assert output.startswith("resnet50 v1, option B, for images of 32 x 32\n")
     assert f"{architecture.parameters():,}" in output
-    assert f"{architecture.multiply_adds(32):,}" in output
+    assert f"{architecture.macs(32):,}" in output
     assert "published" not in output
     assert "No model is called 'my.flowers'" in refusal("my.flowers")
 
 
 def test_an_artifact_folder(artifact: Artifact) -> None:
     output = printed(f"describe {artifact.folder}")
-    assert output.startswith("resnet18, option B, for pictures of 32 x 32\n")
+    assert output.startswith("resnet18, option B, for images of 32 x 32\n")
     assert f"{artifact.manifest.architecture.parameters():,}" in output
 
 
 def test_the_options_change_the_network() -> None:
     options = "--shortcut C --variant v1.5 --input-size 64 --classes 10"
     output = printed(f"describe resnet50 {options}")
-    architecture = Architecture(50, "C", classes=10)
-    assert output.startswith("resnet50 v1.5, option C, for pictures of 64 x 64\n")
+    architecture = ResNetConfig(50, "C", classes=10)
+    assert output.startswith("resnet50 v1.5, option C, for images of 64 x 64\n")
     assert f"{architecture.parameters():,}" in output
-    assert f"{architecture.multiply_adds(64):,}" in output
+    assert f"{architecture.macs(64):,}" in output
     assert "published" not in output
     assert "published" in printed("describe resnet50 --variant v1.5")
 
@@ -90,7 +90,7 @@ def test_a_checkpoints_accuracy_is_said(name: str) -> None:
 def test_depths_are_compared_in_one_variant() -> None:
     output = printed("describe resnet50 --compare depths --variant v1.5")
     for depth in DEPTHS:
-        assert f"{Architecture(depth).multiply_adds() / 1e9:.2f} G" in output
+        assert f"{ResNetConfig(depth).macs() / 1e9:.2f} G" in output
 
 
 def test_the_numbers_need_no_framework() -> None:
@@ -127,8 +127,8 @@ def test_nonsense_is_refused_in_words(arguments: list[str], said: str) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_page_says_what_each_depth_costs(depth: int) -> None:
-    network = describe(Architecture(depth, stride_in_1x1=True))
-    cost = f"{network.parameters / 1e6:.1f} M | {network.multiply_adds / 1e9:.2f} G"
+    network = describe(ResNetConfig(depth, stride_in_1x1=True))
+    cost = f"{network.parameters / 1e6:.1f} M | {network.macs / 1e9:.2f} G"
     assert f"| resnet{depth} | {cost} | {4 * network.parameters / 1e6:.0f} MB |" in PAGE
 
 

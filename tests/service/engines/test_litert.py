@@ -1,4 +1,4 @@
-"""An int8 network on the processor: every batch size, and what can't be run."""
+"""An int8 network on the CPU: every batch size, and what can't be run."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from model_builder.build.builder import golden
 from model_builder.build.calibration import calibration_set
 from model_builder.errors import BuilderError, InvalidArtifact
 from model_builder.exporters.litert import quantize, write_litert
-from model_builder.networks.config import Architecture
-from model_builder.networks.fuse_batch_norm import fold
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from service.engines.base import Hardware, load_engines
 from service.engines.litert import MAX_BATCH_SIZE, LiteRTEngine
 from service.evaluation.verify import verify
 from tests.model_builder.random_networks import random_network
-from tests.model_builder.reference import random_pictures
+from tests.model_builder.reference import random_images
 from tests.model_builder.tiny_artifact import LABELS, MANIFEST
 
 SIZE = 64
@@ -37,11 +37,11 @@ HARDWARE = Hardware("auto", cpu_threads=2)
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A ResNet-18 of random weights and three classes."""
-    architecture = Architecture(18, classes=len(LABELS))
+    architecture = ResNetConfig(18, classes=len(LABELS))
     network = random_network(architecture, input_size=SIZE)
-    inference = fold(network, architecture, PREPROCESSING, pixels_dtype="float32")
-    pictures = calibration_set(None, PREPROCESSING)
-    model = quantize(inference, pictures.crops, lambda _: None)
+    inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="float32")
+    images = calibration_set(None, PREPROCESSING)
+    model = quantize(inference, images.crops, lambda _: None)
     kernel, bias = network.get_layer("fc").get_weights()
     folder = tmp_path_factory.mktemp("int8") / "artifact"
     manifest = replace(
@@ -50,7 +50,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         preprocessing=PREPROCESSING,
         engine="litert",
         precision="int8",
-        calibration=pictures.calibration,
+        calibration=images.calibration,
     )
     write_artifact(
         folder,
@@ -74,9 +74,9 @@ def test_it_says_what_it_is(engine: LiteRTEngine) -> None:
     assert (engine.device, engine.max_batch_size) == ("cpu:0", MAX_BATCH_SIZE)
 
 
-def test_a_picture_gets_the_same_features_in_a_batch_of_any_size(engine: LiteRTEngine) -> None:
-    pixels = random_pictures(5, size=SIZE, seed=6)
-    alone = np.concatenate([engine.run(picture[None]) for picture in pixels])
+def test_an_image_gets_the_same_features_in_a_batch_of_any_size(engine: LiteRTEngine) -> None:
+    pixels = random_images(5, size=SIZE, seed=6)
+    alone = np.concatenate([engine.run(image[None]) for image in pixels])
     assert alone.dtype == np.float32
     assert alone.shape == (5, 2, 2, 512)
     assert float(np.abs(alone[0] - alone[1]).mean()) > 0.1 * float(alone.std())
@@ -85,7 +85,7 @@ def test_a_picture_gets_the_same_features_in_a_batch_of_any_size(engine: LiteRTE
 
 
 def test_features_outlive_the_next_batch(engine: LiteRTEngine) -> None:
-    first, second = random_pictures(2, size=SIZE, seed=7)
+    first, second = random_images(2, size=SIZE, seed=7)
     kept = engine.run(first[None])
     before = kept.copy()
     engine.run(second[None])
@@ -93,9 +93,9 @@ def test_features_outlive_the_next_batch(engine: LiteRTEngine) -> None:
 
 
 def test_what_is_not_kept_can_be_run_again(engine: LiteRTEngine) -> None:
-    pixels = random_pictures(2, size=SIZE, seed=8)
+    pixels = random_images(2, size=SIZE, seed=8)
     before = engine.run(pixels)
-    engine.keep((1,))
+    engine.retain_sizes((1,))
     np.testing.assert_array_equal(engine.run(pixels), before)
 
 

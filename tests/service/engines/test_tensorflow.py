@@ -1,4 +1,4 @@
-"""The TensorFlow engine on a real network: depth 18, random weights, pictures of 64 x 64."""
+"""The TensorFlow engine on a real network: depth 18, random weights, images of 64 x 64."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from model_builder.artifact.manifest import (
 )
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.errors import BuilderError
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from service.engines.base import Hardware, choose_precision, load_engines
 from service.engines.tensorflow import fastest_precision, load
 from service.engines.tensorflow_cpu import MAX_BATCH_SIZE, CpuEngine
@@ -38,7 +38,7 @@ from service.settings import Settings
 from service.system.cpu import has_bfloat16
 from tests.service.conftest import TestClient
 from tests.service.fakes import eventually
-from tests.service.pictures import encoded
+from tests.service.images import encoded
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -69,11 +69,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
     from model_builder.build.builder import golden
     from model_builder.exporters.export import export_saved_model
-    from model_builder.networks.fuse_batch_norm import fold
+    from model_builder.networks.fuse_batch_norm import fuse_batch_norm
     from tests.model_builder.random_networks import random_network
-    from tests.model_builder.reference import random_pictures
+    from tests.model_builder.reference import random_images
 
-    architecture = Architecture(18, classes=CLASSES)
+    architecture = ResNetConfig(18, classes=CLASSES)
     network = random_network(architecture, input_size=SIZE)
     head = Head(*(np.asarray(weight) for weight in network.get_layer("fc").get_weights()))
     provenance = Provenance(NAME, "made by the tests", "none", "Apache-2.0", "none", None, None)
@@ -81,7 +81,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
     def artifact(precision: Precision) -> Artifact:
         folder = tmp_path_factory.mktemp("artifacts") / precision
-        inference = fold(network, architecture, PREPROCESSING, dtype=precision)
+        inference = fuse_batch_norm(network, architecture, PREPROCESSING, dtype=precision)
         manifest = Manifest(
             name=NAME,
             architecture=architecture,
@@ -102,7 +102,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         )
         return read_artifact(folder)
 
-    pixels = random_pictures(3, size=SIZE, seed=5)
+    pixels = random_images(3, size=SIZE, seed=5)
     normalised = (pixels[..., ::-1] - np.array(PREPROCESSING.mean)) / np.array(PREPROCESSING.std)
     whole = keras.Model(network.input, [network.get_layer("avgpool").input, network.output])
     features, scores = whole(normalised.astype(np.float32), training=False)
@@ -138,7 +138,7 @@ def test_features_are_the_keras_networks(built: Built, engine: CpuEngine, count:
     assert_close(features, built.features[:count], 1e-4)
 
 
-def test_pictures_differ_and_keep_their_place(built: Built, engine: CpuEngine) -> None:
+def test_images_differ_and_keep_their_place(built: Built, engine: CpuEngine) -> None:
     """Else what is compared here would say little."""
     forward, backward = engine.run(built.pixels), engine.run(built.pixels[::-1].copy())
     assert_close(backward[::-1], forward, 1e-4)
@@ -172,7 +172,7 @@ def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: CpuEng
 
 
 def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
-    """Not the same where the processor has bfloat16: it rounds in other places, which also shows
+    """Not the same where the CPU has bfloat16: it rounds in other places, which also shows
     that it is another program.
     """
     plain = CpuEngine(built.artifacts["bfloat16"], threads=2)
@@ -328,25 +328,25 @@ def served(built: Built, tmp_path: Path) -> Callable[[], tuple[TestClient, Metri
     return serve
 
 
-def test_a_picture_through_the_whole_service(
+def test_an_image_through_the_whole_service(
     built: Built, served: Callable[[], tuple[TestClient, Metrics]]
 ) -> None:
     from PIL import Image
 
-    picture = Image.fromarray(built.pixels[0]).resize((72, 72), Image.Resampling.NEAREST)
+    image = Image.fromarray(built.pixels[0]).resize((72, 72), Image.Resampling.NEAREST)
     client, metrics = served()
     with client:
         eventually(lambda: client.get("/health/ready").status_code == 200)
         response = client.post(
             "/predict?top_k=7",
-            content=encoded(picture),
+            content=encoded(image),
             headers={"Content-Type": "image/png"},
         )
         body: dict[str, Any] = response.json()
         assert response.status_code == 200, body
         (model,) = (one for one in client.get("/models").json()["models"] if one["depth"] == 18)
 
-    pixels = np.asarray(picture)[4:68, 4:68]
+    pixels = np.asarray(image)[4:68, 4:68]
     engine = CpuEngine(built.artifacts["float32"], threads=2)
     expected = softmax(logits(engine.run(pixels[None]), built.artifacts["float32"].head))[0]
     found = {one["class_id"]: one["probability"] for one in body["predictions"]}

@@ -1,4 +1,4 @@
-"""Labelled pictures, and what is counted of them."""
+"""Labelled images, and what is counted of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from model_builder.artifact.manifest import Artifact
 from model_builder.artifact.report import Measurement
 from model_builder.errors import CalibrationFailed
 from service.errors import InvalidParameter, ServiceError
-from service.evaluation.accuracy import Tally, evaluate, labelled_pictures
+from service.evaluation.accuracy import Tally, evaluate, labelled_images
 from service.inference.loader import check_agreement
 from tests.service.fakes import LABELS, Array, FakeEngine, Pixels
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 
 def write(path: Path, content: bytes = b"") -> Path:
@@ -34,7 +34,7 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     write(tmp_path / "n99999999_unknown.jpg")
     found = {
         str(one.path.relative_to(tmp_path)): one.class_id
-        for one in labelled_pictures(tmp_path, LABELS)
+        for one in labelled_images(tmp_path, LABELS)
     }
     assert found == {
         "n00000002/any.jpg": 1,
@@ -44,10 +44,10 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     }
 
 
-def test_no_labelled_picture_is_an_error(tmp_path: Path) -> None:
+def test_no_labelled_image_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "photo.jpg")
-    with pytest.raises(InvalidParameter, match="which has no such picture"):
-        labelled_pictures(tmp_path, LABELS)
+    with pytest.raises(InvalidParameter, match="which has no such image"):
+        labelled_images(tmp_path, LABELS)
 
 
 def rows(*confident: tuple[int, float]) -> Array:
@@ -71,7 +71,7 @@ def test_what_is_counted() -> None:
     assert found.images_per_second == 2
     # Half of those at 0.9 are right, half of those at 0.5: off by 0.4 and by nothing.
     assert found.expected_calibration_error == pytest.approx(0.2, abs=1e-3)
-    assert (found.pictures, found.count) == ("photos", 4)
+    assert (found.images, found.count) == ("photos", 4)
 
 
 class Wrong(FakeEngine):
@@ -81,7 +81,7 @@ class Wrong(FakeEngine):
         return super().run(pixels[..., [1, 0, 2]])
 
 
-def test_every_picture_goes_through_every_engine(artifact: Artifact, tmp_path: Path) -> None:
+def test_every_image_goes_through_every_engine(artifact: Artifact, tmp_path: Path) -> None:
     for index in range(6):
         write(tmp_path / "red" / f"{index}.png", plain("red"))
         write(tmp_path / "green" / f"{index}.png", plain("green"))
@@ -90,14 +90,14 @@ def test_every_picture_goes_through_every_engine(artifact: Artifact, tmp_path: P
     left_out: list[tuple[Path, ServiceError]] = []
     advanced: list[int] = []
     tallies = evaluate(
-        labelled_pictures(tmp_path, LABELS),
+        labelled_images(tmp_path, LABELS),
         {"float32": (artifact, FakeEngine()), "int8": (artifact, Wrong())},
         max_pixels=10_000,
         skipped=lambda path, error: left_out.append((path, error)),
         advance=advanced.append,
     )
     measured: dict[Any, Measurement] = {
-        precision: tally.measurement("colours") for precision, tally in tallies.items()
+        precision: tally.measurement("colors") for precision, tally in tallies.items()
     }
     assert [path for path, _ in left_out] == [broken]
     assert sum(advanced) == measured["float32"].count == measured["int8"].count == 18
@@ -106,11 +106,11 @@ def test_every_picture_goes_through_every_engine(artifact: Artifact, tmp_path: P
     assert tallies["float32"].seconds > 0
 
 
-def test_nothing_but_broken_pictures_is_an_error(artifact: Artifact, tmp_path: Path) -> None:
-    write(tmp_path / "blue" / "broken.png", b"no picture")
-    with pytest.raises(InvalidParameter, match="None of the 1 pictures could be decoded"):
+def test_nothing_but_broken_images_is_an_error(artifact: Artifact, tmp_path: Path) -> None:
+    write(tmp_path / "blue" / "broken.png", b"no image")
+    with pytest.raises(InvalidParameter, match="None of the 1 images could be decoded"):
         evaluate(
-            labelled_pictures(tmp_path, LABELS),
+            labelled_images(tmp_path, LABELS),
             {"float32": (artifact, FakeEngine())},
             max_pixels=10_000,
             skipped=lambda *_: None,
@@ -127,7 +127,7 @@ def int8(artifact: Artifact, *report: Measurement) -> Artifact:
 def test_an_int8_network_that_disagrees_too_often_is_refused(artifact: Artifact) -> None:
     poor = int8(artifact, Measurement("crops", 128, 90.0), Measurement("photos", 200, 60.0))
     check_agreement(poor, 60.0)
-    with pytest.raises(CalibrationFailed, match=r"60 % of 200 pictures \(photos\); at least 75 %"):
+    with pytest.raises(CalibrationFailed, match=r"60 % of 200 images \(photos\); at least 75 %"):
         check_agreement(poor, 75.0)
 
 

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 RED = plain("red")
 
@@ -57,7 +57,7 @@ def images(service: Service, result: str) -> float:
     return service.sample("resnet_images_total", model=MODEL_NAME, result=result)
 
 
-def test_the_picture_of_a_client_that_left_is_never_computed(service: Service) -> None:
+def test_the_image_of_a_client_that_left_is_never_computed(service: Service) -> None:
     with listening(service.app) as port, connected(port) as stays, service.engine.blocked():
         stays.sendall(request(RED))
         service.engine.wait_until_busy()
@@ -77,7 +77,7 @@ def test_the_picture_of_a_client_that_left_is_never_computed(service: Service) -
     assert (answered(service, 200), answered(service, 499)) == (1, 1)
 
 
-def test_the_several_pictures_of_a_client_that_left_are_dropped_together(serve: Serve) -> None:
+def test_the_several_images_of_a_client_that_left_are_dropped_together(serve: Serve) -> None:
     service = serve()
     parts = b"".join(
         b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
@@ -114,11 +114,11 @@ def test_a_client_that_leaves_while_it_sends(service: Service) -> None:
 
 def test_a_connection_serves_one_request_after_another(service: Service) -> None:
     with listening(service.app) as port, connected(port) as connection:
-        for colour in ("red", "green"):
-            connection.sendall(request(plain(colour)))
+        for color in ("red", "green"):
+            connection.sendall(request(plain(color)))
             status, body = answer(connection)
             assert status == 200
-            assert body["predictions"][0]["label"] == colour  # type: ignore[index]
+            assert body["predictions"][0]["label"] == color  # type: ignore[index]
     assert cancelled(service) == 0
 
 

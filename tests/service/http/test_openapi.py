@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from service import __version__
 from service.errors import ServiceError
 from service.http.app import create_app
-from service.http.schemas import OnePicture, Problem, SeveralPictures
+from service.http.schemas import OneImage, Problem, SeveralImages
 from service.settings import Settings
 
 PROBLEM = "application/problem+json"
@@ -103,10 +103,10 @@ def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any
 def test_predicts_examples_are_what_it_answers(predict: dict[str, Any]) -> None:
     content = predict["responses"]["200"]["content"]["application/json"]
     references = {one["$ref"].rpartition("/")[2] for one in content["schema"]["anyOf"]}
-    assert references == {"OnePicture", "SeveralPictures"}
+    assert references == {"OneImage", "SeveralImages"}
     examples = {name: example["value"] for name, example in content["examples"].items()}
-    OnePicture.model_validate(examples["one picture"], extra="forbid")
-    several = SeveralPictures.model_validate(examples["several pictures"], extra="forbid")
+    OneImage.model_validate(examples["one image"], extra="forbid")
+    several = SeveralImages.model_validate(examples["several images"], extra="forbid")
     assert [result.error is None for result in several.results] == [True, False]
 
 
@@ -115,18 +115,18 @@ def test_the_problems_example_is_one(document: dict[str, Any]) -> None:
     TypeAdapter(Problem).validate_python(example, extra="forbid")
 
 
-def test_predict_takes_a_form_or_a_raw_picture(predict: dict[str, Any]) -> None:
+def test_predict_takes_a_form_or_a_raw_image(predict: dict[str, Any]) -> None:
     body = predict["requestBody"]
     assert body["required"] is True
-    picture = {"type": "string", "format": "binary"}
+    image = {"type": "string", "format": "binary"}
     form = body["content"]["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]
-    assert form["properties"]["file"]["items"] == picture
-    assert body["content"]["image/*"]["schema"] == picture
+    assert form["properties"]["file"]["items"] == image
+    assert body["content"]["image/*"]["schema"] == image
 
 
 @pytest.mark.parametrize("max_files", [1, 100])
-def test_as_many_pictures_are_announced_as_are_taken(max_files: int) -> None:
+def test_as_many_images_are_announced_as_are_taken(max_files: int) -> None:
     operation = described(Settings(max_files=max_files))["paths"]["/predict"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["maxItems"] == max_files

@@ -13,16 +13,16 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from service.http.protocol import BoundedConnection
+from service.http.protocol import BoundedHttpProtocol
 from tests.service.conftest import Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 RED = plain("red")
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-class Hasty(BoundedConnection):
+class Hasty(BoundedHttpProtocol):
     header_timeout_seconds = 0.5
     max_header_bytes = 5000
 
@@ -246,5 +246,5 @@ def test_a_length_that_two_servers_may_read_differently_is_refused(
 
 
 def test_the_real_bounds() -> None:
-    assert BoundedConnection.header_timeout_seconds == 10
-    assert BoundedConnection.max_header_bytes == 65536
+    assert BoundedHttpProtocol.header_timeout_seconds == 10
+    assert BoundedHttpProtocol.max_header_bytes == 65536

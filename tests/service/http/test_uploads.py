@@ -12,7 +12,7 @@ import pytest
 from starlette import formparsers
 
 from tests.service.conftest import Serve, Service, listening
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 RED = plain("red")
 BOUNDARY = b"--edge"
@@ -96,7 +96,7 @@ def test_as_much_as_a_form_may_have(post: Post) -> None:
 
 
 def test_a_form_that_breaks_off_is_refused_whole(post: Post) -> None:
-    """Never some of its pictures as if they were all."""
+    """Never some of its images as if they were all."""
     whole = form(file(RED), file(RED))
     assert post(whole).status_code == 200
     for end in (len(whole) - 4, len(whole) - 40, len(whole) // 2, 60):
@@ -133,7 +133,7 @@ def test_no_upload_touches_the_disk(
         form(file(RED), file(RED))[:-40],
         form(file(RED), field(b"a", bytes(70_000))),
     ],
-    ids=["used", "no picture", "breaks off", "too large a field"],
+    ids=["used", "no image", "breaks off", "too large a field"],
 )
 def test_memory_is_given_back_with_the_answer(
     post: Post, body: bytes, monkeypatch: pytest.MonkeyPatch

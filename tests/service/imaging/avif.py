@@ -1,13 +1,13 @@
-"""AVIF files of a few boxes that say much. None has a picture."""
+"""AVIF files of a few boxes that say much. None has an image."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
 
-from tests.service.pictures import box
+from tests.service.images import box
 
-PICTURE = box(b"ftyp", b"avif\0\0\0\0avifmif1miaf")
+IMAGE = box(b"ftyp", b"avif\0\0\0\0avifmif1miaf")
 FILM = box(b"ftyp", b"avis\0\0\0\0avisavifmif1miaf")
 
 
@@ -18,7 +18,7 @@ def full_box(kind: bytes, version: int, content: bytes, *, flags: int = 0) -> by
 def avif_meta(*boxes: bytes) -> bytes:
     handler = full_box(b"hdlr", 0, b"\0\0\0\0pict" + bytes(13))
     primary = full_box(b"pitm", 0, struct.pack(">H", 1))
-    return PICTURE + full_box(b"meta", 0, handler + primary + b"".join(boxes))
+    return IMAGE + full_box(b"meta", 0, handler + primary + b"".join(boxes))
 
 
 def avif_items(count: int, *, wide: bool = False) -> bytes:

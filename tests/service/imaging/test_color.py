@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from service.imaging.decoder import decode
+from tests.service.images import encoded, noise, orientation_tag, quadrants, recipe
 from tests.service.imaging.profiles import (
     DISPLAY_P3,
     SRGB,
@@ -19,11 +20,10 @@ from tests.service.imaging.profiles import (
     profile,
     rgb_profile,
 )
-from tests.service.pictures import encoded, noise, orientation_tag, quadrants, recipe
 
 Pixels = npt.NDArray[np.uint8]
 
-COLOUR = (180, 120, 60)
+COLOR = (180, 120, 60)
 P3 = rgb_profile(DISPLAY_P3)
 # Red and green change places: nobody overlooks it.
 SWAPPED = rgb_profile(SRGB[:, [1, 0, 2]])
@@ -34,15 +34,15 @@ def pixels_of(data: bytes, size: int = 32) -> Pixels:
     return decode(data, recipe(size, size), max_pixels=1_000_000)
 
 
-def colour_of(data: bytes) -> list[int]:
+def color_of(data: bytes) -> list[int]:
     """The only one in it."""
-    (colour,) = np.unique(pixels_of(data).reshape(-1, 3), axis=0)
-    return [int(level) for level in colour]
+    (color,) = np.unique(pixels_of(data).reshape(-1, 3), axis=0)
+    return [int(level) for level in color]
 
 
-def expected(colour: tuple[int, int, int], primaries: npt.NDArray[np.float64]) -> list[float]:
+def expected(color: tuple[int, int, int], primaries: npt.NDArray[np.float64]) -> list[float]:
     """sRGB's own transfer curve (IEC 61966-2-1) after the two matrices."""
-    linear = np.linalg.inv(SRGB) @ primaries @ (np.array(colour) / 255) ** 2.2
+    linear = np.linalg.inv(SRGB) @ primaries @ (np.array(color) / 255) ** 2.2
     linear = linear.clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return [float(level) for level in 255 * encoded]
@@ -59,9 +59,9 @@ def expected(colour: tuple[int, int, int], primaries: npt.NDArray[np.float64]) -
     ],
 )
 def test_display_p3_becomes_srgb(format: str, options: dict[str, object], tolerance: int) -> None:
-    data = encoded(Image.new("RGB", (32, 32), COLOUR), format, icc_profile=P3, **options)
-    assert expected(COLOUR, DISPLAY_P3)[0] > COLOUR[0] + 8
-    np.testing.assert_allclose(colour_of(data), expected(COLOUR, DISPLAY_P3), atol=tolerance)
+    data = encoded(Image.new("RGB", (32, 32), COLOR), format, icc_profile=P3, **options)
+    assert expected(COLOR, DISPLAY_P3)[0] > COLOR[0] + 8
+    np.testing.assert_allclose(color_of(data), expected(COLOR, DISPLAY_P3), atol=tolerance)
 
 
 @pytest.mark.parametrize("size", [(48, 32), (403, 257)], ids=["small", "drafted"])
@@ -93,50 +93,48 @@ def test_an_srgb_profile_or_a_broken_one_changes_no_byte(format: str, icc_profil
 
 
 @pytest.mark.parametrize(("white", "seen"), [(253, 255), (252, 252)])
-def test_a_profile_is_called_srgb_where_no_colour_is_three_levels_off(
-    white: int, seen: int
-) -> None:
+def test_a_profile_is_called_srgb_where_no_color_is_three_levels_off(white: int, seen: int) -> None:
     luminance = ((white / 255 + 0.055) / 1.055) ** 2.4
     nearly = rgb_profile(SRGB * luminance, SRGB_CURVE)
     data = encoded(Image.new("RGB", (32, 32), "white"), "PNG", icc_profile=nearly)
-    assert colour_of(data) == [seen] * 3
+    assert color_of(data) == [seen] * 3
 
 
 def test_a_profile_that_is_srgb_but_for_one_primary() -> None:
-    """A hundredth of the red light comes with blue, which no grey and no pale colour shows."""
+    """A hundredth of the red light comes with blue, which no grey and no pale color shows."""
     red, green, blue = SRGB.T
     data = encoded(
         Image.new("RGB", (32, 32), "blue"),
         "PNG",
         icc_profile=rgb_profile(np.array([0.99 * red, green, blue + 0.01 * red]).T, SRGB_CURVE),
     )
-    np.testing.assert_allclose(colour_of(data), [25, 0, 255], atol=1)
+    np.testing.assert_allclose(color_of(data), [25, 0, 255], atol=1)
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "icc_profile"),
+    ("mode", "color", "icc_profile"),
     [
-        ("RGB", COLOUR, grey_profile(1.0)),
-        ("RGB", COLOUR, cmyk_profile(0)),
+        ("RGB", COLOR, grey_profile(1.0)),
+        ("RGB", COLOR, cmyk_profile(0)),
         ("L", 90, SWAPPED),
-        ("RGB", COLOUR, P3[:16] + b"LUV " + P3[20:]),
-        ("RGB", COLOUR, P3 + b"mpet"),
+        ("RGB", COLOR, P3[:16] + b"LUV " + P3[20:]),
+        ("RGB", COLOR, P3 + b"mpet"),
     ],
     ids=["grey", "CMYK", "RGB on grey", "unknown space", "with elements that know no bound"],
 )
-def test_a_profile_for_other_colours_is_ignored(
-    mode: str, colour: object, icc_profile: bytes
+def test_a_profile_for_other_colors_is_ignored(
+    mode: str, color: object, icc_profile: bytes
 ) -> None:
-    image = Image.new(mode, (32, 32), colour)  # type: ignore[arg-type]
+    image = Image.new(mode, (32, 32), color)  # type: ignore[arg-type]
     data = encoded(image, "PNG", icc_profile=icc_profile)
-    assert colour_of(data) == colour_of(encoded(image, "PNG"))
+    assert color_of(data) == color_of(encoded(image, "PNG"))
 
 
 def test_a_profile_of_more_than_four_megabytes_is_ignored() -> None:
-    image, largest = Image.new("RGB", (32, 32), COLOUR), SWAPPED.ljust(4 * 2**20, b"\0")
-    red, green, _ = colour_of(encoded(image, "TIFF", icc_profile=largest))
+    image, largest = Image.new("RGB", (32, 32), COLOR), SWAPPED.ljust(4 * 2**20, b"\0")
+    red, green, _ = color_of(encoded(image, "TIFF", icc_profile=largest))
     assert green > red
-    assert colour_of(encoded(image, "TIFF", icc_profile=largest + b"\0")) == list(COLOUR)
+    assert color_of(encoded(image, "TIFF", icc_profile=largest + b"\0")) == list(COLOR)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "I;16"])
@@ -151,7 +149,7 @@ def test_a_grey_profile(mode: str) -> None:
     if mode == "1":
         assert set(np.unique(pixels_of(data))) <= {0, 255} | set(range(120, 256))
     else:
-        np.testing.assert_allclose(colour_of(data), [188] * 3, atol=1)
+        np.testing.assert_allclose(color_of(data), [188] * 3, atol=1)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (300, 257)], ids=["small", "drafted"])
@@ -165,35 +163,35 @@ def test_a_cmyk_profile(
     data = encoded(Image.new("CMYK", size, ink), "JPEG", quality=100, icc_profile=cmyk_profile(0))
     luminance = ((lightness + 16) / 116) ** 3
     grey = 255 * (1.055 * luminance ** (1 / 2.4) - 0.055) if lightness else 0
-    np.testing.assert_allclose(colour_of(data), [grey] * 3, atol=3)
+    np.testing.assert_allclose(color_of(data), [grey] * 3, atol=3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_a_profile_speaks_of_colours_before_white_shines_through(mode: str) -> None:
+def test_a_profile_speaks_of_colors_before_white_shines_through(mode: str) -> None:
     image = Image.new("RGBA", (32, 32), (200, 40, 40, 128))
     data = encoded(image if mode == "RGBA" else image.quantize(2), "PNG", icc_profile=SWAPPED)
-    red, green, blue = colour_of(data)
+    red, green, blue = color_of(data)
     assert green > red + 60
     np.testing.assert_allclose([red, green, blue], [148, 227, 148], atol=12)
 
 
 def test_lab() -> None:
     image = ImageCms.applyTransform(
-        Image.new("RGB", (32, 32), COLOUR),
+        Image.new("RGB", (32, 32), COLOR),
         ImageCms.buildTransform(
             ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
         ),
     )
     assert image is not None
-    np.testing.assert_allclose(colour_of(encoded(image, "TIFF")), COLOUR, atol=4)
+    np.testing.assert_allclose(color_of(encoded(image, "TIFF")), COLOR, atol=4)
 
 
 def test_many_threads_share_a_transform() -> None:
     """Each gets what it would get alone."""
-    pictures = [encoded(noise(40, 40, seed), "PNG", icc_profile=P3) for seed in range(8)]
-    alone = [pixels_of(picture) for picture in pictures]
+    images = [encoded(noise(40, 40, seed), "PNG", icc_profile=P3) for seed in range(8)]
+    alone = [pixels_of(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(pixels_of, pictures * 20))
+        together = list(pool.map(pixels_of, images * 20))
     for index, pixels in enumerate(together):
         np.testing.assert_array_equal(pixels, alone[index % 8])
 
@@ -201,5 +199,5 @@ def test_many_threads_share_a_transform() -> None:
 def test_a_profile_that_lies_of_its_size() -> None:
     lying = profile(b"RGB ", b"mntr", b"XYZ ", {})
     lying = b"\xff\xff\xff\xff" + lying[4:]
-    data = encoded(Image.new("RGB", (32, 32), COLOUR), "PNG", icc_profile=lying)
-    assert colour_of(data) == list(COLOUR)
+    data = encoded(Image.new("RGB", (32, 32), COLOR), "PNG", icc_profile=lying)
+    assert color_of(data) == list(COLOR)

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from service.errors import ServiceError
 from service.imaging.decoder import FORMATS, decode
 from tests.service.conftest import Serve, listening
-from tests.service.pictures import recipe, reference
+from tests.service.images import recipe, reference
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 def opened(file: Path) -> Image.Image | None:
-    """The whole picture, if Pillow can read it within the rules."""
+    """The whole image, if Pillow can read it within the rules."""
     try:
         with Image.open(file, formats=FORMATS) as image:
             image.load()
@@ -53,7 +53,7 @@ def resident_bytes() -> int:
 
 
 def test_every_file_gets_an_answer(serve: Serve) -> None:
-    service = serve(max_image_pixels=MAX_PIXELS, decode_threads=1)
+    service = serve(max_image_pixels=MAX_PIXELS, decode_workers=1)
     served: Counter[int] = Counter()
     with (
         listening(service.app) as port,
@@ -94,7 +94,7 @@ def seen(image: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CORPUS)))
-def test_every_picture_looks_as_it_should(file: Path) -> None:
+def test_every_image_looks_as_it_should(file: Path) -> None:
     preprocessing = recipe(64, 56)
     image = opened(file)
     if image is None:

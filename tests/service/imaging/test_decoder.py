@@ -1,4 +1,4 @@
-"""Pictures of every kind that Pillow can make, and some that nobody should send."""
+"""Images of every kind that Pillow can make, and some that nobody should send."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_builder.artifact.preprocessing import Interpolation
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.imaging.decoder import FORMATS, decode
 from service.imaging.transforms import crop
-from tests.service.pictures import (
+from tests.service.images import (
     SIDES,
     as_stored,
     encoded,
@@ -56,10 +56,10 @@ def pixels_of(data: bytes, edge: int = 32, size: int = 32) -> Pixels:
     return pixels
 
 
-def assert_colour(data: bytes, colour: tuple[int, int, int], tolerance: int = 0) -> None:
+def assert_color(data: bytes, color: tuple[int, int, int], tolerance: int = 0) -> None:
     """That every pixel has it."""
     pixels = pixels_of(data).astype(int)
-    np.testing.assert_allclose(pixels, np.broadcast_to(colour, pixels.shape), atol=tolerance)
+    np.testing.assert_allclose(pixels, np.broadcast_to(color, pixels.shape), atol=tolerance)
 
 
 @pytest.mark.parametrize("orientation", SIDES)
@@ -107,7 +107,7 @@ def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None
     ],
     ids=["empty", "text", "offset beyond the end", "too few entries"],
 )
-def test_broken_exif_does_not_spoil_the_picture(format: str, exif: bytes) -> None:
+def test_broken_exif_does_not_spoil_the_image(format: str, exif: bytes) -> None:
     scene = quadrants(32, 32)
     broken, without = encoded(scene, format, exif=exif), encoded(scene, format)
     np.testing.assert_array_equal(pixels_of(broken), pixels_of(without))
@@ -131,12 +131,12 @@ def thirty_two_bits(value: int) -> bytes:
     return encoded(Image.fromarray(np.full((32, 32), value, np.int32)), "TIFF")
 
 
-def one(mode: str, colour: Any, format: str = "PNG", **options: Any) -> bytes:
-    return encoded(Image.new(mode, (32, 32), colour), format, **options)
+def one(mode: str, color: Any, format: str = "PNG", **options: Any) -> bytes:
+    return encoded(Image.new(mode, (32, 32), color), format, **options)
 
 
 @pytest.mark.parametrize(
-    ("data", "colour"),
+    ("data", "color"),
     [
         pytest.param(one("RGB", (1, 2, 3)), (1, 2, 3), id="RGB"),
         pytest.param(one("L", 77), (77, 77, 77), id="grey"),
@@ -172,12 +172,12 @@ def one(mode: str, colour: Any, format: str = "PNG", **options: Any) -> bytes:
         pytest.param(floats(float("inf")), (255, 255, 255), id="float TIFF, infinite"),
     ],
 )
-def test_colours(data: bytes, colour: tuple[int, int, int]) -> None:
-    assert_colour(data, colour)
+def test_colors(data: bytes, color: tuple[int, int, int]) -> None:
+    assert_color(data, color)
 
 
 @pytest.mark.parametrize(
-    ("data", "colour"),
+    ("data", "color"),
     [
         pytest.param(one("RGBA", (200, 0, 100, 128)), (227, 127, 177), id="RGBA, half"),
         pytest.param(one("LA", (100, 128)), (177, 177, 177), id="grey and alpha, half"),
@@ -191,8 +191,8 @@ def test_colours(data: bytes, colour: tuple[int, int, int]) -> None:
         pytest.param(one("RGB", (200, 90, 30), "WEBP"), (200, 90, 30), id="WebP"),
     ],
 )
-def test_colours_of_blended_and_lossy_pictures(data: bytes, colour: tuple[int, int, int]) -> None:
-    assert_colour(data, colour, tolerance=4)
+def test_colors_of_blended_and_lossy_images(data: bytes, color: tuple[int, int, int]) -> None:
+    assert_color(data, color, tolerance=4)
 
 
 def test_a_progressive_jpeg_is_the_same_as_a_baseline_one() -> None:
@@ -206,30 +206,30 @@ def test_a_progressive_jpeg_is_the_same_as_a_baseline_one() -> None:
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_only_the_first_frame_counts(format: str) -> None:
-    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    first, second = (Image.new("RGB", (32, 32), color) for color in ((255, 0, 0), (0, 0, 255)))
     options = {"lossless": True} if format == "WEBP" else {}
     data = encoded(first, format, save_all=True, append_images=[second], **options)
     assert getattr(Image.open(io.BytesIO(data)), "n_frames", 1) == 2
-    assert_colour(data, (255, 0, 0))
+    assert_color(data, (255, 0, 0))
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_that_is_promised(format: str) -> None:
-    assert_colour(plain("red", (40, 32), format), (255, 0, 0), tolerance=4)
+    assert_color(plain("red", (40, 32), format), (255, 0, 0), tolerance=4)
 
 
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 2), (5, 3), (1, 900), (900, 1), (3000, 7), (2, 3000), (31, 31), (33, 2000)]
 )
-def test_tiny_and_very_long_pictures(size: tuple[int, int]) -> None:
+def test_tiny_and_very_long_images(size: tuple[int, int]) -> None:
     pixels = pixels_of(plain("green", size), edge=40)
     assert np.unique(pixels.reshape(-1, 3), axis=0).tolist() == [[0, 255, 0]]
 
 
-def test_a_very_long_picture_shows_its_middle() -> None:
+def test_a_very_long_image_shows_its_middle() -> None:
     image = Image.new("RGB", (3000, 10), "red")
     image.paste((0, 0, 255), (1400, 0, 1600, 10))
-    assert_colour(encoded(image), (0, 0, 255))
+    assert_color(encoded(image), (0, 0, 255))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_very_long_picture_shows_its_middle() -> None:
         ((79, 10), (316, 40)),
     ],
 )
-def test_no_picture_is_made_longer_than_eight_squares(
+def test_no_image_is_made_longer_than_eight_squares(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resized: tuple[int, int]
 ) -> None:
     """A line of a few kilobytes would need gigabytes on its way to a square of its middle."""
@@ -323,9 +323,7 @@ def test_a_truncated_file_is_invalid(format: str, part: float) -> None:
 
 def test_the_readers_own_words_are_passed_on() -> None:
     data = encoded(noise(40, 40), "JPEG")
-    with pytest.raises(
-        InvalidImage, match="The JPEG picture can't be decoded: image file is trunc"
-    ):
+    with pytest.raises(InvalidImage, match="The JPEG image can't be decoded: image file is trunc"):
         pixels_of(data[: len(data) // 2])
 
 
@@ -375,7 +373,7 @@ PNM, TGA = (encoded(Image.new("RGB", (32, 32)), format) for format in ("PPM", "T
 def test_other_formats_are_named_in_the_refusal(data: bytes, name: str) -> None:
     with pytest.raises(UnsupportedMedia) as refusal:
         pixels_of(data)
-    assert str(refusal.value) == f"Pictures are taken as {', '.join(FORMATS)}. Received: {name}"
+    assert str(refusal.value) == f"Images are taken as {', '.join(FORMATS)}. Received: {name}"
 
 
 def test_no_other_format_is_known_to_the_process_that_decodes() -> None:
@@ -385,10 +383,10 @@ def test_no_other_format_is_known_to_the_process_that_decodes() -> None:
 import sys
 from PIL import Image
 from service.errors import UnsupportedMedia
-from service.imaging.decoder import open_picture
+from service.imaging.decoder import open_image
 for data in eval(sys.argv[1]):
     try:
-        open_picture(data, max_pixels=10**6)
+        open_image(data, max_pixels=10**6)
     except UnsupportedMedia:
         pass
 print(*sorted(name for name in sys.modules if name.startswith("PIL.") and "Plugin" in name))
@@ -409,7 +407,7 @@ print(*sorted(name for name in sys.modules if name.startswith("PIL.") and "Plugi
     assert "PIL.JpegImagePlugin" in known
 
 
-def test_nothing_is_no_picture() -> None:
+def test_nothing_is_no_image() -> None:
     with pytest.raises(InvalidImage, match="0 bytes"):
         pixels_of(b"")
 
@@ -434,7 +432,7 @@ def test_as_many_pixels_as_are_allowed() -> None:
     assert decode(data, recipe(32, 32), max_pixels=2000).shape == (32, 32, 3)
     with pytest.raises(ImageTooLarge) as refusal:
         decode(data, recipe(32, 32), max_pixels=1999)
-    assert str(refusal.value) == "A picture may have 1999 pixels. Received: 50 x 40 = 2000"
+    assert str(refusal.value) == "An image may have 1999 pixels. Received: 50 x 40 = 2000"
 
 
 def test_a_text_chunk_that_unpacks_to_megabytes_is_invalid() -> None:
@@ -484,15 +482,15 @@ def ycck_jpeg(ink: tuple[int, int, int, int]) -> bytes:
 def test_a_ycck_jpeg(ink: tuple[int, int, int, int]) -> None:
     """And the same inks as plain CMYK, which Adobe inverts too."""
     red, green, blue = ((255 - part) * (255 - ink[3]) // 255 for part in ink[:3])
-    assert_colour(ycck_jpeg(ink), (red, green, blue), tolerance=4)
-    assert_colour(one("CMYK", ink, "JPEG", quality=100), (red, green, blue), tolerance=4)
+    assert_color(ycck_jpeg(ink), (red, green, blue), tolerance=4)
+    assert_color(one("CMYK", ink, "JPEG", quality=100), (red, green, blue), tolerance=4)
 
 
-def test_several_pictures_in_one_file_show_the_first() -> None:
-    first, second = (Image.new("RGB", (32, 32), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+def test_several_images_in_one_file_show_the_first() -> None:
+    first, second = (Image.new("RGB", (32, 32), color) for color in ((255, 0, 0), (0, 0, 255)))
     data = encoded(first, "MPO", save_all=True, append_images=[second])
     assert Image.open(io.BytesIO(data)).format == "MPO"
-    assert_colour(data, (254, 0, 0), tolerance=4)
+    assert_color(data, (254, 0, 0), tolerance=4)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -504,18 +502,18 @@ def test_the_bytes_decide_and_no_frame_but_the_first_is_counted(format: str) -> 
         data = encoded(frames[0], format)
     else:
         data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
-    assert_colour(data, (0, 0, 0), tolerance=4)
+    assert_color(data, (0, 0, 0), tolerance=4)
 
 
 @pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (200_000, 2)])
 def test_an_edge_that_no_photo_has_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageTooLarge, match="edges may have 65535 pixels"):
         pixels_of(plain("green", size))
-    assert_colour(plain("green", (65_535, 1)), (0, 255, 0))
+    assert_color(plain("green", (65_535, 1)), (0, 255, 0))
 
 
 def test_a_gif_whose_first_frame_covers_a_corner() -> None:
-    """The rest was never drawn; with a transparent colour it is white, as a page would be."""
+    """The rest was never drawn; with a transparent color it is white, as a page would be."""
     corner = Image.new("P", (32, 32), 0)
     corner.putpalette([255, 0, 0, 0, 0, 255])
     data = bytearray(encoded(corner, "GIF", transparency=1))
@@ -527,7 +525,7 @@ def test_a_gif_whose_first_frame_covers_a_corner() -> None:
 
 
 def test_a_cut_off_file_is_refused_whatever_was_decoded_of_it() -> None:
-    """Never half a picture and half grey: Pillow would show one if it was told to."""
+    """Never half an image and half grey: Pillow would show one if it was told to."""
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
     assert Image.MAX_IMAGE_PIXELS is not None
     for format in FORMATS:

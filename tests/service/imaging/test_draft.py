@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 
 from model_builder.artifact.preprocessing import Interpolation
 from service.imaging.decoder import decode
-from tests.service.pictures import (
+from tests.service.images import (
     SIDES,
     as_stored,
     encoded,
@@ -27,7 +27,7 @@ TOLERANCE = 3
 
 @pytest.fixture
 def allocated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The sizes that pictures are decoded at."""
+    """The sizes that images are decoded at."""
     sizes: list[tuple[int, int]] = []
     prepare = ImageFile.ImageFile.load_prepare
 
@@ -84,7 +84,7 @@ def test_no_other_format_has_fractions(allocated: list[tuple[int, int]], format:
 @pytest.mark.parametrize("subsampling", [0, 2])
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("size", [(403, 257), (257, 403), (1203, 517), (640, 639)])
-def test_it_is_cut_as_the_whole_picture_would_be(
+def test_it_is_cut_as_the_whole_image_would_be(
     size: tuple[int, int], progressive: bool, subsampling: int, interpolation: Interpolation
 ) -> None:
     image, preprocessing = scene(*size), recipe(32, 28, interpolation)
@@ -98,7 +98,7 @@ def test_it_is_cut_as_the_whole_picture_would_be(
 # A margin of an odd number of pixels: which side gets the odd one depends on the orientation.
 @pytest.mark.parametrize("edge", [32, 33])
 @pytest.mark.parametrize("orientation", SIDES)
-def test_every_orientation_is_cut_as_the_upright_picture_would_be(
+def test_every_orientation_is_cut_as_the_upright_image_would_be(
     orientation: int, edge: int
 ) -> None:
     image, preprocessing = scene(405, 270), recipe(edge, 28)
@@ -109,7 +109,7 @@ def test_every_orientation_is_cut_as_the_upright_picture_would_be(
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_four_colours_have_fractions_too(
+def test_grey_and_four_colors_have_fractions_too(
     allocated: list[tuple[int, int]], mode: str
 ) -> None:
     image = scene(400, 270).convert(mode)

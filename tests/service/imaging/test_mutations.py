@@ -71,7 +71,7 @@ def test_what_fuzzing_kept_for_the_paths_that_it_takes() -> None:
 
 def test_some_of_them_posted_to_a_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """No 5xx, and not one that ends the process that decodes it."""
-    service = serve(decode_threads=1, max_image_pixels=MAX_PIXELS)
+    service = serve(decode_workers=1, max_image_pixels=MAX_PIXELS)
     url = "http://127.0.0.1:{}/predict"
     headers = {"Content-Type": "application/octet-stream"}
     statuses: Counter[int] = Counter()

@@ -16,9 +16,9 @@ import pytest
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage, QueueFull
 from service.imaging import sandbox as decoding
-from service.imaging.pool import Decoded, Decoder
+from service.imaging.pool import DecodedImage, DecoderPool
 from tests.service.fakes import WAIT_SECONDS
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 T = TypeVar("T")
 
@@ -33,14 +33,14 @@ def seconds() -> list[float]:
 
 
 @pytest.fixture
-def decoder(seconds: list[float]) -> Iterator[Decoder]:
+def decoder(seconds: list[float]) -> Iterator[DecoderPool]:
     decoder = make(2, seconds)
     yield decoder
     decoder.close()
 
 
-def make(threads: int, seconds: list[float]) -> Decoder:
-    return Decoder(
+def make(threads: int, seconds: list[float]) -> DecoderPool:
+    return DecoderPool(
         threads=threads,
         limit=3,
         max_pixels=2000,
@@ -59,7 +59,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(asyncio.wait_for(work, 30))
 
 
-def test_pixels_and_how_long_they_took(decoder: Decoder, seconds: list[float]) -> None:
+def test_pixels_and_how_long_they_took(decoder: DecoderPool, seconds: list[float]) -> None:
     started = time.monotonic()
     decoded = run(decoder.decode(RED, PREPROCESSING, deadline=LATER))
     assert 0 < decoded.seconds < time.monotonic() - started
@@ -71,22 +71,24 @@ def test_pixels_and_how_long_they_took(decoder: Decoder, seconds: list[float]) -
 @pytest.mark.parametrize(
     ("data", "error"), [(RED[:60], InvalidImage), (plain("red", (50, 41)), ImageTooLarge)]
 )
-def test_what_is_wrong_with_a_picture_is_raised(
-    decoder: Decoder, seconds: list[float], data: bytes, error: type[Exception]
+def test_what_is_wrong_with_an_image_is_raised(
+    decoder: DecoderPool, seconds: list[float], data: bytes, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         run(decoder.decode(data, PREPROCESSING, deadline=LATER))
     assert seconds == []
 
 
-def test_past_its_deadline_a_picture_is_not_decoded(decoder: Decoder, seconds: list[float]) -> None:
-    with pytest.raises(DeadlineExceeded, match="before the picture was decoded"):
+def test_past_its_deadline_an_image_is_not_decoded(
+    decoder: DecoderPool, seconds: list[float]
+) -> None:
+    with pytest.raises(DeadlineExceeded, match="before the image was decoded"):
         run(decoder.decode(RED, PREPROCESSING, deadline=time.monotonic()))
     assert seconds == []
 
 
-def test_pictures_beyond_the_limit_are_refused(decoder: Decoder) -> None:
-    async def work() -> list[Decoded | BaseException]:
+def test_images_beyond_the_limit_are_refused(decoder: DecoderPool) -> None:
+    async def work() -> list[DecodedImage | BaseException]:
         return await asyncio.gather(
             *(decoder.decode(RED, PREPROCESSING, deadline=LATER) for _ in range(5)),
             return_exceptions=True,
@@ -94,11 +96,11 @@ def test_pictures_beyond_the_limit_are_refused(decoder: Decoder) -> None:
 
     for _ in range(2):
         outcomes = run(work())
-        assert [type(outcome) for outcome in outcomes] == [Decoded] * 3 + [QueueFull] * 2
-        assert str(outcomes[-1]).startswith("3 pictures wait to be decoded")
+        assert [type(outcome) for outcome in outcomes] == [DecodedImage] * 3 + [QueueFull] * 2
+        assert str(outcomes[-1]).startswith("3 images wait to be decoded")
 
 
-def test_places_are_given_back_whatever_happens(decoder: Decoder) -> None:
+def test_places_are_given_back_whatever_happens(decoder: DecoderPool) -> None:
     async def work() -> int:
         decoded = 0
         for turn in range(12):
@@ -109,13 +111,13 @@ def test_places_are_given_back_whatever_happens(decoder: Decoder) -> None:
                 await asyncio.sleep(0)
                 waiting.cancel()
             (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
-            decoded += isinstance(outcome, Decoded)
+            decoded += isinstance(outcome, DecodedImage)
         return decoded
 
     assert run(work()) == 4
 
 
-def test_it_starts_with_all_its_processes_and_leaves_none(decoder: Decoder) -> None:
+def test_it_starts_with_all_its_processes_and_leaves_none(decoder: DecoderPool) -> None:
     before = processes()
     decoder.start()
     assert len(processes() - before) == 2
@@ -123,9 +125,7 @@ def test_it_starts_with_all_its_processes_and_leaves_none(decoder: Decoder) -> N
     assert processes() <= before
 
 
-def test_closing_waits_for_no_picture(
-    monkeypatch: pytest.MonkeyPatch, seconds: list[float]
-) -> None:
+def test_closing_waits_for_no_image(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
     """The one under way is refused with its process, and the one that waits is not begun."""
     decoder, before, under_way = make(1, seconds), processes(), threading.Event()
     write = decoding._write
@@ -134,18 +134,18 @@ def test_closing_waits_for_no_picture(
         write(descriptor, data)
         under_way.set()
 
-    async def work() -> list[Decoded | BaseException]:
+    async def work() -> list[DecodedImage | BaseException]:
         await decoder.decode(RED, PREPROCESSING, deadline=LATER)
         (process,) = processes() - before
         os.kill(process, signal.SIGSTOP)
         monkeypatch.setattr(decoding, "_write", written)
-        pictures = [
+        images = [
             asyncio.ensure_future(decoder.decode(RED, PREPROCESSING, deadline=LATER))
             for _ in range(2)
         ]
         assert await asyncio.to_thread(under_way.wait, WAIT_SECONDS)
         await asyncio.to_thread(decoder.close)
-        return await asyncio.gather(*pictures, return_exceptions=True)
+        return await asyncio.gather(*images, return_exceptions=True)
 
     first, second = run(work())
     assert isinstance(first, InvalidImage)

@@ -25,9 +25,9 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.imaging.decoder import decode
-from service.imaging.sandbox import DecodingProcess, _briefly
+from service.imaging.sandbox import DecoderProcess, _briefly
 from tests.service.fakes import WAIT_SECONDS, eventually
-from tests.service.pictures import (
+from tests.service.images import (
     encoded,
     header_alone,
     lying_avif,
@@ -45,8 +45,8 @@ LIE = 6000
 
 
 @pytest.fixture
-def process() -> Iterator[DecodingProcess]:
-    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
+def process() -> Iterator[DecoderProcess]:
+    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
     yield process
     process.close()
 
@@ -62,12 +62,12 @@ def before_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
     return write
 
 
-def pid(process: DecodingProcess) -> int:
+def pid(process: DecoderProcess) -> int:
     assert process.pid is not None
     return process.pid
 
 
-def test_it_gives_what_decoding_here_gives(process: DecodingProcess) -> None:
+def test_it_gives_what_decoding_here_gives(process: DecoderProcess) -> None:
     for data in (RED, encoded(noise(300, 200), "JPEG"), encoded(noise(60, 90), "WEBP")):
         there = process.decode(data, RECIPE)
         np.testing.assert_array_equal(there, decode(data, RECIPE, max_pixels=MAX_PIXELS))
@@ -84,7 +84,7 @@ def test_it_gives_what_decoding_here_gives(process: DecodingProcess) -> None:
     ],
 )
 def test_it_refuses_what_decoding_here_refuses(
-    process: DecodingProcess, data: bytes, error: type[ServiceError]
+    process: DecoderProcess, data: bytes, error: type[ServiceError]
 ) -> None:
     with pytest.raises(error) as here:
         decode(data, RECIPE, max_pixels=MAX_PIXELS)
@@ -96,8 +96,8 @@ def test_it_refuses_what_decoding_here_refuses(
     assert process.pid == survivor
 
 
-def test_a_picture_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=1.0)
+def test_an_image_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=1.0)
     try:
         process.decode(RED, RECIPE)
         first = pid(process)
@@ -111,14 +111,14 @@ def test_a_picture_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixt
         process.close()
 
 
-def test_a_process_that_takes_no_picture_is_given_up() -> None:
-    """More than the socket between them holds. It is not the picture's fault."""
-    process = DecodingProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
+def test_a_process_that_takes_no_image_is_given_up() -> None:
+    """More than the socket between them holds. It is not the image's fault."""
+    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
     try:
         process.decode(RED, RECIPE)
         first = pid(process)
         os.kill(first, signal.SIGSTOP)
-        with pytest.raises(DecoderFailed, match=r"took no picture for 0\.5 s"):
+        with pytest.raises(DecoderFailed, match=r"took no image for 0\.5 s"):
             process.decode(RED + bytes(8 * MEBIBYTE), RECIPE)
         assert not psutil.pid_exists(first)
         assert process.decode(RED, RECIPE).shape == (28, 28, 3)
@@ -126,8 +126,8 @@ def test_a_process_that_takes_no_picture_is_given_up() -> None:
         process.close()
 
 
-def test_a_picture_that_ends_its_process_is_refused(
-    process: DecodingProcess, caplog: pytest.LogCaptureFixture
+def test_an_image_that_ends_its_process_is_refused(
+    process: DecoderProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As a fault in a decoder would end it."""
     process.decode(RED, RECIPE)
@@ -146,7 +146,7 @@ def test_a_picture_that_ends_its_process_is_refused(
     assert process.decode(RED, RECIPE).shape == (28, 28, 3)
 
 
-def test_one_that_died_while_idle_is_started_again(process: DecodingProcess) -> None:
+def test_one_that_died_while_idle_is_started_again(process: DecoderProcess) -> None:
     process.decode(RED, RECIPE)
     first = pid(process)
     os.kill(first, signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_one_that_died_while_idle_is_started_again(process: DecodingProcess) -> 
     assert process.pid != first
 
 
-def test_no_signal_but_the_services_own_word_ends_it(process: DecodingProcess) -> None:
+def test_no_signal_but_the_services_own_word_ends_it(process: DecoderProcess) -> None:
     """Ctrl-C and a supervisor reach the whole group; what is under way is finished first."""
     process.decode(RED, RECIPE)
     first = pid(process)
@@ -170,7 +170,7 @@ def test_no_signal_but_the_services_own_word_ends_it(process: DecodingProcess) -
 
 
 def test_a_process_that_does_not_start(
-    process: DecodingProcess, monkeypatch: pytest.MonkeyPatch
+    process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DecoderFailed, match="its status was 1"):
@@ -179,9 +179,9 @@ def test_a_process_that_does_not_start(
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 def test_an_avif_is_decoded_by_one_thread(
-    process: DecodingProcess, before_all: Callable[[str], None]
+    process: DecoderProcess, before_all: Callable[[str], None]
 ) -> None:
-    """There is a process for each processor already."""
+    """There is a process for each CPU already."""
     before_all("""
 from PIL import _avif
 def decoder(data, codec, threads):
@@ -226,13 +226,13 @@ def canvas(width: int, height: int) -> bytes:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 class TestMemory:
-    def peak_bytes(self, process: DecodingProcess) -> int:
+    def peak_bytes(self, process: DecoderProcess) -> int:
         status = Path(f"/proc/{pid(process)}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
 
     def test_a_file_that_decodes_to_more_than_its_header_says(
-        self, process: DecodingProcess
+        self, process: DecoderProcess
     ) -> None:
         process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
         before = self.peak_bytes(process)
@@ -248,7 +248,7 @@ class TestMemory:
 import sys
 from pathlib import Path
 from service.imaging.decoder import decode
-from tests.service.pictures import recipe
+from tests.service.images import recipe
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 data = Path(sys.argv[1]).read_bytes()
@@ -272,7 +272,7 @@ print(peak() - before)
     )
     def test_what_a_reader_may_take(
         self,
-        process: DecodingProcess,
+        process: DecoderProcess,
         before_all: Callable[[str], None],
         format: str,
         file: int,
@@ -299,11 +299,11 @@ def greedy_load(image):
     return load(image)
 Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
 """)
-        picture = plain("red", (edge, edge), format) + bytes(file * MEBIBYTE)
+        image = plain("red", (edge, edge), format) + bytes(file * MEBIBYTE)
 
         def decode(header: int, pixels: int) -> None:
             taken = struct.pack("<II", header * MEBIBYTE, pixels * MEBIBYTE)
-            assert process.decode(picture + taken, RECIPE).shape == (28, 28, 3)
+            assert process.decode(image + taken, RECIPE).shape == (28, 28, 3)
 
         header, pixels = 24 + 2 * file, 64 + 2 * file + 24 * edge**2 // MEBIBYTE
         if format == "WEBP":
@@ -311,12 +311,12 @@ Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
         decode(header - 8, pixels - 8)
         survivor = pid(process)
         for taken in ((header + 8, 0), (0, pixels + 8)):
-            with pytest.raises(InvalidImage, match="it needs more memory than a picture of its"):
+            with pytest.raises(InvalidImage, match="it needs more memory than an image of its"):
                 decode(*taken)
         assert pid(process) == survivor
 
     def test_what_is_no_readers_may_find_no_memory_either(
-        self, process: DecodingProcess, before_all: Callable[[str], None]
+        self, process: DecoderProcess, before_all: Callable[[str], None]
     ) -> None:
         before_all("""
 from service.imaging import decoder as images
@@ -342,7 +342,7 @@ images.check_size = hungry
         ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black", "WEBP"],
     )
     def test_a_bomb_costs_nothing(self, bomb: bytes) -> None:
-        process = DecodingProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
+        process = DecoderProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
         try:
             process.decode(RED, RECIPE)
             before = self.peak_bytes(process)
@@ -352,14 +352,14 @@ images.check_size = hungry
         finally:
             process.close()
 
-    def test_a_large_file_is_held_once(self, process: DecodingProcess) -> None:
+    def test_a_large_file_is_held_once(self, process: DecoderProcess) -> None:
         process.decode(RED, RECIPE)
         before = self.peak_bytes(process)
         with pytest.raises(UnsupportedMedia):
             process.decode(bytes(40 * MEBIBYTE), RECIPE)
         assert self.peak_bytes(process) - before < 44 * MEBIBYTE
 
-    def test_what_a_large_picture_took_is_given_back(self, process: DecodingProcess) -> None:
+    def test_what_a_large_image_took_is_given_back(self, process: DecoderProcess) -> None:
         large = encoded(Image.new("RGB", (1000, 1000), "red"), "WEBP")
         resident = psutil.Process
         for _ in range(3):
@@ -370,8 +370,8 @@ images.check_size = hungry
         assert resident(pid(process)).memory_info().rss - before < 8 * MEBIBYTE
 
 
-def test_a_file_that_is_larger_than_all_before_it(process: DecodingProcess) -> None:
-    """It is received under the limit for itself, not for the picture before it."""
+def test_a_file_that_is_larger_than_all_before_it(process: DecoderProcess) -> None:
+    """It is received under the limit for itself, not for the image before it."""
     process.decode(RED, RECIPE)
     survivor = pid(process)
     bitmap = encoded(noise(40, 40), "BMP") + bytes(100 * MEBIBYTE)
@@ -380,7 +380,7 @@ def test_a_file_that_is_larger_than_all_before_it(process: DecodingProcess) -> N
 
 
 @pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "after them"])
-def test_a_header_that_is_endless_work(process: DecodingProcess, place: int) -> None:
+def test_a_header_that_is_endless_work(process: DecoderProcess, place: int) -> None:
     """A directory of 65 535 entries that lie, each a warning: no rule of ours knows of it."""
     entries = (struct.pack("<HHII", tag, 4, 2**30, 0) for tag in range(65_535))
     exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 65_535) + b"".join(entries) + bytes(4)
@@ -394,7 +394,7 @@ def test_a_header_that_is_endless_work(process: DecodingProcess, place: int) -> 
 
 
 def test_the_time_that_a_header_may_take_ends_with_it() -> None:
-    """The pixels of a large picture take longer."""
+    """The pixels of a large image take longer."""
     with _briefly():
         assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0
     left = signal.getitimer(signal.ITIMER_VIRTUAL)
@@ -402,8 +402,8 @@ def test_the_time_that_a_header_may_take_ends_with_it() -> None:
     assert left == (0, 0)
 
 
-def test_four_mebibytes_of_text(process: DecodingProcess) -> None:
-    """What a picture says of itself is not looked at, and may be as much as that."""
+def test_four_mebibytes_of_text(process: DecoderProcess) -> None:
+    """What an image says of itself is not looked at, and may be as much as that."""
 
     def described(length: int) -> bytes:
         texts = (length // 8,) * 7 + (length - length // 8 * 7,)
@@ -416,7 +416,7 @@ def test_four_mebibytes_of_text(process: DecodingProcess) -> None:
 
 
 def test_what_a_library_writes_does_not_reach_the_log(
-    process: DecodingProcess, capfd: pytest.CaptureFixture[str]
+    process: DecoderProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """libtiff writes lines of its own to stderr."""
     tiff = encoded(noise(40, 40), "TIFF", compression="tiff_lzw")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.errors import FetchFailed
-from service.inference.loader import load_model, make_decoder
+from service.inference.loader import load_model, make_decoder_pool
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.model_builder.faulty_server import Fault, FaultyServer
@@ -19,7 +19,7 @@ ASKED = "/weights/storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 def failure(settings: Settings) -> str:
     metrics = Metrics()
-    decoder = make_decoder(settings, metrics)
+    decoder = make_decoder_pool(settings, metrics)
     try:
         with pytest.raises(FetchFailed) as raised:
             load_model(NAME, settings, decoder, metrics)

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from model_builder.artifact.manifest import Artifact
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Engine
 from service.inference import loader as loading
-from service.inference.loader import load_model, make_decoder, make_hardware
+from service.inference.loader import load_model, make_decoder_pool, make_hardware
 from service.inference.model import Model
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
 
-PLAN = BatchPlan({1: 0.02, 2: 0.03})
+PLAN = BatchSizes({1: 0.02, 2: 0.03})
 MEGABYTE = 10**6
 
 
@@ -34,19 +34,19 @@ class Machine:
         self.resident_bytes = [300 * MEGABYTE, 500 * MEGABYTE]
         self.checkpoint_files: list[Path | None] = []
         # What warming up was told: the shape, the largest batch, the plan of an earlier start.
-        self.warmed: list[tuple[tuple[int, ...], int | None, BatchPlan | None]] = []
+        self.warmed: list[tuple[tuple[int, ...], int | None, BatchSizes | None]] = []
 
     def obtain(self, *_: str, checkpoint_file: Path | None) -> Artifact:
         self.checkpoint_files.append(checkpoint_file)
         return self.artifact
 
-    def warm_up(
+    def autotune(
         self,
         _: Sequence[Engine],
         shape: tuple[int, ...],
         max_batch_size: int | None,
-        known: BatchPlan | None,
-    ) -> BatchPlan:
+        known: BatchSizes | None,
+    ) -> BatchSizes:
         self.warmed.append((shape, max_batch_size, known))
         return PLAN
 
@@ -60,7 +60,7 @@ def machine(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(artifact)
     monkeypatch.setattr(loading, "make_store", lambda _: machine)
     monkeypatch.setattr(loading, "load_engines", lambda *_: (FakeEngine(),))
-    monkeypatch.setattr(loading, "warm_up", machine.warm_up)
+    monkeypatch.setattr(loading, "warm_up", machine.autotune)
     monkeypatch.setattr(loading, "_resident_bytes", lambda: machine.resident_bytes.pop(0))
     return machine
 
@@ -73,7 +73,7 @@ def load(machine: Machine) -> Iterator[Callable[..., Model]]:
         settings = Settings(
             **{"model": machine.artifact.manifest.name, "precision": "float32", **given}
         )
-        decoder = make_decoder(settings, machine.metrics)
+        decoder = make_decoder_pool(settings, machine.metrics)
         try:
             loaded.append(load_model(name, settings, decoder, machine.metrics))
         finally:
@@ -99,7 +99,7 @@ def test_a_loaded_model_runs_and_its_figures_are_told(
     assert machine.sample("resnet_queue_depth") == 0
     assert machine.sample("resnet_queue_expected_wait_seconds") == model.wait_seconds
     assert re.search(
-        r"resnet18\.colours is ready: float32 on cpu:0, batches up to 2, "
+        r"resnet18\.colors is ready: float32 on cpu:0, batches up to 2, "
         r"after \d+\.\d s and 200 MB more",
         caplog.text,
     )
@@ -144,13 +144,13 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
     monkeypatch.setattr(loading, "cpu_limit", lambda: 5)
     metrics = Metrics()
     settings = Settings(
-        decode_threads=3,
+        decode_workers=3,
         queue_limit=7,
         max_image_pixels=1000,
         max_image_frames=4,
         decode_timeout_seconds=2.5,
     )
-    make_decoder(settings, metrics)
+    make_decoder_pool(settings, metrics)
     assert given == {
         "threads": 3,
         "limit": 7,
@@ -159,7 +159,7 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
         "timeout_seconds": 2.5,
         "observe": metrics.decode_seconds.observe,
     }
-    make_decoder(Settings(), metrics)
+    make_decoder_pool(Settings(), metrics)
     assert given["threads"] == 5
 
 

@@ -1,4 +1,4 @@
-"""One loaded model: warm-up, several pictures at once, several devices."""
+"""One loaded model: warm-up, several images at once, several devices."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from service.errors import (
     InvalidParameter,
     QueueFull,
 )
-from service.inference.model import Answer
+from service.inference.model import Prediction
 from tests.service.conftest import MODEL_NAME, MakeModel
 from tests.service.fakes import WAIT_SECONDS, Array, FakeEngine, Pixels, Recorder, eventually
-from tests.service.pictures import COLOURS, plain
+from tests.service.images import COLORS, plain
 
 T = TypeVar("T")
 
@@ -52,12 +52,12 @@ def test_as_many_classes_as_there_are(make_model: MakeModel, k: int) -> None:
     assert str(refusal.value) == f"top_k must be 1 to 5 for {MODEL_NAME}. Received: {k}"
 
 
-def test_each_picture_has_its_answer_or_its_error_in_order(make_model: MakeModel) -> None:
-    pictures = [plain(colour) for colour in COLOURS]
-    pictures[2:2] = [RED[:60]]
-    outcomes = run(make_model(MODEL_NAME).predict_each(pictures, k=1, deadline=later()))
+def test_each_image_has_its_answer_or_its_error_in_order(make_model: MakeModel) -> None:
+    images = [plain(color) for color in COLORS]
+    images[2:2] = [RED[:60]]
+    outcomes = run(make_model(MODEL_NAME).predict_each(images, k=1, deadline=later()))
     labels = [
-        outcome.predictions[0].label if isinstance(outcome, Answer) else type(outcome)
+        outcome.predictions[0].label if isinstance(outcome, Prediction) else type(outcome)
         for outcome in outcomes
     ]
     assert labels == ["red", "green", InvalidImage, "blue", "white", "black"]
@@ -79,12 +79,12 @@ def test_past_its_deadline_nothing_is_decoded(make_model: MakeModel) -> None:
     assert engine.batches == [1]
 
 
-def test_when_the_caller_is_cancelled_so_is_the_picture(make_model: MakeModel) -> None:
+def test_when_the_caller_is_cancelled_so_is_the_image(make_model: MakeModel) -> None:
     engine, observer = FakeEngine(), Recorder()
     model = make_model(MODEL_NAME, engine, observer=observer)
     engine.batches.clear()
 
-    async def work() -> Answer:
+    async def work() -> Prediction:
         first = asyncio.ensure_future(model.predict(RED, k=1, deadline=later()))
         await asyncio.to_thread(engine.wait_until_busy)
         second = asyncio.ensure_future(model.predict_each([RED, RED], k=1, deadline=later()))
@@ -112,7 +112,7 @@ def test_a_full_queue_refuses_before_it_decodes(make_model: MakeModel) -> None:
         waiting = asyncio.ensure_future(model.predict_each([RED] * 10, k=1, deadline=later()))
         await asyncio.to_thread(eventually, lambda: model.queue_depth == 10)
         with pytest.raises(QueueFull, match="nothing was decoded"):
-            await model.predict(b"no picture at all", k=1, deadline=later())
+            await model.predict(b"no image at all", k=1, deadline=later())
         engine.release()
         await asyncio.gather(first, waiting)
 
@@ -138,22 +138,22 @@ def test_every_device_takes_its_share(make_model: MakeModel) -> None:
     for engine in engines:
         engine.batches.clear()
         engine.barrier = barrier
-    pictures = [plain(colour) for colour in ("red", "green", "blue", "white")]
-    outcomes = run(model.predict_each(pictures, k=1, deadline=later()))
-    labels = [one.predictions[0].label for one in outcomes if isinstance(one, Answer)]
+    images = [plain(color) for color in ("red", "green", "blue", "white")]
+    outcomes = run(model.predict_each(images, k=1, deadline=later()))
+    labels = [one.predictions[0].label for one in outcomes if isinstance(one, Prediction)]
     assert labels == ["red", "green", "blue", "white"]
     assert [engine.batches for engine in engines] == [[1, 1], [1, 1]]
 
 
 def test_a_device_is_given_its_next_batch_while_it_runs_one(make_model: MakeModel) -> None:
     engine = MeetingEngine("gpu:0", (1,))
-    engine.at_once = 2
+    engine.concurrency = 2
     model = make_model(MODEL_NAME, engine)
     engine.batches.clear()
     engine.barrier = threading.Barrier(2)
-    pictures = [plain(colour) for colour in ("red", "green")]
-    outcomes = run(model.predict_each(pictures, k=1, deadline=later()))
-    labels = [one.predictions[0].label for one in outcomes if isinstance(one, Answer)]
+    images = [plain(color) for color in ("red", "green")]
+    outcomes = run(model.predict_each(images, k=1, deadline=later()))
+    labels = [one.predictions[0].label for one in outcomes if isinstance(one, Prediction)]
     assert labels == ["red", "green"]
     assert engine.batches == [1, 1]
 

@@ -29,13 +29,13 @@ def test_logits_are_pooled_features_times_the_kernel() -> None:
     found = logits(features, head)
     assert found.dtype == np.float32
     assert found.shape == (3, 6)
-    for picture in range(3):
+    for image in range(3):
         for label in range(6):
             expected = float(head.bias[label])
             for channel in range(8):
-                pooled = math.fsum(features[picture, :, :, channel].ravel()) / 35
+                pooled = math.fsum(features[image, :, :, channel].ravel()) / 35
                 expected += pooled * float(head.kernel[channel, label])
-            assert found[picture, label] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+            assert found[image, label] == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_features_of_half_precision_are_pooled_in_float32() -> None:

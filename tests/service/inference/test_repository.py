@@ -16,25 +16,25 @@ import pytest
 
 from model_builder.errors import BuilderError
 from service.errors import ModelNotFound, ModelNotReady, WorkerLost
-from service.inference.model import Answer, Model
-from service.inference.repository import Registry
+from service.inference.model import Model, Prediction
+from service.inference.repository import ModelRepository
 from tests.service.conftest import MakeModel
 from tests.service.fakes import WAIT_SECONDS, FakeEngine, eventually
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 
-def loaded(make_model: MakeModel, *names: str, **hooks: Any) -> Registry:
+def loaded(make_model: MakeModel, *names: str, **hooks: Any) -> ModelRepository:
     ready = threading.Event()
-    registry = Registry(names, make_model, on_ready=ready.set, **hooks)
+    registry = ModelRepository(names, make_model, on_ready=ready.set, **hooks)
     registry.start()
     assert ready.wait(WAIT_SECONDS)
     return registry
 
 
-def failed(load: Callable[[str], Model], *names: str) -> tuple[Registry, str]:
+def failed(load: Callable[[str], Model], *names: str) -> tuple[ModelRepository, str]:
     """And why."""
     reasons: list[str] = []
-    registry = Registry(
+    registry = ModelRepository(
         names,
         load,
         on_ready=lambda: pytest.fail("nothing is ready"),
@@ -51,7 +51,7 @@ def refuse(name: str) -> Model:
 
 
 def test_nothing_loads_before_the_start(make_model: MakeModel) -> None:
-    registry = Registry(["a"], make_model)
+    registry = ModelRepository(["a"], make_model)
     assert registry.models == ()
     assert registry.problems() == ["loading a"]
 
@@ -82,7 +82,7 @@ def test_while_the_second_model_loads_the_first_answers(make_model: MakeModel) -
         return make_model(name)
 
     ready = threading.Event()
-    registry = Registry(["resnet18.a", "resnet18.b"], load, on_ready=ready.set)
+    registry = ModelRepository(["resnet18.a", "resnet18.b"], load, on_ready=ready.set)
     registry.start()
     eventually(lambda: len(registry.models) == 1)
     assert registry.problems() == ["loading resnet18.b"]
@@ -102,7 +102,7 @@ def test_while_the_second_model_loads_the_first_answers(make_model: MakeModel) -
 def test_while_it_loads_every_name_of_a_model_is_known(
     make_model: MakeModel, name: str | None, expected: str
 ) -> None:
-    registry = Registry([expected], make_model)
+    registry = ModelRepository([expected], make_model)
     with pytest.raises(ModelNotReady):
         registry.get(name)
     with pytest.raises(ModelNotFound, match="nothing yet"):
@@ -138,7 +138,7 @@ def engine_of(model: Model) -> FakeEngine:
     return engine
 
 
-def predict(model: Model) -> Answer:
+def predict(model: Model) -> Prediction:
     deadline = time.monotonic() + WAIT_SECONDS
     return asyncio.run(model.predict(plain("red"), k=1, deadline=deadline))
 
@@ -150,14 +150,14 @@ def test_a_stuck_worker_is_a_problem_until_it_comes_back(make_model: MakeModel) 
     with ThreadPoolExecutor(1) as pool, engine.blocked():
         lost = pool.submit(predict, model)
         engine.wait_until_busy()
-        model._batcher.lose_stuck(0)
+        model._batcher.fail_stuck_batches(0)
         with pytest.raises(WorkerLost):
             lost.result()
         assert registry.problems() == ["a worker of resnet18.b is stuck"]
         assert registry.checks() == {
             "models": "ok",
             "workers": "a worker of resnet18.b is stuck",
-            "canary": "ok",
+            "self_test": "ok",
             "serving": "ok",
         }
         assert predict(registry.get("resnet18.a")).predictions[0].label == "red"
@@ -218,7 +218,7 @@ def test_a_model_that_comes_too_late_is_closed(make_model: MakeModel) -> None:
         models.append(make_model(name))
         return models[0]
 
-    registry = Registry(["a"], load, on_ready=lambda: pytest.fail("it is too late"))
+    registry = ModelRepository(["a"], load, on_ready=lambda: pytest.fail("it is too late"))
     registry.start()
     registry.close(WAIT_SECONDS)
     go_on.set()
@@ -232,11 +232,11 @@ def test_trouble_is_what_the_workers_and_canaries_say(
     """What is loading, or is to end, is not ready and has no need of a new process."""
     registry = loaded(make_model, "resnet18.a", "resnet18.b")
     registry.drain()
-    assert registry.trouble() == []
+    assert registry.unrecoverable_problems() == []
     for model, problem in zip(registry.models, ("a worker died", "it is stuck"), strict=True):
         monkeypatch.setattr(model, "worker_problems", lambda problem=problem: [problem])
     monkeypatch.setattr(registry.models[1], "canary_problems", lambda: ["it is late"])
-    assert registry.trouble() == ["a worker died; it is stuck", "it is late"]
+    assert registry.unrecoverable_problems() == ["a worker died; it is stuck", "it is late"]
 
 
 def test_a_process_that_ends_does_not_wait_for_a_model() -> None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from service.inference import watchdog
-from service.inference.repository import Registry
+from service.inference.repository import ModelRepository
 from service.inference.watchdog import Watchdog
 from tests.service.fakes import WAIT_SECONDS
 
@@ -21,15 +21,15 @@ LOOK = 0.5
 
 @dataclass
 class Busy:
-    """A model that has so many pictures waiting, and batches of four."""
+    """A model that has so many images waiting, and batches of four."""
 
     queue_depth: int = 0
     plan: Any = field(default_factory=lambda: SimpleNamespace(largest=4))
     looked_after: list[float] = field(default_factory=list)
     failure: Exception | None = None
 
-    def look_after(self, canary_interval_seconds: float) -> None:
-        self.looked_after.append(canary_interval_seconds)
+    def check_health(self, self_test_interval_seconds: float) -> None:
+        self.looked_after.append(self_test_interval_seconds)
         if self.failure is not None:
             raise self.failure
 
@@ -65,7 +65,7 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def looks(model: Busy, depths: list[int], dog: Watchdog) -> None:
     for depth in depths:
         model.queue_depth = depth
-        dog._look(LOOK)
+        dog._poll(LOOK)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def model() -> Busy:
 
 
 @pytest.fixture
-def trouble() -> list[str]:
+def unrecoverable_problems() -> list[str]:
     return []
 
 
@@ -83,10 +83,17 @@ def lost() -> list[str]:
     return []
 
 
-def make(model: Busy, trouble: list[str], lost: list[str], exit_seconds: float) -> Watchdog:
-    registry = cast(Registry, SimpleNamespace(models=(model,), trouble=lambda: list(trouble)))
+def make(
+    model: Busy, unrecoverable_problems: list[str], lost: list[str], exit_seconds: float
+) -> Watchdog:
+    registry = cast(
+        ModelRepository,
+        SimpleNamespace(
+            models=(model,), unrecoverable_problems=lambda: list(unrecoverable_problems)
+        ),
+    )
     return Watchdog(
-        registry, canary_interval_seconds=7, exit_seconds=exit_seconds, on_lost=lost.append
+        registry, self_test_interval_seconds=7, exit_seconds=exit_seconds, on_lost=lost.append
     )
 
 
@@ -102,7 +109,7 @@ def test_once_after_a_load(model: Busy, dog: Watchdog, given_back: list[str]) ->
     assert given_back == ["once"]
 
 
-def test_not_between_two_pictures_of_one(model: Busy, dog: Watchdog, given_back: list[str]) -> None:
+def test_not_between_two_images_of_one(model: Busy, dog: Watchdog, given_back: list[str]) -> None:
     looks(model, [9, 0, 0, 0, 1, 0, 0, 0, 1], dog)
     assert not given_back
     looks(model, [0, 0, 0, 0], dog)
@@ -122,14 +129,14 @@ def watch(dog: Watchdog, monkeypatch: pytest.MonkeyPatch, *passed_seconds: float
 
 
 def test_given_up_after_so_long_without_a_break(
-    model: Busy, trouble: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
+    model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dog = make(model, trouble, lost, 2)
-    trouble[:] = ["its worker died", "its canary is late"]
+    dog = make(model, unrecoverable_problems, lost, 2)
+    unrecoverable_problems[:] = ["its worker died", "its canary is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
-    trouble.clear()
+    unrecoverable_problems.clear()
     watch(dog, monkeypatch, LOOK)
-    trouble[:] = ["its canary is late"]
+    unrecoverable_problems[:] = ["its canary is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     assert lost == []
     watch(dog, monkeypatch, LOOK)
@@ -137,28 +144,28 @@ def test_given_up_after_so_long_without_a_break(
 
 
 def test_all_that_is_wrong_is_named_once(
-    model: Busy, trouble: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
+    model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trouble[:] = ["its worker died", "its canary is late"]
-    watch(make(model, trouble, lost, 1), monkeypatch, *[LOOK] * 9)
+    unrecoverable_problems[:] = ["its worker died", "its canary is late"]
+    watch(make(model, unrecoverable_problems, lost, 1), monkeypatch, *[LOOK] * 9)
     assert len(model.looked_after) == 2
     assert lost == ["its worker died; its canary is late"]
 
 
 def test_never_given_up_where_that_is_not_wanted(
-    model: Busy, trouble: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
+    model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trouble.append("its worker died")
-    watch(make(model, trouble, lost, 0), monkeypatch, *[LOOK] * 1000)
+    unrecoverable_problems.append("its worker died")
+    watch(make(model, unrecoverable_problems, lost, 0), monkeypatch, *[LOOK] * 1000)
     assert lost == []
 
 
 def test_a_look_that_comes_late_is_none(
-    model: Busy, trouble: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
+    model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process was stopped, or its machine: for as long it was neither well nor unwell."""
-    trouble.append("its canary is late")
-    dog = make(model, trouble, lost, 4)
+    unrecoverable_problems.append("its canary is late")
+    dog = make(model, unrecoverable_problems, lost, 4)
     watch(dog, monkeypatch, 3.1, 3600.0, 2.9, LOOK, 3.1)
     assert lost == []
     assert model.looked_after == [7, 7]

@@ -79,10 +79,10 @@ def test_warnings_are_log_lines_too() -> None:
     (line,) = json_lines("""
 import warnings
 configure_logging("info", "json")
-warnings.warn("an odd picture", RuntimeWarning)
+warnings.warn("an odd image", RuntimeWarning)
 """)
     assert line["level"] == "WARNING"
-    assert "RuntimeWarning: an odd picture" in line["message"]
+    assert "RuntimeWarning: an odd image" in line["message"]
 
 
 def test_the_level_applies_and_other_libraries_are_quieter() -> None:

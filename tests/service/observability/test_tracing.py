@@ -14,7 +14,7 @@ import pytest
 from service.observability import tracing
 from tests.service.conftest import Serve
 from tests.service.fakes import WAIT_SECONDS
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -1,4 +1,4 @@
-"""Processors and their instructions, from files such as the kernel's."""
+"""CPUs and their instructions, from files such as the kernel's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from service.system.cpu import CPUINFO, cpu_limit, has_bfloat16, limit_blas_threads, processor
+from service.system.cpu import CPUINFO, cpu_limit, cpu_model, has_bfloat16, limit_blas_threads
 
 AVAILABLE = (
     len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -95,7 +95,7 @@ def test_a_file_in_no_known_format_is_no_quota(tmp_path: Path) -> None:
 )
 def test_bfloat16(tmp_path: Path, flags: str, expected: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
+    cpuinfo.write_text(f"CPU\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
     assert has_bfloat16(cpuinfo) is expected
 
 
@@ -105,16 +105,14 @@ def test_where_no_file_says_so_there_is_none(tmp_path: Path) -> None:
 
 def test_processors_are_told_apart(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(
-        "processor\t: 0\nmodel name\t: EPYC\ncpu MHz\t\t: 2450.0\n\nprocessor\t: 1\n"
-    )
-    before = processor(cpuinfo)
+    cpuinfo.write_text("CPU\t: 0\nmodel name\t: EPYC\ncpu MHz\t\t: 2450.0\n\nprocessor\t: 1\n")
+    before = cpu_model(cpuinfo)
     # What changes while it runs is no part of it.
     cpuinfo.write_text(cpuinfo.read_text().replace("2450", "3500"))
-    assert processor(cpuinfo) == before
+    assert cpu_model(cpuinfo) == before
     cpuinfo.write_text(cpuinfo.read_text().replace("EPYC", "Xeon"))
-    assert processor(cpuinfo) != before
-    assert processor(tmp_path / "missing") in before
+    assert cpu_model(cpuinfo) != before
+    assert cpu_model(tmp_path / "missing") in before
 
 
 @pytest.mark.skipif(not CPUINFO.exists(), reason="this system has no /proc/cpuinfo")

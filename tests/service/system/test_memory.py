@@ -18,7 +18,7 @@ def test_the_system_has_it_again() -> None:
     full = process.memory_info().rss
     kept = blocks[::100]
     blocks.clear()
-    memory.give_back()
+    memory.trim_memory()
     left = process.memory_info().rss
     assert kept
     assert full - left > 60 * 2**20

@@ -15,9 +15,9 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from threading import Thread
 
-from model_builder.artifact.checksums import verify_digest
+from model_builder.artifact.checksums import verify_checksum
 from model_builder.checkpoints.catalog import HubSource
-from model_builder.checkpoints.download.config import Deadline, Patience
+from model_builder.checkpoints.download.config import Deadline, RetryPolicy
 from model_builder.checkpoints.download.retry import Transient, may_pass, retry, retry_after_seconds
 from model_builder.errors import FetchFailed, VerificationFailed
 
@@ -59,7 +59,9 @@ def discard(path: Path) -> None:
     damaged.unlink(missing_ok=True)
 
 
-def fetch(source: HubSource, *, description: str, patience: Patience, deadline: Deadline) -> Path:
+def fetch(
+    source: HubSource, *, description: str, retry_policy: RetryPolicy, deadline: Deadline
+) -> Path:
     """The file in the hub's cache, verified. Raises FetchFailed, VerificationFailed."""
     from huggingface_hub import is_offline_mode
 
@@ -70,7 +72,7 @@ def fetch(source: HubSource, *, description: str, patience: Patience, deadline: 
 
     def work() -> Path:
         return retry(
-            lambda: _attempt(source, description), patience, deadline, name=address(source)
+            lambda: _attempt(source, description), retry_policy, deadline, name=address(source)
         )
 
     return _within(deadline, work)
@@ -107,7 +109,7 @@ def _download(source: HubSource, description: str) -> Path:
     for last in (False, True):
         path = Path(hf_hub_download(source.repository, source.file, revision=source.revision))
         try:
-            verify_digest(path, "sha256", expected)
+            verify_checksum(path, "sha256", expected)
         except VerificationFailed as error:
             # The library checks sizes alone, and would hand the same file out again.
             discard(path)

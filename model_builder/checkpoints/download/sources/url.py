@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 
-from model_builder.checkpoints.download.config import Deadline, Patience, without_password
+from model_builder.checkpoints.download.config import Deadline, RetryPolicy, without_password
 from model_builder.checkpoints.download.retry import Transient, may_pass, retry, retry_after_seconds
 from model_builder.errors import FetchFailed
 from model_builder.system.progress import transfer
@@ -24,7 +24,7 @@ def download(
     path: Path,
     *,
     description: str,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     deadline: Deadline,
     size_bytes: int | None = None,
 ) -> bool:
@@ -35,9 +35,9 @@ def download(
     hold on past the deadline for `patience.read_timeout_seconds`.
     """
     with httpx2.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
-        job = _Download(client, url, path, description, patience, deadline, size_bytes)
+        job = _Download(client, url, path, description, retry_policy, deadline, size_bytes)
         try:
-            retry(job.attempt, patience, deadline, name=without_password(url))
+            retry(job.attempt, retry_policy, deadline, name=without_password(url))
         except FetchFailed:
             if not job.resumable:
                 path.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ class _Download:
     url: str
     path: Path
     description: str
-    patience: Patience
+    retry_policy: RetryPolicy
     deadline: Deadline
     size_bytes: int | None
     furthest_bytes: int = field(init=False)
@@ -74,8 +74,8 @@ class _Download:
             if self.validator is not None:
                 headers["If-Range"] = self.validator
         timeout = httpx2.Timeout(
-            min(self.patience.read_timeout_seconds, self.deadline.remaining_seconds()),
-            connect=self.patience.connect_timeout_seconds,
+            min(self.retry_policy.read_timeout_seconds, self.deadline.remaining_seconds()),
+            connect=self.retry_policy.connect_timeout_seconds,
         )
         try:
             with self.client.stream("GET", self.url, headers=headers, timeout=timeout) as response:

@@ -23,17 +23,17 @@ from typing import Any
 
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.checkpoints.catalog import Checkpoint, HubSource, NpmSource, Source, UrlSource
-from model_builder.checkpoints.download.config import Fetching, Patience
+from model_builder.checkpoints.download.config import DownloadConfig, RetryPolicy
 from model_builder.checkpoints.download.fetch import fetch
 from model_builder.errors import FetchFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 
 MODULE = "tests.model_builder.checkpoints.download.fetch_process"
 ROOT = Path(__file__).parents[4]
 TIMEOUT_SECONDS = 60
 
 # Fails as fast as a test should, and as surely as the real thing.
-QUICK = Patience(
+QUICK = RetryPolicy(
     attempts=3, first_wait_seconds=0.0, longest_wait_seconds=0.0, read_timeout_seconds=5.0
 )
 
@@ -41,7 +41,7 @@ QUICK = Patience(
 def checkpoint(*sources: Source) -> Checkpoint:
     return Checkpoint(
         name="resnet18.test_in1k",
-        architecture=Architecture(18),
+        architecture=ResNetConfig(18),
         preprocessing=CAFFE,
         sources=sources,
         licence="MIT",
@@ -57,7 +57,7 @@ class Job:
 
     source: Source
     folder: Path
-    fetching: Fetching = field(default_factory=lambda: Fetching(patience=QUICK))
+    fetching: DownloadConfig = field(default_factory=lambda: DownloadConfig(retry_policy=QUICK))
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def main(wishes: list[dict[str, Any]]) -> None:
     }
     say({"ready": True})
     for wish in wishes:
-        patience = Patience(**wish["fetching"].pop("patience"))
-        fetching = Fetching(**wish["fetching"], patience=patience)
+        retry_policy = RetryPolicy(**wish["fetching"].pop("patience"))
+        fetching = DownloadConfig(**wish["fetching"], retry_policy=retry_policy)
         row = checkpoint(kinds[wish["kind"]](**wish["source"]))
         try:
             say({"path": str(fetch(row, Path(wish["folder"]), fetching=fetching).path)})

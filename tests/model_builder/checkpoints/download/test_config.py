@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_builder.checkpoints.download.config import Deadline, Fetching, without_password
+from model_builder.checkpoints.download.config import Deadline, DownloadConfig, without_password
 
 URL = "https://weights.example.org/resnet/resnet50.h5"
 
@@ -18,7 +18,7 @@ URL = "https://weights.example.org/resnet/resnet50.h5"
     ],
 )
 def test_a_mirror_stands_before_host_and_path(mirror: str | None, address: str) -> None:
-    assert Fetching(mirror=mirror).address(URL) == address
+    assert DownloadConfig(mirror=mirror).address(URL) == address
 
 
 @pytest.mark.parametrize(

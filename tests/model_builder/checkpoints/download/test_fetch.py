@@ -101,7 +101,8 @@ def test_the_next_source_is_tried(server: FileServer, tmp_path: Path) -> None:
 
 
 FETCH_IN_A_PROCESS = (
-    "import sys; from pathlib import Path; from model_builder.checkpoints.download.fetch import fetch\n"
+    "import sys; from pathlib import Path\n"
+    "from model_builder.checkpoints.download.fetch import fetch\n"
     "from tests.model_builder.checkpoints.download.test_fetch import UrlSource, checkpoint\n"
     "row = checkpoint(UrlSource(sys.argv[1], sys.argv[2]))\n"
     "print('ready', flush=True); print(fetch(row, Path(sys.argv[3])).path)"

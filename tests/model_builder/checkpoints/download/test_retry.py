@@ -8,11 +8,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from model_builder.checkpoints.download.config import Deadline, Patience
+from model_builder.checkpoints.download.config import Deadline, RetryPolicy
 from model_builder.checkpoints.download.retry import Transient, may_pass, retry, retry_after_seconds
 from model_builder.errors import FetchFailed
 
-PATIENCE = Patience(attempts=4, first_wait_seconds=1.0, longest_wait_seconds=5.0)
+PATIENCE = RetryPolicy(attempts=4, first_wait_seconds=1.0, longest_wait_seconds=5.0)
 
 
 def failing(failures: Iterable[Exception]) -> Callable[[], str]:

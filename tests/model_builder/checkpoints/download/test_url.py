@@ -32,7 +32,7 @@ def fetch(server: FaultyServer, path: Path, *, deadline_seconds: float = 60.0) -
         f"{server.url}/weights.h5",
         path,
         description="Fetching weights",
-        patience=QUICK,
+        retry_policy=QUICK,
         deadline=Deadline(deadline_seconds),
     )
 
@@ -155,4 +155,4 @@ def test_size_and_what_was_here_are_logged(
 
 def test_an_address_that_is_none(path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"^UnsupportedProtocol: .*missing an 'http://'"):
-        download("weights", path, description="", patience=QUICK, deadline=Deadline(60.0))
+        download("weights", path, description="", retry_policy=QUICK, deadline=Deadline(60.0))

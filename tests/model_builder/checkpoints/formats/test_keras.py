@@ -13,7 +13,7 @@ import pytest
 from model_builder.checkpoints.formats.keras_names import by_field, contents, our_layer
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.keras_files import (
     ARCHITECTURE,
@@ -160,7 +160,7 @@ def test_a_fine_tuned_network(tuned: keras.Model, name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
 def test_other_shortcuts_of_our_own(shortcut: Any, tmp_path: Path) -> None:
-    architecture = Architecture(18, shortcut, batch_norm_epsilon=1e-3, classes=3)
+    architecture = ResNetConfig(18, shortcut, batch_norm_epsilon=1e-3, classes=3)
     build_resnet(architecture, input_size=32).save(tmp_path / "network.keras")
     received = read_checkpoint(tmp_path / "network.keras")
     assert received.architecture(shortcut=shortcut) == architecture

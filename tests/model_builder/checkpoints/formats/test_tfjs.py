@@ -18,10 +18,10 @@ import pytest
 
 from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Contents, tfjs
+from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, StateDict, tfjs
 from model_builder.checkpoints.loader import assign, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.random_networks import random_network, tensors_of
 
@@ -29,10 +29,10 @@ Array = npt.NDArray[np.float32]
 Edit = Callable[[dict[str, Any]], None]
 
 SOURCE = NpmSource("package", "1.0.0", "sha512-", "ResNet", shards_sha256="", size_bytes=0)
-ARCHITECTURE = Architecture(18, classes=10)
+ARCHITECTURE = ResNetConfig(18, classes=10)
 
 
-def read_tfjs(path: Path, source: NpmSource) -> Contents:
+def read_tfjs(path: Path, source: NpmSource) -> StateDict:
     return tfjs.read(path, folder=source.folder, shards_sha256=source.shards_sha256)
 
 

@@ -18,7 +18,7 @@ from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats import tfjs
 from model_builder.checkpoints.loader import identify, read_checkpoint, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
-from model_builder.networks.config import Architecture
+from model_builder.networks.config import ResNetConfig
 from tests.model_builder.keras_files import small_network
 from tests.model_builder.published import Array, save_tfjs
 
@@ -52,7 +52,7 @@ def packed(folder: Path, *names: str) -> Path:
     return path
 
 
-def digest(folder: Path) -> str:
+def checksum(folder: Path) -> str:
     shards = sorted(folder.glob("*.bin"))
     return hashlib.sha256(b"".join(shard.read_bytes() for shard in shards)).hexdigest()
 
@@ -70,7 +70,7 @@ def test_every_tensor_is_read(folder: Path, form: str, layers: dict[str, list[Ar
     path = path or packed(folder, "ResNet18")
     assert identify(path) == "tfjs"
     published = read_checkpoint(path)
-    assert published.architecture() == Architecture(18, classes=3)
+    assert published.architecture() == ResNetConfig(18, classes=3)
     assert len(published.tensors) == sum(map(len, layers.values()))
     kernel, bias = layers["body/fc"]
     np.testing.assert_array_equal(published.tensors["fc/kernel"], kernel)
@@ -84,8 +84,8 @@ def test_a_source_names_the_folder_and_its_shards(folder: Path) -> None:
     path = packed(folder, "ResNet18", "other")
     with pytest.raises(ConversionFailed, match=r"package\.tgz should hold one model\.json"):
         read_checkpoint(path)
-    source = NpmSource("package", "1.0.0", "sha512-", "ResNet18", digest(folder), size_bytes=0)
-    tensors = read_tensors(LocalFile(path, source), Architecture(18, classes=3))
+    source = NpmSource("package", "1.0.0", "sha512-", "ResNet18", checksum(folder), size_bytes=0)
+    tensors = read_tensors(LocalFile(path, source), ResNetConfig(18, classes=3))
     assert "conv1/kernel" in tensors
     with pytest.raises(ConversionFailed, match=r"has no 'model\.json' in package/ResNet50/"):
         tfjs.read(path, folder="ResNet50")
@@ -95,7 +95,7 @@ def test_other_shards(folder: Path) -> None:
     expected = "0" * 64
     with pytest.raises(VerificationFailed) as raised:
         tfjs.read(packed(folder, "a"), folder="a", shards_sha256=expected)
-    assert f"expected sha256 {expected}. Received: {digest(folder)}" in str(raised.value)
+    assert f"expected sha256 {expected}. Received: {checksum(folder)}" in str(raised.value)
 
 
 def weights(model: Model) -> list[dict[str, Any]]:

@@ -15,11 +15,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.middleware.access_log import Access
+from service.http.middleware.access_log import AccessLogMiddleware
 from service.observability.logging import request_id
 from service.observability.metrics import Metrics
 from tests.service.conftest import MODEL_NAME, Service, TestClient
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 LOGGER = "service.http.middleware.access_log"
 
@@ -64,7 +64,7 @@ async def cut_off(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def around(app: ASGIApp) -> tuple[TestClient, Metrics]:
     metrics = Metrics()
-    return TestClient(Access(app, metrics)), metrics
+    return TestClient(AccessLogMiddleware(app, metrics)), metrics
 
 
 def test_within_a_request_its_id_is_known() -> None:
@@ -78,14 +78,14 @@ def test_within_a_request_its_id_is_known() -> None:
 
 @pytest.mark.parametrize("draining", [False, True])
 def test_before_the_end_clients_are_asked_to_leave_the_connection(draining: bool) -> None:
-    client = TestClient(Access(fine, Metrics(), lambda: draining))
+    client = TestClient(AccessLogMiddleware(fine, Metrics(), lambda: draining))
     assert client.get("/").headers.get("Connection") == ("close" if draining else None)
 
 
 def test_after_a_request_its_id_is_forgotten() -> None:
     async def one_request() -> str | None:
         scope = {**SCOPE, "headers": [(b"x-request-id", b"mine")]}
-        await Access(fine, Metrics())(scope, nothing_to_receive, Sent())
+        await AccessLogMiddleware(fine, Metrics())(scope, nothing_to_receive, Sent())
         return request_id.get()
 
     assert asyncio.run(one_request()) is None
@@ -98,7 +98,7 @@ def test_requests_at_the_same_time_keep_their_ids_apart() -> None:
         await fine(scope, receive, send)
 
     async def all_of_them() -> list[bytes]:
-        access = Access(app, Metrics())
+        access = AccessLogMiddleware(app, Metrics())
         sent = [Sent() for _ in range(10)]
         await asyncio.gather(
             *(
@@ -132,7 +132,7 @@ def test_an_error_that_nothing_caught_is_answered_and_logged(
 def test_half_an_answer_is_broken_off() -> None:
     metrics, sent = Metrics(), Sent()
     with pytest.raises(KeyError):
-        asyncio.run(Access(half_sent, metrics)(SCOPE, nothing_to_receive, sent))
+        asyncio.run(AccessLogMiddleware(half_sent, metrics)(SCOPE, nothing_to_receive, sent))
     assert [message["type"] for message in sent.messages] == ["http.response.start"]
     assert answered(metrics, 200) == 1
 
@@ -140,7 +140,7 @@ def test_half_an_answer_is_broken_off() -> None:
 def test_a_request_that_is_cut_off_is_counted_as_0() -> None:
     metrics = Metrics()
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(Access(cut_off, metrics)(SCOPE, nothing_to_receive, Sent()))
+        asyncio.run(AccessLogMiddleware(cut_off, metrics)(SCOPE, nothing_to_receive, Sent()))
     assert answered(metrics, 0) == 1
     assert request_id.get() is None
 
@@ -152,7 +152,7 @@ def test_what_is_no_request_passes_through() -> None:
         seen.append(scope["type"])
 
     metrics = Metrics()
-    asyncio.run(Access(app, metrics)({"type": "lifespan"}, nothing_to_receive, Sent()))
+    asyncio.run(AccessLogMiddleware(app, metrics)({"type": "lifespan"}, nothing_to_receive, Sent()))
     assert seen == ["lifespan"]
     assert answered(metrics, 0) == 0
 
@@ -199,15 +199,15 @@ def test_a_line_for_every_request_and_probes_are_quiet(
 def test_the_line_says_what_was_asked_and_what_it_took(
     service: Service, log_lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    picture = plain("red")
+    image = plain("red")
     headers = {"Content-Type": "image/png", "X-Request-ID": "mine"}
-    answer = service.client.post("/predict", content=picture, headers=headers)
-    service.client.post("/predict", content=picture[:60], headers=headers)
+    answer = service.client.post("/predict", content=image, headers=headers)
+    service.client.post("/predict", content=image[:60], headers=headers)
     good, bad = (line for line in log_lines() if line["logger"] == LOGGER)
     assert good["message"] == "POST /predict 200"
     assert (good["request_id"], good["status"], good["model"]) == ("mine", 200, MODEL_NAME)
-    assert (good["request_bytes"], good["response_bytes"]) == (len(picture), len(answer.content))
-    assert good["pictures"] == 1
+    assert (good["request_bytes"], good["response_bytes"]) == (len(image), len(answer.content))
+    assert good["images"] == 1
     assert set(good["timing_ms"]) == {"decode", "queue", "inference", "total"}
     assert (bad["status"], bad["code"], bad["request_bytes"]) == (422, "invalid_image", 60)
 

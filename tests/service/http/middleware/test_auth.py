@@ -9,9 +9,9 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.http.auth.api_keys import BadKeyFile, Client, Keys, hash_of, read_keys
+from service.http.auth.api_keys import ApiKeys, Client, InvalidKeyFile, hash_of, read_keys
 from service.http.auth.rate_limit import RateLimit
-from service.http.middleware.auth import Gate
+from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
 from tests.service.conftest import Serve, Service, TestClient
 
@@ -68,7 +68,7 @@ def test_the_file_is_read_again_when_it_changes_and_not_when_it_breaks(
     key_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    keys = Keys(key_file, clock)
+    keys = ApiKeys(key_file, clock)
 
     def replace(text: str) -> None:
         new = key_file.with_suffix(".new")
@@ -91,7 +91,7 @@ def test_the_file_is_read_again_when_it_changes_and_not_when_it_breaks(
 
 def test_the_file_is_looked_at_once_a_second_however_many_ask(key_file: Path) -> None:
     clock = Clock()
-    keys = Keys(key_file, clock)
+    keys = ApiKeys(key_file, clock)
     key_file.write_text(f"{hash_of('delta')} another\n")
     clock.now += 0.9
     assert keys.client("delta") is None
@@ -103,13 +103,13 @@ def test_the_file_is_looked_at_once_a_second_however_many_ask(key_file: Path) ->
 def test_a_line_that_is_no_key(tmp_path: Path, line: str) -> None:
     path = tmp_path / "keys"
     path.write_text(line, encoding="latin-1")
-    with pytest.raises(BadKeyFile):
+    with pytest.raises(InvalidKeyFile):
         read_keys(path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BadKeyFile, match="can't be read"):
-        Keys(tmp_path / "none")
+    with pytest.raises(InvalidKeyFile, match="can't be read"):
+        ApiKeys(tmp_path / "none")
 
 
 def test_a_bucket_empties_at_once_and_fills_by_and_by() -> None:
@@ -153,14 +153,14 @@ def test_without_keys_a_client_is_its_address(serve: Serve) -> None:
 
 
 def test_an_address_is_one_client_from_whichever_port() -> None:
-    gate = Gate(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
     addresses = (("192.0.2.1", 1000), ("192.0.2.1", 1001), ("192.0.2.2", 1001))
     clients = [TestClient(gate, client=address) for address in addresses]
     assert [client.get("/models").status_code for client in clients] == [200, 429, 200]
 
 
 def test_what_comes_over_a_unix_socket_has_no_address_and_shares_a_limit() -> None:
-    gate = Gate(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
 
     async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
         await gate({**scope, "client": None}, receive, send)

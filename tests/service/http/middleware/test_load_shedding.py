@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from service.errors import QueueFull
-from service.http.middleware.load_shedding import Repeats
+from service.http.middleware.load_shedding import RetryBudget
 from service.inference.model import Model
 from tests.nginx import NGINX
 from tests.service.conftest import MODEL_NAME, Serve, Service, behind_nginx, listening
@@ -51,7 +51,7 @@ def client(port: int) -> Iterator[httpx2.Client]:
 
 def post(client: httpx2.Client, path: str = "/predict", **headers: str) -> httpx2.Response:
     given = {"Content-Type": "image/png", **headers}
-    return client.post(path, content=b"no picture", headers=given)
+    return client.post(path, content=b"no image", headers=given)
 
 
 def request(body: bytes, *headers: str, sent: int | None = None) -> bytes:
@@ -89,7 +89,7 @@ def test_it_is_the_problem_that_the_route_answers(busy: Service, client: httpx2.
     """The TestClient has no connection, and so no door."""
     given = {"X-Request-ID": "mine"}
     early = post(client, **given)
-    routed = busy.client.post("/predict", content=b"no picture", headers=given)
+    routed = busy.client.post("/predict", content=b"no image", headers=given)
     assert early.json() == routed.json()
     # The rest is uvicorn's own, which every answer of its has.
     assert {*early.headers.items()} >= {*routed.headers.items()}
@@ -119,7 +119,7 @@ def test_a_balancer_is_told_which_refusals_to_repeat(
     busy: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as another could answer; for the rest it has the same to say by itself."""
-    monkeypatch.setattr(type(busy.model), "pictures_per_second", 0.001)
+    monkeypatch.setattr(type(busy.model), "images_per_second", 0.001)
     given = {"X-Accel-Refusal": "1", "X-Request-ID": "mine"}
     repeated, said = post(client, **given), post(client, **given)
     assert repeated.status_code == 503
@@ -142,7 +142,7 @@ def test_what_another_replica_may_well_do_is_always_repeated(
 
 
 def test_so_many_are_repeated_and_so_many_more_a_second() -> None:
-    repeats = Repeats()
+    repeats = RetryBudget()
     assert [repeats.take(100.0, 3.0) for _ in range(5)] == [True, True, True, False, False]
     assert [repeats.take(100.4, 3.0) for _ in range(2)] == [True, False]
     assert [repeats.take(200.0, 0.1) for _ in range(2)] == [True, False]
@@ -179,8 +179,8 @@ def test_it_asks_for_room_for_one_until_the_sooner_deadline(
 ) -> None:
     asked = []
 
-    def check_room(_: Model, pictures: int, *, deadline: float) -> None:
-        asked.append((pictures, deadline))
+    def check_room(_: Model, images: int, *, deadline: float) -> None:
+        asked.append((images, deadline))
         raise QueueFull("never mind")
 
     clock.now = 100.0
@@ -224,7 +224,7 @@ def test_what_nginx_says_is_the_replicas_own(
     busy: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three it repeats, finds nobody else and passes on; the rest it says for the replica."""
-    monkeypatch.setattr(type(busy.model._batcher), "pictures_per_second", 3.0)
+    monkeypatch.setattr(type(busy.model._batcher), "images_per_second", 3.0)
     with (
         behind_nginx(busy.app) as port,
         httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=WAIT_SECONDS) as client,

@@ -14,7 +14,7 @@ from service.inference.model import Model
 from service.observability.metrics import Metrics
 from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient
 from tests.service.fakes import WAIT_SECONDS, eventually
-from tests.service.pictures import plain
+from tests.service.images import plain
 
 MODEL = {"model": MODEL_NAME}
 RED = plain("red")
@@ -45,7 +45,7 @@ def not_ready(client: TestClient) -> str:
 def test_ready(service: Service) -> None:
     response = service.client.get("/health/ready")
     assert response.status_code == 200
-    checks = dict.fromkeys(("models", "workers", "canary", "serving"), "ok")
+    checks = dict.fromkeys(("models", "workers", "self_test", "serving"), "ok")
     assert response.json() == {"status": "ready", "checks": checks}
     assert "resnet_ready 1.0" in service.client.get("/metrics").text
 
@@ -94,8 +94,8 @@ def test_not_ready_after_a_failure(
 
 
 def test_not_ready_while_the_canary_is_answered_wrongly(serve: Serve) -> None:
-    """A device that gives every picture the same: every batch "works"."""
-    service = serve(canary_interval_seconds=0.01)
+    """A device that gives every image the same: every batch "works"."""
+    service = serve(self_test_interval_seconds=0.01)
     eventually(lambda: service.sample("resnet_canaries_total", result="right", **MODEL) > 0)
     assert service.client.get("/health/ready").status_code == 200
     service.engine.blind = True
@@ -105,7 +105,7 @@ def test_not_ready_while_the_canary_is_answered_wrongly(serve: Serve) -> None:
     assert body["checks"] == {
         "models": "ok",
         "workers": "ok",
-        "canary": body["detail"],
+        "self_test": body["detail"],
         "serving": "ok",
     }
     service.engine.blind = False
@@ -115,7 +115,7 @@ def test_not_ready_while_the_canary_is_answered_wrongly(serve: Serve) -> None:
 
 def test_an_engine_that_only_raises_makes_it_give_up(serve: Serve) -> None:
     lost: list[str] = []
-    service = serve(canary_interval_seconds=0.01, unwell_exit_seconds=1, on_lost=lost.append)
+    service = serve(self_test_interval_seconds=0.01, unhealthy_exit_seconds=1, on_lost=lost.append)
     service.engine.failure = RuntimeError("CUDA error: device-side assert triggered")
     eventually(lambda: bool(lost))
     assert lost == [f"the canary of {MODEL_NAME}: Inference failed."]

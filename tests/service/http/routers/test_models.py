@@ -11,11 +11,11 @@ import pytest
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import MANIFEST, Artifact
-from model_builder.build.cache import Store
+from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
-from model_builder.checkpoints.custom import OwnCheckpoint, write_own
+from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.errors import BuilderError
-from model_builder.networks.config import DEPTHS, Architecture
+from model_builder.networks.config import DEPTHS, ResNetConfig
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, PREPROCESSING, MakeModel, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
@@ -44,9 +44,9 @@ def test_what_is_served(service: Service) -> None:
     assert model["state"] == "ready"
     assert model["reason"] == "Served: POST /predict?model=resnet18"
     assert (model["input_size"], model["classes"]) == (32, len(LABELS))
-    architecture = Architecture(18, classes=len(LABELS))
+    architecture = ResNetConfig(18, classes=len(LABELS))
     assert model["parameters"] == architecture.parameters()
-    assert model["multiply_adds"] == architecture.multiply_adds(32)
+    assert model["macs"] == architecture.macs(32)
     (checkpoint,) = (one for one in model["checkpoints"] if one["name"] == MODEL_NAME)
     assert checkpoint["state"] == "ready"
     assert checkpoint["default"] is False
@@ -92,15 +92,15 @@ def test_one_checkpoint_of_each_depth_is_its_default(service: Service, depth: in
 
 def test_a_checkpoint_that_was_imported_here(service: Service) -> None:
     home: Path = service.app.state.settings.home
-    imported = OwnCheckpoint(
+    imported = CustomCheckpoint(
         name="my.flowers",
-        architecture=Architecture(34, classes=2),
+        architecture=ResNetConfig(34, classes=2),
         preprocessing=PREPROCESSING,
         labels=(Label("rose"), Label("tulip")),
         source="flowers.safetensors",
         digest="none",
     )
-    write_own(Store(home).own, imported, {})
+    write_custom(ArtifactCache(home).own, imported, {})
     *_, last = listed(service.client)["resnet34"]["checkpoints"]
     assert (last["name"], last["state"], last["default"]) == ("my.flowers", "available", False)
     assert last["licence"] == "your own"
@@ -108,16 +108,16 @@ def test_a_checkpoint_that_was_imported_here(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("depth", "block", "parameters", "multiply_adds"),
+    ("depth", "block", "parameters", "macs"),
     # He et al. 2015, table 1: 3.6 and 3.8 billion; torchvision's tables for the parameters.
     [(34, "basic", 21_797_672, 3.66e9), (50, "bottleneck", 25_557_032, 3.86e9)],
 )
 def test_what_a_depth_costs(
-    service: Service, depth: int, block: str, parameters: int, multiply_adds: float
+    service: Service, depth: int, block: str, parameters: int, macs: float
 ) -> None:
     model = listed(service.client)[f"resnet{depth}"]
     assert (model["block"], model["parameters"]) == (block, parameters)
-    assert model["multiply_adds"] == pytest.approx(multiply_adds, rel=0.01)
+    assert model["macs"] == pytest.approx(macs, rel=0.01)
     assert model["input_size"] == 224
 
 

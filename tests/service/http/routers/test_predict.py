@@ -1,4 +1,4 @@
-"""POST /predict, from the request's bytes to the answer's, around an engine that sees colours."""
+"""POST /predict, from the request's bytes to the answer's, around an engine that sees colors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_builder.errors import BuilderError
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
 from tests.service.fakes import WAIT_SECONDS, eventually
-from tests.service.pictures import COLOURS, header_alone, plain
+from tests.service.images import COLORS, header_alone, plain
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
 CUT_OFF = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -29,9 +29,9 @@ BOUNDARY = "multipart/form-data; boundary=limit"
 RED = plain("red")
 
 
-def named(*pictures: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
+def named(*images: bytes) -> list[tuple[str, tuple[str, bytes, str]]]:
     """Multipart parts as a browser sends them."""
-    return [("file", (f"{index}.png", data, "image/png")) for index, data in enumerate(pictures)]
+    return [("file", (f"{index}.png", data, "image/png")) for index, data in enumerate(images)]
 
 
 def part(disposition: str, content: bytes = RED) -> bytes:
@@ -74,7 +74,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @contextlib.contextmanager
 def stalled(service: Service, pool: ThreadPoolExecutor) -> Iterator[Future[httpx2.Response]]:
-    """A request whose picture stays on the device meanwhile."""
+    """A request whose image stays on the device meanwhile."""
     with service.engine.blocked():
         under_way = pool.submit(send_raw, service.client, RED)
         service.engine.wait_until_busy()
@@ -82,14 +82,14 @@ def stalled(service: Service, pool: ThreadPoolExecutor) -> Iterator[Future[httpx
     assert under_way.result().status_code == 200
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("how", ["multipart", "raw"])
-def test_one_picture(service: Service, how: str, colour: str) -> None:
-    picture = plain(colour, (64, 48))
+def test_one_image(service: Service, how: str, color: str) -> None:
+    image = plain(color, (64, 48))
     if how == "raw":
-        response = send_raw(service.client, picture)
+        response = send_raw(service.client, image)
     else:
-        response = service.client.post("/predict", files=named(picture))
+        response = service.client.post("/predict", files=named(image))
     assert response.status_code == 200
     body = response.json()
     assert set(body) == {"request_id", "model", "predictions", "timing_ms"}
@@ -99,8 +99,8 @@ def test_one_picture(service: Service, how: str, colour: str) -> None:
         "precision": "float32",
     }
     best, *others = body["predictions"]
-    assert best["label"] == colour
-    assert best["class_id"] == list(COLOURS).index(colour)
+    assert best["label"] == color
+    assert best["class_id"] == list(COLORS).index(color)
     assert best["probability"] > 0.9
     assert len(others) == 4
     probabilities = [one["probability"] for one in body["predictions"]]
@@ -149,18 +149,18 @@ def test_one_of_several_models(start_app: Callable[..., TestClient], make_model:
         assert body["predictions"][0]["label"] == "red"
 
 
-def test_several_pictures_are_answered_in_order(service: Service) -> None:
-    colours = [*COLOURS, "red", "blue"]
-    response = service.client.post("/predict", files=named(*map(plain, colours)))
+def test_several_images_are_answered_in_order(service: Service) -> None:
+    colors = [*COLORS, "red", "blue"]
+    response = service.client.post("/predict", files=named(*map(plain, colors)))
     assert response.status_code == 200
     body = response.json()
     assert set(body) == {"request_id", "model", "results", "timing_ms"}
-    assert [result["predictions"][0]["label"] for result in body["results"]] == colours
+    assert [result["predictions"][0]["label"] for result in body["results"]] == colors
     assert all(set(result) == {"predictions"} for result in body["results"])
 
 
-def test_of_several_pictures_a_bad_one_fails_alone(service: Service) -> None:
-    pictures = [
+def test_of_several_images_a_bad_one_fails_alone(service: Service) -> None:
+    images = [
         plain("green"),
         b"%PDF-1.7",
         plain("blue"),
@@ -168,7 +168,7 @@ def test_of_several_pictures_a_bad_one_fails_alone(service: Service) -> None:
         header_alone("PNG", 60_000, 60_000),
         plain("white"),
     ]
-    response = service.client.post("/predict", files=named(*pictures))
+    response = service.client.post("/predict", files=named(*images))
     assert response.status_code == 200
     results = response.json()["results"]
     found = [
@@ -189,7 +189,7 @@ def test_of_several_pictures_a_bad_one_fails_alone(service: Service) -> None:
     assert sum(service.engine.batches) >= 3
 
 
-def test_pictures_sent_together_share_a_batch(service: Service, pool: ThreadPoolExecutor) -> None:
+def test_images_sent_together_share_a_batch(service: Service, pool: ThreadPoolExecutor) -> None:
     with stalled(service, pool):
         files = named(*[plain("blue")] * 3)
         together = pool.submit(service.client.post, "/predict", files=files)
@@ -250,7 +250,7 @@ def test_every_request_gets_an_id_of_its_own(service: Service) -> None:
             "Content-Disposition",
         ),
         (part('name="file"; filename="a.png"'), BOUNDARY, "no part at all"),
-        (part('name="picture"; filename="a.png"') + b"--limit--", BOUNDARY, "'picture'"),
+        (part('name="image"; filename="a.png"') + b"--limit--", BOUNDARY, "'image'"),
         (part('name="file"') + b"--limit--", BOUNDARY, "it has no file name"),
         (part('name="a"', b"x" * 70_000) + b"--limit--", BOUNDARY, "maximum size of 64KB"),
         (b"".join([part('name="a"', b"x")] * 17) + b"--limit--", BOUNDARY, "Too many fields"),
@@ -275,7 +275,7 @@ def test_a_malformed_body(service: Service, body: bytes, content_type: str, says
     assert "part named 'file'" in detail
 
 
-def test_too_many_pictures(serve: Serve) -> None:
+def test_too_many_images(serve: Serve) -> None:
     client = serve(max_files=3).client
     assert client.post("/predict", files=named(*[RED] * 3)).status_code == 200
     detail = assert_problem(
@@ -319,7 +319,7 @@ def test_no_multipart_body_is_too_strange(
     assert response.status_code in (200, 400, 415, 422)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet18.other", "colours", ""])
+@pytest.mark.parametrize("name", ["resnet50", "resnet18.other", "colors", ""])
 def test_an_unknown_model(service: Service, name: str) -> None:
     response = service.client.post("/predict", params={"model": name}, files=named(RED))
     detail = assert_problem(response, 404, "model_not_found")
@@ -379,7 +379,7 @@ def test_a_length_that_is_no_number_is_counted_all_the_same(serve: Serve) -> Non
 def test_too_many_pixels(serve: Serve) -> None:
     client = serve(max_image_pixels=1599).client
     detail = assert_problem(send_raw(client, RED), 413, "image_too_large")
-    assert detail == "A picture may have 1599 pixels. Received: 40 x 40 = 1600"
+    assert detail == "An image may have 1599 pixels. Received: 40 x 40 = 1600"
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_too_many_pixels(serve: Serve) -> None:
         ("", "'none'"),
     ],
 )
-def test_a_body_that_is_no_picture_by_its_own_word(
+def test_a_body_that_is_no_image_by_its_own_word(
     service: Service, content_type: str, says: str
 ) -> None:
     detail = assert_problem(
@@ -406,7 +406,7 @@ def test_a_format_that_is_not_served(service: Service) -> None:
     assert detail.endswith("Received: PDF")
 
 
-def test_a_picture_that_can_not_be_decoded(service: Service) -> None:
+def test_an_image_that_can_not_be_decoded(service: Service) -> None:
     assert_problem(send_raw(service.client, RED[:60]), 422, "invalid_image")
 
 
@@ -454,7 +454,7 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
     assert send_raw(service.client, RED).status_code == 200
 
 
-def test_several_pictures_that_do_not_all_fit_are_refused_together(
+def test_several_images_that_do_not_all_fit_are_refused_together(
     serve: Serve, pool: ThreadPoolExecutor
 ) -> None:
     service = serve(queue_limit=3)
@@ -469,11 +469,11 @@ def test_several_pictures_that_do_not_all_fit_are_refused_together(
     assert service.sample("resnet_images_total", model=MODEL_NAME, result="ok") == 5
 
 
-def test_more_pictures_than_may_ever_wait_are_no_matter_of_trying_again(serve: Serve) -> None:
+def test_more_images_than_may_ever_wait_are_no_matter_of_trying_again(serve: Serve) -> None:
     service = serve(queue_limit=2)
     response = service.client.post("/predict", files=named(*[RED] * 3))
-    detail = assert_problem(response, 413, "too_many_pictures")
-    assert detail == "A request may have 2 pictures, for no more may wait. Received: 3"
+    detail = assert_problem(response, 413, "too_many_images")
+    assert detail == "A request may have 2 images, for no more may wait. Received: 3"
     assert "Retry-After" not in response.headers
     assert service.engine.batches == []
 
@@ -482,12 +482,12 @@ def test_what_would_be_late_is_refused_when_it_arrives(
     serve: Serve, pool: ThreadPoolExecutor
 ) -> None:
     service = serve(queue_wait_limit_seconds=1000)
-    pace = service.model._batcher.pace
+    latency = service.model._batcher.latency
     for _ in range(40):
-        pace.observe(1, 100)
+        latency.observe(1, 100)
     headers = {"Content-Type": "image/png", "X-Request-Timeout-Ms": "2000"}
     with stalled(service, pool):
-        response = service.client.post("/predict", content=b"no picture", headers=headers)
+        response = service.client.post("/predict", content=b"no image", headers=headers)
     assert "the request has" in assert_problem(response, 503, "overloaded")
     assert 150 <= int(response.headers["Retry-After"]) <= 300
     assert service.sample("resnet_rejections_total", reason="overloaded") == 1

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from service.errors import ImageTooLarge
-from service.imaging.decoder import open_picture
+from service.imaging.decoder import open_image
 from service.imaging.limits.dimensions import channels_of, check_size
-from tests.service.pictures import box, encoded, header_alone
+from tests.service.images import box, encoded, header_alone
 
 MAX_PIXELS = 50_000_000
 # 49 939 200 pixels; and hardly more than may be packed however small.
@@ -32,9 +32,9 @@ def nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_so_much_for_each_byte_and_no_more(format: str) -> None:
     header = header_alone(format, WIDTH, HEIGHT)
     enough = header.ljust(BOMB_BYTES, b"\xff")
-    assert open_picture(enough, max_pixels=MAX_PIXELS).size == (WIDTH, HEIGHT)
+    assert open_image(enough, max_pixels=MAX_PIXELS).size == (WIDTH, HEIGHT)
     with pytest.raises(ImageTooLarge) as refusal:
-        open_picture(enough[:-1], max_pixels=MAX_PIXELS)
+        open_image(enough[:-1], max_pixels=MAX_PIXELS)
     few = BOMB_BYTES - 1
     assert str(refusal.value) == (
         f"{few} bytes of {format} may unpack to {600 * few}. "
@@ -46,9 +46,9 @@ def test_so_much_for_each_byte_and_no_more(format: str) -> None:
 def test_what_a_telephone_takes_may_weigh_nothing(format: str) -> None:
     """A wall in the dark, at whatever quality."""
     data = header_alone(format, 4080, 3060)
-    assert open_picture(data, max_pixels=MAX_PIXELS).size == (4080, 3060)
+    assert open_image(data, max_pixels=MAX_PIXELS).size == (4080, 3060)
     with pytest.raises(ImageTooLarge, match="may unpack to 40000000"):
-        open_picture(header_alone(format, 4000, 3334), max_pixels=MAX_PIXELS)
+        open_image(header_alone(format, 4000, 3334), max_pixels=MAX_PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,22 @@ def test_what_a_telephone_takes_may_weigh_nothing(format: str) -> None:
         ("TIFF", {"compression": "tiff_adobe_deflate"}),
     ],
 )
-def test_one_colour(
+def test_one_color(
     format: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten megapixels it is a screenshot, of thirteen and a half a bomb."""
     monkeypatch.undo()
     screenshot = encoded(Image.new("RGB", (3840, 2600), "white"), format, **options)
-    assert open_picture(screenshot, max_pixels=MAX_PIXELS).size == (3840, 2600)
+    assert open_image(screenshot, max_pixels=MAX_PIXELS).size == (3840, 2600)
     bomb = encoded(Image.new("RGB", BARELY, "white"), format, **options)
     with pytest.raises(ImageTooLarge, match="may unpack to"):
-        open_picture(bomb, max_pixels=MAX_PIXELS)
+        open_image(bomb, max_pixels=MAX_PIXELS)
 
 
-def test_a_jpeg_is_none_even_where_it_has_one_colour() -> None:
+def test_a_jpeg_is_none_even_where_it_has_one_color() -> None:
     """A block of 64 pixels takes two bits at least, and libjpeg leaves out what nobody will see."""
     data = encoded(Image.new("RGB", BARELY, "red"), "JPEG", optimize=True)
-    assert open_picture(data, max_pixels=MAX_PIXELS).size == BARELY
+    assert open_image(data, max_pixels=MAX_PIXELS).size == BARELY
 
 
 def test_a_gif_may_unpack_to_twice_as_much() -> None:
@@ -101,9 +101,9 @@ def test_so_many_pixels_and_so_long_an_edge_and_no_more() -> None:
 def test_an_avif_may_unpack_to_twice_as_much() -> None:
     data = encoded(Image.new("RGB", (4000, 3400), "red"), "AVIF", speed=10)
     enough = data + box(b"free", bytes(3 * 4000 * 3400 // 1200 - len(data) - 8))
-    assert open_picture(enough, max_pixels=MAX_PIXELS).size == (4000, 3400)
+    assert open_image(enough, max_pixels=MAX_PIXELS).size == (4000, 3400)
     with pytest.raises(ImageTooLarge, match=f"{len(enough) - 1} bytes of AVIF may unpack to"):
-        open_picture(enough[:-1], max_pixels=MAX_PIXELS)
+        open_image(enough[:-1], max_pixels=MAX_PIXELS)
 
 
 @pytest.mark.parametrize(

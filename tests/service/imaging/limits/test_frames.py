@@ -1,4 +1,4 @@
-"""Frames, pages and pictures are counted before anything is decoded, and too many refused."""
+"""Frames, pages and images are counted before anything is decoded, and too many refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
-from service.imaging.decoder import decode, open_picture
+from service.imaging.decoder import decode, open_image
 from service.imaging.limits.frames import MAX_FRAMES, check_frames
-from tests.service.pictures import box, encoded, noise, png_chunk, recipe
+from tests.service.images import box, encoded, noise, png_chunk, recipe
 
 RECIPE = recipe(16, 14)
 MAX_PIXELS = 10_000
@@ -20,7 +20,7 @@ FRAMES = [noise(24, 20, seed=number) for number in range(5)]
 FORMATS: dict[str, dict[str, Any]] = {
     "GIF": {},
     "PNG": {},
-    "PNG, with another picture first": {"default_image": True},
+    "PNG, with another image first": {"default_image": True},
     "WEBP": {"lossless": True},
     "TIFF": {},
     "TIFF, big": {"big_tiff": True},
@@ -31,7 +31,7 @@ if features.check("avif"):
 
 
 def animated(name: str, frames: list[Image.Image]) -> bytes:
-    # A picture remembers how it was saved.
+    # An image remembers how it was saved.
     first, *rest = (frame.copy() for frame in frames)
     format = name.partition(",")[0]
     return encoded(first, format, save_all=True, append_images=rest, **FORMATS[name])
@@ -51,11 +51,11 @@ def test_so_many_frames_and_no_more(name: str) -> None:
     data = animated(name, FRAMES)
     count = Image.open(io.BytesIO(data)).n_frames  # type: ignore[attr-defined]
     assert count >= len(FRAMES)
-    open_picture(data, max_pixels=MAX_PIXELS, max_frames=count)
+    open_image(data, max_pixels=MAX_PIXELS, max_frames=count)
     with pytest.raises(ImageTooLarge) as refusal:
-        open_picture(data, max_pixels=MAX_PIXELS, max_frames=count - 1)
+        open_image(data, max_pixels=MAX_PIXELS, max_frames=count - 1)
     assert str(refusal.value) == (
-        f"A picture may have {count - 1} frames, pages or pictures. Received: {count} or more"
+        f"An image may have {count - 1} frames, pages or images. Received: {count} or more"
     )
 
 
@@ -68,7 +68,7 @@ def test_they_are_counted_before_there_is_a_reader(name: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "BMP", "JPEG", "AVIF"])
-def test_one_frame_is_all_that_a_still_picture_has(format: str) -> None:
+def test_one_frame_is_all_that_a_still_image_has(format: str) -> None:
     if format in ("AVIF",) and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     decode(encoded(FRAMES[0], format), RECIPE, max_pixels=MAX_PIXELS, max_frames=1)
@@ -86,7 +86,7 @@ def gif(parts: bytes, aspect: int = 0) -> bytes:
 
 
 GIF_FRAME = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
-COLOURS = bytes(6)
+COLORS = bytes(6)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ COLOURS = bytes(6)
     ],
 )
 def test_frames_of_a_gif_whatever_lies_between_them(between: bytes) -> None:
-    local = GIF_FRAME[:9] + b"\x80" + COLOURS + GIF_FRAME[10:]
+    local = GIF_FRAME[:9] + b"\x80" + COLORS + GIF_FRAME[10:]
     # Interlaced, and with the size of a table that is not there.
     interlaced = GIF_FRAME[:9] + b"\x47" + GIF_FRAME[10:]
     frames = between.join([local, interlaced, GIF_FRAME])
@@ -120,11 +120,11 @@ def test_no_part_of_a_gif_begins_with_the_shape_of_its_pixels(aspect: int) -> No
 
 
 @pytest.mark.parametrize("bits", range(8))
-def test_a_table_of_colours_is_not_searched_for_frames(bits: int) -> None:
+def test_a_table_of_colors_is_not_searched_for_frames(bits: int) -> None:
     screen = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80 | bits, 0, 0)
-    colours = GIF_FRAME * 100
-    assert len(colours) > 3 * 256
-    table = colours[: 3 * 2 ** (bits + 1)]
+    colors = GIF_FRAME * 100
+    assert len(colors) > 3 * 256
+    table = colors[: 3 * 2 ** (bits + 1)]
     local = GIF_FRAME[:9] + bytes([0x80 | bits]) + table + GIF_FRAME[10:]
     check_frames(screen + table + local + local + b";", 2)
     with pytest.raises(ImageTooLarge, match="Received: 2 or more"):
@@ -268,13 +268,13 @@ def test_a_box_that_says_it_is_smaller_than_its_own_head() -> None:
     [avif(1800).replace(b"avis", b"isom"), b"MMXXVI" + bytes(range(256)) * 90, b"II." + bytes(40)],
     ids=["a film", "a numeral", "another"],
 )
-def test_what_is_no_picture_has_no_frames(data: bytes) -> None:
+def test_what_is_no_image_has_no_frames(data: bytes) -> None:
     with pytest.raises(UnsupportedMedia):
         decode(data, RECIPE, max_pixels=MAX_PIXELS, max_frames=1)
 
 
 def test_an_animation_control_that_lies() -> None:
-    """What a PNG says is believed, as its reader does; the picture before them is one more."""
+    """What a PNG says is believed, as its reader does; the image before them is one more."""
     data = encoded(FRAMES[0], "PNG")
     control = png_chunk(b"acTL", struct.pack(">II", 2_000_000, 0))
     with pytest.raises(ImageTooLarge, match="Received: 2000001 or more"):

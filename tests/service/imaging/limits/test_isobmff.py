@@ -9,9 +9,10 @@ import pytest
 from service.errors import InvalidImage
 from service.imaging.decoder import decode
 from service.imaging.limits.isobmff import count_samples
+from tests.service.images import box, recipe
 from tests.service.imaging.avif import (
     FILM,
-    PICTURE,
+    IMAGE,
     avif_copies,
     avif_film,
     avif_items,
@@ -21,7 +22,6 @@ from tests.service.imaging.avif import (
     full_box,
     track,
 )
-from tests.service.pictures import box, recipe
 
 TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
 
@@ -112,11 +112,11 @@ def test_a_reference_is_one_whatever_it_calls_itself(kind: bytes) -> None:
 
 
 def test_properties_are_numbered_anew_in_each_list() -> None:
-    """One of the film's own, and then one of its picture's, which is large."""
+    """One of the film's own, and then one of its image's, which is large."""
     few, large = avif_copies(1, 1, 8), avif_copies(6, 249, 4096 * 4)
-    assert count_samples(few + large[len(PICTURE) :].replace(b"uuid", b"colr")) == 0
+    assert count_samples(few + large[len(IMAGE) :].replace(b"uuid", b"colr")) == 0
     with pytest.raises(InvalidImage, match=TOO_MANY):
-        count_samples(few + large[len(PICTURE) :])
+        count_samples(few + large[len(IMAGE) :])
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_the_longest_of_several_tracks() -> None:
     def sizes(count: int) -> bytes:
         return full_box(b"stsz", 0, struct.pack(">II", 1, count))
 
-    colour, alpha = track(sizes(900)), track(sizes(800))
-    assert count_samples(FILM + box(b"moov", colour + alpha)) == 900
-    assert count_samples(FILM + box(b"moov", alpha + colour)) == 900
+    color, alpha = track(sizes(900)), track(sizes(800))
+    assert count_samples(FILM + box(b"moov", color + alpha)) == 900
+    assert count_samples(FILM + box(b"moov", alpha + color)) == 900
     # A track within a track is none.
     assert (
         count_samples(FILM + box(b"moov", track(sizes(900), box(b"trak", b""), sizes(800)))) == 1700

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from service.errors import ImageTooLarge, InvalidImage
-from service.imaging.decoder import decode, open_picture
+from service.imaging.decoder import decode, open_image
 from service.imaging.limits.structure import (
     MAX_ENTRIES,
     MAX_EXIF_SEGMENTS,
@@ -17,7 +17,7 @@ from service.imaging.limits.structure import (
     check_structure,
     gif_size,
 )
-from tests.service.pictures import encoded, header_alone, noise, png_chunk, recipe, runs_bmp
+from tests.service.images import encoded, header_alone, noise, png_chunk, recipe, runs_bmp
 
 IMAGE = noise(24, 24)
 JPEG, PNG, GIF = (encoded(IMAGE, format) for format in ("JPEG", "PNG", "GIF"))
@@ -27,7 +27,7 @@ COMMENT = b"!\xfe" + b"\x01x"
 
 
 def with_scans(count: int) -> bytes:
-    """That many of the last scan of a progressive picture, which refines what is there."""
+    """That many of the last scan of a progressive image, which refines what is there."""
     last = PROGRESSIVE.rindex(b"\xff\xda")
     already = PROGRESSIVE.count(b"\xff\xda") - 1
     return PROGRESSIVE[:last] + PROGRESSIVE[last:-2] * (count - already) + b"\xff\xd9"
@@ -96,8 +96,8 @@ def test_a_jpeg_is_walked_as_pillow_walks_it(part: bytes, count: int) -> None:
         check_structure(after(JPEG, tables, part + zeros + b"\0", 1))
 
 
-@pytest.mark.parametrize("flags", [0x07, 0x80], ids=["no colour table", "two colours"])
-def test_a_gif_is_walked_from_behind_its_colours(flags: int) -> None:
+@pytest.mark.parametrize("flags", [0x07, 0x80], ids=["no color table", "two colors"])
+def test_a_gif_is_walked_from_behind_its_colors(flags: int) -> None:
     """Of sizes that are given where there is no table nothing is stepped over."""
     screen = b"GIF89a" + struct.pack("<HHBBB", 24, 24, flags, 0, 0)
     screen += bytes(6) if flags & 0x80 else b""
@@ -113,7 +113,7 @@ def test_a_tiff_that_ends_before_its_directory_is_left_to_the_reader() -> None:
         check_structure(b"II*\0\x08\0\0\0"[:end])
 
 
-def test_a_scan_costs_what_the_picture_has_pixels() -> None:
+def test_a_scan_costs_what_the_image_has_pixels() -> None:
     assert decode(with_scans(21), recipe(16, 14), max_pixels=1000).shape == (14, 14, 3)
     header = header_alone("JPEG", 8160, 6120)
     # Its own, and more of every number of components, each where two searches meet.
@@ -123,10 +123,10 @@ def test_a_scan_costs_what_the_picture_has_pixels() -> None:
     for number, scan in enumerate(scans[:-1], start=1):
         place = number * SEARCHED_BYTES - number % 6
         data[place : place + len(scan)] = scan
-    open_picture(bytes(data), max_pixels=50_000_000)
+    open_image(bytes(data), max_pixels=50_000_000)
     data[-5:] = scans[-1]
     with pytest.raises(InvalidImage, match="may have 20 scans of 49939200 pixels"):
-        open_picture(bytes(data), max_pixels=50_000_000)
+        open_image(bytes(data), max_pixels=50_000_000)
 
 
 def test_the_beginning_of_a_scan_costs_what_ten_thousand_pixels_do() -> None:
@@ -181,26 +181,26 @@ def test_a_bitmap_in_the_most_runs_that_its_pixels_can_be() -> None:
 
 
 def test_runs_that_no_pixel_needs() -> None:
-    """Pillow goes through what does nothing as long as the picture is not full."""
+    """Pillow goes through what does nothing as long as the image is not full."""
     most = 2 * 65 * 64 + 1024
-    open_picture(runs_bmp(64, 64, NO_STEP * (most // 4)), max_pixels=5000)
+    open_image(runs_bmp(64, 64, NO_STEP * (most // 4)), max_pixels=5000)
     with pytest.raises(InvalidImage, match=f"may have {most} bytes of packed runs"):
-        open_picture(runs_bmp(64, 64, NO_STEP * (most // 4) + b"\0"), max_pixels=5000)
+        open_image(runs_bmp(64, 64, NO_STEP * (most // 4) + b"\0"), max_pixels=5000)
 
 
 def test_so_many_runs_whatever_there_is_to_fill() -> None:
     runs = NO_STEP * (2**17 // 4)
-    open_picture(runs_bmp(1024, 1024, runs), max_pixels=2_000_000)
+    open_image(runs_bmp(1024, 1024, runs), max_pixels=2_000_000)
     with pytest.raises(InvalidImage, match="may have 131072 bytes of packed runs"):
-        open_picture(runs_bmp(1024, 1024, runs + b"\0"), max_pixels=2_000_000)
+        open_image(runs_bmp(1024, 1024, runs + b"\0"), max_pixels=2_000_000)
 
 
 def test_pixels_that_are_packed_by_runs() -> None:
     """A few bytes a line, and Pillow adds the rest of it pixel by pixel."""
-    open_picture(runs_bmp(1024, 1024, (RUN + LINE_END) * 1024), max_pixels=2_000_000)
+    open_image(runs_bmp(1024, 1024, (RUN + LINE_END) * 1024), max_pixels=2_000_000)
     with pytest.raises(InvalidImage, match="may have 1048576 pixels packed by runs"):
-        open_picture(runs_bmp(1024, 1025, b""), max_pixels=2_000_000)
-    open_picture(encoded(Image.new("L", (1024, 1025)), "BMP"), max_pixels=2_000_000)
+        open_image(runs_bmp(1024, 1025, b""), max_pixels=2_000_000)
+    open_image(encoded(Image.new("L", (1024, 1025)), "BMP"), max_pixels=2_000_000)
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG, gif_with(4)], ids=["JPEG", "PNG", "GIF"])
@@ -210,7 +210,7 @@ def test_a_broken_file_is_left_to_the_reader(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [JPEG, PNG, GIF], ids=["JPEG", "PNG", "GIF"])
-def test_what_follows_the_picture_does_not_count(data: bytes) -> None:
+def test_what_follows_the_image_does_not_count(data: bytes) -> None:
     decode(data + bytes(1_000_000), recipe(16, 14), max_pixels=1000)
 
 
@@ -249,9 +249,9 @@ def test_no_room_is_made_for_a_gif_before_its_size_is_known(
     data = GIF[:6] + struct.pack("<HH", *screen) + GIF[10:start] + cleared
     data += b"," + struct.pack("<HHHH", *frame) + pixels
     with pytest.raises(ImageTooLarge, match="Received: 9000 x 7000 = 63000000"):
-        open_picture(data, max_pixels=50_000_000)
+        open_image(data, max_pixels=50_000_000)
     with pytest.raises(ImageTooLarge, match=f"{len(data)} bytes of GIF may unpack to 40000000"):
-        open_picture(data, max_pixels=63_000_000)
+        open_image(data, max_pixels=63_000_000)
 
 
 def test_the_size_of_a_gif_that_ends_before_it_says_it() -> None:
@@ -262,4 +262,4 @@ def test_the_size_of_a_gif_that_ends_before_it_says_it() -> None:
 
 def test_a_grey_gif_has_a_value_a_pixel() -> None:
     """Its palette is looked at by its reader; before that it is taken for grey."""
-    assert open_picture(header_alone("GIF", 6000, 6000), max_pixels=50_000_000).mode == "L"
+    assert open_image(header_alone("GIF", 6000, 6000), max_pixels=50_000_000).mode == "L"

@@ -1,4 +1,4 @@
-"""The pictures that are posted, and the requests that carry them."""
+"""The images that are posted, and the requests that carry them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.results import Pictures
+from benchmarks.results import Images
 
 OURS = Path(__file__).parents[1] / "tests" / "photos"
 COUNT = 64
@@ -20,7 +20,7 @@ SUFFIXES = {".jpg", ".jpeg"}
 # The usual size of a photo of ImageNet.
 SIZE = (500, 375)
 QUALITY = 92
-BOUNDARY = "----------------picture"
+BOUNDARY = "----------------image"
 
 
 def of_folder(folder: Path) -> list[Path]:
@@ -56,9 +56,9 @@ def random_crops(paths: Sequence[Path], count: int = COUNT, seed: int = 0) -> li
     return crops
 
 
-def described(jpegs: Sequence[bytes], source: str) -> Pictures:
+def described(jpegs: Sequence[bytes], source: str) -> Images:
     sizes = [Image.open(io.BytesIO(jpeg)).size for jpeg in jpegs]
-    return Pictures(
+    return Images(
         source=source,
         count=len(jpegs),
         width=round(statistics.median(width for width, _ in sizes)),
@@ -68,9 +68,9 @@ def described(jpegs: Sequence[bytes], source: str) -> Pictures:
 
 
 def as_form(jpeg: bytes) -> bytes:
-    """The request that `curl -F file=@picture.jpg` makes."""
+    """The request that `curl -F file=@image.jpg` makes."""
     head = (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="picture.jpg"\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="image.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"
     )
     body = head.encode() + jpeg + f"\r\n--{BOUNDARY}--\r\n".encode()

@@ -1,4 +1,4 @@
-"""Pictures made with Pillow, so that every pixel of them is known."""
+"""Images made with Pillow, so that every pixel of them is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model_builder.artifact.preprocessing import Interpolation, Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 
-COLOURS = {
+COLORS = {
     "red": (255, 0, 0),
     "green": (0, 255, 0),
     "blue": (0, 0, 255),
@@ -43,9 +43,9 @@ def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
-def plain(colour: str, size: tuple[int, int] = (40, 40), format: str = "PNG") -> bytes:
-    """A picture of one colour."""
-    return encoded(Image.new("RGB", size, COLOURS[colour]), format)
+def plain(color: str, size: tuple[int, int] = (40, 40), format: str = "PNG") -> bytes:
+    """An image of one color."""
+    return encoded(Image.new("RGB", size, COLORS[color]), format)
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -113,7 +113,7 @@ def recipe(edge: int, size: int, interpolation: Interpolation = "bilinear") -> P
 
 
 def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """torchvision's resize and center_crop on a Pillow picture, written anew from its rules.
+    """torchvision's resize and center_crop on a Pillow image, written anew from its rules.
 
     Source: torchvision 0.22, transforms/functional.py: `_compute_resized_output_size` (the longer
     edge truncated), `resize` (nothing to do where the size is right already), `center_crop`
