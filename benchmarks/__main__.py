@@ -78,7 +78,7 @@ def run(
     )
     results = Results(
         date=datetime.now(timezone.utc).date().isoformat(),
-        model=settings.model,
+        model=settings.model.default,
         quick=quick,
         rounds=0,
         seconds=0,

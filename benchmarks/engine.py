@@ -75,9 +75,9 @@ class EngineProcess:
 
 @cache
 def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
-    given = settings.checkpoint_file
+    given = settings.model.checkpoint_file
     artifact = make_artifact_cache(settings).obtain(
-        settings.model, precision, checkpoint_file=given
+        settings.model.default, precision, checkpoint_file=given
     )
     return artifact, load_engines(artifact, make_hardware(settings))[0]
 
@@ -86,7 +86,7 @@ def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]
 def _pixels(settings: Settings, precision: Precision, jpegs: tuple[bytes, ...]) -> Pixels:
     artifact, _ = _loaded(settings, precision)
     recipe = artifact.manifest.preprocessing
-    decoded = [decode(jpeg, recipe, max_pixels=settings.max_image_pixels) for jpeg in jpegs]
+    decoded = [decode(jpeg, recipe, max_pixels=settings.limits.max_image_pixels) for jpeg in jpegs]
     return np.resize(np.stack(decoded), (LARGEST_BATCH_SIZE, *decoded[0].shape))
 
 

@@ -111,7 +111,9 @@ class BatchFn:
         if self.labelled is not None:
             begin(f"accuracy on {self.labelled.name}")
             try:
-                results.accuracies += evaluate(self.settings.model, self.labelled, self.precisions)
+                results.accuracies += evaluate(
+                    self.settings.model.default, self.labelled, self.precisions
+                )
             except ValueError as error:
                 results.skipped["accuracy"] = str(error)
         results.seconds = time.monotonic() - started
@@ -127,7 +129,7 @@ class BatchFn:
         results.engine.extend(self._sweeps(number, list(engines.values()), results))
         for precision in self.precisions:
             log = self.folder / f"{precision}-{number}.log"
-            with our_server(self.settings.model, precision, log) as server:
+            with our_server(self.settings.model.default, precision, log) as server:
                 target = Target(server.port, self.folder / "service")
                 with self._noting_start(number, precision, server, results):
                     self._loads(number, precision, target, engines[precision], results, begin)

@@ -158,8 +158,8 @@ def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     settings = Settings()
     file = fetch(
         checkpoint,
-        settings.home / "checkpoints",
-        given=settings.checkpoint_file,
+        settings.model.home / "checkpoints",
+        given=settings.model.checkpoint_file,
         fetching=make_artifact_cache(settings).fetching,
     )
     return dict(read_tensors(file, checkpoint.architecture))
@@ -179,7 +179,7 @@ def features_of(files: Sequence[Path], checkpoint: Checkpoint, tensors: dict[str
 
 def decoded(file: Path, recipe: Preprocessing) -> Pixels:
     """uint8 [224, 224, 3], as the service would feed it."""
-    return decode(file.read_bytes(), recipe, max_pixels=Settings().max_image_pixels)
+    return decode(file.read_bytes(), recipe, max_pixels=Settings().limits.max_image_pixels)
 
 
 def train_head(

@@ -74,13 +74,13 @@ def main(
     checkpoint, settings = find_checkpoint(model), Settings()
     file = fetch(
         checkpoint,
-        settings.home / "checkpoints",
-        given=settings.checkpoint_file,
+        settings.model.home / "checkpoints",
+        given=settings.model.checkpoint_file,
         fetching=make_artifact_cache(settings).fetching,
     )
     recipe, architecture = checkpoint.preprocessing, checkpoint.architecture
     network = build_network(architecture, read_tensors(file, architecture), recipe.crop_size)
-    pixels = decode(photo.read_bytes(), recipe, max_pixels=settings.max_image_pixels)
+    pixels = decode(photo.read_bytes(), recipe, max_pixels=settings.limits.max_image_pixels)
     inputs, names = normalised(pixels, recipe), [label.name for label in imagenet1k()]
     complete = probabilities(network, inputs)
     answer = int(complete.argmax())

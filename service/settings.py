@@ -1,35 +1,63 @@
-"""What can be set: each by an environment variable `RESNET_...` or an option of `resnet serve`."""
+"""The settings of the service: environment variables `RESNET_...`, or options of `resnet serve`.
+
+Each group reads its own variables. The names of variables are flat: RESNET_QUEUE_LIMIT is
+`settings.batching.queue_limit`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path
-from pydantic import Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RESNET_"
+DEFAULT_MODEL = "resnet50"
+# Old name -> new name. The old name still works; `deprecated_variables` reports it.
+RENAMED = {
+    "RESNET_MODEL": "RESNET_MODELS",
+    "RESNET_DECODE_THREADS": "RESNET_DECODE_WORKERS",
+    "RESNET_CANARY_INTERVAL_SECONDS": "RESNET_SELF_TEST_INTERVAL_SECONDS",
+    "RESNET_UNWELL_EXIT_SECONDS": "RESNET_UNHEALTHY_EXIT_SECONDS",
+}
+
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
-    """Read once at start and passed down. Refuses values that make no sense."""
+def _names(variable: str) -> AliasChoices:
+    """The variable and the old names that still stand for it."""
+    return AliasChoices(variable, *(old for old, new in RENAMED.items() if new == variable))
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
-    model: str = Field(
-        "resnet50",
-        min_length=1,
-        description="A depth, a checkpoint, or the path of an artifact folder.",
+class _Group(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        loc_by_alias=False,
+        extra="forbid",
     )
+
+
+class ModelSettings(_Group):
+    """Which models are served, in what precision, where, and from which files."""
+
     models: str = Field(
-        "", description="More models to serve at once, separated by commas; `?model=` chooses."
+        DEFAULT_MODEL,
+        description="Models to serve, separated by commas: depths, checkpoints, or paths of "
+        "artifact folders. The first is the default; `?model=` selects another.",
     )
+    model: str = Field("", description="Deprecated: use RESNET_MODELS. The default model.")
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="What the network computes in. auto: bfloat16 where the hardware has it. "
-        "int8: on a CPU, without TensorFlow.",
+        description="Precision of the network. auto: bfloat16 where the hardware supports it, "
+        "else float32. int8: CPU only, without TensorFlow.",
     )
     min_agreement_percent: float = Field(
         75.0,
@@ -38,11 +66,14 @@ class Settings(BaseSettings):
         description="An int8 artifact that agrees with float32 less often is not served.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
-        "auto", description="auto: every GPU that TensorFlow sees, else the CPU."
+        "auto", description="auto: every GPU that TensorFlow finds, else the CPU."
+    )
+    cpu_threads: int | None = Field(
+        None, ge=1, description="Threads for inference. Default: the CPUs of this process."
     )
     home: Path = Field(
         default_factory=lambda: user_cache_path("resnet-server"),
-        description="The cache: published files and built artifacts.",
+        description="Cache folder for published files and built artifacts.",
     )
     checkpoint_file: Path | None = Field(
         None, description="The checkpoint's published file, already on this machine."
@@ -50,103 +81,161 @@ class Settings(BaseSettings):
     mirror: str | None = Field(
         None,
         pattern=r"^https?://[^/]",
-        description="In front of the addresses of published files, in place of their https://.",
+        description="Prefix that replaces https:// in the addresses of published files.",
     )
-    offline: bool = Field(False, description="Fetch nothing: use what is in the cache.")
-    fetch_timeout_seconds: float = Field(
-        3600.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="A published file that has not come by then is given up.",
+    offline: bool = Field(False, description="Download nothing; use the cache only.")
+    fetch_timeout_seconds: Seconds = Field(
+        3600.0, gt=0, description="Time limit for the download of one published file."
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every model to serve, the default first, each once."""
+        given = [self.model] if self.model else []
+        if not given or "models" in self.model_fields_set:
+            given += self.models.split(",")
+        names = (name.strip() for name in given)
+        return tuple(dict.fromkeys(name for name in names if name)) or (DEFAULT_MODEL,)
+
+    @property
+    def default(self) -> str:
+        """The model that answers a request that names none."""
+        return self.names[0]
+
+
+class HttpSettings(_Group):
+    """The listener and the time limits of requests and of the shutdown."""
+
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    cpu_threads: int | None = Field(
-        None, ge=1, description="Threads for inference. By default the CPUs it may use."
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
+    request_timeout_seconds: Seconds = Field(
+        30.0, gt=0, description="A request without an answer by then gets 504."
     )
-    decode_workers: int | None = Field(
-        None, ge=1, description="Processes that decode. By default the CPUs it may use."
+    drain_seconds: Seconds = Field(
+        0.0, ge=0, description="After SIGTERM the service is not ready but serves for this long."
     )
-    decode_timeout_seconds: float = Field(
-        10.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="An image that takes longer to decode is refused.",
-    )
-    max_batch_size: int | None = Field(
-        None, ge=1, le=1024, description="Most images in a batch. By default measured at start."
-    )
-    queue_limit: int = Field(256, ge=1, description="Images that may wait for the device.")
-    queue_wait_limit_seconds: float = Field(
-        10.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="A request that is expected to wait longer for the device gets 503.",
-    )
-    request_timeout_seconds: float = Field(
-        30.0, gt=0, allow_inf_nan=False, description="A request without an answer by then gets 504."
-    )
-    drain_seconds: float = Field(
-        0.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="After SIGTERM it says not ready, and serves on for so long.",
-    )
-    shutdown_timeout_seconds: float = Field(
-        25.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="What is under way when it stops listening may take this long.",
-    )
-    self_test_interval_seconds: float = Field(
-        5.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Between images of its own that test the queue; 0 sends none.",
-    )
-    unhealthy_exit_seconds: float = Field(
-        30.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="With a worker or canary wrong for so long, it exits with 4; 0 never.",
+    shutdown_timeout_seconds: Seconds = Field(
+        25.0, gt=0, description="Time limit for open requests after the listener is closed."
     )
     keep_alive_timeout_seconds: int = Field(
-        75, ge=1, description="Idle connections stay open; keep it above the balancer's."
+        75, ge=1, description="Idle connections stay open this long; exceed the load balancer's."
+    )
+
+
+class BatchingSettings(_Group):
+    """Batch sizes and the queue in front of the device."""
+
+    max_batch_size: int | None = Field(
+        None, ge=1, le=1024, description="Largest batch. Default: measured at start."
+    )
+    queue_limit: int = Field(256, ge=1, description="Images that may wait for the device.")
+    queue_wait_limit_seconds: Seconds = Field(
+        10.0, gt=0, description="A request with a longer expected wait gets 503."
+    )
+
+
+class LimitsSettings(_Group):
+    """What one request may contain, and what its decoding may cost."""
+
+    decode_workers: int | None = Field(
+        None,
+        ge=1,
+        validation_alias=_names("RESNET_DECODE_WORKERS"),
+        description="Processes that decode images. Default: the CPUs of this process.",
+    )
+    decode_timeout_seconds: Seconds = Field(
+        10.0, gt=0, description="An image that takes longer to decode is refused."
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."
     )
     max_image_frames: int = Field(
-        1000,
-        ge=1,
-        description="Most frames, pages or images in a file, of which the first is seen.",
+        1000, ge=1, description="Most frames or pages in a file; only the first is classified."
     )
-    max_files: int = Field(32, ge=1, description="Images in one request.")
+    max_files: int = Field(32, ge=1, description="Most images in one request.")
+
+
+class SecuritySettings(_Group):
+    """Who may send requests, and how often."""
+
     api_keys_file: Path | None = Field(
-        None, description="Hashes of the API keys that are let in; read again when it changes."
+        None, description="Hashes of the accepted API keys; read again when the file changes."
     )
-    rate_limit_per_second: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Requests a second of one client."
+    rate_limit_per_second: Seconds | None = Field(
+        None, gt=0, description="Requests a second for each client."
     )
     rate_limit_burst: int = Field(
-        20, ge=1, description="Requests that a client may make at once, where that is limited."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least that is logged."
-    )
-    log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="auto: text on a terminal, else a JSON object a line."
+        20, ge=1, description="Requests that a rate-limited client may send at once."
     )
 
-    @property
-    def model_names(self) -> tuple[str, ...]:
-        """Every model to serve, the default first, each once."""
-        more = (name.strip() for name in self.models.split(","))
-        return tuple(dict.fromkeys(name for name in (self.model, *more) if name))
+
+class ObservabilitySettings(_Group):
+    """Logs and self-tests."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level that is logged."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="auto: text on a terminal, else one JSON object a line."
+    )
+    self_test_interval_seconds: Seconds = Field(
+        5.0,
+        ge=0,
+        validation_alias=_names("RESNET_SELF_TEST_INTERVAL_SECONDS"),
+        description="Time between self-tests through the queue; 0 turns them off.",
+    )
+    unhealthy_exit_seconds: Seconds = Field(
+        30.0,
+        ge=0,
+        validation_alias=_names("RESNET_UNHEALTHY_EXIT_SECONDS"),
+        description="With a worker or self-test failing for this long, exit with 4; 0: never.",
+    )
+
+
+class Settings(BaseModel):
+    """Read once at start and passed down. Raises ValidationError on invalid values."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    batching: BatchingSettings = Field(default_factory=BatchingSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
+    observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
+
+    @classmethod
+    def groups(cls) -> dict[str, type[BaseSettings]]:
+        """Each group's class by its name."""
+        return {name: field.annotation for name, field in cls.model_fields.items()}  # type: ignore[misc]
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldInfo]:
+        """Every setting of every group by its flat name."""
+        return {k: v for group in cls.groups().values() for k, v in group.model_fields.items()}
+
+    @classmethod
+    def of(cls, **given: Any) -> Settings:
+        """The environment's settings, with the flat names in `given` taking precedence.
+
+        Raises ValidationError, or TypeError for an unknown name.
+        """
+        if unknown := given.keys() - cls.fields().keys():
+            raise TypeError(f"Not settings: {', '.join(sorted(unknown))}")
+        groups: Mapping[str, BaseSettings] = {
+            name: group(**{key: given[key] for key in group.model_fields if key in given})
+            for name, group in cls.groups().items()
+        }
+        return cls(**groups)
 
 
 def unknown_variables() -> list[str]:
-    """Variables that look like ours and are not: misspelt, or another program's."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    """RESNET_ variables of the environment that are no setting: misspelt, or another program's."""
+    known = {PREFIX + name.upper() for name in Settings.fields()} | RENAMED.keys()
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def deprecated_variables() -> dict[str, str]:
+    """Old names that the environment sets, each with the name that replaces it."""
+    return {old: new for old, new in RENAMED.items() if os.environ.get(old)}

@@ -55,7 +55,7 @@ IMAGE = stage("serve")
 
 
 def default(setting: str) -> Any:
-    return Settings.model_fields[setting].default
+    return Settings.fields()[setting].default
 
 
 def directive(name: str) -> str:
@@ -193,7 +193,7 @@ def test_the_settings_in_the_container_are_settings() -> None:
     names = {one.partition("=")[0] for one in environment}
     ours = {name for name in names if name.startswith(PREFIX)}
     assert {"RESNET_HOME", "RESNET_HOST", "RESNET_MODEL"} <= ours
-    assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.model_fields)
+    assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.fields())
 
 
 def test_the_cache_is_a_volume() -> None:

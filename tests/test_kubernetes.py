@@ -73,7 +73,7 @@ def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:
     own_end = (
         CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
         + float(ENVIRONMENT["RESNET_DRAIN_SECONDS"])
-        + Settings.model_fields["shutdown_timeout_seconds"].default
+        + Settings.fields()["shutdown_timeout_seconds"].default
         + CUT_OFF_SECONDS
     )
     assert POD["terminationGracePeriodSeconds"] > own_end
@@ -95,7 +95,7 @@ def test_the_probes_ask_what_they_should() -> None:
 def test_the_environment_is_made_of_settings() -> None:
     names = {name.removeprefix(PREFIX).lower() for name in ENVIRONMENT if name.startswith(PREFIX)}
     assert names
-    assert names <= set(Settings.model_fields)
+    assert names <= set(Settings.fields())
 
 
 def test_a_container_can_do_no_more_than_it_must() -> None:
@@ -110,7 +110,7 @@ def test_a_container_can_do_no_more_than_it_must() -> None:
 
 def test_everything_means_the_same_port_and_the_same_pods() -> None:
     (port,) = CONTAINER["ports"]
-    assert port["containerPort"] == Settings.model_fields["port"].default
+    assert port["containerPort"] == Settings.fields()["port"].default
     (published,) = BASE["Service"]["spec"]["ports"]
     (endpoint,) = MONITOR["spec"]["endpoints"]
     assert published["targetPort"] == port["name"]

@@ -14,15 +14,15 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def default_in_words(name: str) -> str:
-    default = Settings.model_fields[name].default
+    default = Settings.fields()[name].default
     if name == "home":
         return "the user's cache folder"
     return "" if default in (None, "") else f"`{default}`"
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", Settings.fields())
 def test_every_setting_has_its_row(name: str) -> None:
-    description = Settings.model_fields[name].description
+    description = Settings.fields()[name].description
     assert f"| `{PREFIX}{name.upper()}` | {default_in_words(name)} | {description} |" in README
 
 

@@ -37,7 +37,7 @@ def settings_with(given: dict[str, Any]) -> Settings:
     Ends the program in words on nonsense.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings.of(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         end(
             "\n".join(

@@ -53,25 +53,25 @@ def create_app(
     metrics = metrics or Metrics()
     decoder = make_decoder_pool(settings, metrics)
     registry = ModelRepository(
-        settings.model_names,
+        settings.model.names,
         load or (lambda name: load_model(name, settings, decoder, metrics)),
         on_ready=on_ready,
         on_failure=on_failure,
     )
     metrics.ready.set_function(lambda: float(not registry.problems()))
 
-    keys = ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+    keys = ApiKeys(settings.security.api_keys_file) if settings.security.api_keys_file else None
     limit = (
-        RateLimit(settings.rate_limit_per_second, settings.rate_limit_burst)
-        if settings.rate_limit_per_second
+        RateLimit(settings.security.rate_limit_per_second, settings.security.rate_limit_burst)
+        if settings.security.rate_limit_per_second
         else None
     )
     tracing = Tracing()
-    shutdown = Shutdown(settings.shutdown_timeout_seconds)
+    shutdown = Shutdown(settings.http.shutdown_timeout_seconds)
     watchdog = Watchdog(
         registry,
-        self_test_interval_seconds=settings.self_test_interval_seconds,
-        exit_seconds=settings.unhealthy_exit_seconds,
+        self_test_interval_seconds=settings.observability.self_test_interval_seconds,
+        exit_seconds=settings.observability.unhealthy_exit_seconds,
         on_lost=on_lost,
     )
 
@@ -99,7 +99,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.shutdown = shutdown
     # For the connections: what it refuses never comes to the middleware below.
-    app.state.door = LoadShedding(registry, metrics, settings.request_timeout_seconds)
+    app.state.door = LoadShedding(registry, metrics, settings.http.request_timeout_seconds)
     # The last to be added is the first to be asked.
     if keys is not None or limit is not None:
         app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=metrics)

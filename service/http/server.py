@@ -18,7 +18,7 @@ from service.http.auth.api_keys import InvalidKeyFile
 from service.http.protocol import BoundedHttpProtocol
 from service.observability.logging import configure_logging
 from service.observability.tracing import TracingUnavailable
-from service.settings import Settings, unknown_variables
+from service.settings import Settings, deprecated_variables, unknown_variables
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ def serve(settings: Settings) -> int:
     0 told to end, 1 could not listen, 2 the set-up makes no sense, 3 a model can't be loaded,
     4 nothing but a new process helps.
     """
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.observability.log_level, settings.observability.log_format)
+    for old, new in deprecated_variables().items():
+        logger.warning("%s is deprecated: use %s", old, new)
     for name in unknown_variables():
         logger.warning("%s is not a setting of this service and is ignored", name)
     # A second series for every one, for a question that nobody asks.
@@ -120,15 +122,15 @@ def serve(settings: Settings) -> int:
         app,
         http=BoundedHttpProtocol,
         ws="none",
-        host=settings.host,
-        port=settings.port,
+        host=settings.http.host,
+        port=settings.http.port,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=settings.keep_alive_timeout_seconds,
-        timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_seconds)),
+        timeout_keep_alive=settings.http.keep_alive_timeout_seconds,
+        timeout_graceful_shutdown=max(1, round(settings.http.shutdown_timeout_seconds)),
     )
-    server = Server(config, app, settings.drain_seconds)
+    server = Server(config, app, settings.http.drain_seconds)
     server.run()
     return server.exit_status or (0 if server.started else EXIT_NOT_LISTENING)
 

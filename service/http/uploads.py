@@ -31,19 +31,19 @@ async def read_images(request: Request, settings: Settings) -> list[bytes]:
     ClientDisconnect.
     """
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    _check_length(request, settings.max_body_bytes)
-    limited = Request(request.scope, _limited(request.receive, settings.max_body_bytes))
+    _check_length(request, settings.limits.max_body_bytes)
+    limited = Request(request.scope, _limited(request.receive, settings.limits.max_body_bytes))
     if media_type == "multipart/form-data":
-        reading = _parts(limited, settings.max_files)
+        reading = _parts(limited, settings.limits.max_files)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
         reading = _raw(limited)
     else:
         raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
     try:
-        return await asyncio.wait_for(reading, settings.request_timeout_seconds)
+        return await asyncio.wait_for(reading, settings.http.request_timeout_seconds)
     except asyncio.TimeoutError:
         raise UploadTimeout(
-            f"The body did not arrive within {settings.request_timeout_seconds:g} s."
+            f"The body did not arrive within {settings.http.request_timeout_seconds:g} s."
         ) from None
 
 

@@ -28,25 +28,27 @@ logger = logging.getLogger(__name__)
 
 def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
     return DecoderPool(
-        threads=settings.decode_workers or cpu_limit(),
-        limit=settings.queue_limit,
-        max_pixels=settings.max_image_pixels,
-        max_frames=settings.max_image_frames,
-        timeout_seconds=settings.decode_timeout_seconds,
+        threads=settings.limits.decode_workers or cpu_limit(),
+        limit=settings.batching.queue_limit,
+        max_pixels=settings.limits.max_image_pixels,
+        max_frames=settings.limits.max_image_frames,
+        timeout_seconds=settings.limits.decode_timeout_seconds,
         observe=metrics.decode_seconds.observe,
     )
 
 
 def make_hardware(settings: Settings) -> Hardware:
     return Hardware(
-        device=settings.device,
-        cpu_threads=settings.cpu_threads or cpu_limit(),
+        device=settings.model.device,
+        cpu_threads=settings.model.cpu_threads or cpu_limit(),
     )
 
 
 def make_artifact_cache(settings: Settings) -> ArtifactCache:
-    fetching = DownloadConfig(settings.mirror, settings.offline, settings.fetch_timeout_seconds)
-    return ArtifactCache(settings.home, fetching=fetching)
+    fetching = DownloadConfig(
+        settings.model.mirror, settings.model.offline, settings.model.fetch_timeout_seconds
+    )
+    return ArtifactCache(settings.model.home, fetching=fetching)
 
 
 def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Metrics) -> Model:
@@ -57,20 +59,20 @@ def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Met
     limit_blas_threads()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
-    precision = choose_precision(settings.precision, hardware)
+    precision = choose_precision(settings.model.precision, hardware)
     # The file is the default model's: no other checkpoint has its hash.
-    given = settings.checkpoint_file if name == settings.model else None
+    given = settings.model.checkpoint_file if name == settings.model.default else None
     artifact = make_artifact_cache(settings).obtain(name, precision, checkpoint_file=given)
     manifest = artifact.manifest
-    check_agreement(artifact, settings.min_agreement_percent)
+    check_agreement(artifact, settings.model.min_agreement_percent)
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         engines = load_engines(artifact, hardware)
         observer = ModelMetrics(metrics, manifest.name)
         edge = manifest.preprocessing.crop_size
-        plans = autotune_cache(settings.home, artifact, engines, hardware)
+        plans = autotune_cache(settings.model.home, artifact, engines, hardware)
         known = plans.read() if plans else None
-        plan = autotune(engines, (edge, edge, 3), settings.max_batch_size, known)
-        if plans and settings.max_batch_size is None and plan is not known:
+        plan = autotune(engines, (edge, edge, 3), settings.batching.max_batch_size, known)
+        if plans and settings.batching.max_batch_size is None and plan is not known:
             plans.write(plan)
         model = Model(
             artifact,
@@ -78,8 +80,8 @@ def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Met
             decoder,
             observer,
             plan=plan,
-            queue_limit=settings.queue_limit,
-            wait_limit_seconds=settings.queue_wait_limit_seconds,
+            queue_limit=settings.batching.queue_limit,
+            wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
         )
         # Not before: they would take from what is measured above.
         decoder.start()

@@ -24,7 +24,7 @@ MAX_RESIDENT_BYTES = 300e6
 @pytest.fixture
 def folder(int8_server: Server) -> Path:
     assert int8_server.url
-    return Settings().home / "artifacts" / "resnet50.keras_in1k-litert-int8"
+    return Settings().model.home / "artifacts" / "resnet50.keras_in1k-litert-int8"
 
 
 def test_photos_are_named_without_tensorflow(int8_server: Server) -> None:
@@ -41,7 +41,7 @@ def test_with_every_batch_size_warm_it_takes_little_memory(int8_server: Server) 
 
 
 def test_what_was_measured_is_kept_for_the_next_start(folder: Path) -> None:
-    plan = json.loads((Settings().home / "plans" / f"{folder.name}.json").read_text())
+    plan = json.loads((Settings().model.home / "plans" / f"{folder.name}.json").read_text())
     assert plan["key"]["engine"].startswith("litert ")
     assert 0 < plan["seconds"]["1"] < 60
 
@@ -88,7 +88,7 @@ def test_without_tensorflow_nothing_is_built(folder: Path, tmp_path: Path) -> No
     """A checkpoint that is here, in a precision that is not."""
     assert folder.is_dir()
     (tmp_path / "home").mkdir()
-    shutil.copytree(Settings().home / "checkpoints", tmp_path / "home" / "checkpoints")
+    shutil.copytree(Settings().model.home / "checkpoints", tmp_path / "home" / "checkpoints")
     (tmp_path / "modules").mkdir()
     environment = {
         "RESNET_HOME": str(tmp_path / "home"),

@@ -18,7 +18,7 @@ from tests.golden.reference import MODEL, keras_network
 @pytest.fixture(scope="session")
 def artifact(published: LocalFile) -> Callable[[Precision], Artifact]:
     """ResNet-50 in a precision, built if it is not in the cache."""
-    store = ArtifactCache(Settings().home)
+    store = ArtifactCache(Settings().model.home)
 
     @cache
     def obtain(precision: Precision) -> Artifact:

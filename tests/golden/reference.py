@@ -35,8 +35,8 @@ def pixels_of(photo: Path) -> Pixels:
 def checkpoint_file() -> LocalFile:
     """As published, from the cache that the service uses. Raises FetchFailed."""
     settings = Settings()
-    folder = settings.home / "checkpoints"
-    return fetch(find_checkpoint(MODEL), folder, given=settings.checkpoint_file)
+    folder = settings.model.home / "checkpoints"
+    return fetch(find_checkpoint(MODEL), folder, given=settings.model.checkpoint_file)
 
 
 def keras_network(file: LocalFile) -> Any:

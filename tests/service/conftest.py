@@ -131,7 +131,9 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
             engines = engines or (FakeEngine(),)
             # What the engine is given is what the test sends, unless it wants more.
             on_lost = given.pop("on_lost", lambda _: None)
-            settings = Settings(**{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given})
+            settings = Settings.of(
+                **{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given}
+            )
             metrics = Metrics()
             decoder = make_decoder_pool(settings, metrics)
             stack.callback(decoder.close)
@@ -142,8 +144,8 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 decoder,
                 observer,
                 plan=batch_sizes_of(engines[0]),
-                queue_limit=settings.queue_limit,
-                wait_limit_seconds=settings.queue_wait_limit_seconds,
+                queue_limit=settings.batching.queue_limit,
+                wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
             )
             model.load_seconds, model.memory_bytes = 1.234, 4567
 
@@ -179,7 +181,7 @@ def start_app() -> Iterator[Callable[..., TestClient]]:
 
         def start(load: Callable[[str], Model], **given: Any) -> TestClient:
             hooks = {name: given.pop(name) for name in ("on_ready", "on_failure") if name in given}
-            app = create_app(Settings(**{"model": MODEL_NAME, **given}), load=load, **hooks)
+            app = create_app(Settings.of(**{"model": MODEL_NAME, **given}), load=load, **hooks)
             client: TestClient = stack.enter_context(TestClient(app))
             return client
 

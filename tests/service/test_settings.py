@@ -7,14 +7,29 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import PREFIX, Settings, unknown_variables
+from service.settings import (
+    PREFIX,
+    RENAMED,
+    Settings,
+    deprecated_variables,
+    unknown_variables,
+)
+
+
+def setting(name: str) -> object:
+    (group,) = (key for key, kind in Settings.groups().items() if name in kind.model_fields)
+    return getattr(getattr(Settings(), group), name)
 
 
 def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
     settings = Settings()
-    assert (settings.model, settings.host, settings.port) == ("resnet50", "127.0.0.1", 8000)
-    assert (settings.precision, settings.device) == ("auto", "auto")
-    assert settings.max_batch_size is None
+    assert (settings.model.default, settings.http.host, settings.http.port) == (
+        "resnet50",
+        "127.0.0.1",
+        8000,
+    )
+    assert (settings.model.precision, settings.model.device) == ("auto", "auto")
+    assert settings.batching.max_batch_size is None
 
 
 @pytest.mark.parametrize(
@@ -59,13 +74,13 @@ def test_every_setting_is_a_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
 ) -> None:
     monkeypatch.setenv(PREFIX + name.upper(), text)
-    assert getattr(Settings(), name) == value
+    assert setting(name) == value
     assert unknown_variables() == []
 
 
 def test_the_table_above_is_whole() -> None:
     (mark,) = test_every_setting_is_a_variable.pytestmark  # type: ignore[attr-defined]
-    assert {row[0] for row in mark.args[1]} == set(Settings.model_fields)
+    assert {row[0] for row in mark.args[1]} == set(Settings.fields())
 
 
 @pytest.mark.parametrize(
@@ -114,9 +129,9 @@ def test_nonsense_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str,
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `docker run -e RESNET_PORT=` leaves it."""
-    for name in Settings.model_fields:
+    for name in Settings.fields():
         monkeypatch.setenv(PREFIX + name.upper(), "")
-    assert Settings().port == 8000
+    assert Settings().http.port == 8000
 
 
 def test_variables_that_look_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,23 +143,54 @@ def test_variables_that_look_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "names"),
+    ("model", "models", "names"),
     [
-        ("", ("a",)),
-        ("b", ("a", "b")),
-        (" b , c,", ("a", "b", "c")),
-        ("c,a,b,c", ("a", "c", "b")),
+        ("", "", ("resnet50",)),
+        ("", "b", ("b",)),
+        ("", " b , c,", ("b", "c")),
+        ("", "c,b,c", ("c", "b")),
+        ("a", "", ("a",)),
+        ("a", "c,a,b,c", ("a", "c", "b")),
     ],
 )
-def test_the_default_model_comes_first_and_each_once(more: str, names: tuple[str, ...]) -> None:
-    assert Settings(model="a", models=more).model_names == names
+def test_the_default_model_comes_first_and_each_once(
+    monkeypatch: pytest.MonkeyPatch, model: str, models: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RESNET_MODEL", model)
+    monkeypatch.setenv("RESNET_MODELS", models)
+    assert Settings().model.names == names
+    assert Settings().model.default == names[0]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_still_works_and_is_reported(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setenv(old, "7")
+    assert str(
+        setting(
+            old.removeprefix(PREFIX).lower()
+            if old == "RESNET_MODEL"
+            else new.removeprefix(PREFIX).lower()
+        )
+    ) in ("7", "7.0")
+    assert deprecated_variables() == {old: new}
+    assert unknown_variables() == []
+
+
+def test_flat_names_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNET_PORT", "1")
+    settings = Settings.of(port=2, queue_limit=3)
+    assert (settings.http.port, settings.batching.queue_limit) == (2, 3)
+    with pytest.raises(TypeError, match="prot"):
+        Settings.of(prot=2)
 
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().http.port = 1  # type: ignore[misc]
 
 
 def test_every_setting_is_explained() -> None:
-    unexplained = {name for name, field in Settings.model_fields.items() if not field.description}
+    unexplained = {name for name, field in Settings.fields().items() if not field.description}
     assert unexplained <= {"log_level"}

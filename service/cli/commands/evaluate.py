@@ -51,7 +51,7 @@ def evaluate(
     and int8 are measured; float32, which the others are held against, always is.
     """
     settings = settings_with({"device": device, "home": home})
-    configure_logging("warning", settings.log_format)
+    configure_logging("warning", settings.observability.log_format)
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
     try:
         wanted = _precisions(precision or ["int8"])
@@ -64,7 +64,7 @@ def evaluate(
             tallies = evaluate_all(
                 images,
                 models,
-                max_pixels=settings.max_image_pixels,
+                max_pixels=settings.limits.max_image_pixels,
                 skipped=lambda path, error: typer.echo(f"{path} is left out: {error}", err=True),
                 advance=advance,
             )

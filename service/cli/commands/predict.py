@@ -51,18 +51,18 @@ def predict(
         "checkpoint_file": checkpoint_file,
     }
     settings = settings_with(given)
-    configure_logging("warning", settings.log_format)
+    configure_logging("warning", settings.observability.log_format)
     metrics = Metrics()
     decoder = make_decoder_pool(settings, metrics)
     try:
-        loaded = load_model(settings.model, settings, decoder, metrics)
+        loaded = load_model(settings.model.default, settings, decoder, metrics)
         try:
             outcomes = asyncio.run(_predict_all(loaded, photos, top_k))
         finally:
-            loaded.close(settings.shutdown_timeout_seconds)
+            loaded.close(settings.http.shutdown_timeout_seconds)
     except BuilderError as error:
         decoder.close()
-        end(f"{settings.model} can't be loaded. {error}")
+        end(f"{settings.model.default} can't be loaded. {error}")
     except ServiceError as error:
         end(str(error))
     finally:

@@ -35,15 +35,15 @@ def pull(
     }
     settings = settings_with(given)
     # A file is one checkpoint's: of several, the default model's, as in `resnet serve`.
-    of = names[0] if len(names) == 1 else settings.model
-    if settings.checkpoint_file and of not in names:
+    of = names[0] if len(names) == 1 else settings.model.default
+    if settings.model.checkpoint_file and of not in names:
         end(f"--checkpoint-file goes with one NAME. Received: {' '.join(names)}")
-    configure_logging("warning", settings.log_format)
+    configure_logging("warning", settings.observability.log_format)
     store = make_artifact_cache(settings)
     try:
-        chosen = choose_precision(settings.precision, make_hardware(settings))
+        chosen = choose_precision(settings.model.precision, make_hardware(settings))
         for name in names:
-            file = settings.checkpoint_file if name == of else None
+            file = settings.model.checkpoint_file if name == of else None
             typer.echo(store.obtain(name, chosen, checkpoint_file=file).folder)
     except BuilderError as error:
         end(str(error))

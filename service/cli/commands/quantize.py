@@ -29,10 +29,10 @@ def quantize(
 ) -> None:
     """Make a model's int8 artifact, which is served without TensorFlow. Takes a minute or more."""
     settings = settings_with({"home": home, "checkpoint_file": checkpoint_file})
-    configure_logging("warning", settings.log_format)
+    configure_logging("warning", settings.observability.log_format)
     try:
         artifact = make_artifact_cache(settings).obtain(
-            name, "int8", checkpoint_file=settings.checkpoint_file, calibration=calibration
+            name, "int8", checkpoint_file=settings.model.checkpoint_file, calibration=calibration
         )
     except BuilderError as error:
         end(f"{name} can't be quantized. {error}")

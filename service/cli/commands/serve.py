@@ -17,7 +17,7 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
     """Typer reads a command's options from its signature; here they are the settings' fields."""
     options = {
         name: Annotated[Optional[field.annotation], typer.Option(help=field.description)]  # noqa: UP045
-        for name, field in Settings.model_fields.items()
+        for name, field in Settings.fields().items()
     }
     kind = inspect.Parameter.KEYWORD_ONLY
     command.__annotations__ = {**options, "return": None}

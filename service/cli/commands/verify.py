@@ -28,11 +28,11 @@ def verify(
 ) -> None:
     """Check a model's files, and its logits on stored images. Ends with 1 where they differ."""
     settings = settings_with({"precision": precision, "device": device, "home": home})
-    configure_logging("warning", settings.log_format)
+    configure_logging("warning", settings.observability.log_format)
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
     failed = False
     try:
-        chosen = choose_precision(settings.precision, hardware)
+        chosen = choose_precision(settings.model.precision, hardware)
         for name in names:
             # Read, not obtained: what is damaged is to be told of, not built again in silence.
             artifact = read_artifact(store.artifact_folder(store.checkpoint(name), chosen))

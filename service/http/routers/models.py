@@ -15,9 +15,10 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Every depth of the family")
 def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
-    own = ArtifactCache(settings.home).list_custom()
+    own = ArtifactCache(settings.model.home).list_custom()
     return ModelsBody(
-        default=settings.model, models=list_model_info(registry.models, own, registry.pending)
+        default=settings.model.default,
+        models=list_model_info(registry.models, own, registry.pending),
     )
 
 
@@ -30,5 +31,5 @@ def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
     },
 )
 def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
-    own = ArtifactCache(settings.home).list_custom()
+    own = ArtifactCache(settings.model.home).list_custom()
     return get_model_info(name, registry.models, own, registry.pending)

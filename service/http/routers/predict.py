@@ -90,12 +90,12 @@ def make_router(settings: Settings) -> APIRouter:
         "/predict",
         summary="The most probable classes of each image",
         description=(
-            f"One image as the raw body, or one to {settings.max_files} as multipart parts named "
-            f"`{PART}`.\n\nOf several images, one that can't be decoded fails alone: its result "
-            "has an `error`."
+            f"One image as the raw body, or one to {settings.limits.max_files} as multipart parts "
+            f"named `{PART}`.\n\nOf several images, one that can't be decoded fails alone: its "
+            "result has an `error`."
         ),
         response_model=OneImage | SeveralImages,
-        openapi_extra={"requestBody": _request_body(settings.max_files)},
+        openapi_extra={"requestBody": _request_body(settings.limits.max_files)},
         responses={
             200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
             **{status: documented(description) for status, description in ERRORS.items()},
@@ -143,11 +143,11 @@ async def predict(
     chosen.check_top_k(top_k)
     last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
     # Before the body is read: what comes too much costs next to nothing.
-    chosen.check_room(1, deadline=min(last, started + settings.request_timeout_seconds))
+    chosen.check_room(1, deadline=min(last, started + settings.http.request_timeout_seconds))
     bind_log_fields(model=chosen.name)
     images = await read_images(request, settings)
     bind_log_fields(images=len(images))
-    deadline = min(last, time.monotonic() + settings.request_timeout_seconds)
+    deadline = min(last, time.monotonic() + settings.http.request_timeout_seconds)
     work = chosen.predict_each(images, k=top_k, deadline=deadline)
     outcomes = await cancel_on_disconnect(request.receive, work)
     answers = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]

@@ -37,7 +37,7 @@ def test_every_command_is_listed_and_a_misspelt_one_guessed() -> None:
     assert "serve" in done.output
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", Settings.fields())
 def test_every_setting_is_an_option_of_serve(name: str) -> None:
     assert f"--{name.replace('_', '-')} " in run(main, ["serve", "--help"]).output
 

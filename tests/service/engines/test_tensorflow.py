@@ -315,7 +315,7 @@ def served(built: Built, tmp_path: Path) -> Callable[[], tuple[TestClient, Metri
     """The whole service on the artifact's folder, nothing of it faked."""
 
     def serve() -> tuple[TestClient, Metrics]:
-        settings = Settings(
+        settings = Settings.of(
             model=str(built.artifacts["float32"].folder),
             device="cpu",
             home=tmp_path,

@@ -127,7 +127,7 @@ def test_predict_takes_a_form_or_a_raw_image(predict: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("max_files", [1, 100])
 def test_as_many_images_are_announced_as_are_taken(max_files: int) -> None:
-    operation = described(Settings(max_files=max_files))["paths"]["/predict"]["post"]
+    operation = described(Settings.of(max_files=max_files))["paths"]["/predict"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["maxItems"] == max_files
     assert f"one to {max_files} as multipart parts" in operation["description"]

@@ -29,13 +29,13 @@ def failure(settings: Settings) -> str:
 
 
 def test_offline(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, precision="float32", device="cpu", offline=True)
+    settings = Settings.of(home=tmp_path, precision="float32", device="cpu", offline=True)
     assert "not asked: RESNET_OFFLINE is set" in failure(settings)
 
 
 def test_mirror_and_timeout(faulty_server: FaultyServer, tmp_path: Path) -> None:
     faulty_server.faults.append(Fault(status=503, headers={"Retry-After": "5"}))
-    settings = Settings(
+    settings = Settings.of(
         home=tmp_path,
         precision="float32",
         device="cpu",

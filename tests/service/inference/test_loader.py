@@ -70,7 +70,7 @@ def load(machine: Machine) -> Iterator[Callable[..., Model]]:
     loaded: list[Model] = []
 
     def load(name: str = machine.artifact.manifest.name, **given: Any) -> Model:
-        settings = Settings(
+        settings = Settings.of(
             **{"model": machine.artifact.manifest.name, "precision": "float32", **given}
         )
         decoder = make_decoder_pool(settings, machine.metrics)
@@ -143,7 +143,7 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
     monkeypatch.setattr(loading, "Decoder", given.update)
     monkeypatch.setattr(loading, "cpu_limit", lambda: 5)
     metrics = Metrics()
-    settings = Settings(
+    settings = Settings.of(
         decode_workers=3,
         queue_limit=7,
         max_image_pixels=1000,
@@ -167,7 +167,7 @@ def test_the_network_has_the_processors_that_were_set_or_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loading, "cpu_limit", lambda: 5)
-    assert make_hardware(Settings(cpu_threads=3)).cpu_threads == 3
+    assert make_hardware(Settings.of(cpu_threads=3)).cpu_threads == 3
     assert make_hardware(Settings()).cpu_threads == 5
 
 
