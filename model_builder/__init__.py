@@ -1,0 +1,43 @@
+"""Builds ResNets and turns published or imported weights into artifacts.
+
+The public names are imported when they are first used: `import model_builder` loads neither Keras
+nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model_builder.artifact.manifest import Artifact, read_artifact
+    from model_builder.artifact.preprocessing import Preprocessing
+    from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+    from model_builder.networks.config import ResNetConfig
+    from model_builder.networks.resnet import build_resnet
+
+__all__ = [
+    "CHECKPOINTS",
+    "Artifact",
+    "Checkpoint",
+    "Preprocessing",
+    "ResNetConfig",
+    "build_resnet",
+    "read_artifact",
+]
+
+_MODULES = {
+    "Artifact": "artifact.manifest",
+    "CHECKPOINTS": "checkpoints.catalog",
+    "Checkpoint": "checkpoints.catalog",
+    "Preprocessing": "artifact.preprocessing",
+    "ResNetConfig": "networks.config",
+    "build_resnet": "networks.resnet",
+    "read_artifact": "artifact.manifest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,29 +1,30 @@
-"""Every error that a client may see, and the HTTP status that stands for it.
+"""Every error that a client may see. Each protocol maps these classes to its own statuses.
 
-ServiceError                500
-+-- MalformedRequest        400  the body is not what its headers say
-+-- Unauthorized            401  no API key, or an unknown one
-+-- Forbidden               403  a known key that is turned off
-+-- ModelNotFound           404
-+-- UploadTimeout           408  the body took too long to arrive
-+-- TooLarge                413
-|   +-- PayloadTooLarge          more bytes than the service takes
-|   +-- ImageTooLarge            more pixels or frames than it takes, from the header
-|   +-- TooManyImages          more than may wait, however empty the queue is
-+-- UnsupportedMedia        415  not an image format that is served
-+-- Unprocessable           422
+ServiceError
++-- MalformedRequest        the body is not what its headers say
++-- Unauthorized            no API key, or an unknown one
++-- Forbidden               a known key that is turned off
++-- ModelNotFound
++-- UploadTimeout           the body took too long to arrive
++-- TooLarge
+|   +-- PayloadTooLarge     more bytes than the service accepts
+|   +-- ImageTooLarge       more pixels or frames than it accepts, by the image's header
+|   +-- TooManyImages       more than may wait, however empty the queue is
++-- UnsupportedMedia        not an image format that is served
++-- Unprocessable
 |   +-- InvalidParameter
-|   +-- InvalidImage             an image format, and can't be decoded
-+-- RateLimited             429  this client has asked too often
-+-- Unavailable             503  try again, here or at another replica
-|   +-- ModelNotReady            still loading
-|   +-- QueueFull                as many images wait as may
-|   +-- Overloaded               it would wait for longer than it may, or than it has time for
+|   +-- InvalidImage        an image format, but the image can't be decoded
++-- RateLimited             this client has sent too many requests
++-- Unavailable             try again, here or at another replica
+|   +-- ModelNotReady       the model is loading, or failed to load
+|   +-- QueueFull           as many images wait as may
+|   +-- Overloaded          the expected wait exceeds the limit or the request's deadline
 |   +-- ShuttingDown
-|   +-- WorkerLost               the device's worker died or is stuck
-+-- DeadlineExceeded        504
-+-- InferenceFailed         500  the cause is in the log, not in the answer
-+-- DecoderFailed           500  no process that decodes could be started
+|   +-- WorkerLost          the device's worker died or is stuck
++-- DeadlineExceeded
++-- InferenceFailed         the cause is in the log, not in the response
+|   +-- NonFiniteOutput     of one image: the other images of the request have results
++-- DecoderFailed           no decoding process could be started
 """
 
 from __future__ import annotations
@@ -35,38 +36,31 @@ from typing import ClassVar
 class ServiceError(Exception):
     """`code` names the error to programs; the message is for people and goes to the client."""
 
-    status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after_seconds: int | None = None
 
 
 class MalformedRequest(ServiceError):
-    status = 400
     code = "malformed_request"
 
 
 class Unauthorized(ServiceError):
-    status = 401
     code = "unauthorized"
 
 
 class Forbidden(ServiceError):
-    status = 403
     code = "forbidden"
 
 
 class ModelNotFound(ServiceError):
-    status = 404
     code = "model_not_found"
 
 
 class UploadTimeout(ServiceError):
-    status = 408
     code = "upload_timeout"
 
 
 class TooLarge(ServiceError):
-    status = 413
     code = "too_large"
 
 
@@ -83,12 +77,10 @@ class TooManyImages(TooLarge):
 
 
 class UnsupportedMedia(ServiceError):
-    status = 415
     code = "unsupported_media_type"
 
 
 class Unprocessable(ServiceError):
-    status = 422
     code = "unprocessable"
 
 
@@ -101,7 +93,6 @@ class InvalidImage(Unprocessable):
 
 
 class RateLimited(ServiceError):
-    status = 429
     code = "rate_limited"
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
@@ -112,7 +103,6 @@ class RateLimited(ServiceError):
 class Unavailable(ServiceError):
     """retry_after_seconds: when it may go better; at least a second, whole ones in the header."""
 
-    status = 503
     code = "unavailable"
     retry_after_seconds = 1
 
@@ -144,12 +134,15 @@ class WorkerLost(Unavailable):
 
 
 class DeadlineExceeded(ServiceError):
-    status = 504
     code = "deadline_exceeded"
 
 
 class InferenceFailed(ServiceError):
     code = "inference_failed"
+
+
+class NonFiniteOutput(InferenceFailed):
+    """An output of one image is infinite or not a number."""
 
 
 class DecoderFailed(ServiceError):

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from service import __version__
-from service.http.middleware import load_shedding as door
+from service.http import headers
+from service.http.middleware import load_shedding
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.observability.metrics import Metrics
@@ -98,9 +99,11 @@ def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
 
 
 def test_nginx_says_by_itself_what_a_replica_need_not_have_repeated() -> None:
-    assert re.search(rf"(?m)^\s*proxy_set_header\s+{door.BALANCER}\s+\S+;", NGINX)
-    (block,) = re.findall(rf"location\s+{door.SAID_BY_BALANCER.decode()}\s+{{([^}}]*)}}", NGINX)
-    refusal = door.REFUSAL.decode().replace("-", "_")
+    assert re.search(rf"(?m)^\s*proxy_set_header\s+{headers.ACCEL_REFUSAL}\s+\S+;", NGINX)
+    (block,) = re.findall(
+        rf"location\s+{load_shedding.NGINX_LOCATION.decode()}\s+{{([^}}]*)}}", NGINX
+    )
+    refusal = headers.REFUSAL.lower().replace("-", "_")
     assert re.search(rf"return\s+503\s+\$upstream_http_{refusal};", block)
     assert re.search(r"add_header\s+Retry-After\s+\$upstream_http_retry_after\s+always;", block)
 

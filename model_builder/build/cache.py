@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -23,7 +24,7 @@ from model_builder.artifact.manifest import (
 )
 from model_builder.build.calibration import CalibrationSet, calibration_set
 from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, BuildRequest, build_in_subprocess
-from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint
+from model_builder.checkpoints.catalog import Checkpoint, all_names, find_checkpoint
 from model_builder.checkpoints.custom import (
     CustomCheckpoint,
     list_custom,
@@ -99,7 +100,22 @@ class ArtifactCache:
         try:
             return read_custom(self.own, name).row()
         except UnknownModel:
+            pass
+        try:
             return self.find(name)
+        except UnknownModel as error:
+            imported = [one.name for one in self.list_custom()]
+            nearest = get_close_matches(name, [*all_names(), *imported], n=3)
+            hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+            raise UnknownModel(
+                f"No model is called {name!r}.{hint} `resnet models` lists every name; the path of "
+                "an artifact folder is taken too."
+            ) from error
+
+    def check_name(self, name: str) -> None:
+        """Raises UnknownModel, with the nearest names, unless `obtain` knows the name."""
+        if not (Path(name) / MANIFEST).is_file():
+            self.checkpoint(name)
 
     def list_custom(self) -> tuple[CustomCheckpoint, ...]:
         """Every imported checkpoint that can be read, by name."""

@@ -244,3 +244,24 @@ def find_checkpoint(name: str) -> Checkpoint:
     raise UnknownModel(
         f"No model is called {name!r}. Known: {known}, or a path to an artifact folder."
     )
+
+
+def all_names() -> tuple[str, ...]:
+    """Every name that `find_checkpoint` knows."""
+    return (*(f"resnet{depth}" for depth in DEFAULT_CHECKPOINTS), *CHECKPOINTS)
+
+
+def canonical_name(name: str) -> str:
+    """A bare depth's default checkpoint; every other name as it is."""
+    for depth, default in DEFAULT_CHECKPOINTS.items():
+        if name == f"resnet{depth}":
+            return default
+    return name
+
+
+def names_of(checkpoint: str) -> tuple[str, ...]:
+    """The checkpoint's name, and the bare depth that stands for it if there is one."""
+    bare = (
+        f"resnet{depth}" for depth, default in DEFAULT_CHECKPOINTS.items() if default == checkpoint
+    )
+    return (checkpoint, *bare)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from service.batching.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyImages
@@ -21,7 +22,9 @@ class Admission:
     for the device; both count those that were let in and are still being decoded.
     """
 
-    def __init__(self, batcher: Batcher, *, queue_limit: int, wait_limit_seconds: float) -> None:
+    def __init__(
+        self, batcher: Batcher[Any], *, queue_limit: int, wait_limit_seconds: float
+    ) -> None:
         self._batcher = batcher
         self._queue_limit = queue_limit
         self._wait_limit_seconds = wait_limit_seconds

@@ -10,13 +10,23 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
-from typing import Protocol
+from typing import Generic, Protocol
 
 from service.batching.batch_sizes import BatchSizes
-from service.batching.item import BatchFn, BatchItem, Pixels, Result, Worker, fail, pad_batch
+from service.batching.item import (
+    BatchFn,
+    BatchItem,
+    Pixels,
+    Result,
+    Rows,
+    RowT,
+    Worker,
+    fail,
+    pad_batch,
+)
 from service.batching.latency import LatencyEstimator
 from service.batching.queue import BatchQueue
-from service.errors import InferenceFailed, ShuttingDown, WorkerLost
+from service.errors import InferenceFailed, ServiceError, ShuttingDown, WorkerLost
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +36,9 @@ RESTART_SECONDS = 0.1
 class BatchObserver(Protocol):
     """Told of what happens, from the worker's thread. Canaries are no images to it."""
 
-    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None: ...
+    def batch_done(
+        self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
+    ) -> None: ...
 
     def batch_failed(self, images: int) -> None: ...
 
@@ -35,7 +47,7 @@ class BatchObserver(Protocol):
     def worker_failed(self, reason: str) -> None: ...
 
 
-class Batcher:
+class Batcher(Generic[RowT]):
     """Runs batches on one or more devices, each by a thread of its own.
 
     runs: one function a device, uint8 [N, H, W, 3] to float32 [N, ...]. It is only given sizes N
@@ -44,21 +56,20 @@ class Batcher:
 
     def __init__(
         self,
-        runs: Sequence[BatchFn],
+        runs: Sequence[BatchFn[RowT]],
         *,
-        plan: BatchSizes,
-        queue_limit: int,
+        batch_sizes: BatchSizes,
         observer: BatchObserver,
         name: str = "batcher",
     ) -> None:
-        self.latency = LatencyEstimator(plan)
-        self._plan = plan
+        self.latency = LatencyEstimator(batch_sizes)
+        self._plan = batch_sizes
         self._observer = observer
-        self._queue = BatchQueue(
-            limit=queue_limit, plan=plan, latency=self.latency, dropped=observer.dropped
+        self._queue: BatchQueue[RowT] = BatchQueue(
+            plan=batch_sizes, latency=self.latency, dropped=observer.dropped
         )
         self._workers = [
-            Worker(run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
+            Worker(index, run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
         ]
 
     def start(self) -> None:
@@ -104,16 +115,26 @@ class Batcher:
         last = self.latency.seconds(min(ahead, self._plan.largest))
         return min(busy_seconds) + max(last, self.latency.seconds(ahead) / len(self._workers))
 
-    def submit(self, pixels: Pixels, *, deadline: float, self_test: bool = False) -> Future[Result]:
+    def submit(
+        self,
+        pixels: Pixels,
+        *,
+        deadline: float,
+        outputs: frozenset[str] = frozenset(),
+        priority: int = 0,
+        self_test: bool = False,
+        worker: int | None = None,
+    ) -> Future[Result[RowT]]:
         """Queues one image, uint8 [H, W, 3].
 
-        deadline: on the clock of `time.monotonic`. Cancel the future to give the place up.
-        canary: an image that nobody asked for. It goes first, past the limit, and the observer
-        is not told of it.
-        Raises QueueFull, ShuttingDown or WorkerLost. The future may raise DeadlineExceeded,
-        Overloaded, InferenceFailed or WorkerLost.
+        deadline: on the clock of `time.monotonic`. Cancelling the future takes the image out of the
+        queue. outputs: passed to the batch function. priority: a higher one goes first.
+        self_test: the observer does not count it. worker: the index of the only worker that may
+        run it; such an image goes before the others.
+        Raises ShuttingDown or WorkerLost. The future may raise DeadlineExceeded, Overloaded,
+        InferenceFailed or WorkerLost.
         """
-        pending = BatchItem(pixels, deadline, self_test)
+        pending: BatchItem[RowT] = BatchItem(pixels, deadline, self_test, outputs, priority, worker)
         with self._queue.lock:
             if not self._queue.closing and all(worker.stuck for worker in self._workers):
                 raise WorkerLost("The device has not answered for a while.")
@@ -157,11 +178,11 @@ class Batcher:
             fail(pending.future, ShuttingDown("The service is shutting down."))
         return not any(thread.is_alive() for thread in threads)
 
-    def _work(self, worker: Worker) -> None:
+    def _work(self, worker: Worker[RowT]) -> None:
         """Until it is time to end. What escapes a batch costs that batch, and no other."""
         while True:
             try:
-                while batch := self._queue.next_batch():
+                while batch := self._queue.next_batch(worker.index):
                     worker.size = self._plan.padded_size(len(batch))
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
@@ -176,15 +197,16 @@ class Batcher:
                 # Whatever it is, it is not to happen a thousand times a second.
                 time.sleep(RESTART_SECONDS)
 
-    def _run_batch(self, worker: Worker) -> None:
+    def _run_batch(self, worker: Worker[RowT]) -> None:
         """Answers every image of the batch, whatever happens."""
         batch, size = worker.batch, worker.size
         started = time.monotonic()
         images = sum(not pending.self_test for pending in batch)
         try:
-            outputs = worker.run(pad_batch(batch, size))
-            if len(outputs) < len(batch):
-                raise RuntimeError(f"{len(outputs)} outputs for a batch of {len(batch)}")
+            wanted: frozenset[str] = frozenset().union(*(pending.outputs for pending in batch))
+            rows = worker.run(pad_batch(batch, size), wanted)
+            if len(rows) < len(batch):
+                raise RuntimeError(f"{len(rows)} rows for a batch of {len(batch)}")
         except Exception as error:
             if images:
                 self._observer.batch_failed(images)
@@ -200,13 +222,28 @@ class Batcher:
             raise
         inference_seconds = time.monotonic() - started
         self.latency.observe(size, inference_seconds)
+        outcomes = [_row(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]
         if images:
-            users = [w for w, one in zip(waits, batch, strict=True) if not one.self_test]
-            self._observer.batch_done(users, inference_seconds)
-        for pending, output, wait in zip(batch, outputs, waits, strict=False):
+            served = [
+                wait
+                for pending, outcome, wait in zip(batch, outcomes, waits, strict=True)
+                if not pending.self_test and not isinstance(outcome, ServiceError)
+            ]
+            self._observer.batch_done(served, inference_seconds, failed=images - len(served))
+        for pending, outcome, wait in zip(batch, outcomes, waits, strict=True):
+            if isinstance(outcome, ServiceError):
+                fail(pending.future, outcome)
+                continue
             try:
-                result = Result(output, wait, inference_seconds, len(batch))
-                pending.future.set_result(result)
+                pending.future.set_result(Result(outcome, wait, inference_seconds, len(batch)))
             except InvalidStateError:
                 logger.warning("An answer came after its image had been given up")
+
+
+def _row(rows: Rows[RowT], index: int) -> RowT | ServiceError:
+    """The row, or the error that concerns this row alone."""
+    try:
+        return rows[index]
+    except ServiceError as error:
+        return error

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,37 +19,61 @@ logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
-BatchFn = Callable[[Pixels], Array]
+
+RowT = TypeVar("RowT")
+RowT_co = TypeVar("RowT_co", covariant=True)
+
+
+class Rows(Protocol[RowT_co]):
+    """A batch's output, one row an image. Indexing may raise a ServiceError of that row alone."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> RowT_co: ...
+
+
+# Runs one batch: pixels uint8 [N, H, W, 3], and the names of the outputs that its rows need.
+BatchFn = Callable[[Pixels, frozenset[str]], Rows[RowT]]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Result(Generic[RowT]):
     """One image's row of a batch's output, and what it cost."""
 
-    output: Array
+    output: RowT
     queue_seconds: float
     inference_seconds: float
     batch_size: int
 
 
 @dataclass(slots=True, eq=False)
-class BatchItem:
-    """One image, uint8 [H, W, 3], from its submission to its answer."""
+class BatchItem(Generic[RowT]):
+    """One image, uint8 [H, W, 3], from its submission to its result.
+
+    outputs: names of what its row is needed for. priority: a higher one goes first.
+    worker: the index of the only worker that may run it; None for any.
+    """
 
     pixels: Pixels
     deadline: float
-    self_test: bool
+    self_test: bool = False
+    outputs: frozenset[str] = frozenset()
+    priority: int = 0
+    worker: int | None = None
     submitted: float = field(default_factory=time.monotonic)
-    future: Future[Result] = field(default_factory=Future)
+    future: Future[Result[RowT]] = field(default_factory=Future)
 
 
-class Worker:
+class Worker(Generic[RowT]):
     """A thread and the batch that it has in hand, since when."""
 
-    def __init__(self, run: BatchFn, work: Callable[[Worker], None], name: str) -> None:
+    def __init__(
+        self, index: int, run: BatchFn[RowT], work: Callable[[Worker[RowT]], None], name: str
+    ) -> None:
+        self.index = index
         self.run = run
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
-        self.batch: list[BatchItem] = []
+        self.batch: list[BatchItem[RowT]] = []
         self.stuck = False
         # Of the batch in hand: the size that it is run in, and when it was taken.
         self.size: int
@@ -60,7 +84,7 @@ class Worker:
         return now - self.since if self.batch else 0.0
 
 
-def pad_batch(batch: Sequence[BatchItem], size: int) -> Pixels:
+def pad_batch(batch: Sequence[BatchItem[Any]], size: int) -> Pixels:
     """The images as one batch, uint8 [size, H, W, 3], zeros after the last."""
     pixels = np.zeros((size, *batch[0].pixels.shape), np.uint8)
     for row, pending in zip(pixels, batch, strict=False):

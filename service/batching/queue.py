@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from bisect import insort
 from collections.abc import Callable
+from typing import Generic
 
 from service.batching.batch_sizes import BatchSizes
-from service.batching.item import BatchItem
+from service.batching.item import BatchItem, RowT
 from service.batching.latency import LatencyEstimator
-from service.errors import DeadlineExceeded, Overloaded, QueueFull, ServiceError, ShuttingDown
+from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingDown
 
 IDLE_WAIT_SECONDS = 1.0
 
 
-class BatchQueue:
+class BatchQueue(Generic[RowT]):
     """From many threads to the workers', a batch at a time.
 
-    limit: images that may wait; canaries are not counted in. dropped: told why an image left
+    dropped: told why an image left
     the queue without having been computed, "cancelled" or "deadline"; not of canaries.
     lock: may be held around several calls, for what must not change between them.
     """
@@ -26,55 +27,55 @@ class BatchQueue:
     def __init__(
         self,
         *,
-        limit: int,
         plan: BatchSizes,
         latency: LatencyEstimator,
         dropped: Callable[[str], None],
     ) -> None:
         self.lock = threading.RLock()
         self.closing = False
-        self._limit = limit
         self._plan = plan
         self._pace = latency
         self._dropped = dropped
-        self._waiting: deque[BatchItem] = deque()
+        self._waiting: list[BatchItem[RowT]] = []
+        # Items that one worker alone may run, by its index.
+        self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
 
     @property
     def depth(self) -> int:
         return len(self._waiting)
 
-    def put(self, pending: BatchItem) -> None:
-        """Raises QueueFull or ShuttingDown."""
+    def put(self, pending: BatchItem[RowT]) -> None:
+        """Raises ShuttingDown. Admission holds the limit; the queue takes what is admitted."""
         with self.lock:
             if self.closing:
                 raise ShuttingDown("The service is shutting down.")
-            if pending.self_test:
-                self._waiting.appendleft(pending)
-            elif self.depth >= self._limit:
-                raise QueueFull(f"{self.depth} images are waiting, and that is the limit.")
-            else:
-                self._waiting.append(pending)
+            if pending.worker is not None:
+                self._pinned.setdefault(pending.worker, []).append(pending)
+                self._changed.notify_all()
+                return
+            insort(self._waiting, pending, key=lambda item: -item.priority)
             self._changed.notify()
 
-    def next_batch(self) -> list[BatchItem]:
+    def next_batch(self, worker: int = 0) -> list[BatchItem[RowT]]:
         """At least one image that somebody still waits for, or nothing when it is time to end."""
         while True:
             with self.lock:
-                while not self._waiting:
+                while not self._waiting and not self._pinned.get(worker):
                     if self.closing:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
-                batch: list[BatchItem] = []
-                wanted = self._plan.take(len(self._waiting))
-                while self._waiting and len(batch) < wanted:
-                    pending = self._waiting.popleft()
+                batch: list[BatchItem[RowT]] = []
+                pinned = self._pinned.get(worker, [])
+                wanted = self._plan.take(len(pinned) + len(self._waiting))
+                while (pinned or self._waiting) and len(batch) < wanted:
+                    pending = (pinned or self._waiting).pop(0)
                     if self._claim(pending):
                         batch.append(pending)
             if batch:
                 return batch
 
-    def leave(self, pending: BatchItem) -> None:
+    def leave(self, pending: BatchItem[RowT]) -> None:
         """Takes a cancelled image out, where it would hold a place."""
         if not pending.future.cancelled():
             return
@@ -90,13 +91,14 @@ class BatchQueue:
             self.closing = True
             self._changed.notify_all()
 
-    def clear(self) -> list[BatchItem]:
+    def clear(self) -> list[BatchItem[RowT]]:
         """Empties it. What waited, for the caller to answer."""
         with self.lock:
-            left, self._waiting = list(self._waiting), deque()
+            left = [*self._waiting, *(one for items in self._pinned.values() for one in items)]
+            self._waiting, self._pinned = [], {}
         return left
 
-    def _claim(self, pending: BatchItem) -> bool:
+    def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():
             self._drop(pending, "cancelled")
             return False
@@ -119,6 +121,6 @@ class BatchQueue:
         pending.future.set_exception(error)
         return False
 
-    def _drop(self, pending: BatchItem, reason: str) -> None:
+    def _drop(self, pending: BatchItem[RowT], reason: str) -> None:
         if not pending.self_test:
             self._dropped(reason)

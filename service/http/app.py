@@ -1,118 +1,122 @@
-"""Puts the service together."""
+"""The HTTP application.
+
+`create_app` without arguments is a factory for any ASGI server, as in
+`uvicorn --factory service.http.app:create_app`. Load shedding, the limits on bodies and images,
+API keys and rate limits hold there. Three things are `service.http.server`'s alone: the limits on a
+header's size and time, a drain after SIGTERM, and the exit statuses.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
+import os
+import signal
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 
 from service import __version__
 from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
+from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
-from service.http.middleware.load_shedding import LoadShedding
+from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
-from service.http.routers import health, models, predict
-from service.http.routers import ui as page
-from service.http.shutdown import Shutdown
-from service.inference.loader import load_model, make_decoder_pool
-from service.inference.model import Model
-from service.inference.repository import ModelRepository
-from service.inference.watchdog import Watchdog
-from service.observability.metrics import Metrics
+from service.http.routers import health, metrics, models, predict, ui
+from service.inference.runtime import Runtime
+from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
 from service.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-# nginx's number for a client that left before its answer; nobody reads it but logs and metrics.
+# nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499
 
 
-def create_app(
-    settings: Settings,
-    *,
-    load: Callable[[str], Model] | None = None,
-    metrics: Metrics | None = None,
-    on_ready: Callable[[], None] = lambda: None,
-    on_failure: Callable[[str], None] = lambda _: None,
-    on_lost: Callable[[str], None] = lambda _: None,
-) -> FastAPI:
-    """The service; models are loaded in a thread once it starts.
+def create_app(settings: Settings | None = None, **runtime_options: Any) -> FastAPI:
+    """The application around a new Runtime, whose models begin to load when the server starts.
 
-    load: what loads a model by name; by default the real thing. Tests hand in quicker ones.
-    on_ready, on_failure: called from that thread, with the reason for a failure.
-    on_lost: called from a thread when nothing but a new process can help, with why.
+    settings: None reads the environment and configures logging; a runtime that can't serve, or
+    no longer, then ends the process by SIGTERM. runtime_options: Runtime's keyword arguments.
+    Raises InvalidKeyFile, TracingUnavailable, AmbiguousName or pydantic's ValidationError.
     """
-    metrics = metrics or Metrics()
-    decoder = make_decoder_pool(settings, metrics)
-    registry = ModelRepository(
-        settings.model.names,
-        load or (lambda name: load_model(name, settings, decoder, metrics)),
-        on_ready=on_ready,
-        on_failure=on_failure,
-    )
-    metrics.ready.set_function(lambda: float(not registry.problems()))
+    if settings is None:
+        settings = Settings()
+        observability = settings.observability
+        configure_logging(observability.log_level, observability.log_format)
+        runtime_options = {"on_failure": _end, "on_lost": _end, **runtime_options}
+    return app_of(Runtime(settings, **runtime_options))
 
-    keys = ApiKeys(settings.security.api_keys_file) if settings.security.api_keys_file else None
+
+def app_of(runtime: Runtime) -> FastAPI:
+    """The application around a Runtime, which it starts and stops."""
+    settings, service_metrics = runtime.settings, runtime.metrics
+    security = settings.security
+    keys = ApiKeys(security.api_keys_file) if security.api_keys_file else None
     limit = (
-        RateLimit(settings.security.rate_limit_per_second, settings.security.rate_limit_burst)
-        if settings.security.rate_limit_per_second
+        RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
+        if security.rate_limit_per_second
         else None
     )
-    tracing = Tracing()
-    shutdown = Shutdown(settings.http.shutdown_timeout_seconds)
-    watchdog = Watchdog(
-        registry,
-        self_test_interval_seconds=settings.observability.self_test_interval_seconds,
-        exit_seconds=settings.observability.unhealthy_exit_seconds,
-        on_lost=on_lost,
-    )
+    tracing = Tracing(untraced_paths=MONITORING)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        registry.start()
-        watchdog.start()
+        runtime.start()
         yield
-        watchdog.stop()
-        # uvicorn has let every request finish; what is left are images that nobody waits for.
-        await asyncio.to_thread(registry.close, shutdown.remaining_seconds())
-        decoder.close()
+        # The server has finished every request; images that nobody waits for may be left.
+        await asyncio.to_thread(runtime.stop)
         await asyncio.to_thread(tracing.close)
 
-    # Its /docs needs no other server: the reader may sit behind a firewall.
+    # Its /docs loads nothing from another host: the reader may be behind a firewall.
     app = FastAPIOffline(
+        docs_url=DOCS,
+        redoc_url=REDOC,
+        openapi_url=OPENAPI,
+        static_url=DOCS_STATIC,
         title="ResNet server",
         version=__version__,
         summary="Images in, classes out.",
         lifespan=lifespan,
+        redirect_slashes=False,
         telemetry=tracing.fastapi,
     )
-    app.state.settings = settings
-    app.state.registry = registry
-    app.state.metrics = metrics
-    app.state.shutdown = shutdown
-    # For the connections: what it refuses never comes to the middleware below.
-    app.state.door = LoadShedding(registry, metrics, settings.http.request_timeout_seconds)
-    # The last to be added is the first to be asked.
-    if keys is not None or limit is not None:
-        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=metrics)
-    app.add_middleware(AccessLogMiddleware, metrics=metrics, draining=lambda: registry.draining)
-    add_error_handlers(app, metrics)
-
+    app.state.runtime = runtime
     app.state.spans = tracing.spans
+    # Added last means called first.
+    if keys is not None or limit is not None:
+        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)
+    app.add_middleware(
+        AccessLogMiddleware,
+        metrics=service_metrics,
+        draining=lambda: runtime.repository.draining,
+    )
+    app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
+    add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)
     async def client_left(_request: Request, _error: Exception) -> Response:
-        metrics.rejections.labels("cancelled").inc()
+        service_metrics.rejections.labels("cancelled").inc()
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    for router in (predict.make_router(settings), models.router, health.router, page.router):
+    # They only describe the schemes in /openapi.json; AuthMiddleware checks the key.
+    needs_key = [
+        Security(HTTPBearer(auto_error=False)),
+        Security(APIKeyHeader(name=API_KEY, auto_error=False)),
+    ]
+    for router in (predict.make_router(settings), models.router):
+        app.include_router(router, dependencies=needs_key if keys is not None else [])
+    for router in (health.router, metrics.router, ui.router):
         app.include_router(router)
     return app
+
+
+def _end(_reason: str) -> None:
+    """Asks the server, whichever it is, to shut down."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,6 +1,6 @@
-"""What routes are handed, by type.
+"""What routes receive, by type.
 
-All of them `async`, for FastAPI sends what is not through a pool of threads.
+Each is `async`: FastAPI sends plain functions through a pool of threads.
 """
 
 from __future__ import annotations
@@ -10,28 +10,40 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.inference.repository import ModelRepository
+from service.inference.runtime import Runtime
+from service.inference.service import InferenceService
 from service.observability.metrics import Metrics
 from service.observability.tracing import Spans
 from service.settings import Settings
 
 
+async def _runtime(request: Request) -> Runtime:
+    return cast(Runtime, request.app.state.runtime)
+
+
 async def _settings(request: Request) -> Settings:
-    return cast(Settings, request.app.state.settings)
+    return (await _runtime(request)).settings
 
 
-async def _registry(request: Request) -> ModelRepository:
-    return cast(ModelRepository, request.app.state.registry)
+async def _repository(request: Request) -> ModelRepository:
+    return (await _runtime(request)).repository
+
+
+async def _service(request: Request) -> InferenceService:
+    return (await _runtime(request)).service
 
 
 async def _metrics(request: Request) -> Metrics:
-    return cast(Metrics, request.app.state.metrics)
+    return (await _runtime(request)).metrics
 
 
 async def _spans(request: Request) -> Spans | None:
     return cast("Spans | None", request.app.state.spans)
 
 
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-RegistryDep = Annotated[ModelRepository, Depends(_registry)]
+RepositoryDep = Annotated[ModelRepository, Depends(_repository)]
+ServiceDep = Annotated[InferenceService, Depends(_service)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: the one place where they become HTTP."""
+"""Errors as RFC 9457 problem details: the only place where they become HTTP."""
 
 from __future__ import annotations
 
@@ -11,13 +11,52 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.errors import ServiceError
+from service.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InferenceFailed,
+    MalformedRequest,
+    ModelNotFound,
+    RateLimited,
+    ServiceError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMedia,
+    UploadTimeout,
+)
+from service.http.headers import RETRY_AFTER
+from service.http.paths import PREDICT
 from service.observability.logging import bind_log_fields, request_id
 from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+EXAMPLE_REQUEST_ID = "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33"
 MEDIA_TYPE = "application/problem+json"
+# A subclass has its base's status unless it has its own.
+STATUS: dict[type[ServiceError], int] = {
+    ServiceError: 500,
+    MalformedRequest: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    ModelNotFound: 404,
+    UploadTimeout: 408,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    Unprocessable: 422,
+    RateLimited: 429,
+    InferenceFailed: 500,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+}
+
+
+def status_of(error: ServiceError | type[ServiceError]) -> int:
+    """The HTTP status of an error or a class of errors."""
+    kind = error if isinstance(error, type) else type(error)
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
 
 def problem(status: int, code: str, detail: str) -> dict[str, Any]:
@@ -33,13 +72,18 @@ def problem(status: int, code: str, detail: str) -> dict[str, Any]:
 
 
 def problem_of(error: ServiceError) -> dict[str, Any]:
-    return problem(error.status, error.code, str(error))
+    return problem(status_of(error), error.code, str(error))
 
 
-def documented(description: str) -> dict[str, Any]:
-    """An entry of a route's `responses`: a problem, under the media type that it has."""
+def documented(status: int, code: str, description: str, detail: str) -> dict[str, Any]:
+    """An entry of a route's `responses`: a problem with an example of its own.
+
+    detail: what the example says.
+    """
+    example = {**problem(status, code, detail), "request_id": EXAMPLE_REQUEST_ID}
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+    content = {MEDIA_TYPE: {"schema": schema, "example": example}}
+    return {"description": description, "content": content}
 
 
 def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
@@ -48,20 +92,21 @@ def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSON
 
 
 def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
-    """One of our errors, logged where it is ours to mend, and counted."""
+    """The response to a domain error; counted, and logged where the service is at fault."""
     headers = {}
-    if error.status == 500:
+    status = status_of(error)
+    if status == 500:
         logger.error("%s", error, exc_info=error.__cause__ or error)
-    if error.status == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
+        headers[RETRY_AFTER] = str(error.retry_after_seconds)
     metrics.rejections.labels(error.code).inc()
     return respond(problem_of(error), headers)
 
 
 def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
-    """One handler for our errors, FastAPI's validation errors and the router's own."""
+    """One handler for domain errors, FastAPI's validation errors and the router's own."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         if isinstance(error, ServiceError):
@@ -72,9 +117,10 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
             error = cast(HTTPException, error)
             headers = dict(error.headers or {})
             code = HTTPStatus(error.status_code).name.lower()
-            body = problem(
-                error.status_code, code, f"{request.method} {request.url.path}: {error.detail}"
-            )
+            detail = f"{request.method} {request.url.path}: {error.detail}"
+            if error.status_code == 404 and request.url.path == PREDICT + "/":
+                detail += f". Did you mean {PREDICT}, without the slash at the end?"
+            body = problem(error.status_code, code, detail)
         if body["code"] != "not_found":
             metrics.rejections.labels(body["code"]).inc()
         return respond(body, headers)

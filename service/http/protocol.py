@@ -1,29 +1,29 @@
-"""One client's connection: uvicorn's own, with bounds on how long and how much a header may be."""
+"""One client's connection: uvicorn's, with limits on a header's size and on the time it takes.
+
+Only uvicorn's own server uses this class. Behind another ASGI server these two limits are that
+server's, or nginx's (`client_header_timeout`, `large_client_header_buffers`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
-from service.http.middleware.load_shedding import LoadShedding
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn waits for ever for a header, of any size, from whoever connects; this does not.
+    """Closes a connection whose header is too slow or too large; uvicorn would wait for ever.
 
-    How long a body may take, and how large it may be, is up to who reads it. What the app's door
-    refuses is answered at once: no task is made for it and the application never hears of it.
+    The body's time and size are limited by the code that reads it.
     """
 
     header_timeout_seconds = 10.0
-    # nginx takes 32 kB in all, most servers less.
+    # nginx takes 32 KiB in all, most servers less.
     max_header_bytes = 64 * 1024
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._door: LoadShedding = self.config.app.state.door  # type: ignore[union-attr]
         self._timer: asyncio.TimerHandle | None = None
         self._in_header = False
         self._in_message = False
@@ -45,9 +45,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_header and continued:
             self._header_bytes += len(data)
             if self._header_bytes > self.max_header_bytes:
-                self.send_400_response(f"A header may have {self.max_header_bytes} bytes.")
+                self.send_400_response(
+                    f"A header may have {self.max_header_bytes} bytes. Received: more"
+                )
         elif self._in_message and self.cycle is not None and self.cycle.response_complete:
-            # The rest of a body that nobody wanted: it must not keep the connection for ever.
+            # The rest of a body whose request has its response: it may not take for ever either.
             self._start_timer()
 
     def on_message_begin(self) -> None:
@@ -64,22 +66,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_message = False
         self._stop_timer()
         super().on_message_complete()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # One that was sent before the answer to another takes the long way: from here the next
-        # in line would be begun, and from there the one after it.
-        refusal = None
-        if not self.pipeline:
-            every = self.server_state.default_headers
-            refusal = self._door.refuse(cycle.scope, every)  # type: ignore[arg-type]
-        if refusal is None:
-            super()._start_asgi_task(cycle, app)
-            return
-        self.transport.write(refusal)
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
 
     def _start_timer(self) -> None:
         if self._timer is None:

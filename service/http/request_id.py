@@ -1,4 +1,4 @@
-"""The id of a request, which its answer and the log's lines have in common."""
+"""The id of a request, in its response and in the lines of the log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import uuid
 
 from starlette.datastructures import Headers
 
-HEADER = "X-Request-ID"
-# What is taken from a client goes into logs and headers: nothing that could break either.
+from service.http.headers import REQUEST_ID
+
+# The client's id goes into logs and headers: it may hold nothing that breaks either.
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def identifier_of(headers: Headers) -> str:
-    """The client's own where that can be taken, or a new one."""
-    given = headers.get(HEADER, "")
+    """The client's id where it is acceptable, else a new one."""
+    given = headers.get(REQUEST_ID, "")
     return given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 
+from model_builder.errors import UnknownModel
 from service.http.app import create_app
 from service.http.auth.api_keys import InvalidKeyFile
 from service.http.protocol import BoundedHttpProtocol
+from service.inference.loader import check_names
+from service.inference.repository import AmbiguousName
+from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import TracingUnavailable
 from service.settings import Settings, deprecated_variables, unknown_variables
@@ -26,10 +30,12 @@ EXIT_NOT_LISTENING = 1
 EXIT_SETTINGS = 2
 EXIT_FAILED_TO_LOAD = 3
 EXIT_LOST = 4
-# Of a shell for what a signal ended.
+# A shell's exit status for a process that a signal ended, plus the signal's number.
 EXIT_SIGNAL = 128
-# What the end may take beyond its budget before the process is cut off.
+# The process is ended by force this long after the shutdown timeout.
 CUT_OFF_SECONDS = 5.0
+# Connections that wait to be accepted; uvicorn's default.
+BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
@@ -38,11 +44,11 @@ class Server(uvicorn.Server):
     A second signal ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
         super().__init__(config)
         self.exit_status = 0
-        self._app = app
-        self._drain_seconds = drain_seconds
+        self._runtime = runtime
+        self._drain_seconds = runtime.settings.http.drain_seconds
         self._told: signal.Signals | None = None
         self._drained_at: float | None = None
 
@@ -65,11 +71,11 @@ class Server(uvicorn.Server):
         if self._drained_at is None:
             assert self._told is not None
             logger.info(
-                "Told to end by %s: not ready, serving on for %g s",
+                "%s received: not ready from now on, serving for %g s more",
                 self._told.name,
                 self._drain_seconds,
             )
-            self._app.state.registry.drain()
+            self._runtime.drain()
             self._drained_at = now + self._drain_seconds
         if now >= self._drained_at:
             self.close()
@@ -77,69 +83,79 @@ class Server(uvicorn.Server):
     def close(self, exit_status: int = 0) -> None:
         """Stops listening and ends; with `exit_status`, unless it ends with another already."""
         self.exit_status = self.exit_status or exit_status
-        shutdown = self._app.state.shutdown
-        shutdown.begin()
+        self._runtime.begin_stop()
         self.should_exit = True
-        # Whatever hangs then, a thread in native code or one that decodes, is not waited for.
-        timer = threading.Timer(shutdown.timeout_seconds + CUT_OFF_SECONDS, self._cut_off)
+        # A thread that hangs in native code or in a decoder would keep the process.
+        timeout_seconds = self._runtime.settings.http.shutdown_timeout_seconds
+        timer = threading.Timer(timeout_seconds + CUT_OFF_SECONDS, self._cut_off)
         timer.daemon = True
         timer.start()
 
     def _cut_off(self) -> None:
-        logger.critical("The end took too long and is cut off")
+        logger.critical("The shutdown took too long and is cut off")
         os._exit(self.exit_status or EXIT_LOST)
 
 
 def serve(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. The process's exit status.
+    """Serves until SIGTERM or SIGINT. Returns the process's exit status.
 
-    0 told to end, 1 could not listen, 2 the set-up makes no sense, 3 a model can't be loaded,
-    4 nothing but a new process helps.
+    0: told to end. 1: can't listen. 2: the settings make no sense. 3: no model can be loaded.
+    4: only a new process helps.
     """
     configure_logging(settings.observability.log_level, settings.observability.log_format)
     for old, new in deprecated_variables().items():
         logger.warning("%s is deprecated: use %s", old, new)
     for name in unknown_variables():
         logger.warning("%s is not a setting of this service and is ignored", name)
-    # A second series for every one, for a question that nobody asks.
+    # A second series for each counter, which no dashboard uses.
     disable_created_metrics()  # type: ignore[no-untyped-call]
 
+    listener: socket.socket
+    server: Server
+
     def on_ready() -> None:
-        logger.info("Ready on %s", _address(server))
-        logger.info("Try: curl -F file=@photo.jpg %s/predict", _address(server))
+        address = _address(settings.http.host, listener)
+        logger.info("Ready on %s", address)
+        logger.info("Try: curl -F file=@photo.jpg %s/predict", address)
 
     try:
+        check_names(settings)
         app = create_app(
             settings,
             on_ready=on_ready,
             on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
             on_lost=lambda _: server.close(EXIT_LOST),
         )
-    except (InvalidKeyFile, TracingUnavailable) as error:
+    except (AmbiguousName, InvalidKeyFile, TracingUnavailable, UnknownModel) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
+    try:
+        listener = _listen(settings.http.host, settings.http.port)
+    except OSError as error:
+        logger.critical("Can't listen on %s:%d: %s", settings.http.host, settings.http.port, error)
+        return EXIT_NOT_LISTENING
     config = uvicorn.Config(
         app,
         http=BoundedHttpProtocol,
         ws="none",
-        host=settings.http.host,
-        port=settings.http.port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=settings.http.keep_alive_timeout_seconds,
         timeout_graceful_shutdown=max(1, round(settings.http.shutdown_timeout_seconds)),
     )
-    server = Server(config, app, settings.http.drain_seconds)
-    server.run()
+    server = Server(config, app.state.runtime)
+    server.run(sockets=[listener])
     return server.exit_status or (0 if server.started else EXIT_NOT_LISTENING)
 
 
-def _address(server: uvicorn.Server) -> str:
-    """Where it really listens: the port may have been left to the system."""
-    host, port = server.config.host, server.config.port
-    for listener in server.servers:
-        for socket in listener.sockets:
-            port = socket.getsockname()[1]
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises OSError where the address is in use or is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    """Where the service listens: the system may have selected the port."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"

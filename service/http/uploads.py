@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Collection
 from typing import NoReturn
 
 from starlette.datastructures import FormData, UploadFile
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from service.errors import MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout
+from service.http.parameters import check_form
 from service.settings import Settings
 
 PART = "file"
@@ -19,22 +21,25 @@ HINT = (
     f"Send multipart/form-data with a part named {PART!r} for each image, "
     "or one image as the body with a Content-Type such as image/jpeg."
 )
-# Other parts are not used; a few that a form may carry along do no harm.
+# Read so that they can be refused by name.
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 64 * 1024
 
 
-async def read_images(request: Request, settings: Settings) -> list[bytes]:
+async def read_images(
+    request: Request, settings: Settings, parameters: Collection[str]
+) -> list[bytes]:
     """One image's bytes for each part named "file", or the raw body.
 
-    Raises MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout, and starlette's
-    ClientDisconnect.
+    parameters: names of the route's query parameters, for the message that refuses a form field.
+    Raises InvalidParameter, MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout,
+    and starlette's ClientDisconnect.
     """
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     _check_length(request, settings.limits.max_body_bytes)
     limited = Request(request.scope, _limited(request.receive, settings.limits.max_body_bytes))
     if media_type == "multipart/form-data":
-        reading = _parts(limited, settings.limits.max_files)
+        reading = _parts(limited, settings.limits.max_files, parameters)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
         reading = _raw(limited)
     else:
@@ -89,7 +94,7 @@ class _Form(MultiPartParser):
         self.ended = True
 
 
-async def _parts(request: Request, max_files: int) -> list[bytes]:
+async def _parts(request: Request, max_files: int, parameters: Collection[str]) -> list[bytes]:
     form = _Form(
         request.headers,
         request.stream(),
@@ -101,6 +106,8 @@ async def _parts(request: Request, max_files: int) -> list[bytes]:
         parts = await form.parse()
         if parts and not form.ended:
             raise MalformedRequest(f"The form breaks off before its last boundary. {HINT}")
+        if PART in parts:
+            check_form(parts, PART, parameters)
         return [await _image(part) for part in parts.getlist(PART)] or _refuse(parts)
     except MultiPartException as error:
         # Starlette's own word on a body that can't be parsed.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
-from service.errors import DeadlineExceeded, QueueFull
+from service.errors import DeadlineExceeded
 from service.imaging.limits.frames import MAX_FRAMES
 from service.imaging.sandbox import DecoderProcess
 
@@ -31,7 +31,7 @@ class DecodedImage:
 class DecoderPool:
     """A thread and a process for each image that is decoded at once.
 
-    limit: images that may wait or be decoded at once. timeout_seconds: after that long the
+    Admission limits how many wait. timeout_seconds: after that long the
     process is ended, and its image refused. `observe` is told each one's seconds.
     """
 
@@ -39,7 +39,6 @@ class DecoderPool:
         self,
         *,
         threads: int,
-        limit: int,
         max_pixels: int,
         timeout_seconds: float,
         observe: Callable[[float], object],
@@ -54,9 +53,7 @@ class DecoderPool:
         ]
         # The one that was used last comes first: a quiet service keeps to one of them.
         self._idle = deque(self._processes)
-        self._limit = limit
         self._observe = observe
-        self._pending = 0
 
     def start(self) -> None:
         """Starts the processes, and does not wait; else they start with the first images."""
@@ -66,9 +63,7 @@ class DecoderPool:
     async def decode(
         self, data: bytes, preprocessing: Preprocessing, *, deadline: float
     ) -> DecodedImage:
-        """Raises QueueFull, DeadlineExceeded, and what `DecoderProcess.decode` raises."""
-        if self._pending >= self._limit:
-            raise QueueFull(f"{self._pending} images wait to be decoded, and that is the limit.")
+        """Raises DeadlineExceeded, and what `DecoderProcess.decode` raises."""
 
         def work() -> DecodedImage:
             started = time.monotonic()
@@ -83,11 +78,7 @@ class DecoderPool:
             self._observe(seconds)
             return DecodedImage(pixels, seconds)
 
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        finally:
-            self._pending -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def close(self) -> None:
         """Ends the processes; an image that one of them is decoding is refused."""

@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
     return DecoderPool(
         threads=settings.limits.decode_workers or cpu_limit(),
-        limit=settings.batching.queue_limit,
         max_pixels=settings.limits.max_image_pixels,
         max_frames=settings.limits.max_image_frames,
         timeout_seconds=settings.limits.decode_timeout_seconds,
@@ -51,10 +50,18 @@ def make_artifact_cache(settings: Settings) -> ArtifactCache:
     return ArtifactCache(settings.model.home, fetching=fetching)
 
 
-def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Metrics) -> Model:
+def check_names(settings: Settings) -> None:
+    """Raises UnknownModel for a name that is no depth, checkpoint, import or artifact folder."""
+    cache = make_artifact_cache(settings)
+    for name in settings.model.names:
+        cache.check_name(name)
+
+
+def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
-    Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
+    The model's workers are not started. Blocks for seconds, or minutes where the weights must be
+    fetched. Raises BuilderError.
     """
     limit_blas_threads()
     started, resident_bytes = time.monotonic(), _resident_bytes()
@@ -77,15 +84,11 @@ def load_model(name: str, settings: Settings, decoder: DecoderPool, metrics: Met
         model = Model(
             artifact,
             engines,
-            decoder,
             observer,
-            plan=plan,
+            batch_sizes=plan,
             queue_limit=settings.batching.queue_limit,
             wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
         )
-        # Not before: they would take from what is measured above.
-        decoder.start()
-        model.start()
     model.load_seconds = time.monotonic() - started
     trim_memory()
     # What is still there stays, and need not be looked at again.

@@ -15,7 +15,6 @@ from model_builder.networks.config import DEPTHS, ResNetConfig
 from service.errors import ModelNotFound
 from service.http.schemas import CheckpointBody, Measured, ModelBody, Served, State
 from service.inference.model import Model
-from service.inference.repository import depth_name
 
 BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
 
@@ -38,7 +37,11 @@ def list_model_info(
         _describe(
             depth,
             [row for row in rows.values() if row.depth == depth],
-            {model.name: model for model in loaded if depth_name(model) == f"resnet{depth}"},
+            {
+                model.name: model
+                for model in loaded
+                if model.artifact.manifest.architecture.depth == depth
+            },
             waiting,
         )
         for depth in DEPTHS
@@ -147,7 +150,7 @@ def _served(model: Model | None) -> Served | None:
         precision=manifest.precision,
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
-        batch_sizes=list(model.plan.sizes),
+        batch_sizes=list(model.batch_sizes.sizes),
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
         measured=[Measured(**asdict(one)) for one in model.artifact.report],

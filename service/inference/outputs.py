@@ -1,8 +1,8 @@
-"""The last layers in float32: global average pooling, the classifier, softmax, the top k."""
+"""The layers behind the last feature map, in float32, and the outputs of a request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import Head
+from service.errors import InvalidParameter, NonFiniteOutput
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class and how probable it is, 0 to 1."""
+    """One class and its probability, 0 to 1."""
 
     class_id: int
     wnid: str | None
@@ -24,23 +25,101 @@ class ClassScore:
     probability: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowOutput:
+    """One image's row of a batch.
+
+    pooled: float32 [features]. logits: float32 [classes]. feature_map: float32 [h, w, features],
+    None unless a requested output needs it.
+    """
+
+    pooled: Array
+    logits: Array
+    feature_map: Array | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchOutput:
+    """A batch's outputs; indexing gives one row.
+
+    pooled: float32 [N, features]. logits: float32 [N, classes]. feature_map: float32
+    [N, h, w, features] or None.
+    """
+
+    pooled: Array
+    logits: Array
+    feature_map: Array | None
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __getitem__(self, row: int, /) -> RowOutput:
+        """Raises NonFiniteOutput where a logit of the row is infinite or not a number."""
+        logits = self.logits[row]
+        if not np.isfinite(logits).all():
+            raise NonFiniteOutput("Inference failed: the network's output is not finite.")
+        feature_map = None if self.feature_map is None else self.feature_map[row]
+        return RowOutput(self.pooled[row], logits, feature_map)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """How one output is computed from a row, and whether the feature map must be kept for it."""
+
+    compute: Callable[[RowOutput, Head], Array]
+    needs_feature_map: bool = False
+
+
+def _class_activation_map(row: RowOutput, head: Head) -> Array:
+    """float32 [h, w] of the most probable class. Zhou et al. 2016 (arXiv 1512.04150), section 2."""
+    assert row.feature_map is not None
+    return np.asarray(row.feature_map @ head.kernel[:, row.logits.argmax()], np.float32)
+
+
+# Every output by its name: a new one is one row.
+OUTPUTS: Mapping[str, OutputSpec] = {
+    "probabilities": OutputSpec(lambda row, _: softmax(row.logits)),
+    "logits": OutputSpec(lambda row, _: row.logits),
+    "embedding": OutputSpec(lambda row, _: row.pooled),
+    "class_activation_map": OutputSpec(_class_activation_map, needs_feature_map=True),
+}
+
+
+def check_output_names(names: Collection[str]) -> None:
+    """Raises InvalidParameter for a name that is no output."""
+    if unknown := sorted(set(names) - OUTPUTS.keys()):
+        raise InvalidParameter(
+            f"Outputs are {', '.join(OUTPUTS)}. Received: {', '.join(map(repr, unknown))}"
+        )
+
+
+def batch_output(features: Array, head: Head, names: Collection[str]) -> BatchOutput:
+    """features: float32 [N, h, w, features]. names: of the outputs that rows of the batch need."""
+    pooled = features.mean(axis=(1, 2), dtype=np.float32)
+    keep = any(OUTPUTS[name].needs_feature_map for name in names)
+    return BatchOutput(pooled, _classify(pooled, head), features if keep else None)
+
+
 def logits(features: Array, head: Head) -> Array:
     """float32 [N, h, w, features] to float32 [N, classes]."""
-    pooled: Array = features.mean(axis=(1, 2), dtype=np.float32)
+    return _classify(features.mean(axis=(1, 2), dtype=np.float32), head)
+
+
+def _classify(pooled: Array, head: Head) -> Array:
     return np.asarray(pooled @ head.kernel + head.bias, np.float32)
 
 
 def softmax(values: Array) -> Array:
-    """float32 [N, classes] to probabilities, each row adding up to 1."""
-    shifted = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+    """Logits, float32 [..., classes], to probabilities that sum to 1 over the last axis."""
+    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
 
 
 def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[ClassScore, ...]:
-    """The k most probable classes of one row [classes], most probable first."""
+    """The k most probable classes of a row [classes], most probable first; ties by class id."""
     k = min(k, len(probabilities))
     least = np.partition(probabilities, -k)[-k]
-    # Those that tie with the last one too: of equals the first ones are named.
+    # All that tie with the last one: the lowest class indices among them are named.
     candidates = np.flatnonzero(probabilities >= least)
     order = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
     return tuple(

@@ -1,4 +1,4 @@
-"""The models of this process by name: loading, ready or failed, and closed at the end."""
+"""The models of this process: names, aliases and versions, and the state of each."""
 
 from __future__ import annotations
 
@@ -6,19 +6,51 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
 
+from model_builder.checkpoints.catalog import canonical_name, names_of
 from model_builder.errors import BuilderError
 from service.errors import ModelNotFound, ModelNotReady
 from service.inference.model import Model
 
 logger = logging.getLogger(__name__)
 
+ModelState = Literal["loading", "ready", "draining", "failed"]
+# Every model is served in one version.
+VERSION = "1"
+
+
+class AmbiguousName(BuilderError):
+    """Two models answer to one name."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One model that is to be served.
+
+    requested: its name in the settings. reason: why it is not ready.
+    """
+
+    requested: str
+    state: ModelState = "loading"
+    reason: str = ""
+    model: Model | None = None
+
+    def names(self) -> set[str]:
+        """Every name that stands for this model: its own, its aliases, the settings'."""
+        name = canonical_name(self.requested) if self.model is None else self.model.name
+        return {self.requested, *names_of(name)}
+
 
 class ModelRepository:
-    """Loads its models in a thread, so that the service can say how it is meanwhile.
+    """Loads its models in a thread, so that the service can report their state meanwhile.
 
-    names: what to load, the first being the default. load: blocks, and raises BuilderError.
-    on_ready, on_failure: called from that thread.
+    names: what to load, the first being the default. load: blocks; raises BuilderError.
+    on_ready: called from the thread when every model is loaded or failed, and one is ready.
+    on_failure: called from the thread, with the reason, when no model can be served or two
+    models answer to one name.
+    Raises AmbiguousName where two names mean the same model.
     """
 
     def __init__(
@@ -29,12 +61,15 @@ class ModelRepository:
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._names = tuple(names)
+        self._entries = tuple(Entry(name) for name in names)
+        taken: dict[str, str] = {}
+        for entry in self._entries:
+            other = taken.setdefault(canonical_name(entry.requested), entry.requested)
+            if other != entry.requested:
+                raise AmbiguousName(f"{other} and {entry.requested} are one model; name it once.")
         self._load = load
         self._on_ready = on_ready
         self._on_failure = on_failure
-        self._models: dict[str, Model] = {}
-        self._failure: str | None = None
         self._draining = False
         self._closing = False
         self._thread = threading.Thread(target=self._load_all, name="loader", daemon=True)
@@ -45,108 +80,130 @@ class ModelRepository:
     @property
     def models(self) -> tuple[Model, ...]:
         """Those that are loaded and warm, the default first."""
-        return tuple(self._models.values())
+        return tuple(entry.model for entry in self._entries if entry.model is not None)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self._entries
 
     @property
     def pending(self) -> dict[str, str]:
-        """Names that are to be served and are not yet, each with why."""
-        names = self._names[len(self._models) :]
-        return {name: self._failure or f"loading {name}" for name in names}
+        """Requested names that are not served, or not yet, each with the reason."""
+        return {
+            entry.requested: entry.reason or f"loading {entry.requested}"
+            for entry in self._entries
+            if entry.model is None
+        }
 
     def checks(self) -> dict[str, str]:
-        """What readiness is made of: "ok", or what is wrong, in words."""
-        failed = [self._failure] if self._failure is not None else list(self.pending.values())
+        """What readiness depends on: "ok", or what is wrong."""
+        loading = [f"loading {one.requested}" for one in self._entries if one.state == "loading"]
+        failed = [] if self.models else [one.reason for one in self._entries if one.reason]
         found = {
-            "models": failed,
+            "models": failed or loading,
             "workers": [problem for model in self.models for problem in model.worker_problems()],
-            "self_test": [
-                problem for model in self.models for problem in model.self_test_problems()
-            ],
+            "self_test": [text for model in self.models for text in model.self_test_problems()],
             "serving": ["shutting down"] if self.draining else [],
         }
         return {name: "; ".join(problems) or "ok" for name, problems in found.items()}
 
     def problems(self) -> list[str]:
-        """Why the service can't take images now, in words; empty when it can."""
+        """Why the service can't take images now; empty when it can."""
         if self.draining:
             return ["shutting down"]
         return [state for state in self.checks().values() if state != "ok"]
 
     def unrecoverable_problems(self) -> list[str]:
-        """What only a new process may mend, should it last: the models' workers and canaries."""
+        """Problems that, if they last, only a new process solves: of workers and self-tests."""
         checks = self.checks()
         return [checks[name] for name in ("workers", "self_test") if checks[name] != "ok"]
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to end."""
+        """Whether the process was told to end."""
         return self._draining or self._closing
 
     def drain(self) -> None:
-        """Says not ready from now on, and goes on answering."""
+        """Reports not ready from now on; requests are still answered."""
         self._draining = True
+        for entry in self._entries:
+            if entry.state == "ready":
+                entry.state = "draining"
 
-    def get(self, name: str | None = None) -> Model:
-        """The model called so, by its own name or its depth's; the default for None.
+    def get(self, name: str | None = None, version: str | None = None) -> Model:
+        """The model of that name; the default for None.
 
-        Raises ModelNotFound, or ModelNotReady while models are still loading.
+        A model's own name goes before an alias. A bare depth ("resnet50") is an alias of the
+        depth's default checkpoint and of no other. Raises ModelNotFound, or ModelNotReady while
+        that model is loading or after it failed to load.
         """
-        for model in self.models:
-            if name is None or name in (model.name, depth_name(model)):
-                return model
-        if self.pending and (name is None or self._expects(name)):
-            raise ModelNotReady(
-                "The model is still loading." if self._failure is None else self._failure
+        entry = self._entries[0] if name is None else self._find(name)
+        if entry is None or version not in (None, VERSION):
+            served = ", ".join(model.name for model in self.models) or "nothing yet"
+            asked = (
+                repr(name) if version is None else f"{name or 'its default'!r}, version {version!r}"
             )
-        served = ", ".join(model.name for model in self.models) or "nothing yet"
-        raise ModelNotFound(
-            f"This server does not serve {name!r}. It serves {served}; see /models."
-        )
+            raise ModelNotFound(
+                f"This server does not serve {asked}. It serves {served}; see /models."
+            )
+        if entry.model is None:
+            raise ModelNotReady(entry.reason or "The model is still loading.")
+        return entry.model
 
     def close(self, timeout_seconds: float) -> None:
-        """Answers what is queued, then ends the models' workers."""
+        """Finishes what is queued, then ends the models' workers."""
         self._closing = True
         models = self.models
-        # All at once, so that each has the whole time and together they take no longer.
+        # All at the same time: each has the whole timeout, and together they take no longer.
         with ThreadPoolExecutor(len(models) or 1) as pool:
             finished = pool.map(lambda model: model.close(timeout_seconds), models)
             for model, in_time in zip(models, finished, strict=True):
                 if not in_time:
                     logger.warning("%s did not finish within %g s", model.name, timeout_seconds)
 
-    def _expects(self, name: str) -> bool:
-        return any(
-            name == known or known.startswith(f"{name}.") or name.startswith(f"{known}.")
-            for known in self._names
-        )
+    def _find(self, name: str) -> Entry | None:
+        for entry in self._entries:
+            if name == (entry.model.name if entry.model is not None else entry.requested):
+                return entry
+        return next((entry for entry in self._entries if name in entry.names()), None)
 
     def _load_all(self) -> None:
-        for name in self._names:
+        for entry in self._entries:
             try:
-                model = self._load(name)
+                model = self._load(entry.requested)
+                self._check_names(entry, model)
+            except AmbiguousName as error:
+                model.close(0)
+                self._fail(entry, str(error))
+                self._on_failure(entry.reason)
+                return
             except BuilderError as error:
-                self._fail(f"{name} can't be served. {error}")
-                return
+                self._fail(entry, str(error))
+                continue
             except Exception as error:
-                logger.exception("Loading %s failed", name)
-                self._fail(f"{name} can't be served. {type(error).__name__}: {error}")
-                return
-            if model.name in self._models:
-                model.close(0)
-                self._fail(f"{name} can't be served. {model.name} is served already.")
-                return
-            self._models[model.name] = model
+                logger.exception("Loading %s failed", entry.requested)
+                self._fail(entry, f"{type(error).__name__}: {error}")
+                continue
+            entry.model, entry.state = model, "draining" if self._draining else "ready"
             if self._closing:
-                # It came too late for `close`.
+                # `close` ran before this model was there.
                 model.close(0)
                 return
-        self._on_ready()
+        if self.models:
+            self._on_ready()
+        else:
+            self._on_failure("; ".join(entry.reason for entry in self._entries))
 
-    def _fail(self, reason: str) -> None:
-        self._failure = reason
-        logger.error("%s", reason)
-        self._on_failure(reason)
+    def _check_names(self, entry: Entry, model: Model) -> None:
+        """Raises AmbiguousName where another model answers to a name of this one."""
+        mine = {entry.requested, *names_of(model.name)}
+        for other in self._entries:
+            if other is not entry and (common := mine & other.names()):
+                raise AmbiguousName(
+                    f"{', '.join(sorted(common))} means {other.requested} and {entry.requested} "
+                    f"({model.name}): import one of them under another name."
+                )
 
-
-def depth_name(model: Model) -> str:
-    return f"resnet{model.artifact.manifest.architecture.depth}"
+    def _fail(self, entry: Entry, reason: str) -> None:
+        entry.state, entry.reason = "failed", f"{entry.requested} can't be served. {reason}"
+        logger.error("%s", entry.reason)

@@ -147,12 +147,15 @@ class ModelMetrics:
             reason: metrics.worker_failures.labels(model, reason) for reason in ("died", "stuck")
         }
 
-    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
+    def batch_done(
+        self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
+    ) -> None:
         for seconds in queue_seconds:
             self._queue_seconds.observe(seconds)
         self._inference_seconds.observe(inference_seconds)
-        self._batch_size.observe(len(queue_seconds))
+        self._batch_size.observe(len(queue_seconds) + failed)
         self._images["ok"].inc(len(queue_seconds))
+        self._images["failed"].inc(failed)
 
     def batch_failed(self, images: int) -> None:
         self._batch_size.observe(images)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi.telemetry import TelemetryConfig
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
-    from service.inference.model import Prediction
-
 # Any of them, not empty, turns traces on.
 VARIABLES = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -27,13 +25,27 @@ VARIABLES = (
     "OTEL_TRACES_EXPORTER",
 )
 SERVICE_NAME = "resnet-server"
-# What balancers and Prometheus ask every few seconds is no trace.
-UNTRACED = ("/health/", "/metrics")
 NANOSECONDS = 1_000_000_000
 
 
 class TracingUnavailable(Exception):
     """The environment asks for traces, and what makes them is not installed or not known."""
+
+
+class Timing(Protocol):
+    """Where one image's time went, in seconds; `finished` on the clock of `time.monotonic`."""
+
+    @property
+    def decode_seconds(self) -> float: ...
+
+    @property
+    def queue_seconds(self) -> float: ...
+
+    @property
+    def inference_seconds(self) -> float: ...
+
+    @property
+    def finished(self) -> float: ...
 
 
 class Spans:
@@ -42,14 +54,14 @@ class Spans:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def record(self, answers: Iterable[Prediction]) -> None:
+    def record(self, timings: Iterable[Timing]) -> None:
         """Of each image: decode, queue, inference. Called within the request's span."""
         to_wall = time.time() - time.monotonic()
-        for answer in answers:
-            end = answer.finished + to_wall
-            inference = end - answer.inference_seconds
-            queue = inference - answer.queue_seconds
-            decode = queue - answer.decode_seconds
+        for timing in timings:
+            end = timing.finished + to_wall
+            inference = end - timing.inference_seconds
+            queue = inference - timing.queue_seconds
+            decode = queue - timing.decode_seconds
             for name, begins, ends in (
                 ("decode", decode, queue),
                 ("queue", queue, inference),
@@ -73,7 +85,8 @@ class Tracing:
     Off unless the environment asks for it; then `spans` is None. Raises TracingUnavailable.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, untraced_paths: frozenset[str] = frozenset()) -> None:
+        """untraced_paths: those that are polled every few seconds."""
         self.spans: Spans | None = None
         self.fastapi: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
         self._provider: TracerProvider | None = None
@@ -91,7 +104,7 @@ class Tracing:
             "tracing": True,
             "tracer_provider": self._provider,
             "operation_spans": False,
-            "exclude": lambda scope: scope.get("path", "").startswith(UNTRACED),
+            "exclude": lambda scope: scope.get("path") in untraced_paths,
         }
 
     def close(self) -> None:

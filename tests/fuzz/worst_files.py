@@ -23,6 +23,7 @@ from rich.table import Table
 
 from model_builder.artifact.preprocessing import CAFFE
 from service.errors import ServiceError
+from service.http.problem_details import status_of
 from service.imaging.sandbox import DecoderProcess
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
@@ -275,7 +276,7 @@ def cost(data: bytes) -> tuple[str, float, float]:
         process.decode(data, CAFFE)
         answer = "served"
     except ServiceError as error:
-        answer = f"{error.status} {error}"[:70]
+        answer = f"{status_of(error)} {error}"[:70]
     milliseconds = (time.monotonic() - started) * 1000
     megabytes = float("nan") if process.pid is None else (peak_bytes(process) - before) / 1e6
     process.close()

@@ -32,8 +32,8 @@ from model_builder.networks.config import ResNetConfig
 from service.http.app import create_app
 from service.http.protocol import BoundedHttpProtocol
 from service.imaging.pool import DecoderPool
-from service.inference.loader import make_decoder_pool
 from service.inference.model import Model, ModelObserver
+from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import PREFIX, Settings
@@ -78,13 +78,16 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return write_color_artifact(tmp_path_factory.mktemp("artifacts") / MODEL_NAME)
+
+
+def write_color_artifact(folder: Path) -> Artifact:
     """Depth 18, five colors for classes, images of 32 x 32. Its network is no network."""
 
     def write_network(folder: Path) -> None:
         folder.mkdir()
         (folder / "network.txt").write_text("a FakeEngine runs this")
 
-    folder = tmp_path_factory.mktemp("artifacts") / MODEL_NAME
     manifest = Manifest(
         name=MODEL_NAME,
         architecture=ResNetConfig(18, classes=len(LABELS)),
@@ -135,15 +138,12 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 **{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given}
             )
             metrics = Metrics()
-            decoder = make_decoder_pool(settings, metrics)
-            stack.callback(decoder.close)
             observer = ModelMetrics(metrics, MODEL_NAME)
             model = Model(
                 artifact,
                 engines,
-                decoder,
                 observer,
-                plan=batch_sizes_of(engines[0]),
+                batch_sizes=batch_sizes_of(engines[0]),
                 queue_limit=settings.batching.queue_limit,
                 wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
             )
@@ -198,14 +198,6 @@ class MakeModel(Protocol):
 def make_model(artifact: Artifact) -> Iterator[MakeModel]:
     """Started models of any name, each around one engine of its own unless more are given."""
     with contextlib.ExitStack() as stack:
-        decoder = DecoderPool(
-            threads=1,
-            limit=10,
-            max_pixels=10_000,
-            timeout_seconds=WAIT_SECONDS,
-            observe=lambda _: None,
-        )
-        stack.callback(decoder.close)
 
         def make(name: str, *engines: FakeEngine, observer: ModelObserver | None = None) -> Model:
             named = replace(artifact, manifest=replace(artifact.manifest, name=name))
@@ -213,9 +205,8 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
             model = Model(
                 named,
                 engines,
-                decoder,
                 observer or Recorder(),
-                plan=batch_sizes_of(engines[0]),
+                batch_sizes=batch_sizes_of(engines[0]),
                 queue_limit=10,
                 wait_limit_seconds=WAIT_SECONDS,
             )
@@ -226,6 +217,28 @@ def make_model(artifact: Artifact) -> Iterator[MakeModel]:
             return model
 
         yield make
+
+
+@dataclass(frozen=True)
+class Only:
+    """A repository with one model."""
+
+    model: Model
+
+    def get(self, name: str | None = None, version: str | None = None) -> Model:
+        assert name in (None, self.model.name)
+        assert version is None
+        return self.model
+
+
+@pytest.fixture
+def service_of() -> Iterator[Callable[[Model], InferenceService]]:
+    """InferenceService around one model, with a decoder."""
+    pool = DecoderPool(
+        threads=1, max_pixels=10_000, timeout_seconds=WAIT_SECONDS, observe=lambda _: None
+    )
+    yield lambda model: InferenceService(Only(model), pool)
+    pool.close()
 
 
 @contextlib.contextmanager

@@ -129,10 +129,14 @@ class Recorder:
         self.worker_failures: Counter[str] = Counter()
         self.self_tests: Counter[str] = Counter()
 
-    def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
-        assert min(queue_seconds) >= 0
+    def batch_done(
+        self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
+    ) -> None:
+        assert min(queue_seconds, default=0) >= 0
         assert inference_seconds >= 0
         self.done.append(len(queue_seconds))
+        if failed:
+            self.failed.append(failed)
 
     def batch_failed(self, images: int) -> None:
         self.failed.append(images)

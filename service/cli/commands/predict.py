@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -26,15 +27,25 @@ from service.cli.options import (
     settings_with,
 )
 from service.errors import ServiceError
-from service.inference.loader import load_model, make_decoder_pool
-from service.inference.model import Model, Prediction
+from service.inference.outputs import ClassScore
+from service.inference.outputs import top_k as top_classes
+from service.inference.request import InferenceRequest
+from service.inference.runtime import Runtime
+from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
-from service.observability.metrics import Metrics
+
+Scores = tuple[ClassScore, ...]
+
+# For one image, its wait for room included.
+TIMEOUT_SECONDS = 3600.0
 
 
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Images.", metavar="PHOTO...")],
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many classes to name.  [default: 5, or all of fewer]"),
+    ] = None,
     as_json: JsonOption = False,
     model: ModelOption = None,
     precision: PrecisionOption = None,
@@ -52,64 +63,76 @@ def predict(
     }
     settings = settings_with(given)
     configure_logging("warning", settings.observability.log_format)
-    metrics = Metrics()
-    decoder = make_decoder_pool(settings, metrics)
+    failed: list[str] = []
+    ready = threading.Event()
+
+    def fail(reason: str) -> None:
+        failed.append(reason)
+        ready.set()
+
     try:
-        loaded = load_model(settings.model.default, settings, decoder, metrics)
+        runtime = Runtime(
+            settings, names=[settings.model.default], on_ready=ready.set, on_failure=fail
+        )
+        runtime.start()
         try:
-            outcomes = asyncio.run(_predict_all(loaded, photos, top_k))
+            ready.wait()
+            if failed:
+                end(failed[0])
+            outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k))
         finally:
-            loaded.close(settings.http.shutdown_timeout_seconds)
-    except BuilderError as error:
-        decoder.close()
-        end(f"{settings.model.default} can't be loaded. {error}")
-    except ServiceError as error:
+            runtime.stop()
+    except (BuilderError, ServiceError) as error:
         end(str(error))
-    finally:
-        decoder.close()
     _print_json(photos, outcomes) if as_json else _print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise typer.Exit(1)
 
 
-async def _predict_all(model: Model, photos: list[Path], k: int) -> list[Prediction | str]:
-    """Each image's answer, or in words why there is none."""
-    model.check_top_k(k)
-    # As many under way as keep the device busy while others are read and decoded.
-    places = asyncio.Semaphore(4 * model.plan.largest)
+async def _predict_all(
+    service: InferenceService, photos: list[Path], requested: int | None
+) -> list[Scores | str]:
+    """The classes of each image, or the reason why there are none."""
+    model = service.model()
+    k = model.top_k(requested)
+    # Enough at the same time to keep the device busy while others are read and decoded.
+    at_work = asyncio.Semaphore(4 * model.batch_sizes.largest)
 
-    async def one(photo: Path) -> Prediction | str:
-        async with places:
+    async def one(photo: Path) -> Scores | str:
+        async with at_work:
             try:
                 data = await asyncio.to_thread(photo.read_bytes)
-                return await model.predict(data, k=k, deadline=time.monotonic() + 3600)
+                deadline = time.monotonic() + TIMEOUT_SECONDS
+                request = InferenceRequest((data,), deadline, wait_for_room=True)
+                row = await service.infer_one(request)
+                return top_classes(row.outputs["probabilities"], model.artifact.labels, k)
             except (OSError, ServiceError) as error:
                 return str(error)
 
     return list(await asyncio.gather(*map(one, photos)))
 
 
-def _print_table(photos: list[Path], outcomes: list[Prediction | str]) -> None:
+def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
     table = Table("image", "class", "probability")
     for photo, outcome in zip(photos, outcomes, strict=True):
         if isinstance(outcome, str):
             table.add_row(Text(str(photo)), Text(outcome, "red"), "", end_section=True)
             continue
-        for index, one in enumerate(outcome.predictions):
+        for index, one in enumerate(outcome):
             table.add_row(
                 Text(str(photo) if index == 0 else ""),
                 one.label,
                 f"{one.probability:7.2%}",
-                end_section=index == len(outcome.predictions) - 1,
+                end_section=index == len(outcome) - 1,
             )
     Console().print(table)
 
 
-def _print_json(photos: list[Path], outcomes: list[Prediction | str]) -> None:
+def _print_json(photos: list[Path], outcomes: list[Scores | str]) -> None:
     rows: list[dict[str, Any]] = [
         {"image": str(photo), "error": outcome}
         if isinstance(outcome, str)
-        else {"image": str(photo), "predictions": [asdict(one) for one in outcome.predictions]}
+        else {"image": str(photo), "predictions": [asdict(one) for one in outcome]}
         for photo, outcome in zip(photos, outcomes, strict=True)
     ]
     typer.echo(json.dumps(rows, indent=2))

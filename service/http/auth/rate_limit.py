@@ -1,4 +1,4 @@
-"""So many requests a second for each client, and a burst."""
+"""Requests a second for each client, and a burst."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-# Clients that are remembered, those that came last. One that is forgotten starts afresh.
+from service.http.token_bucket import TokenBucket
+
+# Clients that are remembered: the most recent. A client that was forgotten has a full bucket.
 MAX_CLIENTS = 10_000
 
 
 class RateLimit:
-    """A token bucket a client: `burst` tokens at most, `per_second` more every second.
+    """A token bucket for each client: `burst` tokens at most, `per_second` more every second.
 
     For one event loop.
     """
@@ -22,16 +24,13 @@ class RateLimit:
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
-        # Tokens, and when there were so many.
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, client: str) -> float:
-        """Takes a token: 0, or where there is none the seconds until there is."""
+        """Takes a token: 0, or where there is none the seconds until there is one."""
         now = self._clock()
-        tokens, then = self._buckets.pop(client, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - then) * self._per_second)
-        wait = max(0.0, (1 - tokens) / self._per_second)
-        self._buckets[client] = (tokens if wait else tokens - 1, now)
+        bucket = self._buckets.pop(client, None) or TokenBucket(self._burst, now)
+        self._buckets[client] = bucket
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        return wait
+        return bucket.take(now, per_second=self._per_second, capacity=self._burst)

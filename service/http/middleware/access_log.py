@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.headers import REQUEST_ID
+from service.http.paths import MONITORING
 from service.http.problem_details import problem, respond
-from service.http.request_id import HEADER, identifier_of
+from service.http.request_id import identifier_of
 from service.observability.logging import log_context, request_id
 from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-QUIET_ROUTES = {"/health/live", "/health/ready", "/metrics"}
 
 
 class AccessLogMiddleware:
@@ -53,7 +53,7 @@ class AccessLogMiddleware:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers[HEADER] = identifier
+                headers[REQUEST_ID] = identifier
                 if self._draining():
                     headers["Connection"] = "close"
             response_bytes += len(message.get("body", b""))
@@ -84,7 +84,7 @@ class AccessLogMiddleware:
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         logger.log(
-            logging.DEBUG if route in QUIET_ROUTES else logging.INFO,
+            logging.DEBUG if route in MONITORING else logging.INFO,
             "%s %s %d",
             method,
             route,

@@ -1,4 +1,4 @@
-"""Who may ask, and how often: API keys and rate limits, where they are set up."""
+"""API keys and rate limits, where they are configured."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
 from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
+from service.http.headers import API_KEY, AUTHORIZATION
+from service.http.paths import needs_key
 from service.http.problem_details import respond_to
 from service.observability.metrics import Metrics
-
-# Balancers and Prometheus have no key, and are to be answered at any load.
-OPEN_PATHS = ("/health/", "/metrics")
 
 
 class AuthMiddleware:
@@ -29,7 +28,7 @@ class AuthMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(OPEN_PATHS):
+        if scope["type"] == "http" and needs_key(scope["path"]):
             try:
                 self._check(scope)
             except ServiceError as error:
@@ -44,15 +43,17 @@ class AuthMiddleware:
             client = self._named(Headers(scope=scope), self._keys)
         if self._limit is not None and (wait := self._limit.take(client)):
             raise RateLimited(
-                f"{client} has asked too often. More in {wait:.1f} s.",
+                f"{client} has sent too many requests. The next one may be sent in {wait:.1f} s.",
                 retry_after_seconds=math.ceil(wait),
             )
 
     def _named(self, headers: Headers, keys: ApiKeys) -> str:
-        scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-        key = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
+        scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
+        key = bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
         if not key:
-            raise Unauthorized("Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY.")
+            raise Unauthorized(
+                f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."
+            )
         client = keys.client(key)
         if client is None:
             raise Unauthorized("The API key is not known here.")

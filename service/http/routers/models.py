@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from model_builder.build.cache import ArtifactCache
-from service.http.dependencies import RegistryDep, SettingsDep
+from service.http.dependencies import RepositoryDep, SettingsDep
 from service.http.problem_details import documented
 from service.http.schemas import ModelBody, ModelsBody
 from service.inference.model_info import get_model_info, list_model_info
@@ -14,11 +14,11 @@ router = APIRouter(tags=["models"])
 
 
 @router.get("/models", summary="Every depth of the family")
-def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
+def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
     own = ArtifactCache(settings.model.home).list_custom()
     return ModelsBody(
         default=settings.model.default,
-        models=list_model_info(registry.models, own, registry.pending),
+        models=list_model_info(repository.models, own, repository.pending),
     )
 
 
@@ -26,10 +26,15 @@ def list_models(registry: RegistryDep, settings: SettingsDep) -> ModelsBody:
     "/models/{name}",
     summary="One depth, by its name or a checkpoint's",
     responses={
-        404: documented("No depth or checkpoint is called so"),
-        422: documented("The name can't be read"),
+        404: documented(
+            404,
+            "model_not_found",
+            "No depth or checkpoint has that name",
+            "No model is called 'resnet20'. Known: resnet18, resnet34, ...",
+        ),
+        422: documented(422, "invalid_parameter", "The name can't be read", "name: not a string"),
     },
 )
-def get_model(name: str, registry: RegistryDep, settings: SettingsDep) -> ModelBody:
+def get_model(name: str, repository: RepositoryDep, settings: SettingsDep) -> ModelBody:
     own = ArtifactCache(settings.model.home).list_custom()
-    return get_model_info(name, registry.models, own, registry.pending)
+    return get_model_info(name, repository.models, own, repository.pending)

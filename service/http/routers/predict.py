@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from model_builder.artifact.labels import Label
 from service.errors import ServiceError
-from service.http.dependencies import RegistryDep, SettingsDep, SpansDep
+from service.http.deadline import RequestDeadline
+from service.http.dependencies import ServiceDep, SettingsDep, SpansDep
 from service.http.disconnect import cancel_on_disconnect
+from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
+from service.http.parameters import check_query
+from service.http.paths import PREDICT
 from service.http.problem_details import documented, problem_of
 from service.http.schemas import (
     ClassProbability,
@@ -22,7 +27,8 @@ from service.http.schemas import (
     Timing,
 )
 from service.http.uploads import PART, read_images
-from service.inference.model import Model, Prediction
+from service.inference.outputs import top_k as top_classes
+from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
 from service.observability.logging import bind_log_fields, request_id
 from service.settings import Settings
 
@@ -67,27 +73,79 @@ ANSWER_EXAMPLES: dict[str, Any] = {
         }
     },
 }
-ERRORS: dict[int, str] = {
-    400: "The body is not what its headers say, or has no image",
-    401: "API keys are set up, and there is none or an unknown one",
-    403: "The API key has been turned off",
-    404: "The model is not served here",
-    408: "The body took too long to arrive",
-    413: "Too many bytes, or too many pixels",
-    415: "Not an image format that is served",
-    422: "A bad parameter, or an image that can't be decoded",
-    429: "This client has asked too often: try again after Retry-After",
-    500: "Inference failed; the cause is in the log",
-    503: "Loading, overloaded or shutting down: try again after Retry-After",
-    504: "No answer before the deadline",
+# Status -> code, description, and the detail of an example.
+ERRORS: dict[int, tuple[str, str, str]] = {
+    400: (
+        "malformed_request",
+        "The body is not what its headers say, or has no image",
+        "The body is empty.",
+    ),
+    401: (
+        "unauthorized",
+        "API keys are set up, and there is none or an unknown one",
+        "The API key is not known here.",
+    ),
+    403: (
+        "forbidden",
+        "The API key is turned off",
+        "The API key of example-client has been turned off.",
+    ),
+    404: (
+        "model_not_found",
+        "The model is not served here",
+        "This server does not serve 'resnet18'. It serves resnet50.keras_in1k; see /models.",
+    ),
+    408: (
+        "upload_timeout",
+        "The body took too long to arrive",
+        "The body did not arrive within 30 s.",
+    ),
+    413: (
+        "image_too_large",
+        "Too many bytes, pixels, frames or images",
+        "An image may have 50000000 pixels. Received: 60000 x 60000 = 3600000000",
+    ),
+    415: (
+        "unsupported_media_type",
+        "Not an image format that is served",
+        "Images are taken as JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF. Received: PDF",
+    ),
+    422: (
+        "invalid_parameter",
+        "An invalid parameter, or an image that can't be decoded",
+        "top_k must be 1 to 1000 for resnet50.keras_in1k. Received: 1001",
+    ),
+    429: (
+        "rate_limited",
+        "This client has sent too many requests: try again after Retry-After",
+        "example-client has sent too many requests. The next one may be sent in 0.4 s.",
+    ),
+    500: (
+        "inference_failed",
+        "Inference failed; the cause is in the log",
+        "Inference failed.",
+    ),
+    503: (
+        "overloaded",
+        "Loading, overloaded or shutting down: try again after Retry-After",
+        "The wait is about 12.5 s, and 10 s is the limit.",
+    ),
+    504: (
+        "deadline_exceeded",
+        "No result before the deadline",
+        "The deadline passed before there was a result.",
+    ),
 }
+# Of a probability. float32 has no more than seven digits.
+DECIMALS = 6
+PARAMETERS = ("model", "top_k")
 
 
 def make_router(settings: Settings) -> APIRouter:
     """POST /predict, described with the limits that are set."""
     router = APIRouter(tags=["predict"])
     router.post(
-        "/predict",
+        PREDICT,
         summary="The most probable classes of each image",
         description=(
             f"One image as the raw body, or one to {settings.limits.max_files} as multipart parts "
@@ -98,7 +156,10 @@ def make_router(settings: Settings) -> APIRouter:
         openapi_extra={"requestBody": _request_body(settings.limits.max_files)},
         responses={
             200: {"content": {"application/json": {"examples": ANSWER_EXAMPLES}}},
-            **{status: documented(description) for status, description in ERRORS.items()},
+            **{
+                status: documented(status, code, description, detail)
+                for status, (code, description, detail) in ERRORS.items()
+            },
         },
     )(predict)
     return router
@@ -120,99 +181,108 @@ def _request_body(max_files: int) -> dict[str, Any]:
 
 async def predict(
     request: Request,
-    registry: RegistryDep,
+    service: ServiceDep,
     settings: SettingsDep,
     spans: SpansDep,
     model: Annotated[
-        str | None, Query(description="A served model's name; the default's if left out.")
+        str | None,
+        Query(min_length=1, description="A served model's name. Default: the first model served."),
     ] = None,
-    top_k: Annotated[int, Query(ge=1, description="How many classes to name.")] = 5,
+    top_k: Annotated[
+        int | None,
+        Query(
+            ge=1, description="How many classes to name: by default 5, or all if there are fewer."
+        ),
+    ] = None,
     timeout_ms: Annotated[
         float | None,
         Header(
-            alias="X-Request-Timeout-Ms",
+            alias=REQUEST_TIMEOUT_MS,
             gt=0,
             allow_inf_nan=False,
             description="From the request's arrival; the server's own limit holds as well.",
         ),
     ] = None,
 ) -> Response:
-    """The answer to a request. Raises ServiceError and its kin; the app's handler answers them."""
+    """Raises ServiceError and its subclasses; the application's handler maps them."""
     started = time.monotonic()
-    chosen = registry.get(model)
-    chosen.check_top_k(top_k)
-    last = started + timeout_ms / 1000 if timeout_ms is not None else math.inf
-    # Before the body is read: what comes too much costs next to nothing.
-    chosen.check_room(1, deadline=min(last, started + settings.http.request_timeout_seconds))
+    check_query(request.query_params, PARAMETERS)
+    chosen = service.model(model)
+    k = chosen.top_k(top_k)
+    deadline = RequestDeadline(started, timeout_ms, settings.http.request_timeout_seconds)
+    # Before the body is read, a refusal costs next to nothing.
+    service.check_room(model, deadline=deadline.at(started))
     bind_log_fields(model=chosen.name)
-    images = await read_images(request, settings)
+    images = await read_images(request, settings, PARAMETERS)
     bind_log_fields(images=len(images))
-    deadline = min(last, time.monotonic() + settings.http.request_timeout_seconds)
-    work = chosen.predict_each(images, k=top_k, deadline=deadline)
-    outcomes = await cancel_on_disconnect(request.receive, work)
-    answers = [outcome for outcome in outcomes if isinstance(outcome, Prediction)]
+    due = deadline.at(time.monotonic())
+    work = service.infer(InferenceRequest(images, due, model=model))
+    result = await cancel_on_disconnect(request.receive, work)
+    timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
     if spans is not None:
-        spans.record(answers)
-    timing = _timing(answers, time.monotonic() - started)
+        spans.record(timings)
+    timing = _timing(timings, time.monotonic() - started)
     bind_log_fields(timing_ms=timing.model_dump())
     parts = ", ".join(f"{part};dur={duration}" for part, duration in timing.model_dump().items())
-    body = _body(chosen, outcomes, timing)
-    # Made of the model already: FastAPI would validate it once more.
+    body = _body(result, k, timing)
+    # A Response: FastAPI would validate the body a second time.
     return Response(
         body.model_dump_json(exclude_none=True),
         media_type="application/json",
-        headers={"Server-Timing": parts},
+        headers={SERVER_TIMING: parts},
     )
 
 
-def _body(
-    model: Model, outcomes: list[Prediction | ServiceError], timing: Timing
-) -> OneImage | SeveralImages:
-    manifest = model.artifact.manifest
+def _body(result: InferenceResult, k: int, timing: Timing) -> OneImage | SeveralImages:
+    manifest = result.model.artifact.manifest
+    labels = result.model.artifact.labels
     used = ModelUsed(
         name=manifest.name,
         checkpoint=manifest.provenance.checkpoint,
         precision=manifest.precision,
     )
-    if len(outcomes) == 1:
-        (outcome,) = outcomes
-        if isinstance(outcome, ServiceError):
-            raise outcome
+    if len(result.rows) == 1:
+        (row,) = result.rows
+        if isinstance(row, ServiceError):
+            raise row
         return OneImage(
             request_id=request_id.get(),
             model=used,
-            predictions=_classes(outcome),
+            predictions=_classes(row, labels, k),
             timing_ms=timing,
         )
     return SeveralImages(
         request_id=request_id.get(),
         model=used,
         results=[
-            ImageResult(error=Problem(**problem_of(outcome)))
-            if isinstance(outcome, ServiceError)
-            else ImageResult(predictions=_classes(outcome))
-            for outcome in outcomes
+            ImageResult(error=Problem(**problem_of(row)))
+            if isinstance(row, ServiceError)
+            else ImageResult(predictions=_classes(row, labels, k))
+            for row in result.rows
         ],
         timing_ms=timing,
     )
 
 
-def _classes(answer: Prediction) -> list[ClassProbability]:
+def _classes(row: RowResult, labels: Sequence[Label], k: int) -> list[ClassProbability]:
     return [
         ClassProbability(
-            class_id=one.class_id, wnid=one.wnid, label=one.label, probability=one.probability
+            class_id=one.class_id,
+            wnid=one.wnid,
+            label=one.label,
+            probability=round(one.probability, DECIMALS),
         )
-        for one in answer.predictions
+        for one in top_classes(row.outputs["probabilities"], labels, k)
     ]
 
 
-def _timing(answers: list[Prediction], total_seconds: float) -> Timing:
+def _timing(timings: Sequence[RowTiming], total_seconds: float) -> Timing:
     def milliseconds(seconds: float) -> float:
         return round(seconds * 1000, 2)
 
     return Timing(
-        decode=milliseconds(max((a.decode_seconds for a in answers), default=0)),
-        queue=milliseconds(max((a.queue_seconds for a in answers), default=0)),
-        inference=milliseconds(max((a.inference_seconds for a in answers), default=0)),
+        decode=milliseconds(max((one.decode_seconds for one in timings), default=0)),
+        queue=milliseconds(max((one.queue_seconds for one in timings), default=0)),
+        inference=milliseconds(max((one.inference_seconds for one in timings), default=0)),
         total=milliseconds(total_seconds),
     )

@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Response
 
+from service.http.paths import PAGE, PAGE_SCRIPT, PAGE_STYLE
+
 router = APIRouter(include_in_schema=False)
 
 HEADERS = {
@@ -16,17 +18,17 @@ HEADERS = {
 }
 
 
-@router.get("/")
+@router.get(PAGE)
 async def index() -> Response:
     return _file("index.html", "text/html")
 
 
-@router.get("/page.css")
+@router.get(PAGE_STYLE)
 async def style() -> Response:
     return _file("page.css", "text/css")
 
 
-@router.get("/page.js")
+@router.get(PAGE_SCRIPT)
 async def script() -> Response:
     return _file("page.js", "text/javascript")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,17 +25,21 @@ LATER = math.inf
 PLAN = BatchSizes({1: 100.0, 2: 100.0})
 
 
+def nothing(pixels: Pixels, _: frozenset[str]) -> Array:
+    return np.zeros((len(pixels), 1), np.float32)
+
+
 @pytest.fixture
-def batcher() -> Iterator[Batcher]:
+def batcher() -> Iterator[Batcher[Any]]:
     """With one image on its device, which stays there."""
     go_on, busy = threading.Event(), threading.Event()
 
-    def run(pixels: Pixels) -> Array:
+    def run(pixels: Pixels, _: frozenset[str]) -> Array:
         busy.set()
         assert go_on.wait(WAIT_SECONDS)
         return np.zeros((len(pixels), 1), np.float32)
 
-    batcher = Batcher([run], plan=PLAN, queue_limit=100, observer=Recorder())
+    batcher = Batcher([run], batch_sizes=PLAN, observer=Recorder())
     batcher.start()
     wait(batcher, 1)
     assert busy.wait(WAIT_SECONDS)
@@ -54,14 +59,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def standing(waiting: int) -> Batcher:
+def standing(waiting: int) -> Batcher[Any]:
     """With so many in its queue and a device that takes none of them: what it expects is exact."""
-    batcher = Batcher([len], plan=PLAN, queue_limit=100, observer=Recorder())  # type: ignore[list-item]
+    batcher = Batcher([nothing], batch_sizes=PLAN, observer=Recorder())
     wait(batcher, waiting)
     return batcher
 
 
-def wait(batcher: Batcher, images: int) -> None:
+def wait(batcher: Batcher[Any], images: int) -> None:
     for _ in range(images):
         batcher.submit(IMAGE, deadline=LATER)
 
@@ -70,7 +75,7 @@ def within(seconds: float) -> float:
     return time.monotonic() + seconds
 
 
-def test_the_wait_is_the_rest_of_this_batch_and_all_that_is_ahead(batcher: Batcher) -> None:
+def test_the_wait_is_the_rest_of_this_batch_and_all_that_is_ahead(batcher: Batcher[Any]) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
     assert admission.wait_seconds == pytest.approx(100, abs=WAIT_SECONDS)
     wait(batcher, 3)
@@ -87,14 +92,14 @@ def test_the_wait_is_the_rest_of_this_batch_and_all_that_is_ahead(batcher: Batch
 
 
 def test_two_devices_halve_the_wait() -> None:
-    batcher = Batcher([len, len], plan=PLAN, queue_limit=100, observer=Recorder())  # type: ignore[list-item]
+    batcher = Batcher([nothing, nothing], batch_sizes=PLAN, observer=Recorder())
     wait(batcher, 8)
     assert batcher.seconds_until(0) == 200
     assert batcher.seconds_until(-7) == 100
     assert batcher.seconds_until(-8) == batcher.seconds_until(-9) == 0
 
 
-def test_a_wait_beyond_the_limit_is_refused_with_what_is_too_much(batcher: Batcher) -> None:
+def test_a_wait_beyond_the_limit_is_refused_with_what_is_too_much(batcher: Batcher[Any]) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=150)
     admission.check(1, deadline=LATER)
     wait(batcher, 3)
@@ -103,7 +108,7 @@ def test_a_wait_beyond_the_limit_is_refused_with_what_is_too_much(batcher: Batch
     assert refusal.value.retry_after_seconds == pytest.approx(150, abs=WAIT_SECONDS)
 
 
-def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
+def test_an_answer_that_would_be_late_is_refused(batcher: Batcher[Any]) -> None:
     admission = Admission(batcher, queue_limit=100, wait_limit_seconds=1000)
     # This batch and its own, and half as much again: 300 s.
     admission.check(2, deadline=within(400))
@@ -114,7 +119,7 @@ def test_an_answer_that_would_be_late_is_refused(batcher: Batcher) -> None:
         admission.check(1, deadline=within(-1))
 
 
-def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
+def test_the_number_counts_what_is_being_decoded(batcher: Batcher[Any]) -> None:
     admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
     wait(batcher, 1)
     admission.admit(2, deadline=LATER)
@@ -129,9 +134,8 @@ def test_the_number_counts_what_is_being_decoded(batcher: Batcher) -> None:
 
 def test_the_pace_is_what_was_measured_last() -> None:
     batcher = Batcher(
-        [lambda pixels: np.zeros((len(pixels), 1), np.float32)],
-        plan=BatchSizes({1: 100.0}),
-        queue_limit=100,
+        [lambda pixels, _: np.zeros((len(pixels), 1), np.float32)],
+        batch_sizes=BatchSizes({1: 100.0}),
         observer=Recorder(),
     )
     batcher.start()

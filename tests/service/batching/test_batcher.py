@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
     Overloaded,
-    QueueFull,
     ShuttingDown,
     WorkerLost,
 )
@@ -35,6 +34,10 @@ Outcome = Literal["answer", "raise", "too few"]
 
 LATER = float("inf")
 PASSED = float("-inf")
+
+
+def nothing(pixels: Pixels, _: frozenset[str]) -> npt.NDArray[np.float32]:
+    return np.zeros((len(pixels), 1), np.float32)
 
 
 class Killed(BaseException):
@@ -59,7 +62,7 @@ class Device:
         self._outcomes: queue.Queue[Outcome | BaseException] = queue.Queue()
         self._gated = gated
 
-    def __call__(self, pixels: Pixels) -> Array:
+    def __call__(self, pixels: Pixels, _: frozenset[str] = frozenset()) -> Array:
         assert pixels.dtype == np.uint8
         assert pixels.shape[1:] == (1, 1, 3)
         values = pixels[:, 0, 0].astype(int)
@@ -116,11 +119,10 @@ def batch_sizes_of(batch_sizes: Iterable[int]) -> BatchSizes:
 class Start(Protocol):
     def __call__(
         self,
-        *runs: BatchFn,
+        *runs: BatchFn[Any],
         batch_sizes: Sequence[int] = (1, 2, 4),
-        queue_limit: int = 100,
         observer: Recorder | None = None,
-    ) -> Batcher: ...
+    ) -> Batcher[Any]: ...
 
 
 @pytest.fixture
@@ -129,15 +131,13 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def make(
-            *runs: BatchFn,
+            *runs: BatchFn[Any],
             batch_sizes: Sequence[int] = (1, 2, 4),
-            queue_limit: int = 100,
             observer: Recorder | None = None,
-        ) -> Batcher:
+        ) -> Batcher[Any]:
             batcher = Batcher(
                 runs,
-                plan=batch_sizes_of(batch_sizes),
-                queue_limit=queue_limit,
+                batch_sizes=batch_sizes_of(batch_sizes),
                 observer=observer or Recorder(),
             )
             batcher.start()
@@ -151,16 +151,16 @@ def start() -> Iterator[Start]:
 
 
 def submit(
-    batcher: Batcher, numbers: Sequence[int], deadline: float = LATER
-) -> list[Future[Result]]:
+    batcher: Batcher[Any], numbers: Sequence[int], deadline: float = LATER
+) -> list[Future[Result[Any]]]:
     return [batcher.submit(numbered(number), deadline=deadline) for number in numbers]
 
 
-def answers(futures: Sequence[Future[Result]]) -> list[int]:
+def answers(futures: Sequence[Future[Result[Any]]]) -> list[int]:
     return [int(future.result(WAIT_SECONDS).output) for future in futures]
 
 
-def failure(future: Future[Result]) -> BaseException | None:
+def failure(future: Future[Result[Any]]) -> BaseException | None:
     return future.exception(WAIT_SECONDS)
 
 
@@ -213,20 +213,6 @@ def test_a_batch_is_padded_to_the_next_size_and_padding_is_not_returned(
     assert observer.done == [1, waiting]
     assert batcher.close(WAIT_SECONDS)
     assert observer.worker_failures == {}
-
-
-def test_a_full_queue_refuses_and_recovers(start: Start) -> None:
-    device = Device(gated=True)
-    batcher = start(device, queue_limit=3)
-    under_way = submit(batcher, [0])
-    device.next_batch()
-    waiting = submit(batcher, [1, 2, 3])
-    assert batcher.depth == 3
-    with pytest.raises(QueueFull, match="3 images are waiting"):
-        submit(batcher, [4])
-    device.open()
-    assert answers(under_way + waiting) == [0, 1, 2, 3]
-    assert answers(submit(batcher, [5])) == [5]
 
 
 def test_what_is_cancelled_is_dropped_before_it_costs_anything(start: Start) -> None:
@@ -323,7 +309,7 @@ def test_too_few_outputs_fail_the_batch(start: Start) -> None:
     for future in short:
         error = failure(future)
         assert isinstance(error, InferenceFailed)
-        assert str(error.__cause__) == "2 outputs for a batch of 3"
+        assert str(error.__cause__) == "2 rows for a batch of 3"
     device.open()
     assert answers(first + submit(batcher, [4])) == [0, 4]
 
@@ -344,7 +330,10 @@ def test_a_worker_that_dies_starts_anew_and_loses_its_batch_only(start: Start) -
 
 def test_a_fault_outside_a_batch_answers_the_batch_too(start: Start) -> None:
     class Broken(Recorder):
-        def batch_done(self, queue_seconds: Sequence[float], inference_seconds: float) -> None:
+        def batch_done(
+            self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
+        ) -> None:
+            assert failed == 0
             if not self.worker_failures:
                 raise ZeroDivisionError
             super().batch_done(queue_seconds, inference_seconds)
@@ -404,7 +393,7 @@ def test_a_stuck_worker_leaves_the_queue_to_another(
 
 def test_all_devices_answer_together_as_many_as_their_largest_batches_do() -> None:
     plan = BatchSizes({1: 0.5, 2: 0.5})
-    batcher = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
+    batcher = Batcher([nothing, nothing], batch_sizes=plan, observer=Recorder())
     assert batcher.images_per_second == 8
 
 
@@ -412,7 +401,7 @@ def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
     start: Start, clock: Clock
 ) -> None:
     plan = BatchSizes({1: 0.5, 2: 1.0})
-    idle = Batcher([len, len], plan=plan, queue_limit=9, observer=Recorder())  # type: ignore[list-item]
+    idle = Batcher([nothing, nothing], batch_sizes=plan, observer=Recorder())
     assert [idle.seconds_until(images) for images in (-1, 0, 1, 3, 8)] == [0, 0, 0.5, 1, 2]
     # From here on every batch takes a second.
     device = Device(gated=True)
@@ -428,23 +417,23 @@ def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
     assert [busy.seconds_until(images) for images in (0, -3)] == [2, 0]
 
 
-def test_a_canary_goes_first_past_the_limit_and_is_not_counted(start: Start) -> None:
+def test_a_self_test_goes_first_and_is_not_counted(start: Start) -> None:
     device, observer = Device(gated=True), Recorder()
-    batcher = start(device, batch_sizes=(1, 2), queue_limit=2, observer=observer)
+    batcher = start(device, batch_sizes=(1, 2), observer=observer)
     first = submit(batcher, [0])
     device.next_batch()
     waiting = submit(batcher, [1, 2])
-    self_test = batcher.submit(numbered(9), deadline=LATER, self_test=True)
+    self_test = batcher.submit(numbered(9), deadline=LATER, self_test=True, worker=0)
     device.open()
     assert answers([*first, *waiting, self_test]) == [0, 1, 2, 9]
     assert device.numbers == [[0], [9, 1], [2]]
-    assert answers([batcher.submit(numbered(8), deadline=LATER, self_test=True)]) == [8]
+    assert answers([batcher.submit(numbered(8), deadline=LATER, self_test=True, worker=0)]) == [8]
     assert (observer.done, observer.images) == ([1, 1, 1], 3)
 
 
 def test_what_is_cancelled_gives_its_place_up_at_once(start: Start) -> None:
     device, observer = Device(gated=True), Recorder()
-    batcher = start(device, queue_limit=1, observer=observer)
+    batcher = start(device, observer=observer)
     first = submit(batcher, [0])
     device.next_batch()
     (waiting,) = submit(batcher, [1])
@@ -512,7 +501,7 @@ def test_closing_two_stuck_devices_takes_no_longer_than_one(
 
 
 def test_close_before_start_fails_what_waits() -> None:
-    batcher = Batcher([Device()], plan=batch_sizes_of((1,)), queue_limit=1, observer=Recorder())
+    batcher = Batcher([Device()], batch_sizes=batch_sizes_of((1,)), observer=Recorder())
     (future,) = submit(batcher, [1])
     assert batcher.close(0)
     assert isinstance(failure(future), ShuttingDown)
@@ -528,8 +517,8 @@ def test_two_devices_work_at_the_same_time(start: Start) -> None:
     both = threading.Barrier(2)
     devices = [Device(), Device()]
 
-    def run_on(device: Device) -> BatchFn:
-        def run(pixels: Pixels) -> Array:
+    def run_on(device: Device) -> BatchFn[Any]:
+        def run(pixels: Pixels, _: frozenset[str] = frozenset()) -> Array:
             # Passes only when the other device is in here too.
             both.wait(WAIT_SECONDS)
             return device(pixels)
@@ -554,20 +543,17 @@ STEPS = st.one_of(
     steps=st.lists(STEPS, max_size=40),
     device_count=st.integers(1, 3),
     batch_sizes=st.sets(st.integers(1, 6), min_size=1),
-    queue_limit=st.integers(1, 12),
 )
 @settings(deadline=None, max_examples=150)
 def test_every_request_gets_exactly_one_answer_its_own(
-    steps: list[Step], device_count: int, batch_sizes: set[int], queue_limit: int
+    steps: list[Step], device_count: int, batch_sizes: set[int]
 ) -> None:
     """Whatever comes in which order; the threads add orders of their own."""
     devices = [Device(gated=True) for _ in range(device_count)]
     observer = Recorder()
-    batcher = Batcher(
-        devices, plan=batch_sizes_of(batch_sizes), queue_limit=queue_limit, observer=observer
-    )
+    batcher = Batcher(devices, batch_sizes=batch_sizes_of(batch_sizes), observer=observer)
     batcher.start()
-    futures: list[Future[Result]] = []
+    futures: list[Future[Result[Any]]] = []
     late: set[int] = set()
     cancelled: set[int] = set()
     calls: list[int] = []
@@ -580,10 +566,7 @@ def test_every_request_gets_exactly_one_answer_its_own(
             for _ in range(value):
                 number = len(futures)
                 deadline = PASSED if step == "submit late" else time.monotonic() + 3600
-                try:
-                    future = batcher.submit(numbered(number), deadline=deadline)
-                except QueueFull:
-                    break
+                future = batcher.submit(numbered(number), deadline=deadline)
                 future.add_done_callback(lambda _, number=number: calls.append(number))  # type: ignore[misc]
                 futures.append(future)
                 if step == "submit late":
@@ -591,7 +574,6 @@ def test_every_request_gets_exactly_one_answer_its_own(
         else:
             outcomes.add(step)
             devices[turn % device_count].finish(step)  # type: ignore[arg-type]
-        assert batcher.depth <= queue_limit
     for device in devices:
         device.open()
     assert batcher.close(WAIT_SECONDS)
@@ -615,3 +597,52 @@ def test_every_request_gets_exactly_one_answer_its_own(
             assert number in ran
     assert all(size in batch_sizes for device in devices for size in device.sizes)
     assert observer.images == len(futures)
+
+
+class Halves(list[float]):
+    """Rows of which the second can't be given."""
+
+    def __getitem__(self, row: Any, /) -> Any:
+        if row == 1:
+            raise InferenceFailed("the second")
+        return super().__getitem__(row)
+
+
+def test_an_error_of_one_row_fails_that_row_alone(start: Start) -> None:
+    observer = Recorder()
+    gate = threading.Event()
+
+    def run(pixels: Pixels, _: frozenset[str]) -> Halves:
+        assert gate.wait(WAIT_SECONDS)
+        return Halves([0.0, 1.0, 2.0, 3.0][: len(pixels)])
+
+    batcher = start(run, batch_sizes=(4,), observer=observer)
+    held = submit(batcher, [9])
+    eventually(lambda: batcher.depth == 0)
+    futures = submit(batcher, [0, 1, 2])
+    gate.set()
+    assert answers([*held, futures[0], futures[2]]) == [0, 0, 2]
+    assert str(failure(futures[1])) == "the second"
+    assert observer.images == 4
+    assert (observer.done, observer.failed) == ([1, 2], [1])
+
+
+def test_rows_name_the_outputs_that_the_batch_needs(start: Start) -> None:
+    seen: list[frozenset[str]] = []
+    gate = threading.Event()
+
+    def run(pixels: Pixels, outputs: frozenset[str]) -> list[int]:
+        seen.append(outputs)
+        assert gate.wait(WAIT_SECONDS)
+        return [0] * len(pixels)
+
+    batcher = start(run, batch_sizes=(1, 2))
+    first = batcher.submit(numbered(0), deadline=LATER)
+    eventually(lambda: batcher.depth == 0)
+    others = [
+        batcher.submit(numbered(0), deadline=LATER, outputs=frozenset(names))
+        for names in (["logits"], ["embedding", "logits"])
+    ]
+    gate.set()
+    answers([first, *others])
+    assert seen == [frozenset(), {"logits", "embedding"}]

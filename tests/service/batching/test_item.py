@@ -19,15 +19,17 @@ def test_an_answer_is_not_taken_back() -> None:
 
 def test_images_that_look_the_same_are_two() -> None:
     pixels = np.zeros((2, 2, 3), np.uint8)
-    one, other = (BatchItem(pixels, deadline=1.0, self_test=False, submitted=0.0) for _ in range(2))
+    one, other = (
+        BatchItem[None](pixels, deadline=1.0, self_test=False, submitted=0.0) for _ in range(2)
+    )
     assert one != other
     assert len({one, other}) == 2
 
 
 def test_who_has_nothing_in_hand_is_not_busy_and_keeps_no_process_from_ending() -> None:
-    def run(_: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def run(_: Pixels, __: frozenset[str]) -> list[int]:
         raise AssertionError
 
-    worker = Worker(run, lambda _: None, "idle")
+    worker = Worker(0, run, lambda _: None, "idle")
     assert worker.busy_seconds(now=100.0) == 0
     assert worker.thread.daemon

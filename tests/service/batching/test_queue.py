@@ -24,12 +24,12 @@ def drops() -> list[str]:
 
 
 @pytest.fixture
-def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> BatchQueue:
+def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> BatchQueue[None]:
     monkeypatch.setattr("service.batching.queue.time", SimpleNamespace(monotonic=lambda: NOW))
-    return BatchQueue(limit=10, plan=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
+    return BatchQueue(plan=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
 
 
-def image(*, waited: float, left: float) -> BatchItem:
+def image(*, waited: float, left: float) -> BatchItem[None]:
     """Seconds since it came, and until its deadline."""
     pixels = np.zeros((1, 1, 3), np.uint8)
     return BatchItem(pixels, NOW + left, self_test=False, submitted=NOW - waited)
@@ -40,7 +40,9 @@ def image(*, waited: float, left: float) -> BatchItem:
     [(11, 10), (10, 9), (0, 1)],
     ids=["time enough for the smallest batch", "no longer than one batch", "not at all"],
 )
-def test_what_may_be_begun(queue: BatchQueue, drops: list[str], waited: float, left: float) -> None:
+def test_what_may_be_begun(
+    queue: BatchQueue[None], drops: list[str], waited: float, left: float
+) -> None:
     one = image(waited=waited, left=left)
     queue.put(one)
     assert queue.next_batch() == [one]
@@ -55,7 +57,7 @@ def test_what_may_be_begun(queue: BatchQueue, drops: list[str], waited: float, l
     ],
 )
 def test_what_is_not_begun(
-    queue: BatchQueue,
+    queue: BatchQueue[None],
     drops: list[str],
     waited: float,
     left: float,
@@ -71,7 +73,9 @@ def test_what_is_not_begun(
     assert drops == ["deadline"]
 
 
-def test_what_was_cancelled_a_moment_ago_is_not_begun(queue: BatchQueue, drops: list[str]) -> None:
+def test_what_was_cancelled_a_moment_ago_is_not_begun(
+    queue: BatchQueue[None], drops: list[str]
+) -> None:
     """Before whoever cancelled it came to take it out."""
     one, other = image(waited=0, left=10), image(waited=0, left=10)
     queue.put(one)
@@ -82,7 +86,7 @@ def test_what_was_cancelled_a_moment_ago_is_not_begun(queue: BatchQueue, drops: 
 
 
 def test_who_waits_for_images_sleeps_and_looks_up_now_and_then(
-    queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+    queue: BatchQueue[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A device that has nothing to do takes no CPU from those that decode."""
     waits: list[float | None] = []
@@ -95,3 +99,23 @@ def test_who_waits_for_images_sleeps_and_looks_up_now_and_then(
     monkeypatch.setattr(threading.Condition, "wait", wait)
     assert queue.next_batch() == []
     assert waits == [1.0]
+
+
+def test_a_higher_priority_goes_ahead_and_equals_keep_their_order(queue: BatchQueue[None]) -> None:
+    first, second, urgent = (image(waited=0, left=10) for _ in range(3))
+    urgent.priority = 1
+    for item in (first, second, urgent):
+        queue.put(item)
+    assert [queue.next_batch() for _ in range(3)] == [[urgent], [first], [second]]
+
+
+def test_an_item_for_one_worker_is_taken_by_no_other(queue: BatchQueue[None]) -> None:
+    anyones, pinned = image(waited=0, left=10), image(waited=0, left=10)
+    pinned.worker = 1
+    queue.put(anyones)
+    queue.put(pinned)
+    assert queue.depth == 1
+    assert queue.next_batch(0) == [anyones]
+    queue.close()
+    assert queue.next_batch(0) == []
+    assert queue.next_batch(1) == [pinned]

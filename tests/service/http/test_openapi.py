@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from service import __version__
 from service.errors import ServiceError
 from service.http.app import create_app
+from service.http.problem_details import status_of
 from service.http.schemas import OneImage, Problem, SeveralImages
 from service.settings import Settings
 
@@ -85,10 +86,17 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
 def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
+            seen: set[str] = set()
             for status, response in operation["responses"].items():
                 if status != "200":
                     schema = {"$ref": "#/components/schemas/Problem"}
-                    assert response["content"] == {PROBLEM: {"schema": schema}}
+                    (media_type,) = response["content"]
+                    assert media_type == PROBLEM
+                    found = response["content"][PROBLEM]
+                    assert found["schema"] == schema
+                    assert str(found["example"]["status"]) == status
+                    assert found["example"]["code"] not in seen
+                    seen.add(found["example"]["code"])
 
 
 def classes_below(kind: type[ServiceError]) -> set[type[ServiceError]]:
@@ -96,7 +104,7 @@ def classes_below(kind: type[ServiceError]) -> set[type[ServiceError]]:
 
 
 def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any]) -> None:
-    statuses = {str(kind.status) for kind in classes_below(ServiceError)}
+    statuses = {str(status_of(kind)) for kind in classes_below(ServiceError)}
     assert set(predict["responses"]) == {"200"} | statuses
 
 
@@ -137,5 +145,5 @@ def test_predicts_parameters(predict: dict[str, Any]) -> None:
     parameters = {parameter["name"]: parameter for parameter in predict["parameters"]}
     assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms"}
     assert not any(parameter["required"] for parameter in parameters.values())
-    assert parameters["top_k"]["schema"]["minimum"] == 1
-    assert parameters["top_k"]["schema"]["default"] == 5
+    (integer, _) = parameters["top_k"]["schema"]["anyOf"]
+    assert integer["minimum"] == 1

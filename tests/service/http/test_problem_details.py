@@ -1,4 +1,4 @@
-"""The tree of errors: what each is called and which status it has."""
+"""The tree of errors, and the HTTP status of each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from http import HTTPStatus
 import pytest
 
 import service.errors
-from service.errors import ModelNotReady, QueueFull, ServiceError, Unavailable
+from service.errors import (
+    ModelNotReady,
+    NonFiniteOutput,
+    QueueFull,
+    ServiceError,
+    Unavailable,
+)
+from service.http.problem_details import STATUS, status_of
 
-DRAWN = re.compile(r"^(?P<branches>[|+\- ]*)(?P<name>[A-Z]\w+) *(?P<status>\d{3})?", re.MULTILINE)
+DRAWN = re.compile(r"^(?P<branches>[|+\- ]*)(?P<name>[A-Z]\w+)", re.MULTILINE)
 
 
 def tree(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
@@ -24,17 +31,10 @@ def tree(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
 ALL = list(tree(ServiceError))
 
 
-def drawn() -> list[tuple[int, str, int | None]]:
-    """Depth, name and status of every line of the drawing."""
+def drawn() -> list[tuple[int, str]]:
+    """Depth and name of every line of the drawing."""
     drawing = (service.errors.__doc__ or "").split("\n\n", 1)[1]
-    return [
-        (
-            len(match["branches"]) // 4,
-            match["name"],
-            int(match["status"]) if match["status"] else None,
-        )
-        for match in DRAWN.finditer(drawing)
-    ]
+    return [(len(match["branches"]) // 4, match["name"]) for match in DRAWN.finditer(drawing)]
 
 
 def depth(kind: type[ServiceError]) -> int:
@@ -42,19 +42,19 @@ def depth(kind: type[ServiceError]) -> int:
 
 
 def test_the_drawing_shows_every_class_where_it_belongs() -> None:
-    assert [(level, name) for level, name, _ in drawn()] == [
-        (depth(kind), kind.__name__) for kind in ALL
-    ]
+    assert drawn() == [(depth(kind), kind.__name__) for kind in ALL]
 
 
-def test_the_drawing_gives_the_right_statuses() -> None:
-    """Its own, or its parent's where it gives none."""
-    statuses = {kind.__name__: kind for kind in ALL}
-    for _, name, status in drawn():
-        kind = statuses[name]
-        parent = kind.__mro__[1]
-        expected = parent.status if status is None else status  # type: ignore[attr-defined]
-        assert kind.status == expected, name
+def test_every_family_of_errors_has_a_status_of_its_own() -> None:
+    """Only subclasses of a family share its status."""
+    families = [kind for kind in ALL if depth(kind) == 1]
+    assert {*STATUS} - {ServiceError} <= {*families}
+    statuses = [status_of(kind) for kind in families if kind in STATUS and status_of(kind) != 500]
+    assert len(set(statuses)) == len(statuses)
+    assert {kind.__name__ for kind in families if status_of(kind) == 500} == {
+        "InferenceFailed",
+        "DecoderFailed",
+    }
 
 
 def test_every_error_of_the_module_is_in_the_tree() -> None:
@@ -68,19 +68,20 @@ def test_every_error_of_the_module_is_in_the_tree() -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 def test_each_has_a_status_and_a_code(kind: type[ServiceError]) -> None:
-    assert HTTPStatus(kind.status) >= 400
+    assert HTTPStatus(status_of(kind)) >= 400
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
 
 
 def test_codes_are_unique() -> None:
-    codes = [kind.code for kind in ALL]
+    """NonFiniteOutput is one image's InferenceFailed: a client need not tell them apart."""
+    codes = [kind.code for kind in ALL if kind is not NonFiniteOutput]
     assert len(set(codes)) == len(codes)
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_only_what_may_pass_says_when_to_try_again(kind: type[ServiceError]) -> None:
     assert (kind.retry_after_seconds is not None) == issubclass(kind, Unavailable)
-    assert issubclass(kind, Unavailable) == (kind.status == 503)
+    assert issubclass(kind, Unavailable) == (status_of(kind) == 503)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from model_builder.artifact.preprocessing import Preprocessing
-from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage, QueueFull
+from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage
 from service.imaging import sandbox as decoding
 from service.imaging.pool import DecodedImage, DecoderPool
 from tests.service.fakes import WAIT_SECONDS
@@ -42,7 +42,6 @@ def decoder(seconds: list[float]) -> Iterator[DecoderPool]:
 def make(threads: int, seconds: list[float]) -> DecoderPool:
     return DecoderPool(
         threads=threads,
-        limit=3,
         max_pixels=2000,
         timeout_seconds=WAIT_SECONDS,
         observe=seconds.append,
@@ -85,19 +84,6 @@ def test_past_its_deadline_an_image_is_not_decoded(
     with pytest.raises(DeadlineExceeded, match="before the image was decoded"):
         run(decoder.decode(RED, PREPROCESSING, deadline=time.monotonic()))
     assert seconds == []
-
-
-def test_images_beyond_the_limit_are_refused(decoder: DecoderPool) -> None:
-    async def work() -> list[DecodedImage | BaseException]:
-        return await asyncio.gather(
-            *(decoder.decode(RED, PREPROCESSING, deadline=LATER) for _ in range(5)),
-            return_exceptions=True,
-        )
-
-    for _ in range(2):
-        outcomes = run(work())
-        assert [type(outcome) for outcome in outcomes] == [DecodedImage] * 3 + [QueueFull] * 2
-        assert str(outcomes[-1]).startswith("3 images wait to be decoded")
 
 
 def test_places_are_given_back_whatever_happens(decoder: DecoderPool) -> None:

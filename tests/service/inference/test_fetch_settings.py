@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.errors import FetchFailed
-from service.inference.loader import load_model, make_decoder_pool
+from service.inference.loader import load_model
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.model_builder.faulty_server import Fault, FaultyServer
@@ -19,12 +19,8 @@ ASKED = "/weights/storage.googleapis.com/tensorflow/keras-applications/resnet/"
 
 def failure(settings: Settings) -> str:
     metrics = Metrics()
-    decoder = make_decoder_pool(settings, metrics)
-    try:
-        with pytest.raises(FetchFailed) as raised:
-            load_model(NAME, settings, decoder, metrics)
-    finally:
-        decoder.close()
+    with pytest.raises(FetchFailed) as raised:
+        load_model(NAME, settings, metrics)
     return str(raised.value)
 
 

@@ -58,9 +58,9 @@ class Machine:
 @pytest.fixture
 def machine(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(artifact)
-    monkeypatch.setattr(loading, "make_store", lambda _: machine)
+    monkeypatch.setattr(loading, "make_artifact_cache", lambda _: machine)
     monkeypatch.setattr(loading, "load_engines", lambda *_: (FakeEngine(),))
-    monkeypatch.setattr(loading, "warm_up", machine.autotune)
+    monkeypatch.setattr(loading, "autotune", machine.autotune)
     monkeypatch.setattr(loading, "_resident_bytes", lambda: machine.resident_bytes.pop(0))
     return machine
 
@@ -73,11 +73,8 @@ def load(machine: Machine) -> Iterator[Callable[..., Model]]:
         settings = Settings.of(
             **{"model": machine.artifact.manifest.name, "precision": "float32", **given}
         )
-        decoder = make_decoder_pool(settings, machine.metrics)
-        try:
-            loaded.append(load_model(name, settings, decoder, machine.metrics))
-        finally:
-            decoder.close()
+        loaded.append(load_model(name, settings, machine.metrics))
+        loaded[-1].start()
         return loaded[-1]
 
     yield load
@@ -92,7 +89,7 @@ def test_a_loaded_model_runs_and_its_figures_are_told(
     started = time.monotonic()
     model = load()
     assert model.alive
-    assert model.plan == PLAN
+    assert model.batch_sizes == PLAN
     assert 0 < model.load_seconds < time.monotonic() - started
     assert machine.sample("resnet_model_load_seconds") == model.load_seconds
     assert machine.sample("resnet_model_memory_bytes") == model.memory_bytes == 200 * MEGABYTE
@@ -140,12 +137,11 @@ def test_a_file_of_ones_own_is_the_default_models(
 
 def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
-    monkeypatch.setattr(loading, "Decoder", given.update)
+    monkeypatch.setattr(loading, "DecoderPool", given.update)
     monkeypatch.setattr(loading, "cpu_limit", lambda: 5)
     metrics = Metrics()
     settings = Settings.of(
         decode_workers=3,
-        queue_limit=7,
         max_image_pixels=1000,
         max_image_frames=4,
         decode_timeout_seconds=2.5,
@@ -153,7 +149,6 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
     make_decoder_pool(settings, metrics)
     assert given == {
         "threads": 3,
-        "limit": 7,
         "max_pixels": 1000,
         "max_frames": 4,
         "timeout_seconds": 2.5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -12,38 +11,38 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model_builder.errors import BuilderError
 from service.errors import ModelNotFound, ModelNotReady, WorkerLost
-from service.inference.model import Model, Prediction
-from service.inference.repository import ModelRepository
+from service.inference.model import Model
+from service.inference.repository import AmbiguousName, ModelRepository
 from tests.service.conftest import MakeModel
 from tests.service.fakes import WAIT_SECONDS, FakeEngine, eventually
-from tests.service.images import plain
 
 
 def loaded(make_model: MakeModel, *names: str, **hooks: Any) -> ModelRepository:
     ready = threading.Event()
-    registry = ModelRepository(names, make_model, on_ready=ready.set, **hooks)
-    registry.start()
+    repository = ModelRepository(names, make_model, on_ready=ready.set, **hooks)
+    repository.start()
     assert ready.wait(WAIT_SECONDS)
-    return registry
+    return repository
 
 
 def failed(load: Callable[[str], Model], *names: str) -> tuple[ModelRepository, str]:
     """And why."""
     reasons: list[str] = []
-    registry = ModelRepository(
+    repository = ModelRepository(
         names,
         load,
         on_ready=lambda: pytest.fail("nothing is ready"),
         on_failure=reasons.append,
     )
-    registry.start()
+    repository.start()
     eventually(lambda: bool(reasons))
     (reason,) = reasons
-    return registry, reason
+    return repository, reason
 
 
 def refuse(name: str) -> Model:
@@ -51,25 +50,24 @@ def refuse(name: str) -> Model:
 
 
 def test_nothing_loads_before_the_start(make_model: MakeModel) -> None:
-    registry = ModelRepository(["a"], make_model)
-    assert registry.models == ()
-    assert registry.problems() == ["loading a"]
+    repository = ModelRepository(["a"], make_model)
+    assert repository.models == ()
+    assert repository.problems() == ["loading a"]
 
 
 def test_models_load_in_order_and_the_first_is_the_default(make_model: MakeModel) -> None:
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    assert [model.name for model in registry.models] == ["resnet18.a", "resnet18.b"]
-    assert registry.get().name == "resnet18.a"
-    assert registry.get("resnet18.b").name == "resnet18.b"
-    assert registry.get("resnet18").name == "resnet18.a"
-    assert registry.problems() == []
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    assert [model.name for model in repository.models] == ["resnet18.a", "resnet18.b"]
+    assert repository.get().name == "resnet18.a"
+    assert repository.get("resnet18.b").name == "resnet18.b"
+    assert repository.problems() == []
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet18.c", "a", ""])
 def test_a_model_that_is_not_served(make_model: MakeModel, name: str) -> None:
-    registry = loaded(make_model, "resnet18.a")
+    repository = loaded(make_model, "resnet18.a")
     with pytest.raises(ModelNotFound) as refusal:
-        registry.get(name)
+        repository.get(name)
     assert f"does not serve {name!r}. It serves resnet18.a;" in str(refusal.value)
 
 
@@ -82,39 +80,82 @@ def test_while_the_second_model_loads_the_first_answers(make_model: MakeModel) -
         return make_model(name)
 
     ready = threading.Event()
-    registry = ModelRepository(["resnet18.a", "resnet18.b"], load, on_ready=ready.set)
-    registry.start()
-    eventually(lambda: len(registry.models) == 1)
-    assert registry.problems() == ["loading resnet18.b"]
-    assert registry.get().name == "resnet18.a"
+    repository = ModelRepository(["resnet18.a", "resnet18.b"], load, on_ready=ready.set)
+    repository.start()
+    eventually(lambda: len(repository.models) == 1)
+    assert repository.problems() == ["loading resnet18.b"]
+    assert repository.get().name == "resnet18.a"
     with pytest.raises(ModelNotReady, match="still loading"):
-        registry.get("resnet18.b")
+        repository.get("resnet18.b")
     with pytest.raises(ModelNotFound):
-        registry.get("resnet50")
+        repository.get("resnet50")
     assert not ready.is_set()
     go_on.set()
     assert ready.wait(WAIT_SECONDS)
-    assert registry.get("resnet18.b").name == "resnet18.b"
+    assert repository.get("resnet18.b").name == "resnet18.b"
 
 
-@pytest.mark.parametrize("expected", ["resnet18", "resnet18.a"])
-@pytest.mark.parametrize("name", [None, "resnet18", "resnet18.a"])
-def test_while_it_loads_every_name_of_a_model_is_known(
-    make_model: MakeModel, name: str | None, expected: str
+@pytest.mark.parametrize("served", ["resnet18", "resnet18.a1_in1k"])
+@pytest.mark.parametrize("name", [None, "resnet18", "resnet18.a1_in1k"])
+def test_every_name_of_a_model_is_known_before_and_after_it_is_loaded(
+    make_model: MakeModel, name: str | None, served: str
 ) -> None:
-    registry = ModelRepository([expected], make_model)
+    """A bare depth stands for the depth's default checkpoint."""
+    go_on = threading.Event()
+
+    def load(_: str) -> Model:
+        assert go_on.wait(WAIT_SECONDS)
+        return make_model("resnet18.a1_in1k")
+
+    repository = ModelRepository([served], load)
+    repository.start()
     with pytest.raises(ModelNotReady):
-        registry.get(name)
+        repository.get(name)
     with pytest.raises(ModelNotFound, match="nothing yet"):
-        registry.get("resnet50")
+        repository.get("resnet50")
+    go_on.set()
+    eventually(lambda: bool(repository.models))
+    assert repository.get(name).name == "resnet18.a1_in1k"
+
+
+@pytest.mark.parametrize("served", [("flowers", "resnet50"), ("resnet50", "flowers")])
+def test_a_bare_depth_is_never_answered_by_another_model_of_that_depth(
+    make_model: MakeModel, served: tuple[str, ...]
+) -> None:
+    """`flowers` is a ResNet-50 too; every model here has depth 18, whatever its name is."""
+    named = {"flowers": "flowers", "resnet50": "resnet50.keras_in1k"}
+    ready = threading.Event()
+    repository = ModelRepository(served, lambda name: make_model(named[name]), on_ready=ready.set)
+    repository.start()
+    assert ready.wait(WAIT_SECONDS)
+    assert repository.get("resnet50").name == "resnet50.keras_in1k"
+    assert repository.get("flowers").name == "flowers"
+    assert repository.get().name == named[served[0]]
+
+
+def test_a_bare_depth_whose_default_is_not_served_is_not_found(make_model: MakeModel) -> None:
+    repository = loaded(make_model, "resnet18.a")
+    with pytest.raises(ModelNotFound):
+        repository.get("resnet18")
+
+
+@pytest.mark.parametrize("version", [None, "1"])
+def test_every_model_has_one_version(make_model: MakeModel, version: str | None) -> None:
+    repository = loaded(make_model, "resnet18.a")
+    assert repository.get("resnet18.a", version).name == "resnet18.a"
+    with pytest.raises(ModelNotFound, match=r"'resnet18\.a', version '2'"):
+        repository.get("resnet18.a", "2")
 
 
 def test_a_failure_that_the_builder_explains() -> None:
-    registry, reason = failed(refuse, "resnet18.a", "resnet18.b")
-    assert reason == "resnet18.a can't be served. No source gave resnet18.a."
-    assert registry.problems() == [reason]
+    repository, reason = failed(refuse, "resnet18.a", "resnet18.b")
+    assert reason == (
+        "resnet18.a can't be served. No source gave resnet18.a.; "
+        "resnet18.b can't be served. No source gave resnet18.b."
+    )
+    assert repository.problems() == [reason]
     with pytest.raises(ModelNotReady, match="No source gave"):
-        registry.get()
+        repository.get()
 
 
 def test_a_failure_that_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,10 +167,51 @@ def test_a_failure_that_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None
     assert "Traceback" in caplog.text
 
 
-def test_the_same_model_twice_is_a_failure(make_model: MakeModel) -> None:
-    registry, reason = failed(lambda _: make_model("resnet18.a"), "resnet18", "resnet18.a")
-    assert reason == "resnet18.a can't be served. resnet18.a is served already."
-    assert registry.problems() == [reason]
+def test_one_model_under_two_names_is_an_error_at_once(make_model: MakeModel) -> None:
+    with pytest.raises(AmbiguousName, match=r"resnet18 and resnet18.a1_in1k are one model"):
+        ModelRepository(["resnet18", "resnet18.a1_in1k"], make_model)
+
+
+@pytest.mark.parametrize("name", ["resnet18.a", "resnet50.keras_in1k"])
+def test_a_folder_that_has_the_name_of_another_model_is_an_error_at_start(
+    make_model: MakeModel, name: str
+) -> None:
+    """An artifact folder tells its name only when it is read."""
+    other = "resnet50" if name.startswith("resnet50") else name
+    named = {"/artifacts/folder": name, other: name}
+    reasons: list[str] = []
+    repository = ModelRepository(
+        [other, "/artifacts/folder"],
+        lambda asked: make_model(named[asked]),
+        on_ready=lambda: pytest.fail("a name means two models"),
+        on_failure=reasons.append,
+    )
+    repository.start()
+    eventually(lambda: bool(reasons))
+    assert f"means {other} and /artifacts/folder ({name})" in reasons[0]
+
+
+def test_a_model_that_fails_does_not_end_the_others(
+    make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = threading.Event()
+    repository = ModelRepository(
+        ["resnet18.a", "broken", "resnet18.b"],
+        lambda name: refuse(name) if name == "broken" else make_model(name),
+        on_ready=ready.set,
+        on_failure=lambda _: pytest.fail("two models can be served"),
+    )
+    repository.start()
+    assert ready.wait(WAIT_SECONDS)
+    assert [entry.state for entry in repository.entries] == ["ready", "failed", "ready"]
+    assert repository.problems() == []
+    assert repository.pending == {"broken": "broken can't be served. No source gave broken."}
+    assert "broken can't be served" in caplog.text
+    with pytest.raises(ModelNotReady, match="No source gave broken"):
+        repository.get("broken")
+    assert repository.get("resnet18.b").name == "resnet18.b"
+    repository.drain()
+    assert [entry.state for entry in repository.entries] == ["draining", "failed", "draining"]
 
 
 def engine_of(model: Model) -> FakeEngine:
@@ -138,14 +220,19 @@ def engine_of(model: Model) -> FakeEngine:
     return engine
 
 
-def predict(model: Model) -> Prediction:
-    deadline = time.monotonic() + WAIT_SECONDS
-    return asyncio.run(model.predict(plain("red"), k=1, deadline=deadline))
+def predict(model: Model) -> str:
+    """The class that the model names for a red image."""
+    size = model.artifact.manifest.preprocessing.crop_size
+    red = np.zeros((size, size, 3), np.uint8)
+    red[..., 0] = 255
+    future = model.submit(red, outputs=(), deadline=time.monotonic() + WAIT_SECONDS)
+    row = future.result(WAIT_SECONDS).output
+    return model.artifact.labels[int(row.logits.argmax())].name
 
 
 def test_a_stuck_worker_is_a_problem_until_it_comes_back(make_model: MakeModel) -> None:
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    model = registry.get("resnet18.b")
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    model = repository.get("resnet18.b")
     engine = engine_of(model)
     with ThreadPoolExecutor(1) as pool, engine.blocked():
         lost = pool.submit(predict, model)
@@ -153,43 +240,43 @@ def test_a_stuck_worker_is_a_problem_until_it_comes_back(make_model: MakeModel) 
         model._batcher.fail_stuck_batches(0)
         with pytest.raises(WorkerLost):
             lost.result()
-        assert registry.problems() == ["a worker of resnet18.b is stuck"]
-        assert registry.checks() == {
+        assert repository.problems() == ["a worker of resnet18.b is stuck"]
+        assert repository.checks() == {
             "models": "ok",
             "workers": "a worker of resnet18.b is stuck",
             "self_test": "ok",
             "serving": "ok",
         }
-        assert predict(registry.get("resnet18.a")).predictions[0].label == "red"
-    eventually(lambda: registry.problems() == [])
+        assert predict(repository.get("resnet18.a")) == "red"
+    eventually(lambda: repository.problems() == [])
 
 
 def test_told_to_end_it_is_not_ready_and_answers_on(make_model: MakeModel) -> None:
-    registry = loaded(make_model, "resnet18.a")
-    registry.drain()
-    assert registry.problems() == ["shutting down"]
-    assert predict(registry.get()).predictions[0].label == "red"
+    repository = loaded(make_model, "resnet18.a")
+    repository.drain()
+    assert repository.problems() == ["shutting down"]
+    assert predict(repository.get()) == "red"
 
 
 def test_closing_closes_every_model(make_model: MakeModel) -> None:
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    registry.close(WAIT_SECONDS)
-    assert not any(model.alive for model in registry.models)
-    assert registry.problems() == ["shutting down"]
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    repository.close(WAIT_SECONDS)
+    assert not any(model.alive for model in repository.models)
+    assert repository.problems() == ["shutting down"]
 
 
 def test_a_model_that_is_stuck_keeps_no_other_open(make_model: MakeModel) -> None:
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    model, other = registry.models
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    model, other = repository.models
     engine = engine_of(model)
     with ThreadPoolExecutor(2) as pool, engine.blocked():
         under_way = pool.submit(predict, model)
         engine.wait_until_busy()
-        closing = pool.submit(registry.close, 2 * WAIT_SECONDS)
+        closing = pool.submit(repository.close, 2 * WAIT_SECONDS)
         eventually(lambda: not other.alive)
         assert model.alive
         engine.release()
-        assert under_way.result().predictions[0].label == "red"
+        assert under_way.result() == "red"
         closing.result()
     assert not model.alive
 
@@ -197,17 +284,17 @@ def test_a_model_that_is_stuck_keeps_no_other_open(make_model: MakeModel) -> Non
 def test_closing_says_which_model_did_not_finish(
     make_model: MakeModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    model = registry.get("resnet18.a")
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    model = repository.get("resnet18.a")
     engine = engine_of(model)
     with ThreadPoolExecutor(1) as pool, engine.blocked():
         under_way = pool.submit(predict, model)
         engine.wait_until_busy()
-        registry.close(0.05)
+        repository.close(0.05)
         assert "resnet18.a did not finish within 0.05 s" in caplog.text
-        eventually(lambda: not registry.get("resnet18.b").alive)
+        eventually(lambda: not repository.get("resnet18.b").alive)
         engine.release()
-        assert under_way.result().predictions[0].label == "red"
+        assert under_way.result() == "red"
 
 
 def test_a_model_that_comes_too_late_is_closed(make_model: MakeModel) -> None:
@@ -218,32 +305,32 @@ def test_a_model_that_comes_too_late_is_closed(make_model: MakeModel) -> None:
         models.append(make_model(name))
         return models[0]
 
-    registry = ModelRepository(["a"], load, on_ready=lambda: pytest.fail("it is too late"))
-    registry.start()
-    registry.close(WAIT_SECONDS)
+    repository = ModelRepository(["a"], load, on_ready=lambda: pytest.fail("it is too late"))
+    repository.start()
+    repository.close(WAIT_SECONDS)
     go_on.set()
     eventually(lambda: len(models) == 1 and not models[0].alive)
-    assert registry.problems() == ["shutting down"]
+    assert repository.problems() == ["shutting down"]
 
 
 def test_trouble_is_what_the_workers_and_canaries_say(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is loading, or is to end, is not ready and has no need of a new process."""
-    registry = loaded(make_model, "resnet18.a", "resnet18.b")
-    registry.drain()
-    assert registry.unrecoverable_problems() == []
-    for model, problem in zip(registry.models, ("a worker died", "it is stuck"), strict=True):
+    repository = loaded(make_model, "resnet18.a", "resnet18.b")
+    repository.drain()
+    assert repository.unrecoverable_problems() == []
+    for model, problem in zip(repository.models, ("a worker died", "it is stuck"), strict=True):
         monkeypatch.setattr(model, "worker_problems", lambda problem=problem: [problem])
-    monkeypatch.setattr(registry.models[1], "canary_problems", lambda: ["it is late"])
-    assert registry.unrecoverable_problems() == ["a worker died; it is stuck", "it is late"]
+    monkeypatch.setattr(repository.models[1], "self_test_problems", lambda: ["it is late"])
+    assert repository.unrecoverable_problems() == ["a worker died; it is stuck", "it is late"]
 
 
 def test_a_process_that_ends_does_not_wait_for_a_model() -> None:
     script = """
 import time
-from service.inference.repository import Registry
-Registry(["a"], lambda _: time.sleep(3600)).start()
+from service.inference.repository import ModelRepository
+ModelRepository(["a"], lambda _: time.sleep(3600)).start()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run(

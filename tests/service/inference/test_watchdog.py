@@ -24,7 +24,7 @@ class Busy:
     """A model that has so many images waiting, and batches of four."""
 
     queue_depth: int = 0
-    plan: Any = field(default_factory=lambda: SimpleNamespace(largest=4))
+    batch_sizes: Any = field(default_factory=lambda: SimpleNamespace(largest=4))
     looked_after: list[float] = field(default_factory=list)
     failure: Exception | None = None
 
@@ -58,7 +58,7 @@ class Clock:
 @pytest.fixture
 def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     times: list[str] = []
-    monkeypatch.setattr(watchdog, "give_back", lambda: times.append("once"))
+    monkeypatch.setattr(watchdog, "trim_memory", lambda: times.append("once"))
     return times
 
 
@@ -132,24 +132,24 @@ def test_given_up_after_so_long_without_a_break(
     model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dog = make(model, unrecoverable_problems, lost, 2)
-    unrecoverable_problems[:] = ["its worker died", "its canary is late"]
+    unrecoverable_problems[:] = ["its worker died", "its self-test is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     unrecoverable_problems.clear()
     watch(dog, monkeypatch, LOOK)
-    unrecoverable_problems[:] = ["its canary is late"]
+    unrecoverable_problems[:] = ["its self-test is late"]
     watch(dog, monkeypatch, LOOK, LOOK, LOOK)
     assert lost == []
     watch(dog, monkeypatch, LOOK)
-    assert lost == ["its canary is late"]
+    assert lost == ["its self-test is late"]
 
 
 def test_all_that_is_wrong_is_named_once(
     model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unrecoverable_problems[:] = ["its worker died", "its canary is late"]
+    unrecoverable_problems[:] = ["its worker died", "its self-test is late"]
     watch(make(model, unrecoverable_problems, lost, 1), monkeypatch, *[LOOK] * 9)
     assert len(model.looked_after) == 2
-    assert lost == ["its worker died; its canary is late"]
+    assert lost == ["its worker died; its self-test is late"]
 
 
 def test_never_given_up_where_that_is_not_wanted(
@@ -164,13 +164,13 @@ def test_a_look_that_comes_late_is_none(
     model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process was stopped, or its machine: for as long it was neither well nor unwell."""
-    unrecoverable_problems.append("its canary is late")
+    unrecoverable_problems.append("its self-test is late")
     dog = make(model, unrecoverable_problems, lost, 4)
     watch(dog, monkeypatch, 3.1, 3600.0, 2.9, LOOK, 3.1)
     assert lost == []
     assert model.looked_after == [7, 7]
     watch(dog, monkeypatch, LOOK, LOOK)
-    assert lost == ["its canary is late"]
+    assert lost == ["its self-test is late"]
 
 
 def test_a_look_that_fails_is_not_the_last(
@@ -179,16 +179,16 @@ def test_a_look_that_fails_is_not_the_last(
     model.failure = RuntimeError("no more")
     watch(dog, monkeypatch, LOOK, LOOK)
     assert len(model.looked_after) == 2
-    assert "The watchdog could not look" in caplog.text
+    assert "The watchdog's poll failed" in caplog.text
     assert "no more" in caplog.text
 
 
 def test_a_process_that_ends_does_not_wait_for_it() -> None:
     script = """
-from service.inference.repository import Registry
+from service.inference.repository import ModelRepository
 from service.inference.watchdog import Watchdog
-registry = Registry([], None)
-Watchdog(registry, canary_interval_seconds=0, exit_seconds=0, on_lost=print).start()
+registry = ModelRepository([], None)
+Watchdog(registry, self_test_interval_seconds=0, exit_seconds=0, on_lost=print).start()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run(

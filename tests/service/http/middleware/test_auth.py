@@ -51,9 +51,10 @@ def test_a_key_opens_and_nothing_else_does(serve: Serve, key_file: Path) -> None
     assert status(service, Authorization="Bearer gamma") == 401
     assert status(service, Authorization="Basic alpha") == 401
     assert status(service, Authorization=f"Bearer {hash_of('alpha')}") == 401
-    assert [status(service, path) for path in ("/models", "/predict", "/", "/docs", "/x")] == [
-        401
-    ] * 5
+    assert [status(service, path) for path in ("/models", "/predict", "/x", "/docs2")] == [401] * 4
+    open_paths = ("/", "/page.css", "/page.js", "/docs", "/redoc", "/openapi.json")
+    assert [status(service, path) for path in open_paths] == [200] * 6
+    assert status(service, "/static-offline-docs/swagger-ui.css") == 200
     assert status(service, Authorization="Bearer beta") == 403
     assert [status(service, path) for path in OPEN] == [200] * 3
     response = service.client.get("/models")
@@ -142,7 +143,7 @@ def test_who_asks_too_often_waits_and_others_do_not(serve: Serve, key_file: Path
     assert status(service, X_API_Key="gamma") == 200
     response = service.client.get("/models", headers={"X-API-Key": "alpha"})
     assert response.json()["code"] == "rate_limited"
-    assert response.json()["detail"].startswith("shop has asked too often.")
+    assert response.json()["detail"].startswith("shop has sent too many requests.")
     assert 90 <= int(response.headers["Retry-After"]) <= 100
     assert [status(service, path) for path in OPEN * 5] == [200] * 15
 

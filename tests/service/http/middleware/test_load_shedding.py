@@ -12,9 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.batching.admission import Admission
 from service.errors import QueueFull
-from service.http.middleware.load_shedding import RetryBudget
-from service.inference.model import Model
+from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryBudget
 from tests.nginx import NGINX
 from tests.service.conftest import MODEL_NAME, Serve, Service, behind_nginx, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
@@ -24,7 +24,7 @@ from tests.service.fakes import WAIT_SECONDS, FakeEngine
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50)
-    monkeypatch.setattr(type(service.model._admission), "wait_seconds", 100.0)
+    monkeypatch.setattr(type(service.model.admission), "wait_seconds", 100.0)
     return service
 
 
@@ -85,10 +85,12 @@ def test_a_refusal_is_a_problem_with_its_id_and_is_counted(
     assert busy.sample("resnet_http_request_duration_seconds_count", route="/predict") == 1
 
 
-def test_it_is_the_problem_that_the_route_answers(busy: Service, client: httpx2.Client) -> None:
-    """The TestClient has no connection, and so no door."""
+def test_it_is_the_problem_that_the_route_answers(
+    busy: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = {"X-Request-ID": "mine"}
     early = post(client, **given)
+    monkeypatch.setattr(LoadSheddingMiddleware, "_error", lambda *_: None)
     routed = busy.client.post("/predict", content=b"no image", headers=given)
     assert early.json() == routed.json()
     # The rest is uvicorn's own, which every answer of its has.
@@ -105,7 +107,7 @@ def test_refusals_share_a_line_of_the_log(
     for clock.now in (0.0, 1.0, 9.9, 10.0, 10.1):
         assert post(client).status_code == 503
     first, second = [line for line in log_lines() if line["logger"].startswith("service.")]
-    assert first["message"].startswith("1 refused, the last of them: The wait is about 100.0 s")
+    assert first["message"].startswith("1 refused; the last one: The wait is about 100.0 s")
     assert first["request_id"] is not None
     assert second["message"].startswith("3 refused")
     clock.now = 20.0
@@ -133,7 +135,8 @@ def test_what_another_replica_may_well_do_is_always_repeated(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = serve(FakeEngine())
-    monkeypatch.setattr(service.app.state.registry, "_models", {})
+    (entry,) = service.app.state.runtime.repository.entries
+    monkeypatch.setattr(entry, "model", None)
     with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:
         answers = [post(one, **{"X-Accel-Refusal": "1"}) for _ in range(50)]
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {
@@ -152,7 +155,7 @@ def test_so_many_are_repeated_and_so_many_more_a_second() -> None:
 def test_what_it_cannot_tell_goes_on_to_the_route(client: httpx2.Client) -> None:
     assert post(client, f"/predict?model={MODEL_NAME}").status_code == 503
     assert post(client, "/predict?model=another").status_code == 404
-    assert post(client, "/predict?model=").status_code == 404
+    assert post(client, "/predict?model=").status_code == 422
     # The last one holds, as for the route.
     assert post(client, f"/predict?model=another&model={MODEL_NAME}").status_code == 503
     assert post(client, f"/predict?model={MODEL_NAME}&model=another").status_code == 404
@@ -179,12 +182,12 @@ def test_it_asks_for_room_for_one_until_the_sooner_deadline(
 ) -> None:
     asked = []
 
-    def check_room(_: Model, images: int, *, deadline: float) -> None:
+    def check(_: Admission, images: int, *, deadline: float) -> None:
         asked.append((images, deadline))
         raise QueueFull("never mind")
 
     clock.now = 100.0
-    monkeypatch.setattr(Model, "check_room", check_room)
+    monkeypatch.setattr(Admission, "check", check)
     assert post(client, **headers).status_code == 503
     assert asked == [(1, deadline)]
 

@@ -45,7 +45,7 @@ def not_ready(client: TestClient) -> str:
 def test_ready(service: Service) -> None:
     response = service.client.get("/health/ready")
     assert response.status_code == 200
-    checks = dict.fromkeys(("models", "workers", "self_test", "serving"), "ok")
+    checks = dict.fromkeys(("models", "workers", "self_test", "serving", "canary"), "ok")
     assert response.json() == {"status": "ready", "checks": checks}
     assert "resnet_ready 1.0" in service.client.get("/metrics").text
 
@@ -93,19 +93,21 @@ def test_not_ready_after_a_failure(
     assert response.json()["detail"] == expected
 
 
-def test_not_ready_while_the_canary_is_answered_wrongly(serve: Serve) -> None:
+def test_not_ready_while_the_self_test_is_wrong(serve: Serve) -> None:
     """A device that gives every image the same: every batch "works"."""
     service = serve(self_test_interval_seconds=0.01)
     eventually(lambda: service.sample("resnet_canaries_total", result="right", **MODEL) > 0)
     assert service.client.get("/health/ready").status_code == 200
     service.engine.blind = True
     eventually(lambda: service.sample("resnet_canaries_total", result="wrong", **MODEL) > 0)
-    assert not_ready(service.client).startswith(f"the canary of {MODEL_NAME}: the answer is off by")
+    said = not_ready(service.client)
+    assert said.startswith(f"the self-test of {MODEL_NAME}: the logits differ by")
     body = service.client.get("/health/ready").json()
     assert body["checks"] == {
         "models": "ok",
         "workers": "ok",
         "self_test": body["detail"],
+        "canary": body["detail"],
         "serving": "ok",
     }
     service.engine.blind = False
@@ -118,12 +120,12 @@ def test_an_engine_that_only_raises_makes_it_give_up(serve: Serve) -> None:
     service = serve(self_test_interval_seconds=0.01, unhealthy_exit_seconds=1, on_lost=lost.append)
     service.engine.failure = RuntimeError("CUDA error: device-side assert triggered")
     eventually(lambda: bool(lost))
-    assert lost == [f"the canary of {MODEL_NAME}: Inference failed."]
+    assert lost == [f"the self-test of {MODEL_NAME}: Inference failed."]
     assert not_ready(service.client) == lost[0]
 
 
 def test_not_ready_while_it_shuts_down(service: Service) -> None:
-    service.app.state.registry.close(WAIT_SECONDS)
+    service.app.state.runtime.repository.close(WAIT_SECONDS)
     assert not_ready(service.client) == "shutting down"
 
 

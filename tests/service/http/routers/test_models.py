@@ -91,7 +91,7 @@ def test_one_checkpoint_of_each_depth_is_its_default(service: Service, depth: in
 
 
 def test_a_checkpoint_that_was_imported_here(service: Service) -> None:
-    home: Path = service.app.state.settings.model.home
+    home: Path = service.app.state.runtime.settings.model.home
     imported = CustomCheckpoint(
         name="my.flowers",
         architecture=ResNetConfig(34, classes=2),

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
+from model_builder.artifact.manifest import Head
 from model_builder.errors import BuilderError
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
@@ -129,10 +131,15 @@ def test_top_k(service: Service, k: int) -> None:
     assert body["predictions"][0]["label"] == "red"
 
 
-@pytest.mark.parametrize("name", ["resnet18", MODEL_NAME])
-def test_a_model_goes_by_its_name_and_by_its_depths(service: Service, name: str) -> None:
-    response = service.client.post("/predict", params={"model": name}, files=named(RED))
+def test_a_model_is_asked_for_by_its_name(service: Service) -> None:
+    response = service.client.post("/predict", params={"model": MODEL_NAME}, files=named(RED))
     assert response.json()["model"]["name"] == MODEL_NAME
+
+
+def test_a_bare_depth_is_not_answered_by_any_model_of_that_depth(service: Service) -> None:
+    response = service.client.post("/predict", params={"model": "resnet18"}, files=named(RED))
+    assert response.status_code == 404
+    assert response.json()["code"] == "model_not_found"
 
 
 def test_one_of_several_models(start_app: Callable[..., TestClient], make_model: MakeModel) -> None:
@@ -141,7 +148,6 @@ def test_one_of_several_models(start_app: Callable[..., TestClient], make_model:
     assert ready.wait(WAIT_SECONDS)
     for asked, answers in (
         ({}, MODEL_NAME),
-        ({"model": "resnet18"}, MODEL_NAME),
         ({"model": "resnet18.other"}, "resnet18.other"),
     ):
         body = client.post("/predict", params=asked, files=named(RED)).json()
@@ -198,9 +204,68 @@ def test_images_sent_together_share_a_batch(service: Service, pool: ThreadPoolEx
     assert service.engine.batches == [1, 4]
 
 
-def test_other_parts_of_a_form_do_no_harm(service: Service) -> None:
-    response = service.client.post("/predict", files=named(RED), data={"comment": "my cat"})
-    assert response.json()["predictions"][0]["label"] == "red"
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"topk": "3"}, "parameters are model, top_k. Received: 'topk'. Did you mean 'top_k'?"),
+        ({"x": "1"}, "The query parameters are model, top_k. Received: 'x'."),
+        ({"Model": MODEL_NAME}, "Received: 'Model'. Did you mean 'model'?"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused_with_the_nearest(
+    service: Service, given: dict[str, str], says: str
+) -> None:
+    response = service.client.post("/predict", params=given, files=named(RED))
+    assert assert_problem(response, 422, "invalid_parameter").endswith(says)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"top_k": "3"}, "Received: 'top_k'. Parameters belong in the query."),
+        ({"fil": "x"}, "parts named 'file' only. Received: 'fil'. Did you mean 'file'?"),
+        ({"comment": "my cat"}, "A form has parts named 'file' only. Received: 'comment'."),
+    ],
+)
+def test_a_form_field_that_would_be_ignored_is_refused(
+    service: Service, fields: dict[str, str], says: str
+) -> None:
+    response = service.client.post("/predict", files=named(RED), data=fields)
+    assert assert_problem(response, 422, "invalid_parameter").endswith(says)
+
+
+def test_a_slash_at_the_end_is_named_in_the_refusal(service: Service) -> None:
+    response = service.client.post("/predict/", files=named(RED))
+    detail = assert_problem(response, 404, "not_found")
+    assert detail.endswith("Did you mean /predict, without the slash at the end?")
+
+
+def test_a_model_with_fewer_than_five_classes_needs_no_top_k(
+    start_app: Callable[..., TestClient], make_model: MakeModel
+) -> None:
+    def load(name: str) -> Model:
+        model = make_model(name)
+        whole = model.artifact
+        head = Head(whole.head.kernel[:, :3], whole.head.bias[:3])
+        model.artifact = replace(whole, labels=whole.labels[:3], head=head)
+        # Its workers were made with the head of five classes.
+        model._batcher._workers[0].run = model._batch_fn(model.engines[0])
+        return model
+
+    ready = threading.Event()
+    client = start_app(load, on_ready=ready.set)
+    assert ready.wait(WAIT_SECONDS)
+    answer = send_raw(client, RED).json()
+    assert [one["label"] for one in answer["predictions"]] == ["red", "green", "blue"]
+    refused = client.post("/predict", params={"top_k": 4}, files=named(RED))
+    assert refused.status_code == 422
+
+
+def test_probabilities_have_six_decimals(service: Service) -> None:
+    response = send_raw(service.client, RED)
+    for one in response.json()["predictions"]:
+        assert one["probability"] == round(one["probability"], 6)
+    assert response.json()["predictions"][0]["probability"] > 0.9
 
 
 def test_where_the_time_went(service: Service) -> None:
@@ -319,12 +384,19 @@ def test_no_multipart_body_is_too_strange(
     assert response.status_code in (200, 400, 415, 422)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet18.other", "colors", ""])
+@pytest.mark.parametrize("name", ["resnet50", "resnet18.other", "colors"])
 def test_an_unknown_model(service: Service, name: str) -> None:
     response = service.client.post("/predict", params={"model": name}, files=named(RED))
     detail = assert_problem(response, 404, "model_not_found")
     assert repr(name) in detail
     assert MODEL_NAME in detail
+
+
+def test_an_empty_model_is_refused_in_words(service: Service) -> None:
+    response = service.client.post("/predict", params={"model": ""}, files=named(RED))
+    assert "model: String should have at least 1" in assert_problem(
+        response, 422, "invalid_parameter"
+    )
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_unread(serve: Serve) -> None:

@@ -1,0 +1,64 @@
+"""What InferenceService takes and gives: rows in, a result or an error for each row out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import ServiceError
+from service.inference.model import Model
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferenceRequest:
+    """Images for one model.
+
+    rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size.
+    deadline: on the clock of `time.monotonic`.
+    outputs: names of `outputs.OUTPUTS`.
+    model, version: None for the default. A higher priority goes ahead in the queue.
+    wait_for_room: wait until the queue has room, up to the deadline, instead of being refused.
+    """
+
+    rows: Sequence[bytes | Pixels]
+    deadline: float
+    outputs: tuple[str, ...] = ("probabilities",)
+    model: str | None = None
+    version: str | None = None
+    priority: int = 0
+    wait_for_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowTiming:
+    """Where one row's time went, in seconds.
+
+    finished: when the device was done, on the clock of `time.monotonic`.
+    """
+
+    decode_seconds: float
+    queue_seconds: float
+    inference_seconds: float
+    finished: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowResult:
+    """One row's outputs by name, and its timing."""
+
+    outputs: Mapping[str, Array]
+    timing: RowTiming
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferenceResult:
+    """rows: in the order of the request's; an image that can't be used fails alone."""
+
+    model: Model
+    rows: tuple[RowResult | ServiceError, ...]

@@ -1,0 +1,106 @@
+"""Everything that serves, as one object: started, watched, drained and stopped together.
+
+The HTTP application, another protocol's server, a Ray replica and tests use it alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.inference.loader import load_model, make_decoder_pool
+from service.inference.model import Model
+from service.inference.repository import ModelRepository
+from service.inference.service import InferenceService
+from service.inference.watchdog import Watchdog
+from service.observability.metrics import Metrics
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """problems: why images can't be taken now; empty when ready. checks: "ok" or what is wrong."""
+
+    problems: list[str]
+    checks: dict[str, str]
+
+    @property
+    def ready(self) -> bool:
+        return not self.problems
+
+
+class Runtime:
+    """The models, the decoders, the watchdog, and InferenceService in front of them.
+
+    names: models to load, the default first; by default the settings'. load: loads a model by its
+    name; tests hand in quicker ones.
+    on_ready, on_failure: called from the loading thread, the latter with the reason.
+    on_lost: called from the watchdog's thread, with the reason, when only a new process helps.
+    Raises AmbiguousName where two names in the settings mean one model.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        names: Sequence[str] | None = None,
+        load: Callable[[str], Model] | None = None,
+        metrics: Metrics | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        on_failure: Callable[[str], None] = lambda _: None,
+        on_lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self._decoder = make_decoder_pool(settings, self.metrics)
+        self.repository = ModelRepository(
+            settings.model.names if names is None else names,
+            load or self._load,
+            on_ready=on_ready,
+            on_failure=on_failure,
+        )
+        self.service = InferenceService(self.repository, self._decoder)
+        self.metrics.ready.set_function(lambda: float(self.health().ready))
+        self._watchdog = Watchdog(
+            self.repository,
+            self_test_interval_seconds=settings.observability.self_test_interval_seconds,
+            exit_seconds=settings.observability.unhealthy_exit_seconds,
+            on_lost=on_lost,
+        )
+        self._stop_by: float | None = None
+
+    def start(self) -> None:
+        """Begins to load the models, and returns at once."""
+        self.repository.start()
+        self._watchdog.start()
+
+    def health(self) -> Health:
+        return Health(self.repository.problems(), self.repository.checks())
+
+    def drain(self) -> None:
+        """Reports not ready from now on; requests are still answered."""
+        self.repository.drain()
+
+    def begin_stop(self) -> None:
+        """Starts the clock of the shutdown timeout; `stop` takes what is left of it."""
+        if self._stop_by is None:
+            self._stop_by = time.monotonic() + self.settings.http.shutdown_timeout_seconds
+
+    def stop(self) -> None:
+        """Finishes what is queued and ends every thread and process; blocks for so long at most."""
+        self.begin_stop()
+        assert self._stop_by is not None
+        self._watchdog.stop()
+        self.repository.close(max(0.0, self._stop_by - time.monotonic()))
+        self._decoder.close()
+
+    def _load(self, name: str) -> Model:
+        model = load_model(name, self.settings, self.metrics)
+        # Not before: decoders that start take CPU time from what the loader measures.
+        self._decoder.start()
+        model.start()
+        return model

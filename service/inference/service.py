@@ -1,0 +1,166 @@
+"""The one way in: every protocol, the command line and evaluation send images through here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from service.batching.admission import Reservation
+from service.errors import (
+    DeadlineExceeded,
+    InvalidParameter,
+    NonFiniteOutput,
+    Overloaded,
+    QueueFull,
+    ServiceError,
+    TooLarge,
+    Unprocessable,
+    UnsupportedMedia,
+)
+from service.imaging.pool import DecoderPool
+from service.inference.model import Model
+from service.inference.outputs import OUTPUTS, check_output_names
+from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
+
+Pixels = npt.NDArray[np.uint8]
+
+# Errors of one image; every other error concerns the whole request.
+ROW_ERRORS = (TooLarge, UnsupportedMedia, Unprocessable, NonFiniteOutput)
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.02, 1.0
+
+
+class Models(Protocol):
+    """Where a request's model is looked up."""
+
+    def get(self, name: str | None = None, version: str | None = None) -> Model: ...
+
+
+class InferenceService:
+    """Resolves the model, reserves room, decodes, batches and computes the outputs.
+
+    Knows no protocol: an adapter maps its errors. For one event loop.
+    """
+
+    def __init__(self, models: Models, decoder: DecoderPool) -> None:
+        self._models = models
+        self._decoder = decoder
+
+    def model(self, name: str | None = None, version: str | None = None) -> Model:
+        """Raises ModelNotFound or ModelNotReady."""
+        return self._models.get(name, version)
+
+    def check_room(
+        self,
+        name: str | None = None,
+        *,
+        images: int = 1,
+        deadline: float,
+        version: str | None = None,
+    ) -> Model:
+        """The model, if it has room for so many images: before a body is read.
+
+        Raises ModelNotFound, ModelNotReady, TooManyImages, QueueFull, Overloaded or
+        DeadlineExceeded.
+        """
+        model = self._models.get(name, version)
+        model.admission.check(images, deadline=deadline)
+        return model
+
+    async def infer(self, request: InferenceRequest) -> InferenceResult:
+        """A result or an error for each row.
+
+        What concerns the whole request is raised and its other rows are cancelled. Cancelling the
+        caller cancels the work. Raises ModelNotFound, InvalidParameter, Unavailable,
+        DeadlineExceeded, InferenceFailed and their subclasses.
+        """
+        check_output_names(request.outputs)
+        model = self._models.get(request.model, request.version)
+        for row in request.rows:
+            _check_pixels(row, model)
+        reservation = await self._reserve(model, request)
+        tasks = [
+            asyncio.ensure_future(self._row(row, request, model, reservation))
+            for row in request.rows
+        ]
+        try:
+            rows = await asyncio.gather(*tasks)
+            reservation.record_completion()
+            return InferenceResult(model, tuple(rows))
+        except (DeadlineExceeded, Overloaded):
+            reservation.record_completion()
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            reservation.release()
+
+    async def infer_one(self, request: InferenceRequest) -> RowResult:
+        """The result of a request with one row. Raises its error, and what `infer` raises."""
+        (only,) = (await self.infer(request)).rows
+        if isinstance(only, ServiceError):
+            raise only
+        return only
+
+    async def _reserve(self, model: Model, request: InferenceRequest) -> Reservation:
+        while True:
+            try:
+                return model.admission.admit(len(request.rows), deadline=request.deadline)
+            except (QueueFull, Overloaded) as refusal:
+                remaining = request.deadline - time.monotonic()
+                if not request.wait_for_room or remaining <= 0:
+                    raise
+                wait = model.admission.wait_seconds if isinstance(refusal, QueueFull) else 0.0
+                await asyncio.sleep(
+                    min(remaining, max(MIN_RETRY_SECONDS, min(wait / 4, MAX_RETRY_SECONDS)))
+                )
+
+    async def _row(
+        self, row: bytes | Pixels, request: InferenceRequest, model: Model, reservation: Reservation
+    ) -> RowResult | ServiceError:
+        seconds = max(0.0, request.deadline - time.monotonic())
+        try:
+            return await asyncio.wait_for(self._result(row, request, model, reservation), seconds)
+        except asyncio.TimeoutError:
+            raise DeadlineExceeded("The deadline passed before there was a result.") from None
+        except ROW_ERRORS as error:
+            return error
+
+    async def _result(
+        self, row: bytes | Pixels, request: InferenceRequest, model: Model, reservation: Reservation
+    ) -> RowResult:
+        decode_seconds = 0.0
+        try:
+            if isinstance(row, bytes):
+                preprocessing = model.artifact.manifest.preprocessing
+                decoded = await self._decoder.decode(row, preprocessing, deadline=request.deadline)
+                pixels, decode_seconds = decoded.pixels, decoded.seconds
+            else:
+                pixels = row
+        finally:
+            # From here on the queue counts the image.
+            reservation.release(1)
+        future = model.submit(
+            pixels, outputs=request.outputs, deadline=request.deadline, priority=request.priority
+        )
+        result = await asyncio.wrap_future(future)
+        timing = RowTiming(
+            decode_seconds, result.queue_seconds, result.inference_seconds, time.monotonic()
+        )
+        head = model.artifact.head
+        outputs = {name: OUTPUTS[name].compute(result.output, head) for name in request.outputs}
+        return RowResult(outputs, timing)
+
+
+def _check_pixels(row: bytes | Pixels, model: Model) -> None:
+    if isinstance(row, bytes):
+        return
+    size = model.artifact.manifest.preprocessing.crop_size
+    if row.shape != (size, size, 3) or row.dtype != np.uint8:
+        raise InvalidParameter(
+            f"{model.name} takes pixels uint8 [{size}, {size}, 3]. "
+            f"Received: {row.dtype} {list(row.shape)}"
+        )
