@@ -39,6 +39,7 @@ $(PEER)/.installed: $(VENV)/bin/python requirements/bench.txt
 check: $(VENV)/.dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 
 format: $(VENV)/.dev

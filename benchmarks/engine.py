@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.manifest import Artifact, Precision
-from service.engines.base import Engine, load_engines
+from service.engines.base import Engine
+from service.engines.registry import engine_for, load_engines
 from service.imaging.decoder import decode
-from service.inference.loader import make_artifact_cache, make_hardware
+from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.settings import Settings
 
 Pixels = npt.NDArray[np.uint8]
@@ -76,8 +77,9 @@ class EngineProcess:
 @cache
 def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
     given = settings.model.checkpoint_file
+    target = engine_for(precision, make_hardware(settings)).target(precision)
     artifact = make_artifact_cache(settings).obtain(
-        settings.model.default, precision, checkpoint_file=given
+        settings.model.default, target, checkpoint_file=given
     )
     return artifact, load_engines(artifact, make_hardware(settings))[0]
 

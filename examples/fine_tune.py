@@ -48,7 +48,7 @@ from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
-from service.inference.loader import make_artifact_cache  # noqa: E402
+from service.inference.artifacts import make_artifact_cache  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]

@@ -37,7 +37,7 @@ from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
 from model_builder.networks.config import Block  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
-from service.inference.loader import make_artifact_cache  # noqa: E402
+from service.inference.artifacts import make_artifact_cache  # noqa: E402
 from service.inference.outputs import softmax  # noqa: E402
 from service.settings import Settings  # noqa: E402
 

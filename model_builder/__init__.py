@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_builder.artifact.manifest import Artifact, read_artifact
+    from model_builder.artifact.manifest import Artifact
     from model_builder.artifact.preprocessing import Preprocessing
+    from model_builder.artifact.store_format import read_artifact
     from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
     from model_builder.networks.config import ResNetConfig
     from model_builder.networks.resnet import build_resnet
@@ -33,7 +34,7 @@ _MODULES = {
     "Preprocessing": "artifact.preprocessing",
     "ResNetConfig": "networks.config",
     "build_resnet": "networks.resnet",
-    "read_artifact": "artifact.manifest",
+    "read_artifact": "artifact.store_format",
 }
 
 

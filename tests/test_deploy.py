@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from service import __version__
 from service.http import headers
 from service.http.middleware import load_shedding
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.observability.metrics import Metrics
 from service.settings import PREFIX, Settings
+from service.version import __version__
 
 ROOT = Path(__file__).parents[1]
 BYTES = {"k": 2**10, "m": 2**20, "g": 2**30}

@@ -5,10 +5,12 @@ It is no part of what the manifest's hashes cover: measuring again must not make
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from model_builder.errors import InvalidArtifact
 from model_builder.system.atomic_write import atomic_write
@@ -20,7 +22,8 @@ REPORT = "report.json"
 class Measurement:
     """One set of images run through one artifact.
 
-    images: what they were. count: how many.
+    images: what they were, for people. count: how many. origin: "build", measured when the artifact
+        was made, or "evaluate", measured by a user. digest: of the images' files; "" for a build.
     agreement_percent: how often the most probable class is the float32 network's.
     top1_percent, top5_percent, expected_calibration_error (0 to 1): None where the images have
         no labels. images_per_second: None where it was not measured.
@@ -33,6 +36,8 @@ class Measurement:
     top5_percent: float | None = None
     expected_calibration_error: float | None = None
     images_per_second: float | None = None
+    origin: Literal["build", "evaluate"] = "build"
+    digest: str = ""
 
 
 Report = tuple[Measurement, ...]
@@ -43,11 +48,22 @@ _ADAPTER = TypeAdapter(Report)
 def read_report(folder: Path) -> Report:
     """Empty where nothing was measured. Raises InvalidArtifact."""
     try:
-        return _ADAPTER.validate_json((folder / REPORT).read_bytes())
+        rows = json.loads((folder / REPORT).read_bytes())
+        return _ADAPTER.validate_python([_current(row) for row in rows])
     except FileNotFoundError:
         return ()
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InvalidArtifact(f"{folder / REPORT} can't be read: {error}") from error
+
+
+def _current(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an earlier version as this one writes it."""
+    if "pictures" not in row:
+        return row
+    origin = "build" if row.get("top1_percent") is None else "evaluate"
+    return {"images": row["pictures"], "origin": origin} | {
+        key: value for key, value in row.items() if key != "pictures"
+    }
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -56,6 +72,18 @@ def write_report(folder: Path, report: Report) -> None:
 
 
 def add_measurement(folder: Path, measurement: Measurement) -> None:
-    """In place of an earlier one of the same images. Raises InvalidArtifact or OSError."""
-    others = [one for one in read_report(folder) if one.images != measurement.images]
+    """Replaces an earlier one of the same files. Raises InvalidArtifact or OSError."""
+    same = measurement.origin, measurement.digest
+    others = [one for one in read_report(folder) if (one.origin, one.digest) != same]
     write_report(folder, (*others, measurement))
+
+
+def forget_measurements(folder: Path) -> int:
+    """Removes what users measured, and returns how many rows that was; the build's row stays.
+
+    Raises InvalidArtifact or OSError.
+    """
+    report = read_report(folder)
+    built = tuple(one for one in report if one.origin == "build")
+    write_report(folder, built)
+    return len(report) - len(built)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from model_builder.artifact.manifest import (
-    MANIFEST,
-    Artifact,
-    EngineName,
-    Precision,
-    artifact_name,
-    read_artifact,
-)
-from model_builder.build.calibration import CalibrationSet, calibration_set
+from model_builder.artifact.manifest import MANIFEST, Artifact, artifact_name
+from model_builder.artifact.report import forget_measurements
+from model_builder.artifact.store_format import read_artifact
+from model_builder.build.calibration import calibration_set
 from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, BuildRequest, build_in_subprocess
 from model_builder.checkpoints.catalog import Checkpoint, all_names, find_checkpoint
 from model_builder.checkpoints.custom import (
@@ -33,11 +29,16 @@ from model_builder.checkpoints.custom import (
 )
 from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.errors import BuilderError, InvalidArtifact, UnknownModel
+from model_builder.exporters.base import BuildTarget, CalibrationSet, calibration_of
 
 if TYPE_CHECKING:
     from model_builder.checkpoints.download.fetch import LocalFile
 
 logger = logging.getLogger(__name__)
+
+ARTIFACTS = "artifacts"
+# An import may replace a checkpoint's weights during a build.
+BUILD_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +57,19 @@ class ArtifactCache:
     def obtain(
         self,
         name: str,
-        precision: Precision,
+        target: BuildTarget,
         *,
         checkpoint_file: Path | None = None,
         calibration: Path | None = None,
     ) -> Artifact:
-        """The artifact for a model's name, or the one in the folder that `name` is the path of.
+        """The artifact of a model for an engine and a precision.
 
-        Fetches and builds what is not there yet; of several processes that ask at once, one does.
-        calibration: a folder of images for int8, in place of what the artifact that is there was
-        calibrated on. Raises BuilderError.
+        Downloads and builds what is missing; of several processes that ask at the same time, one
+        does. calibration: a folder of images for quantization, in place of what the present
+        artifact was calibrated on. Raises BuilderError.
         """
-        if (Path(name) / MANIFEST).is_file():
-            return read_artifact(Path(name))
         checkpoint = self.checkpoint(name)
-        folder = self.artifact_folder(checkpoint, precision)
+        folder = self.artifact_folder(checkpoint, target)
         wanted = calibration_set(calibration, checkpoint.preprocessing) if calibration else None
         try:
             if artifact := self._existing(checkpoint, folder, wanted):
@@ -80,15 +79,45 @@ class ArtifactCache:
                 # Another process may have built it while this one waited.
                 if artifact := self._existing(checkpoint, folder, wanted):
                     return artifact
-                file = self._file(checkpoint, checkpoint_file)
-                self.build(BuildRequest(checkpoint, file, self.own, folder, precision, calibration))
-                return read_artifact(folder)
+                return self._built(checkpoint, folder, target, checkpoint_file, calibration)
         except Timeout as error:
             raise BuilderError(
                 f"Waited {BUILD_TIMEOUT_SECONDS:.0f} s for another process that builds {folder}."
             ) from error
         except OSError as error:
             raise BuilderError(f"{folder} can't be written: {error}") from error
+
+    def given_artifact(self, name: str) -> Artifact | None:
+        """The artifact in the folder that `name` is the path of; None where it is no such path.
+
+        Raises InvalidArtifact.
+        """
+        return read_artifact(Path(name)) if (Path(name) / MANIFEST).is_file() else None
+
+    def _built(
+        self,
+        checkpoint: Checkpoint,
+        folder: Path,
+        target: BuildTarget,
+        checkpoint_file: Path | None,
+        calibration: Path | None,
+    ) -> Artifact:
+        """Builds until the artifact is of the weights that are there: an import may have replaced
+        them meanwhile.
+        """
+        for _ in range(BUILD_ATTEMPTS):
+            file = self._file(checkpoint, checkpoint_file)
+            self.build(BuildRequest(checkpoint, file, self.own, folder, target, calibration))
+            checkpoint = self.checkpoint(checkpoint.name)
+            # An import removes what was built before it.
+            if (folder / MANIFEST).is_file():
+                artifact = read_artifact(folder)
+                if self._is_current(artifact, checkpoint):
+                    return artifact
+            logger.warning("%s was imported again during the build; building again", folder.name)
+        raise BuilderError(
+            f"{checkpoint.name} was imported again during each of {BUILD_ATTEMPTS} builds."
+        )
 
     @property
     def own(self) -> Path:
@@ -148,9 +177,18 @@ class ArtifactCache:
             shutil.rmtree(path)
         return found
 
-    def artifact_folder(self, checkpoint: Checkpoint, precision: Precision) -> Path:
-        engine: EngineName = "litert" if precision == "int8" else "tensorflow"
-        return self.home / "artifacts" / artifact_name(checkpoint.name, engine, precision)
+    def forget_measurements(self, name: str) -> int:
+        """Removes what users measured of a model's artifacts, and returns how many rows that was.
+
+        Raises BuilderError or OSError.
+        """
+        given = self.given_artifact(name)
+        folders = [given.folder] if given else self._artifact_folders(self.checkpoint(name))
+        return sum(forget_measurements(folder) for folder in folders)
+
+    def artifact_folder(self, checkpoint: Checkpoint, target: BuildTarget) -> Path:
+        name = artifact_name(checkpoint.name, target.engine, target.precision)
+        return self.home / ARTIFACTS / name
 
     def _file(self, checkpoint: Checkpoint, given: Path | None) -> LocalFile | None:
         """None for a checkpoint of one's own."""
@@ -162,7 +200,9 @@ class ArtifactCache:
         return fetch(checkpoint, self.home / "checkpoints", given=given, fetching=self.fetching)
 
     def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
-        return [self.artifact_folder(checkpoint, precision) for precision in get_args(Precision)]
+        """Of every engine and precision. Neither name has a "-" in it."""
+        folders = (self.home / ARTIFACTS).glob(f"{glob.escape(checkpoint.name)}-*-*")
+        return [path for path in folders if path.name.rsplit("-", 2)[0] == checkpoint.name]
 
     def _existing(
         self, checkpoint: Checkpoint, folder: Path, calibration: CalibrationSet | None
@@ -174,14 +214,23 @@ class ArtifactCache:
         except InvalidArtifact as error:
             logger.warning("The artifact is built again: %s", error)
             return None
+        if not self._is_current(artifact, checkpoint):
+            logger.warning("%s was built from another checkpoint and is built again.", folder)
+            return None
+        if calibration is not None and artifact.manifest.calibration != calibration_of(calibration):
+            logger.info("%s was calibrated on other images and is built again.", folder)
+            return None
+        return artifact
+
+    def _is_current(self, artifact: Artifact, checkpoint: Checkpoint) -> bool:
+        """Whether the artifact is of the checkpoint as the catalog or the import has it now."""
         manifest = artifact.manifest
         if (manifest.architecture, manifest.preprocessing) != (
             checkpoint.architecture,
             checkpoint.preprocessing,
         ):
-            logger.warning("%s was built from an older catalogue and is built again.", folder)
-            return None
-        if calibration is not None and manifest.calibration != calibration.calibration:
-            logger.info("%s was calibrated on other images and is built again.", folder)
-            return None
-        return artifact
+            return False
+        if checkpoint.sources:
+            return True
+        custom = read_custom(self.own, checkpoint.name)
+        return (manifest.provenance.digest, artifact.labels) == (custom.digest, custom.labels)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
 from model_builder.errors import CalibrationFailed
+from model_builder.exporters.base import CalibrationSet
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,31 +22,6 @@ CROPS = 160
 CHECKED_CROPS = 128
 # A crop's edge as a share of its photo's shorter edge: about what is served of a photo.
 SMALLEST_CROP = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What an int8 network was calibrated on. digest: of the crops' pixels."""
-
-    source: str
-    photos: int
-    crops: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CalibrationSet:
-    """crops: uint8 [N, crop_size, crop_size, 3]. checked: other crops of the same photos."""
-
-    source: str
-    photos: int
-    crops: Pixels
-    checked: Pixels
-
-    @property
-    def calibration(self) -> Calibration:
-        digest = hashlib.sha256(self.crops.tobytes()).hexdigest()
-        return Calibration(self.source, self.photos, len(self.crops), digest)
 
 
 def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> CalibrationSet:

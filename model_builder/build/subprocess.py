@@ -13,10 +13,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_builder.artifact.manifest import Precision
 from model_builder.checkpoints.catalog import Checkpoint
 from model_builder.checkpoints.custom import read_custom
 from model_builder.errors import BuilderError
+from model_builder.exporters.base import BuildTarget
 from model_builder.system.native_stderr import redirect_native_stderr
 from model_builder.system.tensorflow_import import import_tensorflow
 
@@ -40,7 +40,7 @@ class BuildRequest:
     file: LocalFile | None
     own: Path
     folder: Path
-    precision: Precision
+    target: BuildTarget
     calibration: Path | None = None
 
     def run(self) -> None:
@@ -58,7 +58,7 @@ class BuildRequest:
             weights = custom_weights(self.own, read_custom(self.own, self.checkpoint.name))
         else:
             weights = published_weights(self.checkpoint, self.file)
-        build_artifact(self.checkpoint, weights, self.folder, self.precision, self.calibration)
+        build_artifact(self.checkpoint, weights, self.folder, self.target, self.calibration)
 
 
 def build_in_subprocess(build: BuildRequest) -> None:

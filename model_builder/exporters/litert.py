@@ -15,9 +15,25 @@ from ai_edge_litert.interpreter import Interpreter
 
 from model_builder.artifact.manifest import LITERT_MODEL
 from model_builder.errors import CalibrationFailed
+from model_builder.exporters.agreement import measure_agreement
+from model_builder.exporters.base import Exported, ExportSource, calibration_of
+from model_builder.system.progress import counted
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
+
+
+def export(source: ExportSource) -> Exported:
+    """Quantizes on the calibration's images, and measures the agreement with float32."""
+    # The converter takes float32 throughout.
+    inference = source.fuse(dtype="float32", pixels_dtype="float32")
+    images = source.calibration()
+    with counted(f"Calibrating {source.name}", len(images.crops)) as advance:
+        model = quantize(inference, images.crops, advance)
+    agreement = measure_agreement(inference, runner(model), source.head, images)
+    return Exported(
+        lambda folder: write_litert(model, folder), calibration_of(images), (agreement,)
+    )
 
 
 def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], None]) -> bytes:

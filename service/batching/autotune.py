@@ -1,47 +1,61 @@
-"""Runs the engines until they are warm, and chooses the batch sizes from how long that took."""
+"""Warms the engines up, and selects the batch sizes by the latency measured meanwhile."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from service.batching.batch_sizes import NEAR_BEST, BatchSizes
-from service.engines.base import Engine
 
 logger = logging.getLogger(__name__)
 
+Pixels = npt.NDArray[np.uint8]
+
 ROUNDS = 3
-# A larger batch makes each of its images wait for the others: only a gain is worth that, and
-# none is worth more than this.
+# A larger batch makes each of its images wait for the others. No gain in throughput is worth more
+# latency than this.
 MAX_BATCH_SECONDS = 0.2
-# A plan of an earlier start holds while a batch takes no more than so many times, and no less than
-# one so-manyth of, what it says.
+# Cached sizes hold while the smallest batch takes between 1 / STILL_HOLDS and STILL_HOLDS times
+# its cached latency.
 STILL_HOLDS = 1.5
-# Doubling a batch that gained no more than this will not gain by being doubled again.
+# The search ends when doubling the batch raises the throughput by less than this factor.
 LEAST_GAIN = 1.02
 
 
+class Runnable(Protocol):
+    """What is measured: one device."""
+
+    @property
+    def max_batch_size(self) -> int: ...
+
+    def run(self, pixels: Pixels) -> object: ...
+
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None: ...
+
+
 def autotune(
-    engines: Sequence[Engine],
+    engines: Sequence[Runnable],
     input_shape: tuple[int, int, int],
     max_batch_size: int | None,
     known: BatchSizes | None = None,
 ) -> BatchSizes:
-    """Runs every size of the plan on every engine.
+    """The batch sizes, each of them run on every engine.
 
-    input_shape: height, width, channels. max_batch_size: the largest size to be used; where it is
-    None the smallest size that comes near the best rate, measured on the first engine. known: what
-    came of that at an earlier start; measured anew where it does not hold.
+    input_shape: height, width, channels. max_batch_size: the largest size; None selects the
+    smallest size whose throughput is near the best, measured on the first engine. known: the
+    sizes of an earlier start; measured again where their latencies no longer hold.
     """
     first, *others = engines
     if max_batch_size is not None:
         sizes = powers_of_two_up_to(max_batch_size)
         for size in sizes:
             _seconds(first, size, input_shape)
-        # In turns, and the faster of two: other work of the machine makes any of them slow.
+        # Interleaved, the faster of two: other load on the machine slows single runs.
         turns = [[_seconds(first, size, input_shape) for size in sizes] for _ in range(2)]
         fastest = (min(taken) for taken in zip(*turns, strict=True))
         plan = BatchSizes(dict(zip(sizes, fastest, strict=True)))
@@ -63,8 +77,8 @@ def powers_of_two_up_to(largest: int) -> tuple[int, ...]:
     return tuple(sorted({largest, *(2**power for power in range(largest.bit_length()))}))
 
 
-def _holds(plan: BatchSizes, engine: Engine, input_shape: tuple[int, int, int]) -> bool:
-    """Runs every size of it, and then the smallest until one run takes about as long as it says."""
+def _holds(plan: BatchSizes, engine: Runnable, input_shape: tuple[int, int, int]) -> bool:
+    """Runs every size once, then the smallest until a run takes about its cached latency."""
     if plan.largest > engine.max_batch_size:
         return False
     for size in plan.sizes:
@@ -74,13 +88,11 @@ def _holds(plan: BatchSizes, engine: Engine, input_shape: tuple[int, int, int]) 
         ratio = _seconds(engine, smallest, input_shape) / plan.seconds[smallest]
         if 1 / STILL_HOLDS <= ratio <= STILL_HOLDS:
             return True
-    logger.info(
-        "Batches take %.1f times what they took when they were measured: measuring again", ratio
-    )
+    logger.info("Batches take %.1f times their cached latency: measuring again", ratio)
     return False
 
 
-def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchSizes:
+def _chosen(engine: Runnable, input_shape: tuple[int, int, int]) -> BatchSizes:
     _seconds(engine, 1, input_shape)
     seconds = {1: _seconds(engine, 1, input_shape)}
     size, gain = 1, LEAST_GAIN
@@ -90,7 +102,7 @@ def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchSizes:
         and 2 * seconds[size] <= MAX_BATCH_SECONDS
     ):
         _seconds(engine, 2 * size, input_shape)
-        # In turns: a machine that slows down meanwhile slows down both.
+        # Interleaved: a machine that slows down affects both sizes.
         turns = [
             (_seconds(engine, size, input_shape), _seconds(engine, 2 * size, input_shape))
             for _ in range(ROUNDS)
@@ -104,8 +116,8 @@ def _chosen(engine: Engine, input_shape: tuple[int, int, int]) -> BatchSizes:
     return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
 
 
-def _seconds(engine: Engine, size: int, input_shape: tuple[int, int, int]) -> float:
-    """What one run takes; a size's first is not what the later ones take."""
+def _seconds(engine: Runnable, size: int, input_shape: tuple[int, int, int]) -> float:
+    """Seconds of one run. The first run of a size takes longer than later ones."""
     pixels = np.zeros((size, *input_shape), np.uint8)
     started = time.perf_counter()
     engine.run(pixels)

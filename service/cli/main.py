@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_builder.system.gc_control import gc_paused
-from service import __version__
+from service.version import __version__
 
 NAMES = (
     "serve",

@@ -1,10 +1,11 @@
-"""Accuracy, calibration and speed of one model in several precisions, on labelled images."""
+"""Accuracy, calibration and throughput of one model in several precisions, on labelled images."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,18 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Artifact, Precision
+from model_builder.artifact.manifest import Precision
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.report import Measurement
-from service.engines.base import Engine
 from service.errors import InvalidParameter, ServiceError
-from service.imaging.decoder import decode
-from service.inference.outputs import logits, softmax
+from service.imaging.pool import DecoderPool
+from service.inference.outputs import softmax
+from service.inference.request import InferenceRequest
+from service.inference.service import InferenceService
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
-BATCH_SIZE = 8
+# Images in flight: several of the largest batches.
+CHUNK = 32
+TIMEOUT_SECONDS = 600.0
+TOP = 5
 # Guo et al. 2017 (arXiv 1706.04599), section 2 and figure 1.
 CALIBRATION_BINS = 15
 
@@ -34,38 +39,51 @@ class LabelledImage:
     class_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledFolder:
+    """images: those of a known class. skipped: folders and files whose name is no class."""
+
+    images: tuple[LabelledImage, ...]
+    skipped: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Tally:
-    """What one engine said of the images so far."""
+    """What one precision answered so far."""
 
     confidences: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
-    right_in_five: list[bool] = field(default_factory=list)
+    right_in_top: list[bool] = field(default_factory=list)
     agreeing: list[bool] = field(default_factory=list)
+    classes: int = 0
     seconds: float = 0.0
 
     def add(self, probabilities: Array, class_ids: Sequence[int], reference: Array) -> None:
         """probabilities, reference: float32 [N, classes], the latter the float32 network's."""
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+        self.classes = probabilities.shape[1]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
         for row, class_id, best in zip(order, class_ids, reference.argmax(axis=1), strict=True):
             self.right.append(bool(row[0] == class_id))
-            self.right_in_five.append(bool(class_id in row))
+            self.right_in_top.append(bool(class_id in row))
             self.agreeing.append(bool(row[0] == best))
         self.confidences += probabilities.max(axis=1).tolist()
 
-    def measurement(self, images: str) -> Measurement:
+    def measurement(self, images: str, digest: str) -> Measurement:
+        """Without top-5 where there are no more than five classes: it would always be 100 %."""
         return Measurement(
             images=images,
             count=len(self.right),
             agreement_percent=_percent(self.agreeing),
             top1_percent=_percent(self.right),
-            top5_percent=_percent(self.right_in_five),
+            top5_percent=_percent(self.right_in_top) if self.classes > TOP else None,
             expected_calibration_error=round(self._calibration_error(), 4),
             images_per_second=round(len(self.right) / self.seconds, 2),
+            origin="evaluate",
+            digest=digest,
         )
 
     def _calibration_error(self) -> float:
-        """How far confidence is from being right, over bins of confidence, weighted by size."""
+        """Gap between confidence and accuracy, over bins of confidence, weighted by their size."""
         confidences, right = np.array(self.confidences), np.array(self.right, float)
         bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         gaps = (
@@ -74,88 +92,99 @@ class Tally:
         return float(sum(gaps) / len(right))
 
 
-def labelled_images(folder: Path, labels: Sequence[Label]) -> list[LabelledImage]:
-    """Every file whose folder is called as a class, by WordNet id or label, or whose own name
+def labelled_images(folder: Path, labels: Sequence[Label]) -> LabelledFolder:
+    """Every file in a folder named after a class, by WordNet id or label, or whose own name
     begins with a WordNet id. Raises InvalidParameter where there is none.
     """
     by_name = {name: i for i, label in enumerate(labels) for name in (label.wnid, label.name)}
-    found = []
+    found, skipped = [], set()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         wnid = path.name.partition("_")[0].partition(".")[0]
         class_id = by_name.get(path.parent.name, by_name.get(wnid))
         if class_id is not None:
             found.append(LabelledImage(path, class_id))
+        else:
+            skipped.add(str((path if path.parent == folder else path.parent).relative_to(folder)))
     if not found:
         raise InvalidParameter(
-            "Images lie in a folder a class, named by WordNet id or label, or have names that "
-            f"begin with the WordNet id. Received: {folder}, which has no such image"
+            "Images lie in a folder for each class, named by WordNet id or label, or have names "
+            f"that begin with the WordNet id. Received: {folder}, which has no such image"
         )
-    return found
+    return LabelledFolder(tuple(found), tuple(sorted(skipped)))
 
 
-def evaluate(
+def digest_of(images: Sequence[LabelledImage]) -> str:
+    """Names, classes and contents: the same files give the same digest, wherever they lie."""
+    running = hashlib.sha256()
+    for image in images:
+        content = hashlib.sha256(image.path.read_bytes()).hexdigest()
+        running.update(f"{image.path.name} {image.class_id} {content}\n".encode())
+    return running.hexdigest()
+
+
+async def evaluate(
     images: Sequence[LabelledImage],
-    models: Mapping[Precision, tuple[Artifact, Engine]],
+    services: Mapping[Precision, InferenceService],
+    decoder: DecoderPool,
+    preprocessing: Preprocessing,
     *,
-    max_pixels: int,
     skipped: Callable[[Path, ServiceError], None],
     advance: Callable[[int], None],
 ) -> dict[Precision, Tally]:
-    """Runs every image through every model, batch by batch in turn.
+    """Decodes every image once and sends it through every service, chunk by chunk in turn.
 
-    models: artifacts of one model, "float32" among them. skipped: told of what can't be decoded.
+    services: one for each precision of a model, "float32" among them. skipped: called with each
+    image that can't be decoded. Raises ServiceError.
     """
-    preprocessing = models["float32"][0].manifest.preprocessing
-    tallies: dict[Precision, Tally] = {precision: Tally() for precision in models}
-    _warm_up(models, preprocessing)
-    for batch, pixels in _batches(images, preprocessing, max_pixels, skipped):
+    tallies: dict[Precision, Tally] = {precision: Tally() for precision in services}
+
+    async def decode(image: LabelledImage) -> Pixels | ServiceError:
+        try:
+            data = await asyncio.to_thread(image.path.read_bytes)
+            decoded = await decoder.decode(data, preprocessing, deadline=_due())
+            return decoded.pixels
+        except ServiceError as error:
+            return error
+
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        pixels, class_ids = [], []
+        for image, outcome in zip(chunk, await asyncio.gather(*map(decode, chunk)), strict=True):
+            if isinstance(outcome, ServiceError):
+                skipped(image.path, outcome)
+            else:
+                pixels.append(outcome)
+                class_ids.append(image.class_id)
+        if not pixels:
+            continue
         answers: dict[Precision, Array] = {}
-        for precision, (artifact, engine) in models.items():
+        for precision, service in services.items():
             started = time.perf_counter()
-            answers[precision] = softmax(logits(engine.run(pixels), artifact.head))
+            answers[precision] = await _probabilities(service, pixels)
             tallies[precision].seconds += time.perf_counter() - started
-        class_ids = [image.class_id for image in batch]
         for precision, probabilities in answers.items():
             tallies[precision].add(probabilities, class_ids, answers["float32"])
-        advance(len(batch))
+        advance(len(pixels))
     if not tallies["float32"].right:
         raise InvalidParameter(f"None of the {len(images)} images could be decoded.")
     return tallies
 
 
-def _warm_up(
-    models: Mapping[Precision, tuple[Artifact, Engine]], preprocessing: Preprocessing
-) -> None:
-    size = preprocessing.crop_size
-    for _, engine in models.values():
-        engine.run(np.zeros((BATCH_SIZE, size, size, 3), np.uint8))
+async def _probabilities(service: InferenceService, pixels: Sequence[Pixels]) -> Array:
+    """float32 [N, classes]. Raises the error of any image."""
+    due = _due()
+    # A request for each image: together they may be more than the queue has room for.
+    rows = await asyncio.gather(
+        *(
+            service.infer_one(InferenceRequest((one,), due, ("logits",), wait_for_room=True))
+            for one in pixels
+        )
+    )
+    return softmax(np.stack([row.outputs["logits"] for row in rows]))
 
 
-def _batches(
-    images: Sequence[LabelledImage],
-    preprocessing: Preprocessing,
-    max_pixels: int,
-    skipped: Callable[[Path, ServiceError], None],
-) -> Iterator[tuple[list[LabelledImage], Pixels]]:
-    def read(image: LabelledImage) -> Pixels | ServiceError:
-        try:
-            return decode(image.path.read_bytes(), preprocessing, max_pixels=max_pixels)
-        except ServiceError as error:
-            return error
-
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(images), BATCH_SIZE):
-            batch: list[LabelledImage] = []
-            rows: list[Pixels] = []
-            chunk = images[start : start + BATCH_SIZE]
-            for image, outcome in zip(chunk, pool.map(read, chunk), strict=True):
-                if isinstance(outcome, ServiceError):
-                    skipped(image.path, outcome)
-                else:
-                    batch.append(image)
-                    rows.append(outcome)
-            if batch:
-                yield batch, np.stack(rows)
+def _due() -> float:
+    return time.monotonic() + TIMEOUT_SECONDS
 
 
 def _percent(flags: Sequence[bool]) -> float:

@@ -20,7 +20,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 
-from service import __version__
 from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
@@ -34,6 +33,7 @@ from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
 from service.settings import Settings
+from service.version import __version__
 
 # nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499

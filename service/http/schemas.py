@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
 PROBLEM_EXAMPLE: JsonDict = {
@@ -83,6 +83,8 @@ State = Literal["ready", "available", "unavailable"]
 class Measured(BaseModel):
     """One set of images run through an artifact: how it was made, or `resnet evaluate`."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     images: str
     count: int
     agreement_percent: float = Field(
@@ -92,10 +94,18 @@ class Measured(BaseModel):
     top5_percent: float | None
     expected_calibration_error: float | None
     images_per_second: float | None
+    origin: Literal["build", "evaluate"] = Field(description="Who measured: the build or a user.")
+
+    @computed_field(description="Deprecated: the old name of `images`.")  # type: ignore[prop-decorator]
+    @property
+    def pictures(self) -> str:
+        return self.images
 
 
 class Served(BaseModel):
     """How a loaded model runs."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     precision: str
     engine: str
@@ -107,8 +117,12 @@ class Served(BaseModel):
 
 
 class CheckpointBody(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
     name: str
     default: bool = Field(description="Whether the depth's bare name stands for it.")
+    parameters: int
+    macs: int = Field(description="Multiply-accumulate operations for one image.")
     licence: str
     paper: str
     top1_percent: float | None = Field(description="As published, on ImageNet's validation set.")
@@ -121,17 +135,24 @@ class CheckpointBody(BaseModel):
 class ModelBody(BaseModel):
     """One depth of the family, and what can be served of it."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: str
     depth: int
     block: Literal["basic", "bottleneck"]
     blocks_per_stage: list[int]
     parameters: int
-    macs: int = Field(description="Of one forward pass over one image.")
+    macs: int = Field(description="Multiply-accumulate operations for one image.")
     input_size: int
     classes: int
     state: State
     reason: str = Field(description="Why it is in that state, or how to get it out of it.")
     checkpoints: list[CheckpointBody]
+
+    @computed_field(description="Deprecated: the old name of `macs`.")  # type: ignore[prop-decorator]
+    @property
+    def multiply_adds(self) -> int:
+        return self.macs
 
 
 class ModelsBody(BaseModel):

@@ -17,7 +17,7 @@ from model_builder.errors import UnknownModel
 from service.http.app import create_app
 from service.http.auth.api_keys import InvalidKeyFile
 from service.http.protocol import BoundedHttpProtocol
-from service.inference.loader import check_names
+from service.inference.artifacts import check_names
 from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging

@@ -1,27 +1,32 @@
-"""Settings to a loaded, warm model: the artifact, the engines on their devices, the batcher."""
+"""Settings to a loaded, warm model: the artifact, its engines, the batch sizes."""
 
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import logging
 import os
+import platform
 import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from model_builder.artifact.manifest import Artifact
-from model_builder.build.cache import ArtifactCache
-from model_builder.checkpoints.download.config import DownloadConfig
-from model_builder.errors import CalibrationFailed
+from model_builder.artifact.manifest import Artifact, artifact_name
 from model_builder.system.progress import step
 from service.batching.autotune import autotune
-from service.batching.autotune_cache import autotune_cache
-from service.engines.base import Hardware, choose_precision, load_engines
+from service.batching.autotune_cache import AutotuneCache, autotune_cache_path
+from service.engines.base import Engine, Hardware
+from service.engines.registry import engine_called, load_engines
 from service.imaging.pool import DecoderPool
+from service.inference.artifacts import check_agreement, make_hardware, obtain_artifact
 from service.inference.model import Model
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import Settings
-from service.system.cpu import cpu_limit, limit_blas_threads
+from service.system.cpu import CPUINFO, cpu_limit, cpu_model, limit_blas_threads
 from service.system.memory import trim_memory
+from service.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -36,27 +41,6 @@ def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
     )
 
 
-def make_hardware(settings: Settings) -> Hardware:
-    return Hardware(
-        device=settings.model.device,
-        cpu_threads=settings.model.cpu_threads or cpu_limit(),
-    )
-
-
-def make_artifact_cache(settings: Settings) -> ArtifactCache:
-    fetching = DownloadConfig(
-        settings.model.mirror, settings.model.offline, settings.model.fetch_timeout_seconds
-    )
-    return ArtifactCache(settings.model.home, fetching=fetching)
-
-
-def check_names(settings: Settings) -> None:
-    """Raises UnknownModel for a name that is no depth, checkpoint, import or artifact folder."""
-    cache = make_artifact_cache(settings)
-    for name in settings.model.names:
-        cache.check_name(name)
-
-
 def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
@@ -66,32 +50,16 @@ def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
     limit_blas_threads()
     started, resident_bytes = time.monotonic(), _resident_bytes()
     hardware = make_hardware(settings)
-    precision = choose_precision(settings.model.precision, hardware)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.model.checkpoint_file if name == settings.model.default else None
-    artifact = make_artifact_cache(settings).obtain(name, precision, checkpoint_file=given)
+    artifact = obtain_artifact(name, settings, hardware, checkpoint_file=given)
     manifest = artifact.manifest
     check_agreement(artifact, settings.model.min_agreement_percent)
-    with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
-        engines = load_engines(artifact, hardware)
-        observer = ModelMetrics(metrics, manifest.name)
-        edge = manifest.preprocessing.crop_size
-        plans = autotune_cache(settings.model.home, artifact, engines, hardware)
-        known = plans.read() if plans else None
-        plan = autotune(engines, (edge, edge, 3), settings.batching.max_batch_size, known)
-        if plans and settings.batching.max_batch_size is None and plan is not known:
-            plans.write(plan)
-        model = Model(
-            artifact,
-            engines,
-            observer,
-            batch_sizes=plan,
-            queue_limit=settings.batching.queue_limit,
-            wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
-        )
+    model = warm_model(artifact, settings, hardware, metrics)
+    sizes, engines = model.batch_sizes, model.engines
     model.load_seconds = time.monotonic() - started
     trim_memory()
-    # What is still there stays, and need not be looked at again.
+    # What is still allocated stays: the collector need not visit it again.
     gc.freeze()
     model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
@@ -112,33 +80,73 @@ def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
         manifest.name,
         manifest.precision,
         ", ".join(engine.device for engine in engines),
-        plan.largest,
+        sizes.largest,
         model.load_seconds,
         model.memory_bytes / 1e6,
     )
     return model
 
 
-def check_agreement(artifact: Artifact, min_percent: float) -> None:
-    """Raises CalibrationFailed for an int8 artifact that too often differs from float32."""
-    if artifact.manifest.precision != "int8":
-        return
-    if not artifact.report:
-        raise CalibrationFailed(
-            f"{artifact.folder} has no report of how it agrees with float32: quantize it again."
+def warm_model(
+    artifact: Artifact, settings: Settings, hardware: Hardware, metrics: Metrics
+) -> Model:
+    """The model with its engines warm for every batch size. Its workers are not started.
+
+    Raises BuilderError.
+    """
+    manifest = artifact.manifest
+    with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
+        engines = load_engines(artifact, hardware)
+        observer = ModelMetrics(metrics, manifest.name)
+        edge = manifest.preprocessing.crop_size
+        cached = autotune_cache_for(settings.model.home, artifact, engines, hardware)
+        known = cached.read() if cached else None
+        sizes = autotune(engines, (edge, edge, 3), settings.batching.max_batch_size, known)
+        if cached and settings.batching.max_batch_size is None and sizes is not known:
+            cached.write(sizes)
+        return Model(
+            artifact,
+            engines,
+            observer,
+            batch_sizes=sizes,
+            queue_limit=settings.batching.queue_limit,
+            wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
         )
-    for one in artifact.report:
-        if one.agreement_percent < min_percent:
-            raise CalibrationFailed(
-                f"{artifact.manifest.name} in int8 names the class that float32 names for "
-                f"{one.agreement_percent:g} % of {one.count} images ({one.images}); at least "
-                f"{min_percent:g} % are required. Calibrate it on images like yours (resnet "
-                "quantize --calibration FOLDER), or serve another precision."
-            )
+
+
+def autotune_cache_for(
+    home: Path,
+    artifact: Artifact,
+    engines: Sequence[Engine],
+    hardware: Hardware,
+    cpuinfo: Path = CPUINFO,
+) -> AutotuneCache | None:
+    """The artifact's batch sizes on this machine; None for GPUs, which are not identified."""
+    if not all(engine.device.startswith("cpu") for engine in engines):
+        return None
+    manifest = artifact.manifest
+    files = json.dumps(manifest.files, sort_keys=True).encode()
+    key = {
+        "artifact": hashlib.sha256(files).hexdigest(),
+        "cpu": cpu_model(cpuinfo),
+        "system": f"{platform.system()} {platform.release()}",
+        "threads": str(hardware.cpu_threads),
+        "service": __version__,
+        "engine": f"{manifest.engine} {_version(engine_called(manifest.engine).package)}",
+    }
+    name = artifact_name(manifest.name, manifest.engine, manifest.precision)
+    return AutotuneCache(autotune_cache_path(home, name), key)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of another name"
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
-    """Of this process; 0 on a system that does not say so there."""
+    """Of this process; 0 where the system has no /proc."""
     try:
         pages = int(statm.read_text().split()[1])
     except OSError:

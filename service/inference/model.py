@@ -17,7 +17,8 @@ from service.batching.item import BatchFn, Result
 from service.engines.base import Engine
 from service.errors import InvalidParameter
 from service.inference.outputs import BatchOutput, RowOutput, batch_output
-from service.inference.self_test import Outcome, SelfTest
+from service.inference.self_test import SelfTest
+from service.observability.metrics import SelfTestOutcome
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -30,7 +31,7 @@ MIN_STUCK_TIMEOUT_SECONDS = 5.0
 class ModelObserver(BatchObserver, Protocol):
     """Receives the outcomes of self-tests as well."""
 
-    def self_test_done(self, outcome: Outcome) -> None: ...
+    def self_test_done(self, outcome: SelfTestOutcome) -> None: ...
 
 
 class Model:

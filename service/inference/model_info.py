@@ -1,27 +1,79 @@
-"""What can be said of every depth: from the architecture, the checkpoints, and what is loaded."""
+"""What there is to serve of every depth: the catalog, the imports, and what is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from model_builder.artifact.manifest import MANIFEST, Manifest, read_manifest
+from model_builder.artifact.manifest import MANIFEST, Manifest
+from model_builder.artifact.report import Report
+from model_builder.artifact.store_format import read_manifest
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import InvalidArtifact
 from model_builder.networks.config import DEPTHS, ResNetConfig
 from service.errors import ModelNotFound
-from service.http.schemas import CheckpointBody, Measured, ModelBody, Served, State
 from service.inference.model import Model
 
 BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
 
 
+State = Literal["ready", "available", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedInfo:
+    """How a loaded model runs. load_seconds: to warm. memory_bytes: gained while loading."""
+
+    precision: str
+    engine: str
+    devices: list[str]
+    batch_sizes: list[int]
+    load_seconds: float
+    memory_bytes: int
+    measured: Report
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """One set of weights. reason: why it is unavailable. macs: of one forward pass."""
+
+    name: str
+    default: bool
+    parameters: int
+    macs: int
+    licence: str
+    paper: str
+    top1_percent: float | None
+    top5_percent: float | None
+    state: State
+    reason: str | None
+    served: ServedInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One depth of the family, described as its loaded model or its default checkpoint has it."""
+
+    name: str
+    depth: int
+    block: Literal["basic", "bottleneck"]
+    blocks_per_stage: list[int]
+    parameters: int
+    macs: int
+    input_size: int
+    classes: int
+    state: State
+    reason: str
+    checkpoints: list[CheckpointInfo]
+
+
 def list_model_info(
     loaded: Sequence[Model], own: Sequence[CustomCheckpoint], pending: Mapping[str, str]
-) -> list[ModelBody]:
+) -> list[ModelInfo]:
     """All five.
 
     loaded: models that are warm. own: imported checkpoints. pending: what is to be served and is
@@ -53,7 +105,7 @@ def get_model_info(
     loaded: Sequence[Model],
     own: Sequence[CustomCheckpoint],
     pending: Mapping[str, str],
-) -> ModelBody:
+) -> ModelInfo:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
     for body in list_model_info(loaded, own, pending):
         if name == body.name or any(name == one.name for one in body.checkpoints):
@@ -67,11 +119,17 @@ def _describe(
     rows: Sequence[Checkpoint],
     loaded: Mapping[str, Model],
     waiting: Mapping[str, str],
-) -> ModelBody:
+) -> ModelInfo:
     """waiting: checkpoints that are to be served and are not yet, each with why."""
     name, default = f"resnet{depth}", DEFAULT_CHECKPOINTS[depth]
     architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
-    body = ModelBody(
+    state: State = "available"
+    reason = f"Not loaded: start the service with RESNET_MODELS={name}"
+    if loaded:
+        state, reason = "ready", f"Served: POST /predict?model={next(iter(loaded))}"
+    elif reasons := [waiting[row.name] for row in rows if row.name in waiting]:
+        state, reason = "unavailable", reasons[0]
+    return ModelInfo(
         name=name,
         depth=depth,
         block=architecture.block_kind,
@@ -80,12 +138,14 @@ def _describe(
         macs=architecture.macs(input_size),
         input_size=input_size,
         classes=architecture.classes,
-        state="available",
-        reason=f"Not loaded: start the service with RESNET_MODEL={name}",
+        state=state,
+        reason=reason,
         checkpoints=[
-            CheckpointBody(
+            CheckpointInfo(
                 name=row.name,
                 default=row.name == default,
+                parameters=row.architecture.parameters(),
+                macs=row.architecture.macs(row.preprocessing.crop_size),
                 licence=row.licence,
                 paper=row.paper,
                 top1_percent=row.top1_percent,
@@ -97,11 +157,6 @@ def _describe(
             for row in rows
         ],
     )
-    if loaded:
-        body.state, body.reason = "ready", f"Served: POST /predict?model={name}"
-    elif reasons := [waiting[row.name] for row in rows if row.name in waiting]:
-        body.state, body.reason = "unavailable", reasons[0]
-    return body
 
 
 def _state(name: str, loaded: Mapping[str, Model], waiting: Mapping[str, str]) -> State:
@@ -142,16 +197,16 @@ def _row(manifest: Manifest) -> Checkpoint:
     )
 
 
-def _served(model: Model | None) -> Served | None:
+def _served(model: Model | None) -> ServedInfo | None:
     if model is None:
         return None
     manifest = model.artifact.manifest
-    return Served(
+    return ServedInfo(
         precision=manifest.precision,
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
         batch_sizes=list(model.batch_sizes.sizes),
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
-        measured=[Measured(**asdict(one)) for one in model.artifact.report],
+        measured=model.artifact.report,
     )

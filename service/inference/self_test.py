@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,12 @@ from service.batching.batcher import Batcher
 from service.batching.item import Result
 from service.errors import NonFiniteOutput, ServiceError
 from service.inference.outputs import RowOutput
+from service.observability.metrics import SelfTestOutcome
 
 logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
-Outcome = Literal["right", "wrong", "failed", "late"]
 
 # Largest difference of a logit, in units of the expected logits' standard deviation. Batches of
 # different sizes differ by less; a broken device by more, however flat its softmax is.
@@ -42,7 +41,7 @@ class SelfTest:
         expected: Array,
         *,
         workers: int,
-        observe: Callable[[Outcome], None],
+        observe: Callable[[SelfTestOutcome], None],
     ) -> None:
         self._batcher = batcher
         self._pixels = pixels
@@ -115,7 +114,7 @@ class SelfTest:
         test.problem = None
         self._observe("right")
 
-    def _finish(self, test: _WorkerTest, outcome: Outcome, problem: str) -> None:
+    def _finish(self, test: _WorkerTest, outcome: SelfTestOutcome, problem: str) -> None:
         if test.problem != problem:
             logger.error("A self-test failed: %s", problem)
         test.problem = problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,10 +17,11 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from service import __version__
-from service.inference.self_test import Outcome
+from service.version import __version__
 
 logger = logging.getLogger(__name__)
+
+SelfTestOutcome = Literal["right", "wrong", "failed", "late"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
 DECODE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -140,8 +141,9 @@ class ModelMetrics:
         self._images = {
             result: metrics.images.labels(model, result) for result in ("ok", "failed", "dropped")
         }
-        self._self_tests: dict[Outcome, Counter] = {
-            outcome: metrics.self_tests.labels(model, outcome) for outcome in get_args(Outcome)
+        self._self_tests = {
+            outcome: metrics.self_tests.labels(model, outcome)
+            for outcome in get_args(SelfTestOutcome)
         }
         self._worker_failures = {
             reason: metrics.worker_failures.labels(model, reason) for reason in ("died", "stuck")
@@ -168,5 +170,5 @@ class ModelMetrics:
     def worker_failed(self, reason: str) -> None:
         self._worker_failures[reason].inc()
 
-    def self_test_done(self, outcome: Outcome) -> None:
+    def self_test_done(self, outcome: SelfTestOutcome) -> None:
         self._self_tests[outcome].inc()

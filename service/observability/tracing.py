@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastapi.telemetry import TelemetryConfig
 
-from service import __version__
+from service.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -10,8 +10,8 @@ import httpx2
 import psutil
 import pytest
 
-from model_builder.artifact.manifest import read_artifact
 from model_builder.artifact.report import Measurement, write_report
+from model_builder.artifact.store_format import read_artifact
 from service.settings import Settings
 from tests.e2e.conftest import Server, resnet, running, without_tensorflow
 

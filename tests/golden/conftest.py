@@ -11,6 +11,8 @@ import pytest
 from model_builder.artifact.manifest import Artifact, Precision
 from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.download.fetch import LocalFile
+from service.engines.base import Hardware
+from service.engines.registry import engine_for
 from service.settings import Settings
 from tests.golden.reference import MODEL, keras_network
 
@@ -22,7 +24,8 @@ def artifact(published: LocalFile) -> Callable[[Precision], Artifact]:
 
     @cache
     def obtain(precision: Precision) -> Artifact:
-        return store.obtain(MODEL, precision, checkpoint_file=published.path)
+        target = engine_for(precision, Hardware("cpu", 1)).target(precision)
+        return store.obtain(MODEL, target, checkpoint_file=published.path)
 
     return obtain
 

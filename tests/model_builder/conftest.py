@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.artifact.manifest import write_artifact
+from model_builder.artifact.store_format import write_artifact
 from tests.model_builder.file_server import FileServer
 from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network
 

@@ -20,14 +20,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from model_builder.artifact.manifest import (
-    Artifact,
-    Manifest,
-    Provenance,
-    read_artifact,
-    write_artifact,
-)
+from model_builder.artifact.manifest import Artifact, Manifest, Provenance
 from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.networks.config import ResNetConfig
 from service.http.app import create_app
 from service.http.protocol import BoundedHttpProtocol

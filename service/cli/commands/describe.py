@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from model_builder.artifact.manifest import MANIFEST, read_manifest
+from model_builder.artifact.manifest import MANIFEST
+from model_builder.artifact.store_format import read_manifest
 from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
 from model_builder.errors import BuilderError
 from model_builder.networks import summary as family
@@ -22,7 +23,7 @@ from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.summary import Description, Stage
 from service.cli.options import HomeOption, Variant, end, settings_with
-from service.inference.loader import make_artifact_cache
+from service.inference.artifacts import make_artifact_cache
 
 Compare = Literal["depths", "shortcuts", "variants"]
 SHORTCUTS: tuple[Shortcut, ...] = ("none", "A", "B", "C")

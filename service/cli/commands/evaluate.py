@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +18,18 @@ from model_builder.artifact.report import Measurement, add_measurement
 from model_builder.errors import BuilderError
 from model_builder.system.progress import counted
 from service.cli.options import DeviceOption, HomeOption, JsonOption, end, settings_with
-from service.engines.base import Engine, load_engines
+from service.engines.base import Hardware
+from service.engines.registry import engine_for
 from service.errors import InvalidParameter, ServiceError
+from service.evaluation.accuracy import digest_of, labelled_images
 from service.evaluation.accuracy import evaluate as evaluate_all
-from service.evaluation.accuracy import labelled_images
-from service.inference.loader import make_artifact_cache, make_hardware
+from service.inference.artifacts import make_artifact_cache, make_hardware
+from service.inference.loader import make_decoder_pool, warm_model
+from service.inference.model import Model
+from service.inference.service import InferenceService, OneModel
 from service.observability.logging import configure_logging
+from service.observability.metrics import Metrics
+from service.settings import Settings
 
 
 def evaluate(
@@ -52,31 +59,75 @@ def evaluate(
     """
     settings = settings_with({"device": device, "home": home})
     configure_logging("warning", settings.observability.log_format)
-    store, hardware = make_artifact_cache(settings), make_hardware(settings)
+    hardware = make_hardware(settings)
+    metrics = Metrics()
+    decoder = make_decoder_pool(settings, metrics)
+    models: dict[Precision, Model] = {}
     try:
-        wanted = _precisions(precision or ["int8"])
-        models: dict[Precision, tuple[Artifact, Engine]] = {}
-        for one in wanted:
-            artifact = store.obtain(name, one)
-            models[one] = artifact, load_engines(artifact, hardware)[0]
-        images = labelled_images(folder, models["float32"][0].labels)
-        with counted(f"Evaluating {name}", len(images)) as advance:
-            tallies = evaluate_all(
-                images,
-                models,
-                max_pixels=settings.limits.max_image_pixels,
-                skipped=lambda path, error: typer.echo(f"{path} is left out: {error}", err=True),
-                advance=advance,
+        artifacts = _artifacts(name, precision or ["int8"], settings, hardware)
+        reference = artifacts["float32"]
+        labelled = labelled_images(folder, reference.labels)
+        for one in labelled.skipped:
+            typer.echo(f"{one} is skipped: no class has that name", err=True)
+        for one, artifact in artifacts.items():
+            models[one] = warm_model(artifact, settings, hardware, metrics)
+            models[one].start()
+        services = {
+            one: InferenceService(OneModel(model), decoder) for one, model in models.items()
+        }
+        with counted(f"Evaluating {name}", len(labelled.images)) as advance:
+            tallies = asyncio.run(
+                evaluate_all(
+                    labelled.images,
+                    services,
+                    decoder,
+                    reference.manifest.preprocessing,
+                    skipped=lambda path, error: typer.echo(f"{path} is skipped: {error}", err=True),
+                    advance=advance,
+                )
             )
-        measured = {one: tally.measurement(folder.name) for one, tally in tallies.items()}
+        digest = digest_of(labelled.images)
+        measured = {one: tally.measurement(folder.name, digest) for one, tally in tallies.items()}
         for one, measurement in measured.items():
-            add_measurement(models[one][0].folder, measurement)
+            add_measurement(artifacts[one].folder, measurement)
     except (BuilderError, ServiceError, OSError) as error:
         end(f"{name} can't be evaluated. {error}")
+    finally:
+        for model in models.values():
+            model.close(settings.http.shutdown_timeout_seconds)
+        decoder.close()
     if as_json:
         typer.echo(json.dumps({one: asdict(row) for one, row in measured.items()}, indent=2))
     else:
         Console().print(_table(measured))
+
+
+def _artifacts(
+    name: str, given: list[str], settings: Settings, hardware: Hardware
+) -> dict[Precision, Artifact]:
+    """By precision, float32 first: the network that the others are compared with.
+
+    For the path of an artifact folder, that artifact and the float32 one of its checkpoint.
+    """
+    cache = make_artifact_cache(settings)
+    artifact = cache.given_artifact(name)
+    found: dict[Precision, Artifact] = {}
+    if artifact is not None:
+        found[artifact.manifest.precision] = artifact
+        name = artifact.manifest.provenance.checkpoint
+        given = [artifact.manifest.precision]
+    for one in _precisions(given):
+        if one not in found:
+            found[one] = cache.obtain(name, engine_for(one, hardware).target(one))
+    reference = found["float32"].manifest
+    for row in found.values():
+        same = (row.manifest.provenance.digest, row.manifest.preprocessing)
+        if same != (reference.provenance.digest, reference.preprocessing):
+            raise InvalidParameter(
+                f"{row.folder} and the float32 artifact of {name} are made of different weights: "
+                "their agreement says nothing."
+            )
+    return {"float32": found.pop("float32"), **found}
 
 
 def _precisions(given: list[str]) -> list[Precision]:
@@ -105,7 +156,7 @@ def _table(measured: dict[Precision, Measurement]) -> Table:
         table.add_row(
             precision,
             f"{row.top1_percent} %",
-            f"{row.top5_percent} %",
+            "" if row.top5_percent is None else f"{row.top5_percent} %",
             f"{row.agreement_percent} %",
             f"{row.expected_calibration_error}",
             f"{row.images_per_second}",

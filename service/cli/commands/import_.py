@@ -16,7 +16,7 @@ from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import Shortcut
 from service.cli.options import HomeOption, Variant, end, settings_with
-from service.inference.loader import make_artifact_cache
+from service.inference.artifacts import make_artifact_cache
 
 Three = tuple[float, float, float]
 

@@ -14,8 +14,7 @@ from service.cli.options import (
     end,
     settings_with,
 )
-from service.engines.base import choose_precision
-from service.inference.loader import make_artifact_cache, make_hardware
+from service.inference.artifacts import make_hardware, obtain_artifact
 from service.observability.logging import configure_logging
 
 
@@ -39,11 +38,11 @@ def pull(
     if settings.model.checkpoint_file and of not in names:
         end(f"--checkpoint-file goes with one NAME. Received: {' '.join(names)}")
     configure_logging("warning", settings.observability.log_format)
-    store = make_artifact_cache(settings)
     try:
-        chosen = choose_precision(settings.model.precision, make_hardware(settings))
+        hardware = make_hardware(settings)
         for name in names:
             file = settings.model.checkpoint_file if name == of else None
-            typer.echo(store.obtain(name, chosen, checkpoint_file=file).folder)
+            artifact = obtain_artifact(name, settings, hardware, checkpoint_file=file)
+            typer.echo(artifact.folder)
     except BuilderError as error:
         end(str(error))

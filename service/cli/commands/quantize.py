@@ -9,7 +9,8 @@ import typer
 
 from model_builder.errors import BuilderError
 from service.cli.options import FileOption, HomeOption, end, settings_with
-from service.inference.loader import make_artifact_cache
+from service.engines.registry import engine_for
+from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
@@ -31,8 +32,9 @@ def quantize(
     settings = settings_with({"home": home, "checkpoint_file": checkpoint_file})
     configure_logging("warning", settings.observability.log_format)
     try:
+        target = engine_for("int8", make_hardware(settings)).target("int8")
         artifact = make_artifact_cache(settings).obtain(
-            name, "int8", checkpoint_file=settings.model.checkpoint_file, calibration=calibration
+            name, target, checkpoint_file=settings.model.checkpoint_file, calibration=calibration
         )
     except BuilderError as error:
         end(f"{name} can't be quantized. {error}")

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from model_builder.errors import BuilderError
 from service.batching.autotune_cache import autotune_cache_path
 from service.cli.options import HomeOption, NamesArgument, end, settings_with
-from service.inference.loader import make_artifact_cache
+from service.inference.artifacts import make_artifact_cache
 
 
-def remove(names: NamesArgument, home: HomeOption = None) -> None:
-    """Delete what is kept of a model: artifacts, batch plans, its published file or import."""
+def remove(
+    names: NamesArgument,
+    measurements: Annotated[
+        bool,
+        typer.Option("--measurements", help="Only what `resnet evaluate` measured."),
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Delete what is kept of a model: artifacts, batch sizes, its published file or import."""
     store = make_artifact_cache(settings_with({"home": home}))
     for name in names:
         try:
+            if measurements:
+                count = store.forget_measurements(name)
+                typer.echo(f"Removed {count} measurements of {name}")
+                continue
             removed = store.remove(name)
         except (BuilderError, OSError) as error:
             end(str(error))

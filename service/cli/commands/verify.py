@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from model_builder.artifact.manifest import read_artifact
+from model_builder.artifact.store_format import read_artifact
 from model_builder.errors import BuilderError
 from service.cli.options import (
     DeviceOption,
@@ -14,9 +14,9 @@ from service.cli.options import (
     end,
     settings_with,
 )
-from service.engines.base import choose_precision, load_engines
+from service.engines.registry import choose_precision, engine_for, load_engines
 from service.evaluation.verify import verify as verify_on
-from service.inference.loader import make_artifact_cache, make_hardware
+from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
@@ -32,15 +32,19 @@ def verify(
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
     failed = False
     try:
-        chosen = choose_precision(settings.model.precision, hardware)
         for name in names:
-            # Read, not obtained: what is damaged is to be told of, not built again in silence.
-            artifact = read_artifact(store.artifact_folder(store.checkpoint(name), chosen))
+            artifact = store.given_artifact(name)
+            if artifact is None:
+                chosen = choose_precision(settings.model.precision, hardware)
+                target = engine_for(chosen, hardware).target(chosen)
+                # Read, not obtained: damage is reported, not repaired in silence.
+                artifact = read_artifact(store.artifact_folder(store.checkpoint(name), target))
             for engine in load_engines(artifact, hardware):
                 result = verify_on(artifact, engine)
                 failed = failed or not result.passed
                 typer.echo(
-                    f"{artifact.manifest.name} in {chosen} on {result.device}: files whole, "
+                    f"{artifact.manifest.name} in {artifact.manifest.precision} on "
+                    f"{result.device}: files whole, "
                     f"logits differ by {result.difference:.2g} of their deviation, "
                     f"allowed {result.tolerance:g}: {'passed' if result.passed else 'FAILED'}"
                 )

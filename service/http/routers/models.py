@@ -16,9 +16,10 @@ router = APIRouter(tags=["models"])
 @router.get("/models", summary="Every depth of the family")
 def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
     own = ArtifactCache(settings.model.home).list_custom()
+    infos = list_model_info(repository.models, own, repository.pending)
     return ModelsBody(
         default=settings.model.default,
-        models=list_model_info(repository.models, own, repository.pending),
+        models=[ModelBody.model_validate(info) for info in infos],
     )
 
 
@@ -37,4 +38,5 @@ def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
 )
 def get_model(name: str, repository: RepositoryDep, settings: SettingsDep) -> ModelBody:
     own = ArtifactCache(settings.model.home).list_custom()
-    return get_model_info(name, repository.models, own, repository.pending)
+    info = get_model_info(name, repository.models, own, repository.pending)
+    return ModelBody.model_validate(info)

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from service.engines import base as engines
+from service.engines import registry as engines
 from service.engines.base import Engine
 from service.http.server import serve
 from service.inference import loader as loading

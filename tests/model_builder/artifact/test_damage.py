@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import save_file
 
-from model_builder.artifact.manifest import FORMAT, read_artifact, read_manifest
+from model_builder.artifact.manifest import FORMAT
+from model_builder.artifact.store_format import read_artifact, read_manifest
 from model_builder.errors import InvalidArtifact
 from tests.model_builder.tiny_artifact import HEAD
 

@@ -13,13 +13,8 @@ import numpy as np
 import pytest
 
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import (
-    Artifact,
-    Head,
-    read_artifact,
-    read_manifest,
-    write_artifact,
-)
+from model_builder.artifact.manifest import Artifact, Head
+from model_builder.artifact.store_format import read_artifact, read_manifest, write_artifact
 from model_builder.errors import InvalidArtifact
 from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from model_builder.artifact.manifest import read_artifact, write_artifact
-from model_builder.artifact.report import REPORT, Measurement, add_measurement, read_report
+from model_builder.artifact.report import (
+    REPORT,
+    Measurement,
+    add_measurement,
+    forget_measurements,
+    read_report,
+)
+from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.errors import InvalidArtifact
 from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network
 
 CROPS = Measurement("other crops", 128, 86.7)
-PHOTOS = Measurement("photos", 200, 97.5, 91.5, 98.5, 0.06, 85.0)
+PHOTOS = Measurement(
+    "photos", 200, 97.5, 91.5, 98.5, 0.06, 85.0, origin="evaluate", digest="a" * 64
+)
 
 
 @pytest.fixture
@@ -48,3 +57,28 @@ def test_a_damaged_report_is_named(folder: Path) -> None:
     (folder / REPORT).write_text("[{")
     with pytest.raises(InvalidArtifact, match=r"report\.json can't be read"):
         read_artifact(folder)
+
+
+def test_folders_of_one_name_with_other_files_have_a_row_each(folder: Path) -> None:
+    other = replace(PHOTOS, digest="b" * 64)
+    add_measurement(folder, PHOTOS)
+    add_measurement(folder, other)
+    assert read_report(folder) == (CROPS, PHOTOS, other)
+
+
+def test_what_a_user_measured_can_be_forgotten(folder: Path) -> None:
+    add_measurement(folder, PHOTOS)
+    assert forget_measurements(folder) == 1
+    assert forget_measurements(folder) == 0
+    assert read_report(folder) == (CROPS,)
+
+
+def test_a_report_of_an_earlier_version_is_read(folder: Path) -> None:
+    rows = [
+        {"pictures": "other crops", "count": 128, "agreement_percent": 86.7},
+        {"pictures": "photos", "count": 2, "agreement_percent": 100.0, "top1_percent": 50.0},
+    ]
+    (folder / REPORT).write_text(json.dumps(rows))
+    built, measured = read_report(folder)
+    assert built == CROPS
+    assert (measured.images, measured.origin, measured.top1_percent) == ("photos", "evaluate", 50.0)

@@ -11,6 +11,7 @@ from model_builder.build.builder import manifest
 from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint, NpmSource, Source, UrlSource
 from model_builder.checkpoints.download.fetch import LocalFile, address, published_digest
 from model_builder.checkpoints.weights import Weights
+from model_builder.exporters.base import BuildTarget
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,8 @@ def test_a_manifest_names_the_source_that_was_used(
     path = tmp_path / "file"
     path.write_bytes(b"weights")
     digest = published_digest(LocalFile(path, source))
-    written = manifest(row, Weights({}, (), address(source), digest), "bfloat16")
+    target = BuildTarget("tensorflow", "bfloat16", "model_builder.exporters.tensorflow")
+    written = manifest(row, Weights({}, (), address(source), digest), target)
     if isinstance(source, NpmSource):
         expected = f"npm:{source.package}@{source.version}", source.integrity
     elif isinstance(source, UrlSource):

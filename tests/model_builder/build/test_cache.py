@@ -5,13 +5,12 @@ Its weights are random, and a small catalogue passed to the store has it in plac
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model_builder.artifact.labels import imagenet1k
-from model_builder.artifact.manifest import Artifact, read_artifact
-from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.labels import Label, imagenet1k
+from model_builder.artifact.manifest import Artifact
+from model_builder.artifact.store_format import read_artifact
 from model_builder.build.cache import ArtifactCache
 from model_builder.build.subprocess import BuildRequest
-from model_builder.checkpoints.catalog import Checkpoint, UrlSource
+from model_builder.checkpoints.catalog import UrlSource
+from model_builder.checkpoints.custom import CustomCheckpoint
+from model_builder.checkpoints.formats import Tensors
 from model_builder.errors import (
     BuilderError,
     FetchFailed,
@@ -34,59 +35,22 @@ from model_builder.errors import (
     VerificationFailed,
 )
 from model_builder.networks.config import ResNetConfig
-from tests.model_builder.keras_layout import keras_name, write_keras_h5
 from tests.model_builder.random_networks import random_network, relative_difference, tensors_of
 from tests.model_builder.reference import random_images
-
-SIZE = 64
-NAME = "resnet18.test_in1k"
-PREPROCESSING = Preprocessing(SIZE, SIZE, "bilinear", "RGB", (128, 128, 128), (64, 64, 64))
-
-
-@dataclass(frozen=True)
-class World:
-    """A network, the file that it was published in, and the catalogue that lists it."""
-
-    network: keras.Model
-    file: Path
-    row: Checkpoint
-
-    def find(self, name: str) -> Checkpoint:
-        if name != NAME:
-            raise UnknownModel(f"No model is called {name!r}.")
-        return self.row
+from tests.model_builder.targets import BFLOAT16, FLOAT32
+from tests.model_builder.world import NAME, PREPROCESSING, SIZE, World, make_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    architecture = ResNetConfig(18)
-    network = random_network(architecture, input_size=SIZE)
-    path = tmp_path_factory.mktemp("published") / "weights.h5"
-    published = {}
-    for key, values in tensors_of(network).items():
-        layer, field = key.split("/")
-        published[f"{keras_name(layer)}/{field}"] = values
-    write_keras_h5(path, published)
-    md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    row = Checkpoint(
-        name=NAME,
-        architecture=architecture,
-        preprocessing=PREPROCESSING,
-        # Nobody listens on port 9: what is not given can't be fetched.
-        sources=(UrlSource("http://127.0.0.1:9/weights.h5", md5),),
-        licence="MIT",
-        paper="https://arxiv.org/abs/1512.03385",
-        top1_percent=70.0,
-        top5_percent=90.0,
-    )
-    return World(network, path, row)
+    return make_world(tmp_path_factory.mktemp("published"))
 
 
 @pytest.fixture(scope="module")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """Built once; tests that damage it take a copy."""
     store = ArtifactCache(tmp_path_factory.mktemp("home"), find=world.find, build=BuildRequest.run)
-    return store.obtain(NAME, "float32", checkpoint_file=world.file)
+    return store.obtain(NAME, FLOAT32, checkpoint_file=world.file)
 
 
 @pytest.fixture
@@ -134,7 +98,7 @@ def test_it_gives_the_logits_of_the_published_network(
 
 def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
     store = ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
-    artifact = store.obtain(NAME, "bfloat16", checkpoint_file=world.file)
+    artifact = store.obtain(NAME, BFLOAT16, checkpoint_file=world.file)
     pixels = random_images(2, size=SIZE, seed=1)
     assert artifact.manifest.precision == "bfloat16"
     network_bytes = [(a.network / "saved_model.pb").stat().st_size for a in (artifact, built)]
@@ -145,15 +109,14 @@ def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
 
 def test_an_existing_artifact_is_not_built_again(world: World, home: Path) -> None:
     """There is no file to build it from."""
-    artifact = ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(NAME, "float32")
+    artifact = ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(NAME, FLOAT32)
     assert artifact.folder.parent == home / "artifacts"
     assert not (home / "checkpoints").exists()
 
 
 def test_a_path_is_read_and_not_looked_up(world: World, built: Artifact, tmp_path: Path) -> None:
-    artifact = ArtifactCache(tmp_path / "home", find=world.find, build=BuildRequest.run).obtain(
-        str(built.folder), "bfloat16"
-    )
+    artifact = ArtifactCache(tmp_path / "home", find=world.find).given_artifact(str(built.folder))
+    assert artifact is not None
     assert artifact.manifest == built.manifest
     assert artifact.manifest.precision == "float32"
     assert not (tmp_path / "home").exists()
@@ -164,7 +127,7 @@ def test_a_damaged_artifact_at_a_path_is_refused(world: World, home: Path) -> No
     (folder,) = (home / "artifacts").iterdir()
     (folder / "labels.json").write_text("[]")
     with pytest.raises(InvalidArtifact, match=r"is not as it was written: labels\.json"):
-        ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(str(folder), "float32")
+        ArtifactCache(home, find=world.find, build=BuildRequest.run).given_artifact(str(folder))
 
 
 def change_a_byte(folder: Path, world: World) -> World:
@@ -192,7 +155,7 @@ def test_a_damaged_artifact_is_built_again(
     (folder,) = (home / "artifacts").iterdir()
     now = damage(folder, world)
     artifact = ArtifactCache(home, find=now.find, build=BuildRequest.run).obtain(
-        NAME, "float32", checkpoint_file=world.file
+        NAME, FLOAT32, checkpoint_file=world.file
     )
     assert artifact.folder == folder
     assert artifact.manifest.preprocessing == now.row.preprocessing
@@ -208,7 +171,7 @@ def test_many_at_once_build_once(
     def obtain(_: int) -> Artifact:
         together.wait()
         return ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(
-            NAME, "float32", checkpoint_file=world.file
+            NAME, FLOAT32, checkpoint_file=world.file
         )
 
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(callers) as pool:
@@ -220,7 +183,7 @@ def test_many_at_once_build_once(
 
 def test_what_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"http://127\.0\.0\.1:9/weights\.h5"):
-        ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(NAME, "float32")
+        ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(NAME, FLOAT32)
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
 
 
@@ -229,7 +192,7 @@ def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> Non
     wrong.write_bytes(b"wrong")
     with pytest.raises(VerificationFailed, match=f"{wrong} is no file of {NAME}"):
         ArtifactCache(tmp_path / "home", find=world.find, build=BuildRequest.run).obtain(
-            NAME, "float32", checkpoint_file=wrong
+            NAME, FLOAT32, checkpoint_file=wrong
         )
 
 
@@ -237,7 +200,7 @@ def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BuilderError, match="can't be written"):
         ArtifactCache(tmp_path / "file", find=world.find, build=BuildRequest.run).obtain(
-            NAME, "float32", checkpoint_file=world.file
+            NAME, FLOAT32, checkpoint_file=world.file
         )
 
 
@@ -245,17 +208,66 @@ def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
     ("name", "error", "message"),
     [
         ("resnet51", UnknownModel, "No model is called 'resnet51'"),
-        ("/nowhere/to/be/found", UnknownModel, "or a path to an artifact folder"),
+        ("/nowhere/to/be/found", UnknownModel, "path of an artifact folder"),
     ],
 )
 def test_names_in_the_real_catalogue(
     tmp_path: Path, name: str, error: type[BuilderError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        ArtifactCache(tmp_path).obtain(name, "float32")
+        ArtifactCache(tmp_path).obtain(name, FLOAT32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match=str(tmp_path)):
-        ArtifactCache(tmp_path / "home").obtain(str(tmp_path), "float32")
+        ArtifactCache(tmp_path / "home").obtain(str(tmp_path), FLOAT32)
+
+
+def imported(network: keras.Model, digest: str, *names: str) -> tuple[CustomCheckpoint, Tensors]:
+    architecture = ResNetConfig(18)
+    checkpoint = CustomCheckpoint(
+        "flowers",
+        architecture,
+        PREPROCESSING,
+        tuple(Label(f"{names}{index}") for index in range(architecture.classes)),
+        "file:weights",
+        digest,
+    )
+    return checkpoint, tensors_of(network)
+
+
+def test_an_import_during_a_build_is_what_is_served(world: World, tmp_path: Path) -> None:
+    """The build that was under way has the old weights: it is done again."""
+    old, new = (random_network(ResNetConfig(18), input_size=SIZE) for _ in range(2))
+    builds: list[str] = []
+
+    def build(request: BuildRequest) -> None:
+        request.run()
+        builds.append(read_artifact(request.folder).manifest.provenance.digest)
+        if len(builds) == 1:
+            cache.add(*imported(new, "sha256-new"))
+
+    cache = ArtifactCache(tmp_path, find=world.find, build=build)
+    cache.add(*imported(old, "sha256-old"))
+    artifact = cache.obtain("flowers", FLOAT32)
+    assert builds == ["sha256-old", "sha256-new"]
+    assert artifact.manifest.provenance.digest == "sha256-new"
+    kernel, _ = new.get_layer("fc").get_weights()
+    np.testing.assert_array_equal(artifact.head.kernel, kernel)
+
+
+def test_an_artifact_of_an_earlier_import_is_not_served(world: World, tmp_path: Path) -> None:
+    """As two processes can leave it: the import first, then a build of what was there before."""
+    network = random_network(ResNetConfig(18), input_size=SIZE)
+    cache = ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
+    cache.add(*imported(network, "sha256-old"))
+    stale = cache.obtain("flowers", FLOAT32)
+    kept = tmp_path / "kept"
+    shutil.copytree(stale.folder, kept)
+    for again in (imported(network, "sha256-new"), imported(network, "sha256-old", "other ")):
+        cache.add(*again)
+        shutil.copytree(kept, stale.folder)
+        found = cache.obtain("flowers", FLOAT32)
+        assert found.manifest.provenance.digest == again[0].digest
+        assert found.labels == again[0].labels

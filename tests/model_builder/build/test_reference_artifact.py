@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from model_builder.artifact.labels import imagenet1k
-from model_builder.artifact.manifest import read_artifact
+from model_builder.artifact.store_format import read_artifact
 from model_builder.build.builder import build_artifact
 from model_builder.checkpoints.catalog import CHECKPOINTS
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.loader import read_tensors
 from model_builder.checkpoints.weights import Weights
-from service.engines.base import Hardware, load_engines
+from service.engines.base import Hardware
+from service.engines.registry import engine_called, load_engines
 from service.inference.outputs import logits
 from tests.model_builder.published import TOLERANCE
 from tests.model_builder.random_networks import relative_difference
@@ -35,7 +36,9 @@ def test_logits_of_the_artifact_are_those_of_the_reference(name: str, tmp_path: 
     path = save_safetensors(tmp_path / "model.safetensors", state_dict)
     tensors = read_tensors(LocalFile(path, row.sources[0]), row.architecture)
     weights = Weights(tensors, imagenet1k(), str(path), "")
-    build_artifact(row, weights, tmp_path / "artifact", "float32")
+    build_artifact(
+        row, weights, tmp_path / "artifact", engine_called("tensorflow").target("float32")
+    )
     artifact = read_artifact(tmp_path / "artifact")
     hardware = Hardware(device="cpu", cpu_threads=2)
     images = random_images(2, seed=1, size=224)

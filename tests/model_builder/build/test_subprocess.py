@@ -63,7 +63,7 @@ def test_an_error_that_nobody_foresaw_has_its_traceback_in_the_log(
 ) -> None:
     with pytest.raises(BuilderError, match="ZeroDivisionError: division by zero"):
         pretend(tmp_path, "other error")
-    assert "in here" in caplog.text
+    assert "in run" in caplog.text
 
 
 def test_a_process_that_dies_is_said_to_have(tmp_path: Path) -> None:
@@ -77,11 +77,13 @@ def test_without_tensorflow_it_says_what_is_missing() -> None:
         "import sys; sys.modules['tensorflow'] = None\n"
         "from pathlib import Path\n"
         "from model_builder.checkpoints import weights\n"
-        "from model_builder.build_process import Build\n"
+        "from model_builder.build.subprocess import BuildRequest\n"
+        "from model_builder.exporters.base import BuildTarget\n"
+        "target = BuildTarget('litert', 'int8', 'model_builder.exporters.litert')\n"
         "from model_builder.checkpoints.catalog import find_checkpoint\n"
         "weights.published_weights = lambda *_: None\n"
         "row = find_checkpoint('resnet18')\n"
-        "try: Build(row, object(), Path(), Path('artifact'), 'int8').here()\n"
+        "try: BuildRequest(row, object(), Path(), Path('artifact'), target).run()\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     done = subprocess.run(

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from docs.refresh import printed
 from model_builder.checkpoints.catalog import CHECKPOINTS
 from model_builder.networks.config import DEPTHS
-from service import __version__
 from service.cli.main import main
 from service.settings import Settings
+from service.version import __version__
 from tests.model_builder.reference import random_state_dict
 from tests.model_builder.torch_layout import save_safetensors
 

@@ -110,7 +110,7 @@ def test_layers_are_those_of_keras() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["resnet51"], "No model is called 'resnet51'. Known: resnet18, resnet34, "),
+        (["resnet51"], "No model is called 'resnet51'. Did you mean resnet50"),
         (["--plot", "drawing.pdf"], "Received: drawing.pdf"),
         (["--plot", "nowhere/drawing.svg"], "nowhere/drawing.svg can't be written"),
         (["--compare", "depths", "--layers"], "--layers goes with one network"),

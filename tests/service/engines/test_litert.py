@@ -8,22 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_builder.artifact.manifest import (
-    LITERT_MODEL,
-    Artifact,
-    Head,
-    read_artifact,
-    write_artifact,
-)
+from model_builder.artifact.manifest import LITERT_MODEL, Artifact, Head
 from model_builder.artifact.preprocessing import CAFFE
+from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.build.builder import golden
 from model_builder.build.calibration import calibration_set
 from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.exporters.base import calibration_of
 from model_builder.exporters.litert import quantize, write_litert
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
-from service.engines.base import Hardware, load_engines
+from service.engines.base import Hardware
 from service.engines.litert import MAX_BATCH_SIZE, LiteRTEngine
+from service.engines.registry import load_engines
 from service.evaluation.verify import verify
 from tests.model_builder.random_networks import random_network
 from tests.model_builder.reference import random_images
@@ -50,7 +47,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
         preprocessing=PREPROCESSING,
         engine="litert",
         precision="int8",
-        calibration=images.calibration,
+        calibration=calibration_of(images),
     )
     write_artifact(
         folder,

@@ -15,19 +15,13 @@ import numpy.typing as npt
 import pytest
 
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import (
-    Artifact,
-    Head,
-    Manifest,
-    Precision,
-    Provenance,
-    read_artifact,
-    write_artifact,
-)
+from model_builder.artifact.manifest import Artifact, Head, Manifest, Precision, Provenance
 from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.errors import BuilderError
 from model_builder.networks.config import ResNetConfig
-from service.engines.base import Hardware, choose_precision, load_engines
+from service.engines.base import Hardware
+from service.engines.registry import choose_precision, load_engines
 from service.engines.tensorflow import fastest_precision, load
 from service.engines.tensorflow_cpu import MAX_BATCH_SIZE, CpuEngine
 from service.engines.tensorflow_gpu import GpuEngine
@@ -68,7 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     import keras
 
     from model_builder.build.builder import golden
-    from model_builder.exporters.export import export_saved_model
+    from model_builder.exporters.tensorflow import write_saved_model
     from model_builder.networks.fuse_batch_norm import fuse_batch_norm
     from tests.model_builder.random_networks import random_network
     from tests.model_builder.reference import random_images
@@ -98,7 +92,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
             labels,
             head,
             golden(network, PREPROCESSING),
-            lambda path: export_saved_model(inference, path),
+            lambda path: write_saved_model(inference, path),
         )
         return read_artifact(folder)
 
@@ -244,14 +238,14 @@ TWO_DEVICES = """
 import json, sys, threading
 from pathlib import Path
 import numpy as np
-from model_builder.artifact.manifest import read_artifact
+from model_builder.artifact.store_format import read_artifact
 from model_builder.system.tensorflow_import import import_tensorflow
 tf = import_tensorflow()
 (cpu,) = tf.config.list_physical_devices("CPU")
 half = tf.config.LogicalDeviceConfiguration()
 tf.config.set_logical_device_configuration(cpu, [half, half])
 
-from service.batching.batch_sizes import BatchPlan
+from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher
 from service.engines.tensorflow_gpu import GpuEngine
 from tests.service.fakes import WAIT_SECONDS, Recorder
@@ -263,7 +257,7 @@ both = threading.Barrier(2)
 batches = {engine.device: 0 for engine in engines}
 
 def run_on(engine):
-    def run(one):
+    def run(one, outputs):
         both.wait(WAIT_SECONDS)  # passes only when both devices have a batch
         batches[engine.device] += 1
         return engine.run(one)
@@ -271,8 +265,7 @@ def run_on(engine):
 
 batcher = Batcher(
     [run_on(engine) for engine in engines],
-    plan=BatchPlan({1: 1.0}),
-    queue_limit=8,
+    batch_sizes=BatchSizes({1: 1.0}),
     observer=Recorder(),
 )
 batcher.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import pytest
 from model_builder.artifact.manifest import Artifact
 from model_builder.artifact.report import Measurement
 from model_builder.errors import CalibrationFailed
-from service.errors import InvalidParameter, ServiceError
-from service.evaluation.accuracy import Tally, evaluate, labelled_images
-from service.inference.loader import check_agreement
-from tests.service.fakes import LABELS, Array, FakeEngine, Pixels
+from service.errors import InvalidParameter
+from service.evaluation.accuracy import Tally, digest_of, evaluate, labelled_images
+from service.imaging.pool import DecoderPool
+from service.inference.artifacts import check_agreement
+from service.inference.service import InferenceService, OneModel
+from tests.service.conftest import MakeModel
+from tests.service.fakes import LABELS, WAIT_SECONDS, Array, FakeEngine, Pixels
 from tests.service.images import plain
 
 
@@ -32,10 +37,10 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     write(tmp_path / "n00000001.png")
     write(tmp_path / "notes.txt")
     write(tmp_path / "n99999999_unknown.jpg")
-    found = {
-        str(one.path.relative_to(tmp_path)): one.class_id
-        for one in labelled_images(tmp_path, LABELS)
-    }
+    write(tmp_path / "purple" / "any.jpg")
+    labelled = labelled_images(tmp_path, LABELS)
+    assert labelled.skipped == ("n99999999_unknown.jpg", "notes.txt", "purple")
+    found = {str(one.path.relative_to(tmp_path)): one.class_id for one in labelled.images}
     assert found == {
         "n00000002/any.jpg": 1,
         "white/any.jpg": 3,
@@ -64,7 +69,7 @@ def test_what_is_counted() -> None:
     probabilities = rows((3, 0.9), (3, 0.9), (9, 0.5), (1, 0.5))
     reference = rows((3, 0.8), (5, 0.8), (9, 0.8), (1, 0.8))
     tally.add(probabilities, [3, 0, 8, 1], reference)
-    found = tally.measurement("photos")
+    found = tally.measurement("photos", "digest")
     # The second is wrong, and right in five: of equal classes the first ones are named.
     assert (found.top1_percent, found.top5_percent) == (50, 75)
     assert found.agreement_percent == 75
@@ -81,41 +86,77 @@ class Wrong(FakeEngine):
         return super().run(pixels[..., [1, 0, 2]])
 
 
-def test_every_image_goes_through_every_engine(artifact: Artifact, tmp_path: Path) -> None:
-    for index in range(6):
+@pytest.fixture
+def decoder() -> Iterator[DecoderPool]:
+    pool = DecoderPool(
+        threads=1, max_pixels=10_000, timeout_seconds=WAIT_SECONDS, observe=lambda _: None
+    )
+    yield pool
+    pool.close()
+
+
+def test_every_image_goes_through_the_service_of_every_precision(
+    make_model: MakeModel, decoder: DecoderPool, tmp_path: Path
+) -> None:
+    for index in range(14):
         write(tmp_path / "red" / f"{index}.png", plain("red"))
         write(tmp_path / "green" / f"{index}.png", plain("green"))
         write(tmp_path / "blue" / f"{index}.png", plain("blue"))
     broken = write(tmp_path / "blue" / "broken.png", plain("blue")[:60])
-    left_out: list[tuple[Path, ServiceError]] = []
+    left_out: list[Path] = []
     advanced: list[int] = []
-    tallies = evaluate(
-        labelled_images(tmp_path, LABELS),
-        {"float32": (artifact, FakeEngine()), "int8": (artifact, Wrong())},
-        max_pixels=10_000,
-        skipped=lambda path, error: left_out.append((path, error)),
-        advance=advanced.append,
+    models = {"float32": make_model("a", FakeEngine()), "int8": make_model("b", Wrong())}
+    services: dict[Any, InferenceService] = {
+        precision: InferenceService(OneModel(model), decoder) for precision, model in models.items()
+    }
+    tallies = asyncio.run(
+        evaluate(
+            labelled_images(tmp_path, LABELS).images,
+            services,
+            decoder,
+            models["float32"].artifact.manifest.preprocessing,
+            skipped=lambda path, _: left_out.append(path),
+            advance=advanced.append,
+        )
     )
     measured: dict[Any, Measurement] = {
-        precision: tally.measurement("colors") for precision, tally in tallies.items()
+        precision: tally.measurement("colors", "0") for precision, tally in tallies.items()
     }
-    assert [path for path, _ in left_out] == [broken]
-    assert sum(advanced) == measured["float32"].count == measured["int8"].count == 18
+    assert left_out == [broken]
+    assert sum(advanced) == measured["float32"].count == measured["int8"].count == 42
     assert (measured["float32"].top1_percent, measured["float32"].agreement_percent) == (100, 100)
     assert measured["int8"].top1_percent == measured["int8"].agreement_percent == 33.33
+    # Of five classes every one is among the first five.
+    assert measured["int8"].top5_percent is None
+    assert measured["int8"].origin == "evaluate"
     assert tallies["float32"].seconds > 0
 
 
-def test_nothing_but_broken_images_is_an_error(artifact: Artifact, tmp_path: Path) -> None:
+def test_nothing_but_broken_images_is_an_error(
+    make_model: MakeModel, decoder: DecoderPool, tmp_path: Path
+) -> None:
     write(tmp_path / "blue" / "broken.png", b"no image")
+    model = make_model("a")
     with pytest.raises(InvalidParameter, match="None of the 1 images could be decoded"):
-        evaluate(
-            labelled_images(tmp_path, LABELS),
-            {"float32": (artifact, FakeEngine())},
-            max_pixels=10_000,
-            skipped=lambda *_: None,
-            advance=lambda _: None,
+        asyncio.run(
+            evaluate(
+                labelled_images(tmp_path, LABELS).images,
+                {"float32": InferenceService(OneModel(model), decoder)},
+                decoder,
+                model.artifact.manifest.preprocessing,
+                skipped=lambda *_: None,
+                advance=lambda _: None,
+            )
         )
+
+
+def test_the_digest_is_of_what_the_files_hold_wherever_they_lie(tmp_path: Path) -> None:
+    for folder, content in (("a/photos", b"1"), ("b/photos", b"1"), ("c/photos", b"2")):
+        write(tmp_path / folder / "red" / "one.png", content)
+    first, moved, other = (
+        digest_of(labelled_images(tmp_path / name / "photos", LABELS).images) for name in "abc"
+    )
+    assert first == moved != other
 
 
 def int8(artifact: Artifact, *report: Measurement) -> Artifact:
@@ -138,3 +179,13 @@ def test_an_int8_network_without_a_report_is_refused(artifact: Artifact) -> None
 
 def test_other_precisions_need_no_report(artifact: Artifact) -> None:
     check_agreement(artifact, 100.0)
+
+
+def test_what_a_user_measured_never_refuses_a_start(artifact: Artifact) -> None:
+    """Images of no class at all, or an artifact compared with itself, say nothing of the build."""
+    built = Measurement("crops", 128, 90.0)
+    strange = Measurement("x-rays", 500, 2.0, 0.0, origin="evaluate", digest="a")
+    check_agreement(int8(artifact, built, strange), 75.0)
+    same = Measurement("photos", 500, 100.0, 90.0, origin="evaluate", digest="b")
+    with pytest.raises(CalibrationFailed):
+        check_agreement(int8(artifact, replace(built, agreement_percent=60.0), same), 75.0)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from service import __version__
 from service.errors import ServiceError
 from service.http.app import create_app
 from service.http.problem_details import status_of
 from service.http.schemas import OneImage, Problem, SeveralImages
 from service.settings import Settings
+from service.version import __version__
 
 PROBLEM = "application/problem+json"
 

@@ -14,8 +14,10 @@ import pytest
 from model_builder.artifact.manifest import Artifact
 from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Engine
+from service.inference import artifacts
 from service.inference import loader as loading
-from service.inference.loader import load_model, make_decoder_pool, make_hardware
+from service.inference.artifacts import make_hardware
+from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -36,7 +38,10 @@ class Machine:
         # What warming up was told: the shape, the largest batch, the plan of an earlier start.
         self.warmed: list[tuple[tuple[int, ...], int | None, BatchSizes | None]] = []
 
-    def obtain(self, *_: str, checkpoint_file: Path | None) -> Artifact:
+    def given_artifact(self, _: str) -> None:
+        return None
+
+    def obtain(self, *_: object, checkpoint_file: Path | None) -> Artifact:
         self.checkpoint_files.append(checkpoint_file)
         return self.artifact
 
@@ -58,7 +63,7 @@ class Machine:
 @pytest.fixture
 def machine(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(artifact)
-    monkeypatch.setattr(loading, "make_artifact_cache", lambda _: machine)
+    monkeypatch.setattr(artifacts, "make_artifact_cache", lambda _: machine)
     monkeypatch.setattr(loading, "load_engines", lambda *_: (FakeEngine(),))
     monkeypatch.setattr(loading, "autotune", machine.autotune)
     monkeypatch.setattr(loading, "_resident_bytes", lambda: machine.resident_bytes.pop(0))
@@ -161,7 +166,7 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
 def test_the_network_has_the_processors_that_were_set_or_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loading, "cpu_limit", lambda: 5)
+    monkeypatch.setattr(artifacts, "cpu_limit", lambda: 5)
     assert make_hardware(Settings.of(cpu_threads=3)).cpu_threads == 3
     assert make_hardware(Settings()).cpu_threads == 5
 

@@ -29,6 +29,7 @@ from tests.model_builder.checkpoints.download.fetch_process import (
     wait_for,
 )
 from tests.model_builder.faulty_server import Fault, FaultyServer, Redirect
+from tests.model_builder.targets import FLOAT32
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = bytes(reversed(CONTENT))
@@ -262,7 +263,7 @@ def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> 
 def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
     store = ArtifactCache(tmp_path, fetching=DownloadConfig(offline=True))
     with pytest.raises(FetchFailed, match="not asked: RESNET_OFFLINE is set"):
-        store.obtain("resnet50", "float32")
+        store.obtain("resnet50", FLOAT32)
 
 
 def test_a_mirror_takes_the_place_of_the_origin(

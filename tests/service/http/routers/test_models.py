@@ -42,7 +42,7 @@ def test_every_depth_is_listed(service: Service) -> None:
 def test_what_is_served(service: Service) -> None:
     model = listed(service.client)["resnet18"]
     assert model["state"] == "ready"
-    assert model["reason"] == "Served: POST /predict?model=resnet18"
+    assert model["reason"] == f"Served: POST /predict?model={MODEL_NAME}"
     assert (model["input_size"], model["classes"]) == (32, len(LABELS))
     architecture = ResNetConfig(18, classes=len(LABELS))
     assert model["parameters"] == architecture.parameters()
@@ -66,7 +66,7 @@ def test_what_is_served(service: Service) -> None:
 def test_what_could_be_served(service: Service, depth: int) -> None:
     model = listed(service.client)[f"resnet{depth}"]
     assert model["state"] == "available"
-    assert model["reason"] == f"Not loaded: start the service with RESNET_MODEL=resnet{depth}"
+    assert model["reason"] == f"Not loaded: start the service with RESNET_MODELS=resnet{depth}"
     assert model["checkpoints"] == [
         {
             "name": row.name,

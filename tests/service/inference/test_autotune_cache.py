@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from model_builder.artifact.manifest import Artifact
-from service.batching import autotune_cache as module
-from service.batching.autotune_cache import AutotuneCache, autotune_cache
+from service.batching.autotune_cache import AutotuneCache
 from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Hardware
+from service.inference import loader as module
+from service.inference.loader import autotune_cache_for
 from tests.service.fakes import FakeEngine
 
 PLAN = BatchSizes({1: 0.02, 2: 0.035, 4: 0.0625})
@@ -31,7 +33,7 @@ def cpuinfo(tmp_path: Path) -> Path:
 @pytest.fixture
 def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., AutotuneCache]:
     def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> AutotuneCache:
-        file = autotune_cache(
+        file = autotune_cache_for(
             tmp_path / "not yet" / "home", artifact, [FakeEngine()], hardware, cpuinfo
         )
         assert file is not None
@@ -93,7 +95,11 @@ def test_an_engine_installed_under_another_name_is_no_obstacle(
     find: Callable[..., AutotuneCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """tensorflow-cpu, a vendor's own: the service's version and the CPU's must do."""
-    monkeypatch.setitem(module.PACKAGES, "tensorflow", "tensorflow-of-a-vendor")
+
+    def none(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(module, "version", none)
     find().write(PLAN)
     assert find().read() == PLAN
 
@@ -131,4 +137,4 @@ def test_where_none_can_be_kept_none_is(find: Callable[..., AutotuneCache]) -> N
 
 
 def test_a_gpu_has_none(tmp_path: Path, artifact: Artifact) -> None:
-    assert autotune_cache(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None
+    assert autotune_cache_for(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None

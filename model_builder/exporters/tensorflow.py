@@ -1,4 +1,4 @@
-"""Writes an inference network as a TensorFlow SavedModel with its weights as constants."""
+"""The inference network as a TensorFlow SavedModel with its weights as constants."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from model_builder.exporters.base import Exported, ExportSource
 from model_builder.exporters.saved_model import FEATURES, PIXELS, SAVED_MODEL, SIGNATURE
 
 
-def export_saved_model(network: keras.Model, folder: Path) -> None:
+def export(source: ExportSource) -> Exported:
+    """The network in the precision that it computes in."""
+    network = source.fuse(dtype=source.precision, pixels_dtype="uint8")
+    return Exported(lambda folder: write_saved_model(network, folder))
+
+
+def write_saved_model(network: keras.Model, folder: Path) -> None:
     """The network as signature `serving_default`: "pixels" uint8 [N, H, W, 3] to "features".
 
     Features leave in float32 whatever the network computes in. Constants, unlike variables, let

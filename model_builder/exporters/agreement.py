@@ -1,0 +1,47 @@
+"""How often a quantized network names the class that float32 names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact.manifest import Head
+from model_builder.artifact.report import Measurement
+from model_builder.exporters.base import CalibrationSet, Pixels
+from model_builder.system.progress import counted
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float32]
+
+
+def measure_agreement(
+    inference: keras.Model, run: Callable[[Pixels], Array], head: Head, images: CalibrationSet
+) -> Measurement:
+    """Runs both networks on the crops that calibrated nothing.
+
+    inference: float32. run: the quantized network, uint8 [1, S, S, 3] to float32
+    [1, h, w, features].
+    """
+
+    def best(features: npt.NDArray[Any]) -> int:
+        return int(np.argmax(features.mean(axis=(1, 2)) @ head.kernel + head.bias))
+
+    crops, agreeing = images.checked, 0
+    with counted("Comparing int8 with float32", len(crops)) as advance:
+        for crop in crops:
+            reference = np.asarray(inference(crop[None], training=False))
+            agreeing += best(run(crop[None])) == best(reference)
+            advance(1)
+    share = round(100 * agreeing / len(crops), 2)
+    logger.info(
+        "int8 names the class that float32 names for %.1f %% of %d crops", share, len(crops)
+    )
+    return Measurement(f"other crops of {images.source}", len(crops), share)

@@ -1,0 +1,83 @@
+"""The artifact for a name in the settings: found, built, or read from a given folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_builder.artifact.manifest import Artifact
+from model_builder.build.cache import ArtifactCache
+from model_builder.checkpoints.download.config import DownloadConfig
+from model_builder.errors import BuilderError, CalibrationFailed
+from service.engines.base import Hardware
+from service.engines.registry import ENGINES, EngineSpec, choose_precision, engine_for
+from service.settings import Settings
+from service.system.cpu import cpu_limit
+
+
+def make_hardware(settings: Settings) -> Hardware:
+    return Hardware(
+        device=settings.model.device,
+        cpu_threads=settings.model.cpu_threads or cpu_limit(),
+    )
+
+
+def make_artifact_cache(settings: Settings) -> ArtifactCache:
+    fetching = DownloadConfig(
+        settings.model.mirror, settings.model.offline, settings.model.fetch_timeout_seconds
+    )
+    return ArtifactCache(settings.model.home, fetching=fetching)
+
+
+def check_names(settings: Settings) -> None:
+    """Raises UnknownModel for a name that is no depth, checkpoint, import or artifact folder."""
+    cache = make_artifact_cache(settings)
+    for name in settings.model.names:
+        cache.check_name(name)
+
+
+def obtain_artifact(
+    name: str,
+    settings: Settings,
+    hardware: Hardware,
+    *,
+    checkpoint_file: Path | None = None,
+    engines: Sequence[EngineSpec] = ENGINES,
+) -> Artifact:
+    """The artifact in the folder that `name` is the path of, or the one of that checkpoint.
+
+    The engine and the precision of a given folder are its own. Otherwise the settings' precision
+    decides; downloads and builds what is missing. Raises BuilderError.
+    """
+    cache = make_artifact_cache(settings)
+    wanted = settings.model.precision
+    if given := cache.given_artifact(name):
+        precision = given.manifest.precision
+        if wanted not in ("auto", precision):
+            raise BuilderError(f"{name} is an artifact in {precision}. Received: {wanted}")
+        return given
+    precision = choose_precision(wanted, hardware, engines)
+    target = engine_for(precision, hardware, engines).target(precision)
+    return cache.obtain(name, target, checkpoint_file=checkpoint_file)
+
+
+def check_agreement(artifact: Artifact, min_percent: float) -> None:
+    """Raises CalibrationFailed for an int8 artifact that too often disagrees with float32.
+
+    Only the build's own measurement counts: images of a user's may be of no class at all.
+    """
+    if artifact.manifest.precision != "int8":
+        return
+    built = [one for one in artifact.report if one.origin == "build"]
+    if not built:
+        raise CalibrationFailed(
+            f"{artifact.folder} has no report of its agreement with float32: quantize it again."
+        )
+    for one in built:
+        if one.agreement_percent < min_percent:
+            raise CalibrationFailed(
+                f"{artifact.manifest.name} in int8 names the class that float32 names for "
+                f"{one.agreement_percent:g} % of {one.count} images ({one.images}); at least "
+                f"{min_percent:g} % are required. Calibrate it on images like yours (resnet "
+                "quantize --calibration FOLDER), or serve another precision."
+            )

@@ -1,0 +1,125 @@
+"""The table of engines; a second int8 engine needs a row and two files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_builder.artifact.store_format import read_artifact
+from model_builder.build.cache import ArtifactCache
+from model_builder.build.subprocess import BuildRequest
+from model_builder.errors import BuilderError, InvalidArtifact
+from service.engines.base import Hardware
+from service.engines.registry import ENGINES, engine_called, engine_for, load_engines
+from service.inference.artifacts import check_agreement, obtain_artifact
+from service.inference.loader import warm_model
+from service.observability.metrics import Metrics
+from service.settings import Settings
+from tests.model_builder.world import NAME, World, make_world
+from tests.service.engines.toy_engine import SPEC
+
+CPU = Hardware("cpu", 1)
+WITH_TOY = (SPEC, *ENGINES)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "name"),
+    [
+        ("float32", "cpu", "tensorflow"),
+        ("bfloat16", "auto", "tensorflow"),
+        ("float16", "gpu", "tensorflow"),
+        ("int8", "cpu", "litert"),
+        ("int8", "auto", "litert"),
+    ],
+)
+def test_which_engine_serves(precision: Any, device: Any, name: str) -> None:
+    assert engine_for(precision, Hardware(device, 1)).name == name
+
+
+def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
+    with pytest.raises(BuilderError, match=r"int8 is served on cpu\. Received: gpu"):
+        engine_for("int8", Hardware("gpu", 1))
+
+
+def test_an_engine_that_is_in_no_row_is_named() -> None:
+    with pytest.raises(InvalidArtifact, match=r"tensorflow, litert\. Received: onnx"):
+        engine_called("onnx")
+
+
+def test_names_can_be_told_apart_in_a_folders_name() -> None:
+    assert not [spec.name for spec in ENGINES if "-" in spec.name]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def cache(world: World, tmp_path: Path) -> ArtifactCache:
+    return ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
+
+
+def test_two_int8_engines_stand_side_by_side(world: World, cache: ArtifactCache) -> None:
+    toy = cache.obtain(
+        NAME, engine_for("int8", CPU, WITH_TOY).target("int8"), checkpoint_file=world.file
+    )
+    float32 = cache.obtain(
+        NAME, engine_for("float32", CPU, WITH_TOY).target("float32"), checkpoint_file=world.file
+    )
+    litert = engine_for("int8", CPU).target("int8")
+    assert (toy.manifest.engine, toy.manifest.precision) == ("toy", "int8")
+    assert toy.folder != cache.artifact_folder(cache.checkpoint(NAME), litert)
+    assert sorted(path.name for path in (cache.home / "artifacts").glob("*int8")) == [
+        f"{NAME}-toy-int8"
+    ]
+    check_agreement(toy, 75.0)
+    settings = Settings.of(home=cache.home, device="cpu", max_batch_size=2)
+    (engine,) = load_engines(toy, CPU, WITH_TOY)
+    size = toy.manifest.preprocessing.crop_size
+    features = engine.run(np.full((1, size, size, 3), 9, np.uint8))
+    assert features.shape == (1, 1, 1, toy.head.kernel.shape[0])
+    assert float(features.max()) == 9
+    with pytest.raises(InvalidArtifact, match="Received: toy"):
+        warm_model(toy, settings, CPU, Metrics())
+    assert {path.name for path in cache.remove(NAME)} >= {toy.folder.name, float32.folder.name}
+
+
+def test_the_folder_of_an_artifact_decides_engine_and_precision(
+    world: World, cache: ArtifactCache
+) -> None:
+    toy = cache.obtain(NAME, SPEC.target("int8"), checkpoint_file=world.file)
+    settings = Settings.of(home=cache.home / "other")
+    found = obtain_artifact(str(toy.folder), settings, CPU)
+    assert found.manifest == read_artifact(toy.folder).manifest
+    contradicting = Settings.of(home=cache.home / "other", precision="float32")
+    with pytest.raises(BuilderError, match=r"is an artifact in int8\. Received: float32"):
+        obtain_artifact(str(toy.folder), contradicting, CPU)
+
+
+def test_the_folder_of_an_int8_artifact_needs_no_tensorflow(
+    world: World, cache: ArtifactCache
+) -> None:
+    """In an interpreter that has none, with the precision left at "auto"."""
+    toy = cache.obtain(NAME, SPEC.target("int8"), checkpoint_file=world.file)
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from service.engines.base import Hardware\n"
+        "from service.inference.artifacts import obtain_artifact\n"
+        "from service.settings import Settings\n"
+        "found = obtain_artifact(sys.argv[1], Settings(), Hardware('auto', 1))\n"
+        "print(found.manifest.engine)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(toy.folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "toy\n"

@@ -1,0 +1,46 @@
+"""A second int8 engine: what a new one needs is this file, its exporter, and a row.
+
+It computes nothing: every feature is the mean of the image, which its exporter could not know.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact.manifest import Artifact
+from service.engines.base import Hardware
+from service.engines.registry import EngineSpec
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+SPEC = EngineSpec(
+    name="toy",
+    module=__name__,
+    exporter="tests.service.engines.toy_exporter",
+    precisions=("int8",),
+    devices=("cpu",),
+    package="numpy",
+)
+
+
+class ToyEngine:
+    device = "cpu:0"
+    max_batch_size = 8
+    concurrency = 1
+
+    def __init__(self, features: int) -> None:
+        self._features = features
+
+    def run(self, pixels: Pixels) -> Array:
+        means = pixels.mean(axis=(1, 2, 3), dtype=np.float32)
+        return np.broadcast_to(means[:, None, None, None], (len(pixels), 1, 1, self._features))
+
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
+        pass
+
+
+def load(artifact: Artifact, hardware: Hardware) -> tuple[ToyEngine, ...]:  # noqa: ARG001
+    width = int((artifact.network / "toy.txt").read_text())
+    return (ToyEngine(width),)
