@@ -71,6 +71,8 @@ def test_what_could_be_served(service: Service, depth: int) -> None:
         {
             "name": row.name,
             "default": row.name == DEFAULT_CHECKPOINTS[depth],
+            "parameters": row.architecture.parameters(),
+            "macs": row.architecture.macs(row.preprocessing.crop_size),
             "licence": row.licence,
             "paper": row.paper,
             "top1_percent": row.top1_percent,
