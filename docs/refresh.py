@@ -1,6 +1,6 @@
-"""Runs every `$ resnet ...` of models.md anew and writes down what it prints and draws.
+"""Runs every `$ resnet ...` of models.md, writes down what it prints and draws; makes the tables.
 
-python docs/refresh.py
+python -m docs.refresh
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from docs.tables import write_tables
 from service.cli.main import main
 
 DOCS = Path(__file__).parent
@@ -36,3 +37,4 @@ if __name__ == "__main__":
     os.chdir(DOCS.parent)
     page = DOCS / "models.md"
     page.write_text(BLOCK.sub(refreshed, page.read_text(encoding="utf-8")), encoding="utf-8")
+    write_tables()

@@ -52,6 +52,11 @@ class Server(uvicorn.Server):
         self._told: signal.Signals | None = None
         self._drained_at: float | None = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            logger.info("Listening; not ready until a model is loaded")
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         # uvicorn's own would raise what ended it once more: being told to end is no failure.
         # Here nothing may log or take a lock: the signal may have come while one was held.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 import httpx2
@@ -44,7 +45,7 @@ def test_told_to_end_it_says_not_ready_and_serves_on(int8_server: Server) -> Non
 
 def test_it_ends_when_told_while_it_still_loads(tmp_path: Path) -> None:
     with started({"RESNET_HOME": str(tmp_path)}) as server:
-        server.wait_for("Uvicorn running on")
+        server.wait_for("Listening; not ready")
         assert server.stop() == 0
 
 
@@ -87,3 +88,12 @@ def test_an_unknown_model_ends_it_with_the_known_ones() -> None:
         assert server.process.returncode == 2
         said = "No model is called 'resnet51'. Did you mean resnet50"
         assert said in server.messages()
+
+
+def test_a_port_in_use_ends_it_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with running({"RESNET_PORT": str(port)}) as server:
+            server.process.wait(60)
+            assert server.process.returncode == 1
+            assert f"Can't listen on 127.0.0.1:{port}" in server.messages()

@@ -45,8 +45,8 @@ def test_importing_is_quiet() -> None:
 
 def test_only_chatter_is_held_back() -> None:
     code = (
-        "import os, sys; from model_builder.system.native_stderr import chatter_to_log\n"
-        "with chatter_to_log():\n"
+        "import os, sys; from model_builder.system.native_stderr import redirect_native_stderr\n"
+        "with redirect_native_stderr():\n"
         "    os.write(2, b'I0000 00:00:1 port.cc:1] oneDNN is on\\nout of memory\\n')\n"
         "    print('a traceback', file=sys.stderr)\n"
         "print('afterwards', file=sys.stderr)"

@@ -196,8 +196,8 @@ def test_it_goes_when_the_service_goes() -> None:
     """However that ended: nobody is left who could end it."""
     script = """
 import os
-from service.imaging.sandbox import DecodingProcess
-process = DecodingProcess(max_pixels=1000, timeout_seconds=1)
+from service.imaging.sandbox import DecoderProcess
+process = DecoderProcess(max_pixels=1000, timeout_seconds=1)
 process.start()
 print(process.pid, flush=True)
 os._exit(1)

@@ -120,7 +120,7 @@ def main(wishes: list[dict[str, Any]]) -> None:
     }
     say({"ready": True})
     for wish in wishes:
-        retry_policy = RetryPolicy(**wish["fetching"].pop("patience"))
+        retry_policy = RetryPolicy(**wish["fetching"].pop("retry_policy"))
         fetching = DownloadConfig(**wish["fetching"], retry_policy=retry_policy)
         row = checkpoint(kinds[wish["kind"]](**wish["source"]))
         try:
