@@ -16,7 +16,7 @@ help:
 	@echo "make lock    pin every dependency anew"
 
 serve: $(VENV)/.serve
-	@exec $(RUN) -m service
+	@$${PORT:+env RESNET_PORT=$$PORT} $(RUN) -m service
 
 test: $(VENV)/.dev
 	@$(RUN) -m pytest -n 2

@@ -23,6 +23,9 @@ NOISY = (
     "asyncio",
 )
 
+# Fields of a record that are no fields of a request.
+RESERVED = {*RESERVED_ATTRS, "color_message", "message", "asctime"}
+
 # What the parts of a request have to say of it in its line of the log: `bind_log_fields`.
 _facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -52,6 +55,20 @@ class _RequestId(logging.Filter):
         return True
 
 
+class _Text(logging.Formatter):
+    """A line for people: the message, then the request's id and the bound fields."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        fields = {
+            name: value
+            for name, value in vars(record).items()
+            if name not in RESERVED and value is not None
+        }
+        return " ".join(
+            [super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())]
+        )
+
+
 def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -> None:
     """Sends everything to stderr in one format, uvicorn's lines too."""
     handler = logging.StreamHandler(sys.stderr)
@@ -67,9 +84,7 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
             )
         )
     else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-        )
+        handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Pillow warns of strange images; on stderr as it comes that would be no line of JSON.
     logging.captureWarnings(True)

@@ -6,6 +6,11 @@ import ctypes
 import gc
 
 
+def c_library() -> ctypes.CDLL:
+    """Unlike `ctypes.pythonapi`, it releases the interpreter's lock during a call."""
+    return ctypes.CDLL(None)
+
+
 def trim_memory() -> None:
     """Garbage, and what is free in the arenas of all threads, which glibc keeps.
 
@@ -14,5 +19,5 @@ def trim_memory() -> None:
     `malloc_trim` returns it, or not, on its own.
     """
     gc.collect()
-    if trim := getattr(ctypes.pythonapi, "malloc_trim", None):
+    if trim := getattr(c_library(), "malloc_trim", None):
         trim(0)

@@ -37,7 +37,8 @@ def import_(
         Path | None, typer.Option(help="A class a line, or JSON. ImageNet's for 1000 classes.")
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help="A checkpoint whose preprocessing this one has.")
+        str | None,
+        typer.Option(help="A checkpoint with the same preprocessing, variant and epsilon."),
     ] = None,
     resize: Annotated[int | None, typer.Option(help="The shorter edge, in pixels.")] = None,
     crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,
@@ -45,12 +46,19 @@ def import_(
     channels: Annotated[ChannelOrder | None, typer.Option(help="What the network is fed.")] = None,
     mean: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
     std: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
+    replace_: Annotated[
+        bool, typer.Option("--replace", help="Replace an import of that name.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Take in weights of your own: RESNET_MODEL=NAME serves them."""
+    """Take in weights of your own: RESNET_MODELS=NAME serves them."""
+    if not file.exists():
+        end(f"{file} can't be imported. There is no such file.")
     store = make_artifact_cache(settings_with({"home": home}))
     try:
         check_name(name)
+        if not replace_ and any(one.name == name for one in store.list_custom()):
+            raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
         preprocessing = _preprocessing(like, resize, crop, interpolation, channels, mean, std)
         # Reading weights imports h5py and more, which no other command should wait for.
         from model_builder.checkpoints.formats import tfjs
@@ -63,8 +71,10 @@ def import_(
             raise ConversionFailed(f"The file holds a resnet{published.depth}. Received: {depth}")
         architecture = published.architecture(
             shortcut=shortcut,
-            stride_in_1x1=None if variant is None else variant == "v1",
-            batch_norm_epsilon=epsilon,
+            stride_in_1x1=_of_like(
+                None if variant is None else variant == "v1", published.stride_in_1x1, like
+            ),
+            batch_norm_epsilon=_epsilon(epsilon, published.batch_norm_epsilon, like),
         )
         checkpoint = CustomCheckpoint(
             name=name,
@@ -81,8 +91,21 @@ def import_(
         f"{name}: resnet{architecture.depth}, shortcuts {architecture.shortcut}, "
         f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {architecture.classes} classes, "
         f"{architecture.parameters() / 1e6:.1f} M parameters.\n"
-        f"Serve it: RESNET_MODEL={name} resnet serve"
+        f"Serve it: RESNET_MODELS={name} resnet serve"
     )
+
+
+def _of_like(given: bool | None, found: bool | None, like: str | None) -> bool | None:
+    """What the option says, else what the file says, else what the checkpoint `like` has."""
+    if given is not None or found is not None or like is None:
+        return given
+    return find_checkpoint(like).architecture.stride_in_1x1
+
+
+def _epsilon(given: float | None, found: float | None, like: str | None) -> float | None:
+    if given is not None or found is not None or like is None:
+        return given
+    return find_checkpoint(like).architecture.batch_norm_epsilon
 
 
 def _preprocessing(

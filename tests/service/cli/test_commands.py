@@ -109,6 +109,28 @@ def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> No
     assert printed("describe plain").startswith("resnet18, plain, ")
 
 
+def test_import_takes_variant_and_epsilon_from_the_checkpoint_that_it_is_like(
+    tmp_path: Path,
+) -> None:
+    """As the README does it; and a second import of that name asks for --replace."""
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=1000)
+    file = save_safetensors(tmp_path / "weights.safetensors", state_dict)
+    arguments = ["import", str(file), "--like", "resnet18.tv_in1k", "--name", "flowers"]
+    arguments.append(f"--home={tmp_path}")
+    done = run(main, arguments)
+    assert done.exit_code == 0, done.output
+    again = run(main, arguments)
+    assert again.exit_code == 2
+    assert "flowers is imported already: --replace replaces it." in again.output
+    assert run(main, [*arguments, "--replace"]).exit_code == 0
+
+
+def test_import_says_first_that_the_file_is_missing(tmp_path: Path) -> None:
+    done = run(main, ["import", str(tmp_path / "none.safetensors"), "--name", "flowers"])
+    assert done.exit_code == 2
+    assert "There is no such file" in done.output
+
+
 OF_ONE_AND_ANOTHER = (
     "keras_in1k-tensorflow-float32",
     "keras_in1k-litert-int8",

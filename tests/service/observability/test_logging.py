@@ -114,3 +114,15 @@ configure_logging("info", "json")
 logger.info("once")
 """)
     assert [line["message"] for line in lines] == ["once"]
+
+
+def test_text_has_the_request_id_and_the_fields_too() -> None:
+    text = stderr_of(
+        'configure_logging("info", "text")\n'
+        "from service.observability.logging import request_id\n"
+        'request_id.set("mine")\n'
+        'logger.info("here", extra={"status": 200})'
+    )
+    assert "INFO    here" in text
+    assert "request_id=mine" in text
+    assert "status=200" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 import psutil
@@ -22,3 +23,8 @@ def test_the_system_has_it_again() -> None:
     left = process.memory_info().rss
     assert kept
     assert full - left > 60 * 2**20
+
+
+def test_other_threads_run_meanwhile() -> None:
+    """A PyDLL would hold the interpreter's lock for as long as the call takes."""
+    assert not isinstance(memory.c_library(), ctypes.PyDLL)
