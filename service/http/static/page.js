@@ -32,7 +32,11 @@ async function predict(file) {
   const form = new FormData();
   form.append("file", file);
   try {
-    const response = await fetch("/predict", { method: "POST", body: form });
+    const key = sessionStorage.getItem("key");
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const response = await fetch("/predict", { method: "POST", body: form, headers });
+    // The field appears only where keys are configured.
+    if (response.status === 401) byId("access").hidden = false;
     const body = await response.json();
     show(file, body);
     if (body.model) {
@@ -52,6 +56,10 @@ async function predictAll(files) {
   }
 }
 
+byId("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", byId("key").value);
+});
 choose.addEventListener("change", () => { predictAll([...choose.files]); choose.value = ""; });
 document.addEventListener("paste", (event) => predictAll([...event.clipboardData.files]));
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {

@@ -35,3 +35,9 @@ def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
     assert not re.findall(r'(?:href|src)="https?://', docs)
     for reference in re.findall(r'(?:href|src)="(/[^"]*)"', docs):
         assert http.get(reference).status_code == 200, reference
+
+
+def test_the_page_can_send_an_api_key(service: Service) -> None:
+    """Its field appears once a request was refused for want of a key."""
+    assert '<form id="access" hidden>' in service.client.get("/").text
+    assert "Authorization: `Bearer ${key}`" in service.client.get("/page.js").text
