@@ -18,8 +18,8 @@ class EngineSpec:
     """One engine.
 
     name: in artifacts' manifests and folders; has no "-". module: has
-    `load(artifact, hardware) -> tuple[Engine, ...]`, and where the engine serves several
-    precisions `fastest_precision(hardware) -> Precision`; imported only when it is used.
+    `load(artifact, hardware) -> tuple[Engine, ...]`, and where `chooses_precision` is set
+    `fastest_precision(hardware) -> Precision`; imported only when it is used.
     exporter: the module that writes its networks. precisions, devices: what it serves, "cpu" or
     "gpu". package: whose version decides how long a batch takes.
     """
@@ -30,6 +30,7 @@ class EngineSpec:
     precisions: tuple[Precision, ...]
     devices: tuple[Literal["cpu", "gpu"], ...]
     package: str
+    chooses_precision: bool = False
 
     def target(self, precision: Precision) -> BuildTarget:
         return BuildTarget(self.name, precision, self.exporter)
@@ -44,6 +45,7 @@ ENGINES: tuple[EngineSpec, ...] = (
         precisions=("float32", "bfloat16", "float16"),
         devices=("cpu", "gpu"),
         package="tensorflow",
+        chooses_precision=True,
     ),
     EngineSpec(
         name="litert",
@@ -86,11 +88,12 @@ def choose_precision(
 ) -> Precision:
     """`wanted`, or for "auto" the fastest that costs no accuracy on this hardware.
 
-    "auto" imports the first engine's framework.
+    "auto" imports the framework of the first engine that chooses.
     """
     if wanted != "auto":
         return wanted
-    precision: Precision = import_module(engines[0].module).fastest_precision(hardware)
+    chooser = next(spec for spec in engines if spec.chooses_precision)
+    precision: Precision = import_module(chooser.module).fastest_precision(hardware)
     return precision
 
 

@@ -15,7 +15,13 @@ from model_builder.build.cache import ArtifactCache
 from model_builder.build.subprocess import BuildRequest
 from model_builder.errors import BuilderError, InvalidArtifact
 from service.engines.base import Hardware
-from service.engines.registry import ENGINES, engine_called, engine_for, load_engines
+from service.engines.registry import (
+    ENGINES,
+    choose_precision,
+    engine_called,
+    engine_for,
+    load_engines,
+)
 from service.inference.artifacts import check_agreement, obtain_artifact
 from service.inference.loader import warm_model
 from service.observability.metrics import Metrics
@@ -49,6 +55,10 @@ def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
 def test_an_engine_that_is_in_no_row_is_named() -> None:
     with pytest.raises(InvalidArtifact, match=r"tensorflow, litert\. Received: onnx"):
         engine_called("onnx")
+
+
+def test_a_new_engine_in_front_leaves_the_choice_of_precision_as_it_is() -> None:
+    assert choose_precision("auto", CPU, WITH_TOY) == choose_precision("auto", CPU)
 
 
 def test_names_can_be_told_apart_in_a_folders_name() -> None:
