@@ -61,6 +61,8 @@ REFUSALS: dict[str, type[ServiceError]] = {
     kind.__name__: kind for kind in (ImageTooLarge, InvalidImage, UnsupportedMedia)
 }
 START_SECONDS = 60.0
+# At most so much of what a process wrote to stderr before it was ready is logged.
+START_UP_BYTES = 16 * 2**10
 END_SECONDS = 1.0
 
 
@@ -77,6 +79,8 @@ class DecoderProcess:
         self._timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        # The read end of the process's stderr, until the process is ready.
+        self._start_up: int | None = None
         self._ready = False
 
     @property
@@ -91,15 +95,19 @@ class DecoderProcess:
         self._connection, theirs = Pipe()
         _bound_writes(self._connection, self._timeout_seconds)
         path = os.pathsep.join(folder for folder in sys.path if folder)
-        with theirs:
+        self._start_up, stderr = os.pipe()
+        # A process that fills the pipe loses the rest of its text; it must not block on it.
+        os.set_blocking(stderr, False)
+        os.set_blocking(self._start_up, False)
+        with theirs, open(stderr, "wb"):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "service.imaging.sandbox", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                # libtiff writes its opinion of every strange file there, in no format of ours.
-                stderr=subprocess.DEVNULL,
+                # The process itself discards its stderr once it is ready (`main`).
+                stderr=stderr,
             )
         self._ready = False
 
@@ -109,8 +117,9 @@ class DecoderProcess:
         """
         self.start()
         if not self._ready and self._receive(START_SECONDS) != READY:
-            raise DecoderFailed(f"The decoder did not start; its status was {self.close()}.")
+            raise self._start_failure()
         self._ready = True
+        self._close_start_up()
         assert self._connection is not None
         try:
             self._connection.send((preprocessing, self._limits, len(data)))
@@ -147,6 +156,7 @@ class DecoderProcess:
 
     def close(self) -> int | None:
         """Ends it. Its exit status, a signal's number negative; None where it did not run."""
+        self._close_start_up()
         process, self._process = self._process, None
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -155,6 +165,26 @@ class DecoderProcess:
             return None
         process.kill()
         return process.wait()
+
+    def _start_failure(self) -> DecoderFailed:
+        """Ends the process, and logs what it wrote to stderr; the last line is in the error."""
+        start_up, self._start_up = self._start_up, None
+        status = self.close()
+        message = f"The decoder did not start; its status was {status}."
+        assert start_up is not None
+        with open(start_up, "rb", buffering=0) as pipe:
+            # None or nothing where the process wrote nothing.
+            written = pipe.read() or b""
+        text = written[-START_UP_BYTES:].decode(errors="replace").strip()
+        if text:
+            logger.error("The decoder wrote before it ended:\n%s", text)
+            message += f" Its last line was: {text.splitlines()[-1]}"
+        return DecoderFailed(message)
+
+    def _close_start_up(self) -> None:
+        start_up, self._start_up = self._start_up, None
+        if start_up is not None:
+            os.close(start_up)
 
     def _receive(self, timeout_seconds: float) -> bytes | None:
         """None where nothing comes in time, or the process has ended.
@@ -184,6 +214,9 @@ def main(descriptor: int) -> None:
     # Nobody reads them. Pillow unpacks 64 MB of texts before it has had enough.
     PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
     connection = Connection(descriptor)
+    # libtiff writes to stderr about every damaged file, which must not flood the log.
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
     with contextlib.suppress(EOFError, ConnectionError):
         connection.send_bytes(READY)
         while True:

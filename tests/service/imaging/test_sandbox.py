@@ -25,7 +25,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.imaging.decoder import decode
-from service.imaging.sandbox import DecoderProcess, _briefly
+from service.imaging.sandbox import START_UP_BYTES, DecoderProcess, _briefly
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import (
     encoded,
@@ -175,6 +175,36 @@ def test_a_process_that_does_not_start(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DecoderFailed, match="its status was 1"):
         process.decode(RED, RECIPE)
+
+
+def test_the_log_says_why_a_process_did_not_start(
+    process: DecoderProcess, before_all: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    before_all("""
+import os, sys
+sys.stderr.write("Traceback (most recent call last):\\nImportError: no libjpeg here\\n")
+sys.stderr.flush()
+os._exit(3)
+""")
+    with pytest.raises(DecoderFailed, match=r"status was 3.*ImportError: no libjpeg here$"):
+        process.decode(RED, RECIPE)
+    assert "Traceback (most recent call last):" in caplog.text
+
+
+def test_a_process_that_writes_without_end_does_not_block_on_it(
+    process: DecoderProcess, before_all: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    before_all("""
+import contextlib, os
+with contextlib.suppress(BlockingIOError):
+    while True:
+        os.write(2, b"x" * 1024)
+os._exit(3)
+""")
+    with pytest.raises(DecoderFailed, match="status was 3"):
+        process.decode(RED, RECIPE)
+    (record,) = caplog.records
+    assert len(record.getMessage()) < START_UP_BYTES + 100
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
