@@ -24,7 +24,7 @@ from rich.table import Table
 from model_builder.artifact.preprocessing import CAFFE
 from service.errors import ServiceError
 from service.http.problem_details import status_of
-from service.imaging.sandbox import DecoderProcess
+from service.imaging.decoder_process import DecoderProcess
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
 

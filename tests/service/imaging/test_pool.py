@@ -15,7 +15,7 @@ import pytest
 
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage
-from service.imaging import sandbox as decoding
+from service.imaging import decoder_process
 from service.imaging.pool import DecodedImage, DecoderPool
 from tests.service.fakes import WAIT_SECONDS
 from tests.service.images import plain
@@ -114,7 +114,7 @@ def test_it_starts_with_all_its_processes_and_leaves_none(decoder: DecoderPool) 
 def test_closing_waits_for_no_image(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
     """The one under way is refused with its process, and the one that waits is not begun."""
     decoder, before, under_way = make(1, seconds), processes(), threading.Event()
-    write = decoding._write
+    write = decoder_process._write
 
     def written(descriptor: int, data: bytes) -> None:
         write(descriptor, data)
@@ -124,7 +124,7 @@ def test_closing_waits_for_no_image(monkeypatch: pytest.MonkeyPatch, seconds: li
         await decoder.decode(RED, PREPROCESSING, deadline=LATER)
         (process,) = processes() - before
         os.kill(process, signal.SIGSTOP)
-        monkeypatch.setattr(decoding, "_write", written)
+        monkeypatch.setattr(decoder_process, "_write", written)
         images = [
             asyncio.ensure_future(decoder.decode(RED, PREPROCESSING, deadline=LATER))
             for _ in range(2)

@@ -25,7 +25,8 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.imaging.decoder import decode
-from service.imaging.sandbox import START_UP_BYTES, DecoderProcess, _briefly
+from service.imaging.decoder_process import START_UP_BYTES, DecoderProcess
+from service.imaging.sandbox import _briefly
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import (
     encoded,
@@ -226,7 +227,7 @@ def test_it_goes_when_the_service_goes() -> None:
     """However that ended: nobody is left who could end it."""
     script = """
 import os
-from service.imaging.sandbox import DecoderProcess
+from service.imaging.decoder_process import DecoderProcess
 process = DecoderProcess(max_pixels=1000, timeout_seconds=1)
 process.start()
 print(process.pid, flush=True)
