@@ -1,4 +1,4 @@
-"""What the documents say of settings, models and files is what the code and the tree have."""
+"""The documents' tables, links and paths agree with the code and the files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-MODULE = re.compile(r"`((?:service|model_builder|tests|docs|deploy|examples)/[\w/.-]+)`")
+MODULE = re.compile(
+    r"`((?:service|model_builder|tests|docs|deploy|examples|benchmarks|requirements)/[\w/.-]+)`"
+)
+DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+RECORD = ["Context", "Decision", "Consequences"]
 
 
 def text(name: str) -> str:
@@ -53,3 +57,24 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     for target in MODULE.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_a_decision_record_has_its_sections_and_is_in_the_index(page: Path) -> None:
+    record = page.read_text(encoding="utf-8")
+    assert record.startswith(f"# {page.name[:4]} ")
+    assert re.findall(r"^## (.+)$", record, re.MULTILINE) in (RECORD, [*RECORD, "Figures"])
+    assert f"]({page.name})" in text("docs/decisions/README.md")
+
+
+def test_decision_records_are_numbered_without_gaps() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_the_readme_links_every_document(page: Path) -> None:
+    assert f"](docs/{page.name})" in text("README.md")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text("README.md").splitlines()) < 120
