@@ -102,7 +102,7 @@ def test_import_says_what_it_found(imported: Imported, own: OwnFile) -> None:
     said = imported.said[own.name]
     variant = "v1" if own.from_keras else "v1.5"
     assert f"{own.name}: resnet{own.depth}, shortcuts B, {variant}, 4 classes" in said
-    assert f"RESNET_MODEL={own.name}" in said
+    assert f"RESNET_MODELS={own.name}" in said
 
 
 @pytest.mark.parametrize(
