@@ -22,7 +22,8 @@ from safetensors.numpy import save
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
 from model_builder.networks.config import ResNetConfig
 

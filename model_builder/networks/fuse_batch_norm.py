@@ -8,7 +8,8 @@ import numpy.typing as npt
 from keras import layers
 
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.networks.config import Convolution, ResNetConfig
+from model_builder.networks.blocks import Convolution
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 
 Array = npt.NDArray[np.float32]

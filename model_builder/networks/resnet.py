@@ -10,7 +10,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from model_builder.networks.config import MAXPOOL_STRIDE, Block, Convolution, ResNetConfig
+from model_builder.networks.blocks import Block, Convolution
+from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
 
 CHANNELS_LAST = "channels_last"
 
@@ -46,7 +47,7 @@ def build_resnet(
     if head:
         x = layers.GlobalAveragePooling2D(data_format=CHANNELS_LAST, dtype=dtype, name="avgpool")(x)
         x = layers.Dense(architecture.classes, dtype=dtype, name="fc")(x)
-    return keras.Model(inputs, x, name=f"resnet{architecture.depth}")
+    return keras.Model(inputs, x, name=architecture.name)
 
 
 class _Maker:

@@ -14,13 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model_builder.errors import BuilderError
-from model_builder.networks.config import (
-    MAXPOOL_STRIDE,
-    Block,
-    Convolution,
-    ResNetConfig,
-    strided,
-)
+from model_builder.networks.blocks import Block, Convolution, strided
+from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
 from model_builder.system.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -126,7 +121,7 @@ def describe(architecture: ResNetConfig, input_size: int = INPUT_SIZE) -> Descri
 def title(architecture: ResNetConfig) -> str:
     """Depth, variant and shortcut option. Basic blocks have no 1x1 to tell v1 from v1.5 by."""
     variant = " v1" if architecture.stride_in_1x1 else " v1.5"
-    name = f"resnet{architecture.depth}" + variant * (architecture.block_kind == "bottleneck")
+    name = architecture.name + variant * (architecture.block == "bottleneck")
     return f"{name}, " + (
         "plain" if architecture.shortcut == "none" else f"option {architecture.shortcut}"
     )

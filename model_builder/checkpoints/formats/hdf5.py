@@ -11,7 +11,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array
 from model_builder.errors import ConversionFailed
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, names, opened, text
 from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import by_field, contents
+from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
 
 # What Keras writes beside a network's weights in a file of a whole model.
@@ -38,7 +38,7 @@ def read(path: Path) -> StateDict:
         raise ConversionFailed(f"{path.name} lists no layer for {', '.join(sorted(unread))}")
     published = {k: v for name, arrays in layers.items() for k, v in by_field(name, arrays).items()}
     config = None if described is None else read_config(json.loads(text(described)))
-    return contents(published, config)
+    return to_state_dict(published, config)
 
 
 def _datasets(root: h5py.Group) -> set[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from model_builder.checkpoints.formats import Array, StateDict, layer_name, rename
 from model_builder.checkpoints.formats.keras_config import KerasConfig
+from model_builder.checkpoints.formats.state_dict import Array, StateDict, layer_name, rename
 from model_builder.errors import ConversionFailed
 
 OURS = re.compile(r"conv1|bn1|layer[1-4]_\d+_(conv[1-3]|bn[1-3]|downsample_[01])")
@@ -61,7 +61,7 @@ def by_field(layer: str, arrays: Sequence[Array]) -> dict[str, Array]:
     return {f"{layer}/{name}": values for name, values in zip(fields, arrays, strict=True)}
 
 
-def contents(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
+def to_state_dict(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
     """Tensors named "layer/field" by our names, with what `config` says of the network.
 
     The only dense layer is the classifier, whatever it is called.

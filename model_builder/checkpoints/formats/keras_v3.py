@@ -14,10 +14,10 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, opened, text
 from model_builder.checkpoints.formats.keras_config import KerasConfig, read_config
-from model_builder.checkpoints.formats.keras_names import by_field, contents
+from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.errors import ConversionFailed
 
 WEIGHTS, CONFIG = "model.weights.h5", "config.json"
@@ -29,7 +29,7 @@ def read(path: Path) -> StateDict:
     """Raises ConversionFailed."""
     if not zipfile.is_zipfile(path):
         with opened(path, path.name) as file:
-            return contents(_published(file, None), None)
+            return to_state_dict(_published(file, None), None)
     try:
         with zipfile.ZipFile(path) as archive:
             config = read_config(json.loads(_file(archive, CONFIG)))
@@ -37,7 +37,7 @@ def read(path: Path) -> StateDict:
     except (zipfile.BadZipFile, ValueError) as error:
         raise ConversionFailed(f"{path.name} is no .keras file: {error}") from error
     with opened(weights, path.name) as file:
-        return contents(_published(file, config), config)
+        return to_state_dict(_published(file, config), config)
 
 
 def _file(archive: zipfile.ZipFile, name: str) -> bytes:

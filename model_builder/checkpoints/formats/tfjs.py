@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import contents
+from model_builder.checkpoints.formats.keras_names import to_state_dict
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
 
 MODEL = "model.json"
@@ -51,7 +51,7 @@ def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = N
         raise ConversionFailed(f"{path.name} has no {error} in {where}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionFailed(f"{path.name}: {where}{MODEL}: {error}") from error
-    return contents(published, read_config(described) if described else None)
+    return to_state_dict(published, read_config(described) if described else None)
 
 
 def _published(groups: list[dict[str, Any]], shards: list[bytes]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from model_builder.checkpoints.formats import Array, StateDict, rename
+from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
 from model_builder.errors import ConversionFailed
 
 LAYER = re.compile(r"(conv1|bn1|fc|layer[1-4]\.\d+\.(?:conv[1-3]|bn[1-3]|downsample\.[01]))\.(\w+)")
@@ -30,10 +30,10 @@ FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 def read(path: Path) -> StateDict:
     """Raises ConversionFailed."""
-    return contents(read_state_dict(path))
+    return to_state_dict(read_state_dict(path))
 
 
-def contents(state_dict: Mapping[str, Array]) -> StateDict:
+def to_state_dict(state_dict: Mapping[str, Array]) -> StateDict:
     tensors, keys = rename({key: to_keras(values) for key, values in state_dict.items()}, our_name)
     return StateDict(tensors, keys)
 

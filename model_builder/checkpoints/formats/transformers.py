@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from model_builder.checkpoints.formats import StateDict, layer_name, rename
+from model_builder.checkpoints.formats.state_dict import StateDict, layer_name, rename
 from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
 from model_builder.errors import ConversionFailed
 

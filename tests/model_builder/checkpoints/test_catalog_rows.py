@@ -7,22 +7,18 @@ import re
 
 import pytest
 
-from model_builder.checkpoints.catalog import (
-    CHECKPOINTS,
-    DEFAULT_CHECKPOINTS,
-    Checkpoint,
-    HubSource,
-    Source,
-    UrlSource,
-    find_checkpoint,
-)
-from model_builder.checkpoints.download.fetch import address
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, find_checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.download.sources.hub import HubSource
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.source import Source
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import UnknownModel
-from model_builder.networks.config import DEPTHS
+from model_builder.networks.config import DEPTHS, RESNETS, name_of_depth
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 SOURCES = [
-    pytest.param(source, id=f"{row.name}-{source.layout}")
+    pytest.param(source, id=f"{row.name}-{source.format}")
     for row in CHECKPOINTS.values()
     for source in row.sources
 ]
@@ -60,6 +56,7 @@ def test_sources_are_pinned(source: Source) -> None:
         assert source.sha256 is None or re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.revision == "main" or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
+        assert isinstance(source, NpmSource)
         algorithm, digest = source.integrity.split("-", 1)
         assert algorithm == "sha512"
         assert len(base64.b64decode(digest, validate=True)) == 64
@@ -70,7 +67,7 @@ def test_sources_are_pinned(source: Source) -> None:
 
 def test_no_two_sources_are_the_same() -> None:
     sources = [source for row in CHECKPOINTS.values() for source in row.sources]
-    assert len({address(source) for source in sources}) == len(sources)
+    assert len({source.address for source in sources}) == len(sources)
 
 
 def test_keras_checkpoints_are_as_keras_pins_them() -> None:
@@ -89,12 +86,12 @@ def test_keras_checkpoints_are_as_keras_pins_them() -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_depth_is_its_default_checkpoint(depth: int) -> None:
     row = find_checkpoint(f"resnet{depth}")
-    assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
+    assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[name_of_depth(depth)]]
     assert row.depth == depth
 
 
 def test_every_depth_has_a_default() -> None:
-    assert {row.depth for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(DEPTHS)
+    assert {row.family for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(RESNETS)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "ResNet50", "resnet50.none_in1k", "50", "vgg16", ""])
@@ -106,5 +103,5 @@ def test_unknown_names(name: str) -> None:
 def test_an_unknown_name_is_told_all_that_are_known() -> None:
     with pytest.raises(UnknownModel) as raised:
         find_checkpoint("resnet20")
-    for known in [*CHECKPOINTS, *(f"resnet{depth}" for depth in DEFAULT_CHECKPOINTS)]:
+    for known in [*CHECKPOINTS, *DEFAULT_CHECKPOINTS]:
         assert known in str(raised.value)

@@ -18,7 +18,7 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign, read_checkpoint
-from model_builder.networks.config import ResNetConfig
+from model_builder.networks.config import ResNetConfig, name_of_depth
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.keras_layout import keras_name
 from tests.model_builder.published import (
@@ -68,8 +68,8 @@ def published(request: pytest.FixtureRequest) -> Published:
     expected = reference.logits(np.moveaxis(inputs, 3, 1))
     assert expected.std(axis=0).mean() > 0.05  # the images can be told apart
     assert relative_difference(logits, expected) < TOLERANCE
-    architecture = ResNetConfig(
-        reference.depth, stride_in_1x1=True, batch_norm_epsilon=EPSILON, classes=10
+    architecture = ResNetConfig.of(
+        name_of_depth(reference.depth), stride_in_1x1=True, batch_norm_epsilon=EPSILON, classes=10
     )
     return Published(architecture, network, keras_weights(reference), logits)
 
@@ -111,7 +111,7 @@ def test_every_tensor_is_read(
     received = read_checkpoint(write(tmp_path, published))
     for file in tmp_path.iterdir():
         file.unlink()
-    assert received.layout == layout
+    assert received.format == layout
     assert received.architecture() == published.architecture
     assert_tensors_are_those_of(received, published.weights)
 
@@ -165,7 +165,7 @@ def random_basic(architecture: ResNetConfig) -> keras.Model:
 @pytest.mark.parametrize("name", ["network.keras", "network.weights.h5", "network.h5"])
 def test_basic_blocks_come_back_as_they_were_saved(depth: int, name: str, tmp_path: Path) -> None:
     """keras.applications has none of them: these are networks of our own."""
-    architecture = ResNetConfig(depth, batch_norm_epsilon=2e-5, classes=10)
+    architecture = ResNetConfig.of(name_of_depth(depth), batch_norm_epsilon=2e-5, classes=10)
     saved = random_basic(architecture)
     save: Any = saved.save_weights if name.endswith(".weights.h5") else saved.save
     save(tmp_path / name)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import pytest
 
 from model_builder.checkpoints.formats import torch as torch_layout
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import ResNetConfig
+from model_builder.networks.config import ResNetConfig, name_of_depth
 from tests.model_builder.published import (
     TOLERANCE,
     converted,
@@ -135,7 +136,7 @@ def test_logits_are_those_of_pytorch(
     published = read_checkpoint(path)
     path.unlink()
     architecture = published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5)
-    assert architecture == ResNetConfig(reference.depth, classes=10)
+    assert architecture == ResNetConfig.of(name_of_depth(reference.depth), classes=10)
     received = converted(published, architecture)
     inputs = normalised(IMAGES).transpose(0, 2, 3, 1)
     assert relative_difference(received(inputs, training=False), expected) < TOLERANCE
@@ -174,7 +175,7 @@ def test_state_dicts_are_unwrapped(
     torch.save(wrap(tensors(reference.state_dict)), path, _use_new_zipfile_serialization=not legacy)
     assert identify(path) == "torch"
     published = read_checkpoint(path)
-    expected = torch_layout.contents(reference.state_dict).tensors
+    expected = torch_layout.to_state_dict(reference.state_dict).tensors
     assert published.tensors.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(published.tensors[name], values, err_msg=name)

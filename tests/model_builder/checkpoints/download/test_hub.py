@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.checkpoints.catalog import HubSource
 from model_builder.checkpoints.download.config import DownloadConfig
-from model_builder.checkpoints.download.fetch import LocalFile, fetch, published_digest, verify
+from model_builder.checkpoints.download.fetch import fetch
+from model_builder.checkpoints.download.sources.hub import HubSource
 from model_builder.errors import FetchFailed, VerificationFailed
 from tests.conftest import MakeServer
 from tests.model_builder.checkpoints.download.fetch_process import (
@@ -202,7 +202,7 @@ REFUSED = {
     ),
     "the hub is not HTTP": Refused("RemoteProtocolError: ", (3, 0), (Fault(garbage=True),) * 3),
     "the hub states no sha256": Refused(
-        "the hub states no sha256 of model.safetensors and nobody else does. Received: ETag abc",
+        "the hub states no sha256 of model.safetensors, nor does the catalog. Received: ETag abc",
         (1, 0),
         (Fault(status=200, headers={"X-Repo-Commit": COMMIT, "ETag": '"abc"'}),),
     ),
@@ -355,10 +355,10 @@ def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
     row = checkpoint(replace(SOURCE, repository="someone/nowhere", sha256=SHA256))
     offline = DownloadConfig(offline=True)
     if content == CONTENT:
-        assert fetch(row, tmp_path, fetching=offline).path == path
+        assert fetch(row, tmp_path, config=offline).path == path
         return
     with pytest.raises(FetchFailed) as raised:
-        fetch(row, tmp_path, fetching=offline)
+        fetch(row, tmp_path, config=offline)
     assert "- the cache: model.safetensors is not the published file" in str(raised.value)
     assert str(raised.value).endswith("The hub's cache can be copied too: see HF_HOME.")
     assert path.read_bytes() == OTHER
@@ -433,17 +433,17 @@ def test_a_file_is_verified_by_the_catalogue_s_word_or_by_its_name(tmp_path: Pat
     plain, named = tmp_path / "model.safetensors", tmp_path / SHA256
     plain.write_bytes(CONTENT)
     named.write_bytes(CONTENT)
-    verify(plain, replace(SOURCE, sha256=SHA256))
-    verify(named, SOURCE)
-    assert published_digest(LocalFile(named, SOURCE)) == f"sha256-{SHA256}"
+    replace(SOURCE, sha256=SHA256).verify(plain)
+    SOURCE.verify(named)
+    assert SOURCE.digest(named) == f"sha256-{SHA256}"
     named.write_bytes(OTHER)
     for path, source in ((named, SOURCE), (plain, replace(SOURCE, sha256="0" * 64))):
         with pytest.raises(VerificationFailed, match="is not the published file"):
-            verify(path, source)
+            source.verify(path)
 
 
 def test_a_given_file_that_nobody_states_a_hash_of_is_refused(tmp_path: Path) -> None:
     given = tmp_path / "model.safetensors"
     given.write_bytes(CONTENT)
-    with pytest.raises(VerificationFailed, match=r"model\.safetensors can't be verified: nobody"):
+    with pytest.raises(VerificationFailed, match=r"can't be verified: the catalog"):
         fetch(checkpoint(SOURCE), tmp_path / "cache", given=given)

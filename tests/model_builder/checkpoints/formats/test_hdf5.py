@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.keras_files import saved, small_network
 
@@ -122,4 +123,4 @@ def test_a_keras_file_without_a_part(missing: str, tmp_path: Path) -> None:
         for name, content in members.items():
             archive.writestr(name, content)
     with pytest.raises(ConversionFailed, match=rf"There is no {missing} in it"):
-        read_checkpoint(path, layout="keras_v3")
+        read_checkpoint(path, format="keras_v3")

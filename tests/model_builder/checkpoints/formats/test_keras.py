@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats.keras_names import by_field, contents, our_layer
+from model_builder.checkpoints.formats.keras_names import by_field, our_layer, to_state_dict
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
@@ -92,10 +92,10 @@ def test_layers_that_resnets_do_not_have(shapes: tuple[tuple[int, ...], ...]) ->
 
 def test_the_classifier_may_have_any_name() -> None:
     published = by_field("my_head", zeros((512, 3), (3,)))
-    assert contents(published, None).tensors.keys() == {"fc/kernel", "fc/bias"}
+    assert to_state_dict(published, None).tensors.keys() == {"fc/kernel", "fc/bias"}
     published |= by_field("another", zeros((3, 3), (3,)))
     with pytest.raises(ConversionFailed, match="takes another/bias, another/kernel, my_head/bias"):
-        contents(published, None)
+        to_state_dict(published, None)
 
 
 def test_two_layers_for_one_place() -> None:
@@ -103,7 +103,7 @@ def test_two_layers_for_one_place() -> None:
         "conv1", zeros((7, 7, 3, 64))
     )
     with pytest.raises(ConversionFailed, match="conv1_conv/kernel and conv1/kernel are both conv1"):
-        contents(published, None)
+        to_state_dict(published, None)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_lineages_settle_what_they_can(
     stem: str, stride_in_1x1: bool | None, epsilon: float | None
 ) -> None:
     published = by_field("conv1_conv", zeros((7, 7, 3, 64))) if stem == "conv1_bn" else {}
-    found = contents(published | by_field(stem, zeros(*[(64,)] * 4)), None)
+    found = to_state_dict(published | by_field(stem, zeros(*[(64,)] * 4)), None)
     assert (found.stride_in_1x1, found.batch_norm_epsilon) == (stride_in_1x1, epsilon)
 
 
@@ -160,7 +160,7 @@ def test_a_fine_tuned_network(tuned: keras.Model, name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
 def test_other_shortcuts_of_our_own(shortcut: Any, tmp_path: Path) -> None:
-    architecture = ResNetConfig(18, shortcut, batch_norm_epsilon=1e-3, classes=3)
+    architecture = ResNetConfig.of("resnet18", shortcut, batch_norm_epsilon=1e-3, classes=3)
     build_resnet(architecture, input_size=32).save(tmp_path / "network.keras")
     received = read_checkpoint(tmp_path / "network.keras")
     assert received.architecture(shortcut=shortcut) == architecture

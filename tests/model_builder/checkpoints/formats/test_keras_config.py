@@ -69,7 +69,7 @@ def test_what_may_carry_code_is_refused(
     ("name", "changes", "message"),
     [
         ("layer2_0_conv1", {"padding": "same"}, "pads at the bottom and right only"),
-        ("layer2_0_conv1", {"strides": [1, 1]}, "No resnet18 halves the image so"),
+        ("layer2_0_conv1", {"strides": [1, 1]}, "No resnet18 has these strides"),
         ("layer2_0_conv1", {"strides": [2, 1]}, "is not square"),
         ("layer2_1_conv1", {"dilation_rate": [2, 2]}, "is dilated or grouped"),
         ("layer2_1_conv1", {"activation": "relu"}, "has an activation. Received: 'relu'"),

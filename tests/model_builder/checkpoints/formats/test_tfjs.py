@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, StateDict, tfjs
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.formats import tfjs
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, StateDict
 from model_builder.checkpoints.loader import assign, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.networks.config import ResNetConfig
@@ -29,7 +30,7 @@ Array = npt.NDArray[np.float32]
 Edit = Callable[[dict[str, Any]], None]
 
 SOURCE = NpmSource("package", "1.0.0", "sha512-", "ResNet", shards_sha256="", size_bytes=0)
-ARCHITECTURE = ResNetConfig(18, classes=10)
+ARCHITECTURE = ResNetConfig.of("resnet18", classes=10)
 
 
 def read_tfjs(path: Path, source: NpmSource) -> StateDict:

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_builder.checkpoints.formats import torch, transformers
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.reference import DEPTHS, Array, random_state_dict
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
