@@ -1,4 +1,4 @@
-"""One URL to one file, continued where it broke off if the server can do that."""
+"""Downloads one URL to one file, and resumes where the server supports ranges."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def download(
     deadline: Deadline,
     size_bytes: int | None = None,
 ) -> bool:
-    """Fetches `url` into `path`, after what is there of it already.
+    """Downloads `url` to `path`, and resumes from the bytes that are already there.
 
-    Returns whether the file was put together from more than one answer. Raises FetchFailed; what
-    has come by then stays only if the server can send the rest of it alone. A silent server may
-    hold on past the deadline for `patience.read_timeout_seconds`.
+    size_bytes: for the progress bar, where the server states no length.
+    Returns whether the file is made of more than one response. Raises FetchFailed; the bytes
+    received by then are kept only if the server supports ranges. A server that sends nothing can
+    exceed the deadline by `retry_policy.read_timeout_seconds`.
     """
     with httpx2.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
         job = _Download(client, url, path, description, retry_policy, deadline, size_bytes)
@@ -47,7 +48,11 @@ def download(
 
 @dataclass(slots=True)
 class _Download:
-    """validator: of what is in `path`, where this process fetched it and the server has one."""
+    """One download over its attempts.
+
+    validator: the ETag or date of the bytes in `path`, where this process received one.
+    resumable: whether the next attempt may continue. resumed: whether one did.
+    """
 
     client: httpx2.Client
     url: str
@@ -65,6 +70,7 @@ class _Download:
         self.furthest_bytes = self._received_bytes()
 
     def attempt(self) -> None:
+        """One request for the missing bytes. Raises Transient, FetchFailed."""
         if self.deadline.passed():
             raise FetchFailed(f"{self.deadline} has passed")
         offset = self._received_bytes() if self.resumable else 0
@@ -92,10 +98,11 @@ class _Download:
         status, headers = response.status_code, response.headers
         if status == RANGE_NOT_SATISFIABLE and offset:
             if headers.get("Content-Range") == f"bytes */{offset}":
+                # The file is complete: a process ended between the last byte and the rename.
                 self.resumed = True
-                return  # Nothing is missing: a process ended between the last byte and the rename.
+                return
             self.path.unlink()
-            raise Transient(f"the server has no byte {offset}; starting anew")
+            raise Transient(f"the server has no byte {offset}; starting again")
         if may_pass(status):
             raise Transient(
                 f"the server answered {status}", retry_after_seconds=retry_after_seconds(headers)
@@ -105,7 +112,7 @@ class _Download:
         if status == PARTIAL_CONTENT and _first_byte(headers) != offset:
             self.path.unlink(missing_ok=True)
             raise Transient(
-                f"the server sent other bytes than from {offset} on; starting anew. "
+                f"the server sent other bytes than from {offset} on; starting again. "
                 f"Received: {headers.get('Content-Range')}"
             )
         if status == OK:
@@ -131,7 +138,7 @@ class _Download:
                 if self.deadline.passed():
                     of = "" if total_bytes is None else f" of {total_bytes / 1e6:.1f}"
                     raise FetchFailed(
-                        f"{file.tell() / 1e6:.1f}{of} MB had come when {self.deadline} passed"
+                        f"{file.tell() / 1e6:.1f}{of} MB were received when {self.deadline} passed"
                     )
 
     def _received_bytes(self) -> int:
@@ -144,7 +151,7 @@ def _first_byte(headers: httpx2.Headers) -> int | None:
 
 
 def _validator(headers: httpx2.Headers) -> str | None:
-    """What `If-Range` may hold: a strong ETag, or else the date."""
+    """The value for `If-Range`: a strong ETag, else the date."""
     etag: str | None = headers.get("ETag")
     if etag is not None and not etag.startswith("W/"):
         return etag

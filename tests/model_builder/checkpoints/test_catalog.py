@@ -1,4 +1,4 @@
-"""The catalogue's rows, as data."""
+"""The rows of the catalog as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue, walked row by row."""
+"""Every row of the catalog, and how rows are found by name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_rows_say_what_must_be_known(row: Checkpoint) -> None:
     assert row.licence
     assert row.paper.startswith("https://arxiv.org/abs/")
     assert row.architecture.classes == 1000
-    assert row.architecture.shortcut == "B"  # nobody publishes A, C or none
+    assert row.architecture.shortcut == "B"  # A, C and none are not published
     assert 0 < row.architecture.batch_norm_epsilon < 1e-4
     assert row.sources
 
@@ -52,7 +52,7 @@ def test_sources_are_pinned(source: Source) -> None:
         assert re.fullmatch("[0-9a-f]{32}", source.md5)
     elif isinstance(source, HubSource):
         assert re.fullmatch(r"[\w-]+/[\w.-]+", source.repository)
-        # None where nobody states it: then the hub's own word is what is verified against.
+        # None where no publisher states it: the file is verified against the hub's ETag.
         assert source.sha256 is None or re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.revision == "main" or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
@@ -100,7 +100,7 @@ def test_unknown_names(name: str) -> None:
         find_checkpoint(name)
 
 
-def test_an_unknown_name_is_told_all_that_are_known() -> None:
+def test_the_error_lists_the_known_names() -> None:
     with pytest.raises(UnknownModel) as raised:
         find_checkpoint("resnet20")
     for known in [*CHECKPOINTS, *DEFAULT_CHECKPOINTS]:

@@ -1,4 +1,4 @@
-"""What is told of a network from its tensors, and what is asked for."""
+"""The configuration that is inferred from tensors, and what the caller must state."""
 
 from __future__ import annotations
 

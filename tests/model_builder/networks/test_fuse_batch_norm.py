@@ -47,7 +47,7 @@ def caffe() -> Preprocessing:
 
 @pytest.fixture(scope="module")
 def make() -> Make:
-    """A random network, made once; nobody may change it."""
+    """A random network, shared by the tests, which must not change it."""
     return cache(lambda architecture: random_network(architecture, input_size=SIZE))
 
 

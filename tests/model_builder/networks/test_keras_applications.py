@@ -30,7 +30,7 @@ from tests.model_builder.reference import random_images
 
 Pixels = npt.NDArray[np.uint8]
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = 64

@@ -1,4 +1,4 @@
-"""Published layouts of PyTorch's networks, converted, against the reference in NumPy."""
+"""Converted PyTorch checkpoint formats against the reference in NumPy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IMAGES = random_images(2, seed=1)
 class Expected:
     reference: Reference
     logits: npt.NDArray[np.float64]
-    network: keras.Model  # ours, still with weights of its own
+    network: keras.Model  # ours, with its initial weights
 
     @property
     def architecture(self) -> ResNetConfig:
@@ -88,8 +88,8 @@ def test_logits_are_those_of_the_reference(expected: Expected, tmp_path: Path) -
 
 
 @ALL_DEPTHS
-def test_transformers_layout_gives_the_same_network(expected: Expected, tmp_path: Path) -> None:
-    """Bit for bit the tensors that torchvision's layout gives, so the same artifact too."""
+def test_transformers_format_gives_the_same_network(expected: Expected, tmp_path: Path) -> None:
+    """Bit for bit the tensors of torchvision's format, so that the artifact is the same too."""
     path = transformers_file(tmp_path, expected.reference)
     published = read_checkpoint(path)
     path.unlink()

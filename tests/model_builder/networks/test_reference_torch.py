@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats import torch as torch_layout
+from model_builder.checkpoints.formats import torch as torch_format
 from model_builder.checkpoints.formats.readers import identify
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
@@ -52,7 +52,7 @@ def tensors(state_dict: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
-    """PyTorch's own operations, one after the other."""
+    """The network by PyTorch's operations."""
     state_dict = tensors(reference.state_dict)
     functional = torch.nn.functional
 
@@ -66,8 +66,8 @@ def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
         last = 3 if f"{name}.conv3.weight" in state_dict else 2
         residual = x
         for index in range(1, last + 1):
-            own = stride if index == last - 1 else 1
-            residual = unit(residual, f"{name}.conv{index}", f"{name}.bn{index}", own)
+            unit_stride = stride if index == last - 1 else 1
+            residual = unit(residual, f"{name}.conv{index}", f"{name}.bn{index}", unit_stride)
             residual = residual.relu() if index < last else residual
         if f"{name}.downsample.0.weight" in state_dict:
             x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
@@ -112,7 +112,7 @@ def of_transformers(reference: Reference) -> tuple[Network, dict[str, Any]]:
 
 
 def filled(network: Any, state_dict: Mapping[str, Array]) -> tuple[Network, dict[str, Any]]:
-    """With every tensor of its own replaced, counters aside; what it then saves."""
+    """The network with every tensor but its counters replaced, and the state dict it then saves."""
     found = network.load_state_dict(tensors(state_dict), strict=False)
     assert not found.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in found.missing_keys)
@@ -175,7 +175,7 @@ def test_state_dicts_are_unwrapped(
     torch.save(wrap(tensors(reference.state_dict)), path, _use_new_zipfile_serialization=not legacy)
     assert identify(path) == "torch"
     published = read_checkpoint(path)
-    expected = torch_layout.to_state_dict(reference.state_dict).tensors
+    expected = torch_format.to_state_dict(reference.state_dict).tensors
     assert published.tensors.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(published.tensors[name], values, err_msg=name)
@@ -192,7 +192,7 @@ def test_bfloat16_is_widened_exactly(reference: Reference, suffix: str, tmp_path
         torch.save(half, path)
     else:
         save_file(half, path)
-    received = torch_layout.read_state_dict(path)
+    received = torch_format.read_state_dict(path)
     for name, values in half.items():
         assert received[name].dtype == np.float32
         np.testing.assert_array_equal(received[name], values.float().numpy(), err_msg=name)

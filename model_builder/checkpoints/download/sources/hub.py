@@ -228,4 +228,4 @@ def _within(deadline: Deadline, work: Callable[[], Path]) -> Path:
     try:
         return future.result(deadline.remaining_seconds())
     except FutureTimeout:
-        raise FetchFailed(f"the file had not come when {deadline} passed") from None
+        raise FetchFailed(f"the file was not received when {deadline} passed") from None

@@ -1,4 +1,4 @@
-"""Fetches in a process of its own, with an environment of its own.
+"""Fetches in a new process with its own environment variables.
 
     python -m tests.model_builder.checkpoints.download.fetch_process JSON
 

@@ -40,7 +40,7 @@ def test_a_file_arrives(server: FileServer, tmp_path: Path, kind: str) -> None:
     assert left_in(tmp_path) == ["weights.h5"]
 
 
-def test_the_cache_asks_nobody(server: FileServer, tmp_path: Path) -> None:
+def test_a_cached_file_needs_no_request(server: FileServer, tmp_path: Path) -> None:
     row = checkpoint(at(server, "good"))
     assert fetch(row, tmp_path) == fetch(row, tmp_path)
     assert server.requests == ["/good/weights.h5"]

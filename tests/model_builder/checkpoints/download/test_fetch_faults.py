@@ -90,7 +90,7 @@ REFUSED = {
     "500 always": Refused((Fault(status=500),) * 3, "the server answered 500 (3 attempts)", 3),
     "429 for an hour": Refused(
         (Fault(status=429, headers={"Retry-After": "3600"}),),
-        "the server answered 429 and wishes to be asked again in 3600 s; the deadline of 60 s",
+        "the server answered 429 and asks for a wait of 3600 s; the deadline of 60 s",
         1,
     ),
     "cut off always, and no ranges": Refused(
@@ -111,7 +111,7 @@ REFUSED = {
     "silent always": Refused((Fault(sends=0, silent=True),) * 3, "ReadTimeout: timed out", 3),
     "too slow": Refused(
         (Fault(trickles=0.2),),
-        "of 0.3 MB had come when the deadline of 0.5 s passed",
+        "of 0.3 MB were received when the deadline of 0.5 s passed",
         1,
         deadline_seconds=0.5,
     ),
@@ -179,7 +179,7 @@ def test_redirects_in_a_circle(faulty_server: FaultyServer, tmp_path: Path) -> N
     assert len(faulty_server.asked) == 11
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_connection_refused(tmp_path: Path) -> None:
     server = FaultyServer()
     server.server_close()
     with pytest.raises(FetchFailed, match=r"ConnectError: .*refused \(3 attempts\)"):
@@ -241,7 +241,7 @@ def test_a_damaged_cache_is_not_used_offline(faulty_server: FaultyServer, tmp_pa
     assert faulty_server.asked == []
 
 
-def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> None:
+def test_offline_sends_no_request(faulty_server: FaultyServer, tmp_path: Path) -> None:
     source = source_at(faulty_server)
     package = NpmSource("resnet_test", "1.0.4", "sha512-", "ResNet18", "", 0)
     with pytest.raises(FetchFailed) as raised:

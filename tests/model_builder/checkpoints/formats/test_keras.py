@@ -25,7 +25,7 @@ from tests.model_builder.keras_files import (
 
 Array = npt.NDArray[np.float32]
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -86,7 +86,7 @@ def test_fields_go_by_their_order() -> None:
     ],
 )
 def test_layers_that_resnets_do_not_have(shapes: tuple[tuple[int, ...], ...]) -> None:
-    with pytest.raises(ConversionFailed, match=r"^odd is no convolution, batch norm or dense"):
+    with pytest.raises(ConversionFailed, match=r"^odd is not a convolution, batch norm or dense"):
         by_field("odd", zeros(*shapes))
 
 
@@ -131,13 +131,13 @@ def test_layers_are_found_by_their_number_where_the_file_has_no_names(tmp_path: 
 def test_weights_alone_need_names(tmp_path: Path) -> None:
     path = saved(small_network(), tmp_path / "network.weights.h5")
     without_names(path)
-    with pytest.raises(ConversionFailed, match=r"layers/\w+ has no name: save the network anew"):
+    with pytest.raises(ConversionFailed, match=r"layers/\w+ has no name: save the network again"):
         read_checkpoint(path)
 
 
 @pytest.fixture(scope="module")
 def tuned() -> keras.Model:
-    """As fine-tuning leaves networks: one within another, a head of its own, an optimiser."""
+    """As fine-tuning leaves networks: nested, with a new head and an optimizer."""
     body = build_resnet(ARCHITECTURE, input_size=32, head=False)
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D()(body(inputs)))

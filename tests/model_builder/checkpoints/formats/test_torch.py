@@ -116,7 +116,9 @@ def test_broken_safetensors(state_dict: dict[str, Array], keep: float, tmp_path:
     path = save_safetensors(tmp_path / "model.safetensors", state_dict)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep if keep < 1 else keep)])
-    with pytest.raises(ConversionFailed, match=r"model\.safetensors is no whole safetensors file"):
+    with pytest.raises(
+        ConversionFailed, match=r"model\.safetensors is not a complete safetensors file"
+    ):
         read_checkpoint(path)
 
 
@@ -153,7 +155,7 @@ def test_transformers_config_says_where_the_strides_are(
     ("config", "message"),
     [
         ('{"downsample_in_first_stage": true}', "Received: downsample_in_first_stage=True"),
-        ('{"hidden_act": "gelu"}', "ours have ReLU. Received: 'gelu'"),
+        ('{"hidden_act": "gelu"}', "our networks have ReLU. Received: 'gelu'"),
         ("[]", "can't be read"),
         ("{", "can't be read"),
     ],

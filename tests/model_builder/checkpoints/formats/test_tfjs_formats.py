@@ -114,8 +114,14 @@ def weights(model: Model) -> list[dict[str, Any]]:
         ),
         (lambda m: weights(m)[-1].update(shape=[4]), r"The shards end within body/fc/bias \[4\]"),
         (lambda m: weights(m)[-1].update(shape=[-4]), r"The shards end within body/fc/bias"),
-        (lambda m: weights(m).pop(), "The shards have 12 bytes more than the tensors"),
-        (lambda m: weights(m).append(weights(m)[0]), "Two tensors are called conv1/kernel"),
+        (
+            lambda m: weights(m).pop(),
+            "The shards are longer than their tensors. Received: 12 bytes more",
+        ),
+        (
+            lambda m: weights(m).append(weights(m)[0]),
+            "Two tensors have one name. Received: conv1/kernel",
+        ),
         (lambda m: weights(m)[0].pop("shape"), "has no 'shape' in"),
         (
             lambda m: m["weightsManifest"][0]["paths"].append("shard3.bin"),
@@ -123,7 +129,7 @@ def weights(model: Model) -> list[dict[str, Any]]:
         ),
         (
             lambda m: m["weightsManifest"][0]["paths"].append("../model.json"),
-            "A shard lies beside model.json. Received: '../model.json'",
+            "A shard must be in the folder of model.json. Received: '../model.json'",
         ),
         (lambda m: m.pop("weightsManifest"), "has no 'weightsManifest' in"),
         (lambda m: m.update(weightsManifest=3), r"model\.json: "),
@@ -151,7 +157,7 @@ def test_a_broken_package(folder: Path, keep: float) -> None:
     path = packed(folder, "ResNet18")
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content) if keep < 1 else keep)])
-    with pytest.raises(ConversionFailed, match=r"package\.tgz is no npm package"):
+    with pytest.raises(ConversionFailed, match=r"package\.tgz is not an npm package"):
         read_checkpoint(path, format="tfjs")
 
 
@@ -164,7 +170,7 @@ def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>not found</html>"])
-def test_files_of_no_layout(content: bytes, tmp_path: Path) -> None:
+def test_files_of_no_format(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(content)
     with pytest.raises(ConversionFailed, match="Received: weights, which is none of them"):
         read_checkpoint(tmp_path / "weights")
