@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from service.settings import PREFIX, RENAMED, Settings
 
 DOCS = Path(__file__).parent
@@ -36,8 +37,8 @@ def settings_tables() -> str:
 
 def checkpoint_row(row: Checkpoint) -> str:
     """One row of the table of checkpoints; a depth's default is bold."""
-    default = DEFAULT_CHECKPOINTS[row.depth] == row.name
-    depth = f"**resnet{row.depth}**" if default else f"resnet{row.depth}"
+    default = DEFAULT_CHECKPOINTS[row.family] == row.name
+    depth = f"**{row.family}**" if default else row.family
     size = f"{row.architecture.parameters() / 1e6:.1f} M"
     macs = f"{row.architecture.macs(row.preprocessing.crop_size) / 1e9:.2f} G"
     accuracy = f"{row.top1_percent} / {row.top5_percent} %"

@@ -43,7 +43,8 @@ from sklearn.model_selection import train_test_split  # noqa: E402
 
 from model_builder.artifact.preprocessing import Preprocessing  # noqa: E402
 from model_builder.build.builder import build_network  # noqa: E402
-from model_builder.checkpoints.catalog import Checkpoint, find_checkpoint  # noqa: E402
+from model_builder.checkpoints.catalog import find_checkpoint  # noqa: E402
+from model_builder.checkpoints.checkpoint import Checkpoint  # noqa: E402
 from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm  # noqa: E402
@@ -160,7 +161,7 @@ def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
         checkpoint,
         settings.model.home / "checkpoints",
         given=settings.model.checkpoint_file,
-        fetching=make_artifact_cache(settings).fetching,
+        config=make_artifact_cache(settings).fetching,
     )
     return dict(read_tensors(file, checkpoint.architecture))
 

@@ -35,7 +35,7 @@ from model_builder.build.builder import build_network  # noqa: E402
 from model_builder.checkpoints.catalog import find_checkpoint  # noqa: E402
 from model_builder.checkpoints.download.fetch import fetch  # noqa: E402
 from model_builder.checkpoints.loader import read_tensors  # noqa: E402
-from model_builder.networks.config import Block  # noqa: E402
+from model_builder.networks.blocks import Block  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
 from service.inference.artifacts import make_artifact_cache  # noqa: E402
 from service.inference.outputs import softmax  # noqa: E402
@@ -76,7 +76,7 @@ def main(
         checkpoint,
         settings.model.home / "checkpoints",
         given=settings.model.checkpoint_file,
-        fetching=make_artifact_cache(settings).fetching,
+        config=make_artifact_cache(settings).fetching,
     )
     recipe, architecture = checkpoint.preprocessing, checkpoint.architecture
     network = build_network(architecture, read_tensors(file, architecture), recipe.crop_size)

@@ -1,7 +1,7 @@
 """Builds ResNets and turns published or imported weights into artifacts.
 
-The public names are imported when they are first used: `import model_builder` loads neither Keras
-nor TensorFlow.
+The public names are imported at their first use: `import model_builder` imports neither Keras nor
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from model_builder.artifact.manifest import Artifact
     from model_builder.artifact.preprocessing import Preprocessing
     from model_builder.artifact.store_format import read_artifact
-    from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+    from model_builder.checkpoints.catalog import CHECKPOINTS
+    from model_builder.checkpoints.checkpoint import Checkpoint
     from model_builder.networks.config import ResNetConfig
     from model_builder.networks.resnet import build_resnet
 
@@ -30,7 +31,7 @@ __all__ = [
 _MODULES = {
     "Artifact": "artifact.manifest",
     "CHECKPOINTS": "checkpoints.catalog",
-    "Checkpoint": "checkpoints.catalog",
+    "Checkpoint": "checkpoints.checkpoint",
     "Preprocessing": "artifact.preprocessing",
     "ResNetConfig": "networks.config",
     "build_resnet": "networks.resnet",
@@ -39,6 +40,11 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    """Imports a public name from its module. Raises AttributeError for every other name."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

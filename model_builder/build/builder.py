@@ -15,10 +15,9 @@ from model_builder.artifact.manifest import Golden, Head, Manifest, Provenance
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.store_format import write_artifact
 from model_builder.build.calibration import calibration_set
-from model_builder.checkpoints.catalog import Checkpoint
-from model_builder.checkpoints.formats import Tensors
-from model_builder.checkpoints.loader import assign
-from model_builder.checkpoints.weights import Weights
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.formats.state_dict import Tensors
+from model_builder.checkpoints.loader import Weights, assign
 from model_builder.errors import BuilderError
 from model_builder.exporters.base import BuildTarget, Exported, ExportSource
 from model_builder.networks.config import ResNetConfig

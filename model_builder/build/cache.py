@@ -20,7 +20,8 @@ from model_builder.artifact.report import forget_measurements
 from model_builder.artifact.store_format import read_artifact
 from model_builder.build.calibration import calibration_set
 from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS, BuildRequest, build_in_subprocess
-from model_builder.checkpoints.catalog import Checkpoint, all_names, find_checkpoint
+from model_builder.checkpoints.catalog import all_names, find_checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import (
     CustomCheckpoint,
     list_custom,
@@ -197,7 +198,7 @@ class ArtifactCache:
         # Most starts fetch nothing and have no use for an HTTP client.
         from model_builder.checkpoints.download.fetch import fetch
 
-        return fetch(checkpoint, self.home / "checkpoints", given=given, fetching=self.fetching)
+        return fetch(checkpoint, self.home / "checkpoints", given=given, config=self.fetching)
 
     def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
         """Of every engine and precision. Neither name has a "-" in it."""

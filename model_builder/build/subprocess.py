@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_builder.checkpoints.catalog import Checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import read_custom
 from model_builder.errors import BuilderError
 from model_builder.exporters.base import BuildTarget
@@ -48,7 +48,7 @@ class BuildRequest:
         try:
             import_tensorflow()
             from model_builder.build.builder import build_artifact
-            from model_builder.checkpoints.weights import custom_weights, published_weights
+            from model_builder.checkpoints.loader import custom_weights, published_weights
         except ImportError as error:
             raise BuilderError(
                 f"{self.folder.name} is not built, and can't be: {error}. Building needs "

@@ -1,7 +1,7 @@
-"""Checkpoints of one's own: a folder each, from which artifacts are built as from published ones.
+"""Custom checkpoints: weights that the user imported, one folder each.
 
-own/NAME/checkpoint.json     architecture, preprocessing, labels, where it came from
-own/NAME/tensors.safetensors every tensor by our names, float32
+NAME/checkpoint.json     architecture, preprocessing, labels, source
+NAME/tensors.safetensors every tensor by our names, float32
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from safetensors.numpy import save
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
 from model_builder.networks.config import ResNetConfig
 
@@ -30,12 +31,15 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT, TENSORS = "checkpoint.json", "tensors.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-DEPTH_NAME = re.compile(r"resnet\d+")
+FAMILY_NAME = re.compile(r"resnet\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class CustomCheckpoint:
-    """`checkpoint.json`. digest: "sha256-" and the hash of the file that was imported."""
+    """The content of `checkpoint.json`.
+
+    labels: in the order of the logits. source: the imported file. digest: "sha256-" and its hash.
+    """
 
     name: str
     architecture: ResNetConfig
@@ -45,7 +49,7 @@ class CustomCheckpoint:
     digest: str
 
     def row(self) -> Checkpoint:
-        """As a row of the catalogue, without sources."""
+        """The checkpoint as a row of the catalog, without sources."""
         return Checkpoint(
             name=self.name,
             architecture=self.architecture,
@@ -62,21 +66,23 @@ _ADAPTER = TypeAdapter(CustomCheckpoint)
 
 
 def check_name(name: str) -> None:
-    """Raises ConversionFailed unless it can be a folder and is nobody else's."""
+    """Raises ConversionFailed unless the name is valid for a folder and not in the catalog."""
     if not NAME.fullmatch(name):
         raise ConversionFailed(
             f"A name has up to 100 letters, digits, '.', '_' and '-'. Received: {name!r}"
         )
-    if name in CHECKPOINTS or DEPTH_NAME.fullmatch(name):
-        raise ConversionFailed(f"{name!r} is the catalogue's; take another name.")
+    if name in CHECKPOINTS or FAMILY_NAME.fullmatch(name):
+        raise ConversionFailed(
+            f"Names of published checkpoints are reserved, and resnetNN. Received: {name!r}"
+        )
 
 
 def write_custom(
     folder: Path, checkpoint: CustomCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
 ) -> None:
-    """Writes `folder`/NAME beside its place and renames it. What was there before is replaced.
+    """Writes `folder`/NAME under a temporary name and renames it, replacing an earlier one.
 
-    Raises ConversionFailed for a name that can't be, or labels that are not one a class.
+    Raises ConversionFailed for an invalid name, or where labels and classes differ in number.
     """
     check_name(checkpoint.name)
     classes = checkpoint.architecture.classes
@@ -89,7 +95,7 @@ def write_custom(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".importing-") as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
-        # safetensors writes an array's memory as it lies, whatever its strides say.
+        # safetensors writes an array's memory without regard to its strides.
         laid_out = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
         (made / TENSORS).write_bytes(save(laid_out))
         (made / CHECKPOINT).write_bytes(_ADAPTER.dump_json(checkpoint, indent=1))
@@ -99,9 +105,12 @@ def write_custom(
 
 
 def read_custom(folder: Path, name: str) -> CustomCheckpoint:
-    """Raises UnknownModel where there is none of that name, ConversionFailed where it is broken."""
+    """The checkpoint in `folder`/NAME.
+
+    Raises UnknownModel where there is none, ConversionFailed where it can't be read.
+    """
     if not NAME.fullmatch(name) or not (folder / name / CHECKPOINT).is_file():
-        raise UnknownModel(f"No checkpoint of your own is called {name!r}.")
+        raise UnknownModel(f"No imported checkpoint has this name. Received: {name!r}")
     try:
         return _ADAPTER.validate_json((folder / name / CHECKPOINT).read_bytes())
     except (OSError, ValidationError) as error:
@@ -109,11 +118,11 @@ def read_custom(folder: Path, name: str) -> CustomCheckpoint:
 
 
 def list_custom(folder: Path) -> tuple[CustomCheckpoint, ...]:
-    """All that can be read, by name; what can't is passed over and logged."""
+    """The readable checkpoints, sorted by name; the others are logged and skipped."""
     found = []
     for name in sorted(path.parent.name for path in folder.glob(f"*/{CHECKPOINT}")):
         try:
             found.append(read_custom(folder, name))
         except BuilderError as error:
-            logger.warning("%s is passed over: %s", name, error)
+            logger.warning("%s is skipped: %s", name, error)
     return tuple(found)

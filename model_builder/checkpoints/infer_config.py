@@ -1,14 +1,14 @@
-"""What can be told of a network from its tensors, and what has to be asked."""
+"""Infers a network's configuration from its tensors, and lists what the caller must state."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from model_builder.checkpoints.formats import Layout, StateDict, Tensors
+from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict, Tensors
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import DEPTHS, BlockKind, ResNetConfig, Shortcut
+from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -17,21 +17,27 @@ BLOCK = re.compile(r"layer([1-4])_(\d+)_conv1/kernel")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedTensors:
-    """The tensors of a file, complete for the network that they are of.
+    """The tensors of a file, complete for the network that they belong to.
 
-    tensors: by our names, as `convert.assign` takes them.
+    tensors: by our names, as `loader.assign` takes them.
+    network: the family's name, "resnet50".
     shortcut: None where no shortcut has weights, which both option A and "none" have.
     stride_in_1x1, batch_norm_epsilon: no tensor shows them; None unless the file or the library
         that wrote it settles them.
     """
 
-    layout: Layout
+    format: CheckpointFormat
     tensors: Tensors
-    depth: int
+    network: str
     classes: int
     shortcut: Shortcut | None
     stride_in_1x1: bool | None
     batch_norm_epsilon: float | None
+
+    @property
+    def depth(self) -> int:
+        """18 for "resnet18"."""
+        return ResNetConfig.of(self.network).depth
 
     def architecture(
         self,
@@ -40,12 +46,12 @@ class PublishedTensors:
         stride_in_1x1: bool | None = None,
         batch_norm_epsilon: float | None = None,
     ) -> ResNetConfig:
-        """The network, with what the caller knows where the file says nothing.
+        """The network's configuration. The arguments state what the file does not show.
 
-        Raises ConversionFailed where nobody says, or the caller says something else than the file.
+        Raises ConversionFailed where a value is neither in the file nor stated, or the two differ.
         """
-        return ResNetConfig(
-            self.depth,
+        return ResNetConfig.of(
+            self.network,
             shortcut=_settled(
                 "shortcut",
                 self.shortcut,
@@ -69,23 +75,23 @@ class PublishedTensors:
         )
 
     def check(self, architecture: ResNetConfig) -> None:
-        """Raises ConversionFailed unless the tensors are of this network.
+        """Raises ConversionFailed unless the tensors belong to this network.
 
-        Its epsilon is taken as it is stated: files repeat their library's default where the
-        weights were trained with another.
+        The file's epsilon is not compared: some files state their library's default where the
+        weights were trained with another value.
         """
-        stated = (architecture.depth, architecture.classes, architecture.shortcut)
+        stated = (architecture.name, architecture.classes, architecture.shortcut)
         shortcut = self.shortcut or architecture.shortcut
-        if stated != (self.depth, self.classes, shortcut) or (
+        if stated != (self.network, self.classes, shortcut) or (
             self.shortcut is None and architecture.shortcut not in ("A", "none")
         ):
             raise ConversionFailed(
-                f"The file holds a resnet{self.depth} with {self.classes} classes and shortcuts "
-                f"{self.shortcut or 'without weights'}. Expected: resnet{stated[0]}, {stated[1]}, "
+                f"The file holds a {self.network} with {self.classes} classes and shortcuts "
+                f"{self.shortcut or 'without weights'}. Expected: {stated[0]}, {stated[1]}, "
                 f"{stated[2]}"
             )
         if (
-            architecture.block_kind == "bottleneck"
+            architecture.block == "bottleneck"
             and self.stride_in_1x1 is not None
             and self.stride_in_1x1 != architecture.stride_in_1x1
         ):
@@ -95,33 +101,33 @@ class PublishedTensors:
             )
 
 
-def infer(layout: Layout, contents: StateDict) -> PublishedTensors:
-    """Depth, classes and variant of what a file holds.
+def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
+    """The network, number of classes and variant of the tensors in a file.
 
-    Raises ConversionFailed where it is of no network of the family, or is not complete.
+    Raises ConversionFailed where no network of the family has these tensors, or some are missing.
     """
-    kind, depth = _depth(contents.tensors)
-    bias = contents.tensors.get("fc/bias")
+    network = _network(state_dict.tensors)
+    bias = state_dict.tensors.get("fc/bias")
     if bias is None or bias.ndim != 1:
         raise ConversionFailed(
             "The checkpoint has no classifier: no tensor for fc/kernel and fc/bias. "
-            f"Received: {len(contents.tensors)} tensors of a resnet{depth}"
+            f"Received: {len(state_dict.tensors)} tensors of a {network}"
         )
-    shortcut = _shortcut(contents.tensors, depth)
-    architecture = ResNetConfig(depth, shortcut=shortcut or "A", classes=bias.shape[0])
-    _check_complete(contents, architecture)
-    stride_in_1x1 = contents.stride_in_1x1
-    if contents.strides:
-        stride_in_1x1 = _stride_in_1x1(contents.strides, architecture)
+    shortcut = _shortcut(state_dict.tensors, network)
+    architecture = ResNetConfig.of(network, shortcut=shortcut or "A", classes=bias.shape[0])
+    _check_complete(state_dict, architecture)
+    stride_in_1x1 = state_dict.stride_in_1x1
+    if state_dict.strides:
+        stride_in_1x1 = _stride_in_1x1(state_dict.strides, architecture)
     return PublishedTensors(
-        layout,
-        contents.tensors,
-        depth,
+        format,
+        state_dict.tensors,
+        network,
         architecture.classes,
         shortcut,
-        # A basic block has one place only for its stride.
-        stride_in_1x1 if kind == "bottleneck" else False,
-        contents.batch_norm_epsilon,
+        # A basic block has no 1x1 convolution that could have the stride.
+        stride_in_1x1 if architecture.block == "bottleneck" else False,
+        state_dict.batch_norm_epsilon,
     )
 
 
@@ -137,23 +143,24 @@ def variables(architecture: ResNetConfig) -> dict[str, Shape]:
     return shapes
 
 
-def _depth(tensors: Tensors) -> tuple[BlockKind, int]:
+def _network(tensors: Tensors) -> str:
     blocks = [match.groups() for name in tensors if (match := BLOCK.fullmatch(name))]
     counts = tuple(sum(stage == str(number) for stage, _ in blocks) for number in (1, 2, 3, 4))
-    kind: BlockKind = "bottleneck" if "layer1_0_conv3/kernel" in tensors else "basic"
-    for depth, row in DEPTHS.items():
+    kind = "bottleneck" if "layer1_0_conv3/kernel" in tensors else "basic"
+    for name, row in RESNETS.items():
         if row == (kind, counts):
-            return kind, depth
+            return name
     raise ConversionFailed(
         "No ResNet of the family has these blocks. "
         f"Received: {kind}, {', '.join(map(str, counts))} in the four stages"
     )
 
 
-def _shortcut(tensors: Tensors, depth: int) -> Shortcut | None:
+def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
     projected = {name for name in tensors if name.endswith("_downsample_0/kernel")}
-    for option in ("B", "C"):
-        blocks = ResNetConfig(depth, shortcut=option).blocks()
+    options: tuple[Shortcut, ...] = ("B", "C")
+    for option in options:
+        blocks = ResNetConfig.of(network, shortcut=option).blocks()
         if projected == {f"{b.projection.name}/kernel" for b in blocks if b.projection}:
             return option
     if projected:
@@ -164,36 +171,34 @@ def _shortcut(tensors: Tensors, depth: int) -> Shortcut | None:
     return None
 
 
-def _check_complete(contents: StateDict, architecture: ResNetConfig) -> None:
+def _check_complete(state_dict: StateDict, architecture: ResNetConfig) -> None:
     expected = variables(architecture)
-    if missing := sorted(expected.keys() - contents.tensors.keys()):
+    if missing := sorted(expected.keys() - state_dict.tensors.keys()):
         raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
-    # A convolution's bias has no variable of its own; the batch norm behind it takes it in.
+    # Convolutions have no bias variable: `loader.assign` moves a bias into the batch norm.
     biases = {f"{spec.name}/bias": (spec.filters,) for spec in architecture.convolutions()}
-    if strange := sorted(contents.tensors.keys() - expected.keys() - biases.keys()):
+    if strange := sorted(state_dict.tensors.keys() - expected.keys() - biases.keys()):
         raise ConversionFailed(
-            f"No variable of a resnet{architecture.depth} takes "
-            f"{', '.join(contents.keys[name] for name in strange)}"
+            f"No variable of a {architecture.name} takes "
+            f"{', '.join(state_dict.keys[name] for name in strange)}"
         )
-    for name, values in contents.tensors.items():
+    for name, values in state_dict.tensors.items():
         shape = expected.get(name) or biases[name]
         if values.shape != shape:
             raise ConversionFailed(
-                f"{contents.keys[name]} is {name}, and has shape {shape} in a "
-                f"resnet{architecture.depth}. Received: {values.shape}"
+                f"{state_dict.keys[name]} is {name}, and has shape {shape} in a "
+                f"{architecture.name}. Received: {values.shape}"
             )
 
 
 def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
     for stride_in_1x1 in (False, True):
-        architecture = ResNetConfig(
-            stated.depth, shortcut=stated.shortcut, stride_in_1x1=stride_in_1x1
-        )
+        architecture = replace(stated, stride_in_1x1=stride_in_1x1)
         if all(strides.get(c.name) == c.stride for c in architecture.convolutions()):
             return stride_in_1x1
     halving = sorted(f"{name}: {stride}" for name, stride in strides.items() if stride > 1)
     raise ConversionFailed(
-        f"No resnet{stated.depth} halves the image so. Received: strides {', '.join(halving)}"
+        f"No {stated.name} has these strides. Received: strides {', '.join(halving)}"
     )
 
 
@@ -202,5 +207,5 @@ def _settled(name: str, found: T | None, given: T | None, hint: str) -> T:
         raise ConversionFailed(f"The file's network has {name}={found!r}. Received: {given!r}")
     settled = given if found is None else found
     if settled is None:
-        raise ConversionFailed(f"The file does not say {name}, and it has to be stated: {hint}.")
+        raise ConversionFailed(f"The file does not show {name}, and it has to be stated: {hint}.")
     return settled

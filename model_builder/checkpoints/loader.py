@@ -1,32 +1,24 @@
-"""A file of published tensors to the layers of our network: complete, or an error.
+"""Loads a checkpoint's tensors, published or custom, and assigns them to our network's layers.
 
-What is in which layout is `layouts`' to know, and what can be told from it `infer`'s.
+`formats` reads the files; `infer_config` derives the network from their tensors.
 """
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from model_builder.checkpoints.catalog import NpmSource
+from model_builder.artifact.labels import Label, imagenet1k
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.custom import TENSORS, CustomCheckpoint
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.formats import (
-    Array,
-    Layout,
-    StateDict,
-    Tensors,
-    keras_h5,
-    keras_v3,
-    tfjs,
-    torch,
-    transformers,
-)
-from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.readers import READERS, identify
+from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
 from model_builder.checkpoints.infer_config import PublishedTensors, infer
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
@@ -34,68 +26,65 @@ from model_builder.networks.config import ResNetConfig
 if TYPE_CHECKING:
     import keras
 
-READERS = {
-    "keras_h5": keras_h5.read,
-    "keras_v3": keras_v3.read,
-    "tfjs": tfjs.read,
-    "torch": torch.read,
-    "transformers": transformers.read,
-}
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """The tensors of one checkpoint, ready to be built.
+
+    tensors: by our names, as `assign` takes them. labels: in the order of the logits.
+    source, digest: where the file was published and its hash, for the manifest.
+    """
+
+    tensors: Tensors
+    labels: tuple[Label, ...]
+    source: str
+    digest: str
+
+
+def published_weights(checkpoint: Checkpoint, file: LocalFile) -> Weights:
+    """The weights of a catalog row, from its file. Raises ConversionFailed."""
+    tensors = read_tensors(file, checkpoint.architecture)
+    source = file.source
+    return Weights(tensors, imagenet1k(), source.address, source.digest(file.path))
+
+
+def custom_weights(folder: Path, checkpoint: CustomCheckpoint) -> Weights:
+    """The weights of an imported checkpoint in `folder`. Raises ConversionFailed."""
+    path = folder / checkpoint.name / TENSORS
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConversionFailed(f"{path} can't be read: {error}") from error
+    return Weights(tensors, checkpoint.labels, checkpoint.source, checkpoint.digest)
 
 
 def read_tensors(file: LocalFile, architecture: ResNetConfig) -> Tensors:
     """A checkpoint's tensors by our names: "conv1/kernel", "layer1_0_bn1/gamma", "fc/bias", ...
 
-    Raises ConversionFailed where they are not all there, or not of this network.
+    Raises ConversionFailed where tensors are missing or belong to another network.
     """
-    source = file.source
-    if isinstance(source, NpmSource):
-        contents = tfjs.read(file.path, folder=source.folder, shards_sha256=source.shards_sha256)
-        published = infer(source.layout, contents)
-    else:
-        published = read_checkpoint(file.path, layout=source.layout)
+    published = infer(file.source.format, file.source.read(file.path))
     published.check(architecture)
     return published.tensors
 
 
-def read_checkpoint(path: Path, *, layout: Layout | None = None) -> PublishedTensors:
-    """Any file of weights, and what network it is of.
+def read_checkpoint(path: Path, *, format: CheckpointFormat | None = None) -> PublishedTensors:
+    """The tensors of any file of weights, and the network that they belong to.
 
-    layout: by default told from the file itself. Raises ConversionFailed.
+    format: identified from the file by default. Raises ConversionFailed.
     """
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
-    layout = layout or identify(path)
-    contents: StateDict = READERS[layout](path)
-    return infer(layout, contents)
-
-
-def identify(path: Path) -> Layout:
-    """The layout of a file, from its first bytes and the names in it. Raises ConversionFailed."""
-    if path.is_dir() or path.name == tfjs.MODEL:
-        return "tfjs"
-    if h5py.is_hdf5(path):
-        return "keras_h5" if _is_legacy(path) else "keras_v3"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if keras_v3.WEIGHTS in archive.namelist():
-                return "keras_v3"
-    elif tarfile.is_tarfile(path):
-        return "tfjs"
-    elif not torch.is_safetensors(path) and not torch.is_pickle(path):
-        raise ConversionFailed(
-            "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
-            f"Received: {path.name}, which is none of them"
-        )
-    keys = (key.removeprefix(torch.PREFIX) for key in torch.key_names(path))
-    return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
+    format = format or identify(path)
+    return infer(format, READERS[format](path))
 
 
 def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: ResNetConfig) -> None:
-    """Fills every variable of the network, and uses every tensor, or raises ConversionFailed.
+    """Fills every variable of the network from exactly one tensor each.
 
-    A convolution's bias has no variable here; the batch norm behind it takes it in exactly,
-    since BN(Wx + b) is BN(Wx) with its moving mean less b.
+    A convolution's bias has no variable: it is subtracted from the moving mean of the batch norm
+    that follows, which is exact, since BN(Wx + b) is BN(Wx) with the moving mean reduced by b.
+    Raises ConversionFailed where a tensor is missing, unused or of another shape.
     """
     tensors = dict(tensors)
     for spec in architecture.convolutions():
@@ -103,7 +92,7 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Res
         mean = f"{spec.batch_norm}/moving_mean"
         if bias is not None and mean in tensors:
             tensors[mean] = tensors[mean] - bias
-    # Keras's own weight paths begin with the layer's name and end with the field's.
+    # The last two parts of a Keras weight path are the layer's name and the field's.
     variables = {f"{v.path.split('/')[-2]}/{v.path.split('/')[-1]}": v for v in network.weights}
     if missing := sorted(variables.keys() - tensors.keys()):
         raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
@@ -117,8 +106,3 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Res
             )
     for name, variable in variables.items():
         variable.assign(tensors[name])
-
-
-def _is_legacy(path: Path) -> bool:
-    with opened(path, path.name) as file:
-        return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)

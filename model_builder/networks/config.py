@@ -1,7 +1,7 @@
-"""The ResNet family as data: depths, blocks, shortcuts, and what they cost. Needs no Keras.
+"""The ResNet family as data: configurations, blocks, shortcuts, and what they cost. Needs no Keras.
 
 Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015
-(arXiv 1512.03385), table 1 for the depths and section 4.1 for the shortcut options.
+(arXiv 1512.03385), table 1 for the layers per stage and section 4.1 for the shortcut options.
 Layers are named after the state dict of torchvision's ResNet, with underscores for dots.
 """
 
@@ -9,121 +9,141 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from model_builder.networks.blocks import Block, Convolution, strided
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 Shortcut = Literal["A", "B", "C", "none"]
 BlockKind = Literal["basic", "bottleneck"]
+Layers = tuple[int, int, int, int]
 
-DEPTHS: dict[int, tuple[BlockKind, tuple[int, int, int, int]]] = {
-    18: ("basic", (2, 2, 2, 2)),
-    34: ("basic", (3, 4, 6, 3)),
-    50: ("bottleneck", (3, 4, 6, 3)),
-    101: ("bottleneck", (3, 4, 23, 3)),
-    152: ("bottleneck", (3, 8, 36, 3)),
+# Name, kind of block, blocks in each of the four stages: table 1 of the paper.
+RESNETS: dict[str, tuple[BlockKind, Layers]] = {
+    "resnet18": ("basic", (2, 2, 2, 2)),
+    "resnet34": ("basic", (3, 4, 6, 3)),
+    "resnet50": ("bottleneck", (3, 4, 6, 3)),
+    "resnet101": ("bottleneck", (3, 4, 23, 3)),
+    "resnet152": ("bottleneck", (3, 8, 36, 3)),
 }
 STEM_WIDTH = 64
+WIDTH_PER_GROUP = 64
 MAXPOOL_STRIDE = 2
 STAGE_WIDTHS = (64, 128, 256, 512)
 EXPANSION: dict[BlockKind, int] = {"basic": 1, "bottleneck": 4}
+CONVOLUTIONS_PER_BLOCK: dict[BlockKind, int] = {"basic": 2, "bottleneck": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """One convolution without bias, and the batch norm behind it."""
-
-    name: str
-    batch_norm: str
-    in_channels: int
-    filters: int
-    kernel: int
-    stride: int
-
-    @property
-    def weights(self) -> int:
-        return self.kernel**2 * self.in_channels * self.filters
+def count_layers(block: BlockKind, layers: Layers) -> int:
+    """Depth as the paper counts it: the stem, the blocks' convolutions and the classifier."""
+    return 2 + CONVOLUTIONS_PER_BLOCK[block] * sum(layers)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One residual block: its convolutions in order, and what its shortcut does.
+# In the order of RESNETS: 18, 34, 50, 101, 152.
+DEPTHS = tuple(count_layers(*row) for row in RESNETS.values())
 
-    `projection` is None where the shortcut carries no weights; it then subsamples by `stride`
-    and fills `filters - in_channels` new channels with zeros, both of which may be nothing.
-    """
 
-    name: str
-    stage: int
-    in_channels: int
-    filters: int
-    stride: int
-    convolutions: tuple[Convolution, ...]
-    projection: Convolution | None
-    has_shortcut: bool
-
-    def outputs(self, input_size: int) -> Iterator[tuple[Convolution, int]]:
-        """Each convolution and the edge of the square it leaves, given one of `input_size`."""
-        if self.projection is not None:
-            yield self.projection, strided(input_size, self.projection.stride)
-        size = input_size
-        for convolution in self.convolutions:
-            size = strided(size, convolution.stride)
-            yield convolution, size
-
-    def all_convolutions(self) -> tuple[Convolution, ...]:
-        return (
-            self.convolutions if self.projection is None else (*self.convolutions, self.projection)
-        )
+def name_of_depth(depth: int) -> str:
+    """The family's name for a depth: "resnet50" for 50. Raises ValueError."""
+    if depth not in DEPTHS:
+        raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}. Received: {depth}")
+    return list(RESNETS)[DEPTHS.index(depth)]
 
 
 @dataclass(frozen=True, slots=True)
 class ResNetConfig:
-    """One network of the family.
+    """One network of the family. `ResNetConfig.of` makes one from its name in RESNETS.
 
+    layers: blocks in each of the four stages.
     shortcut: "A" subsamples and pads new channels with zeros, "B" projects where the shape
         changes, "C" projects always (section 4.1); "none" is the plain network, without shortcuts.
-    stride_in_1x1: where a bottleneck halves the image: on its first 1x1 convolution (the paper
-        and Keras, "v1") or on its 3x3 (torchvision and most others, "v1.5").
-    batch_norm_epsilon: part of a checkpoint as much as its weights are.
+    stride_in_1x1: where a bottleneck halves the image: in its first 1x1 convolution (the paper
+        and Keras, "v1") or in its 3x3 (torchvision and most others, "v1.5").
+    batch_norm_epsilon: belongs to the checkpoint, as the weights do.
+    stem_width, cardinality, width_per_group: of ResNeXt and wide ResNets (arXiv 1611.05431,
+        1605.07146). Only the plain ResNet's values are built.
     """
 
-    depth: int
+    name: str
+    block: BlockKind
+    layers: Layers
     shortcut: Shortcut = "B"
     stride_in_1x1: bool = False
     batch_norm_epsilon: float = 1e-5
     classes: int = 1000
+    stem_width: int = STEM_WIDTH
+    cardinality: int = 1
+    width_per_group: int = WIDTH_PER_GROUP
 
     def __post_init__(self) -> None:
-        if self.depth not in DEPTHS:
-            raise ValueError(
-                f"depth must be one of {', '.join(map(str, DEPTHS))}. Received: {self.depth}"
-            )
+        if not self.name:
+            raise ValueError("name must not be empty. Received: ''")
+        if self.block not in EXPANSION:
+            raise ValueError(f"block must be basic or bottleneck. Received: {self.block!r}")
+        if len(self.layers) != len(STAGE_WIDTHS) or min(self.layers) < 1:
+            raise ValueError(f"layers must be four counts of 1 or more. Received: {self.layers!r}")
+        shape = self.block, self.layers
+        if RESNETS.get(self.name, shape) != shape:
+            raise ValueError(f"{self.name} has {RESNETS[self.name]!r}. Received: {shape!r}")
         if self.shortcut not in ("A", "B", "C", "none"):
             raise ValueError(f"shortcut must be A, B, C or none. Received: {self.shortcut!r}")
         if self.classes < 1:
             raise ValueError(f"classes must be at least 1. Received: {self.classes}")
+        for field, built in (
+            ("stem_width", STEM_WIDTH),
+            ("cardinality", 1),
+            ("width_per_group", WIDTH_PER_GROUP),
+        ):
+            if (value := getattr(self, field)) != built:
+                raise ValueError(f"{field} must be {built}: no other is built. Received: {value}")
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        shortcut: Shortcut = "B",
+        stride_in_1x1: bool = False,
+        batch_norm_epsilon: float = 1e-5,
+        classes: int = 1000,
+    ) -> ResNetConfig:
+        """The network that RESNETS has under this name. Raises ValueError."""
+        if name not in RESNETS:
+            raise ValueError(f"name must be one of {', '.join(RESNETS)}. Received: {name!r}")
+        block, layers = RESNETS[name]
+        return cls(name, block, layers, shortcut, stride_in_1x1, batch_norm_epsilon, classes)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[ResNetConfig], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Validation that also accepts the JSON of earlier versions, which state only a depth."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_name_depth, handler(source))
 
     @property
-    def block_kind(self) -> BlockKind:
-        return DEPTHS[self.depth][0]
-
-    @property
-    def blocks_per_stage(self) -> tuple[int, int, int, int]:
-        return DEPTHS[self.depth][1]
+    def depth(self) -> int:
+        """Layers with weights on the longest path, as in the paper: 50 for "resnet50"."""
+        return count_layers(self.block, self.layers)
 
     @property
     def feature_width(self) -> int:
         """Channels of the last feature map: 512 or 2048."""
-        return STAGE_WIDTHS[-1] * EXPANSION[self.block_kind]
+        return STAGE_WIDTHS[-1] * EXPANSION[self.block]
 
     @property
     def stem(self) -> Convolution:
-        return Convolution("conv1", "bn1", 3, STEM_WIDTH, kernel=7, stride=2)
+        """The 7x7 convolution on the image."""
+        return Convolution("conv1", "bn1", 3, self.stem_width, kernel=7, stride=2)
 
     def blocks(self) -> Iterator[Block]:
         """Every residual block, from the image to the classifier."""
-        channels = STEM_WIDTH
+        channels = self.stem_width
         for stage, (width, count) in enumerate(
-            zip(STAGE_WIDTHS, self.blocks_per_stage, strict=True), start=1
+            zip(STAGE_WIDTHS, self.layers, strict=True), start=1
         ):
             for index in range(count):
                 stride = 2 if stage > 1 and index == 0 else 1
@@ -132,7 +152,7 @@ class ResNetConfig:
                 yield block
 
     def _block(self, name: str, stage: int, channels: int, width: int, stride: int) -> Block:
-        filters = width * EXPANSION[self.block_kind]
+        filters = width * EXPANSION[self.block]
 
         def convolution(
             index: int, in_channels: int, filters: int, kernel: int, stride: int = 1
@@ -141,7 +161,7 @@ class ResNetConfig:
                 f"{name}_conv{index}", f"{name}_bn{index}", in_channels, filters, kernel, stride
             )
 
-        if self.block_kind == "basic":
+        if self.block == "basic":
             convolutions: tuple[Convolution, ...] = (
                 convolution(1, channels, width, 3, stride),
                 convolution(2, width, width, 3),
@@ -195,6 +215,11 @@ class ResNetConfig:
         return total + self.feature_width * self.classes
 
 
-def strided(size: int, stride: int) -> int:
-    """Output edge of a layer with half its kernel as padding."""
-    return -(-size // stride)
+def _name_depth(value: Any) -> Any:
+    """Replaces the depth of earlier versions' JSON by name, block and layers."""
+    if not isinstance(value, dict) or "depth" not in value or "name" in value:
+        return value
+    fields = {key: field for key, field in value.items() if key != "depth"}
+    name = name_of_depth(value["depth"])
+    block, layers = RESNETS[name]
+    return {"name": name, "block": block, "layers": layers, **fields}

@@ -1,4 +1,4 @@
-"""The inference network: batch norm folded into the convolutions, normalisation inside."""
+"""The inference network: batch norm fused into the convolutions, normalization included."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy.typing as npt
 from keras import layers
 
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.networks.config import Convolution, ResNetConfig
+from model_builder.networks.blocks import Convolution
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
 
 Array = npt.NDArray[np.float32]
@@ -22,10 +23,11 @@ def fuse_batch_norm(
     dtype: str = "float32",
     pixels_dtype: str = "uint8",
 ) -> keras.Model:
-    """The network as it is served: pixels [N, H, W, 3] in RGB, 0 to 255, to the last feature map.
+    """The network as engines run it.
 
-    Output: [N, ceil(H/32), ceil(W/32), 512 or 2048] in `dtype`.
-    network: from `build_resnet(architecture)`, with its weights.
+    Input: pixels [N, H, W, 3] in RGB, 0 to 255, in `pixels_dtype`; H and W are the crop size.
+    Output: the last feature map [N, ceil(H/32), ceil(W/32), 512 or 2048] in `dtype`.
+    network: made by `build_resnet(architecture)`, with the checkpoint's weights.
     """
     size = preprocessing.crop_size
     fused = build_resnet(architecture, input_size=size, fused=True, head=False, dtype=dtype)
@@ -33,13 +35,13 @@ def fuse_batch_norm(
     for spec in architecture.convolutions():
         kernel, bias = fused_convolution(network, spec, architecture.batch_norm_epsilon)
         if spec == architecture.stem:
-            # What is done to the kernel once need not be done to every image. The mean has to
-            # be: the stem pads with zeros, which are images' means.
+            # Channel order and scale go into the kernel and cost nothing at inference. The mean
+            # can't: the stem pads with zeros, which must stay the mean pixel.
             kernel = kernel[:, :, ::-1] if preprocessing.channel_order == "BGR" else kernel
             kernel = (kernel / std[:, None]).astype(np.float32)
         fused.get_layer(spec.name).set_weights([kernel, bias])
     pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")
-    # In float32 whatever the network computes in: bfloat16 can't hold a mean of 103.939.
+    # Always in float32: bfloat16 can't represent a mean of 103.939.
     centring = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centring")
     return keras.Model(pixels, fused(centring(pixels)), name=f"{network.name}_inference")
 
@@ -47,7 +49,7 @@ def fuse_batch_norm(
 def fused_convolution(
     network: keras.Model, spec: Convolution, epsilon: float
 ) -> tuple[Array, Array]:
-    """Kernel and bias of one convolution with the batch norm behind it taken in.
+    """Kernel [kh, kw, in, out] and bias [out] of a convolution fused with its batch norm.
 
     Source: Jacob et al. 2018 (arXiv 1712.05877), section 3.2, equation 14.
     """
@@ -61,7 +63,7 @@ def fused_convolution(
 def rgb_normalisation(
     preprocessing: Preprocessing,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation in the order in which pixels arrive: red, green, blue."""
+    """Mean and standard deviation by channel in RGB order, on the scale 0 to 255."""
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     if preprocessing.channel_order == "BGR":
         return mean[::-1], std[::-1]

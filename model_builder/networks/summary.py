@@ -1,7 +1,7 @@
-"""What a network of the family is made of, stage by stage, and what each costs.
+"""A network's stages, with the parameters and MACs of each, as in table 1 of the paper.
 
-Laid out as table 1 of He et al. 2015 (arXiv 1512.03385). The numbers need no Keras; the layer
-summary and Keras's own diagram do.
+Source: He et al. 2015 (arXiv 1512.03385). Only the summary and the diagram of every layer import
+Keras.
 """
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model_builder.errors import BuilderError
-from model_builder.networks.config import (
-    MAXPOOL_STRIDE,
-    Block,
-    Convolution,
-    ResNetConfig,
-    strided,
-)
+from model_builder.networks.blocks import Block, Convolution, strided
+from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
 from model_builder.system.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ INPUT_SIZE = 224
 
 @dataclass(frozen=True, slots=True)
 class BlockGroup:
-    """`count` blocks in a row that differ in their names alone; `block` is the first."""
+    """`count` consecutive blocks that differ only in name; `block` is the first."""
 
     block: Block
     count: int
@@ -41,9 +36,9 @@ class BlockGroup:
 class Stage:
     """One row of the table: "conv1", "maxpool", "layer1" to "layer4", or "fc".
 
-    paper_name: what table 1 calls it.
-    output_size, channels: of the feature map that leaves it, [output_size, output_size, channels].
-    layers: in words, where the stage is not made of blocks.
+    paper_name: the stage's name in table 1.
+    output_size, channels: the output is [output_size, output_size, channels].
+    layers: labels of the layers of a stage without blocks.
     """
 
     name: str
@@ -56,18 +51,19 @@ class Stage:
     blocks: tuple[Block, ...] = ()
 
     def groups(self) -> Iterator[BlockGroup]:
+        """Consecutive blocks of one shape, in order."""
         for _, alike in groupby(self.blocks, key=_shape):
             block, *more = alike
             yield BlockGroup(block, 1 + len(more))
 
     def shortcuts(self) -> Counter[str]:
-        """How many of its blocks have which kind of shortcut, in the order they come."""
+        """The number of blocks by kind of shortcut, in the order of their first block."""
         return Counter(shortcut_kind(block) for block in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A network for square images of `input_size`, from the image to the classifier."""
+    """A network for square images of `input_size` pixels: its stages from image to classifier."""
 
     architecture: ResNetConfig
     input_size: int
@@ -75,14 +71,17 @@ class Description:
 
     @property
     def title(self) -> str:
+        """See the function `title`."""
         return title(self.architecture)
 
     @property
     def parameters(self) -> int:
+        """Trainable parameters."""
         return sum(stage.parameters for stage in self.stages)
 
     @property
     def macs(self) -> int:
+        """Multiply-accumulate operations for one image."""
         return sum(stage.macs for stage in self.stages)
 
 
@@ -124,21 +123,22 @@ def describe(architecture: ResNetConfig, input_size: int = INPUT_SIZE) -> Descri
 
 
 def title(architecture: ResNetConfig) -> str:
-    """Depth, variant and shortcut option. Basic blocks have no 1x1 to tell v1 from v1.5 by."""
+    """Name, variant and shortcut option. Variants differ in bottlenecks only."""
     variant = " v1" if architecture.stride_in_1x1 else " v1.5"
-    name = f"resnet{architecture.depth}" + variant * (architecture.block_kind == "bottleneck")
+    name = architecture.name + variant * (architecture.block == "bottleneck")
     return f"{name}, " + (
         "plain" if architecture.shortcut == "none" else f"option {architecture.shortcut}"
     )
 
 
 def label(convolution: Convolution) -> str:
-    """As the paper's figure 3 writes it: kernel, filters, and the stride where there is one."""
+    """Kernel, filters and a stride above 1, as in the paper's figure 3: "3x3, 128, /2"."""
     stride = f", /{convolution.stride}" if convolution.stride > 1 else ""
     return f"{convolution.kernel}x{convolution.kernel}, {convolution.filters}{stride}"
 
 
 def shortcut_kind(block: Block) -> Literal["none", "projection", "zero-padded", "identity"]:
+    """The kind of shortcut around a block (section 4.1)."""
     if not block.has_shortcut:
         return "none"
     if block.projection is not None:
@@ -156,7 +156,7 @@ def layer_summary(architecture: ResNetConfig, input_size: int) -> str:
 
 
 def plot_layers(architecture: ResNetConfig, input_size: int, file: Path) -> None:
-    """Keras's diagram of every layer with its shapes, as the suffix says: .png or .svg.
+    """Writes Keras's diagram of every layer with its shapes, as .png or .svg by the suffix.
 
     Raises BuilderError where pydot or graphviz is missing.
     """
@@ -173,7 +173,7 @@ def plot_layers(architecture: ResNetConfig, input_size: int, file: Path) -> None
 
 
 def _network(architecture: ResNetConfig, input_size: int) -> keras.Model:
-    """The network with its variables declared and none filled: no memory, little time."""
+    """The network with variables that are declared and not initialized: no memory is used."""
     import_tensorflow()
     import keras
 
@@ -184,7 +184,7 @@ def _network(architecture: ResNetConfig, input_size: int) -> keras.Model:
 
 
 def _cost(convolution: Convolution, output_size: int) -> tuple[int, int]:
-    """Parameters, with those of the batch norm, and MACs."""
+    """Parameters, those of the batch norm included, and MACs."""
     return convolution.weights + 2 * convolution.filters, convolution.weights * output_size**2
 
 

@@ -11,15 +11,13 @@ from typing import Literal
 from model_builder.artifact.manifest import MANIFEST, Manifest
 from model_builder.artifact.report import Report
 from model_builder.artifact.store_format import read_manifest
-from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import InvalidArtifact
-from model_builder.networks.config import DEPTHS, ResNetConfig
+from model_builder.networks.config import RESNETS, ResNetConfig
 from service.errors import ModelNotFound
 from service.inference.model import Model
-
-BARE_NAMES = {f"resnet{depth}": name for depth, name in DEFAULT_CHECKPOINTS.items()}
-
 
 State = Literal["ready", "available", "unavailable"]
 
@@ -83,20 +81,20 @@ def list_model_info(
     rows = {row.name: row for row in (*CHECKPOINTS.values(), *(one.row() for one in own))}
     for manifest in (*(model.artifact.manifest for model in loaded), *folders.values()):
         rows.setdefault(manifest.name, _row(manifest))
-    names = {**BARE_NAMES, **{asked: manifest.name for asked, manifest in folders.items()}}
+    names = {**DEFAULT_CHECKPOINTS, **{asked: manifest.name for asked, manifest in folders.items()}}
     waiting = {names.get(asked, asked): why for asked, why in pending.items()}
     return [
         _describe(
-            depth,
-            [row for row in rows.values() if row.depth == depth],
+            family,
+            [row for row in rows.values() if row.family == family],
             {
                 model.name: model
                 for model in loaded
-                if model.artifact.manifest.architecture.depth == depth
+                if model.artifact.manifest.architecture.name == family
             },
             waiting,
         )
-        for depth in DEPTHS
+        for family in RESNETS
     ]
 
 
@@ -110,18 +108,18 @@ def get_model_info(
     for body in list_model_info(loaded, own, pending):
         if name == body.name or any(name == one.name for one in body.checkpoints):
             return body
-    known = ", ".join(f"resnet{depth}" for depth in DEPTHS)
+    known = ", ".join(RESNETS)
     raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
 
 
 def _describe(
-    depth: int,
+    name: str,
     rows: Sequence[Checkpoint],
     loaded: Mapping[str, Model],
     waiting: Mapping[str, str],
 ) -> ModelInfo:
     """waiting: checkpoints that are to be served and are not yet, each with why."""
-    name, default = f"resnet{depth}", DEFAULT_CHECKPOINTS[depth]
+    default = DEFAULT_CHECKPOINTS[name]
     architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
     state: State = "available"
     reason = f"Not loaded: start the service with RESNET_MODELS={name}"
@@ -131,9 +129,9 @@ def _describe(
         state, reason = "unavailable", reasons[0]
     return ModelInfo(
         name=name,
-        depth=depth,
-        block=architecture.block_kind,
-        blocks_per_stage=list(architecture.blocks_per_stage),
+        depth=architecture.depth,
+        block=architecture.block,
+        blocks_per_stage=list(architecture.layers),
         parameters=architecture.parameters(),
         macs=architecture.macs(input_size),
         input_size=input_size,

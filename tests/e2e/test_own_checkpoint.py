@@ -108,7 +108,7 @@ def test_import_says_what_it_found(imported: Imported, own: OwnFile) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--name=resnet50", *RECIPE], "'resnet50' is the catalogue's"),
+        (["--name=resnet50", *RECIPE], "are reserved, and resnetNN"),
         (["--name=../up", *RECIPE], "A name has up to 100 letters"),
         (["--name=x", *RECIPE], "4 classes: name them with --labels"),
         (["--name=x", "--depth=50", *RECIPE], "The file holds a resnet18. Received: 50"),

@@ -29,7 +29,7 @@ def test_it_finds_what_the_page_shows(published: LocalFile, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     found = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert (found["model"], found["answer"]) == (SHOWN["model"], SHOWN["answer"])
-    names = [block.name for block in ResNetConfig(50).blocks()]
+    names = [block.name for block in ResNetConfig.of("resnet50").blocks()]
     assert [one["name"] for one in found["blocks"]] == names
     for one, shown in zip(found["blocks"], SHOWN["blocks"], strict=True):
         assert one == pytest.approx(shown, abs=1e-3)

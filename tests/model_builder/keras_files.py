@@ -17,7 +17,7 @@ from model_builder.networks.resnet import build_resnet
 
 Config = dict[str, Any]
 
-ARCHITECTURE = ResNetConfig(18, classes=3)
+ARCHITECTURE = ResNetConfig.of("resnet18", classes=3)
 
 
 @cache

@@ -19,7 +19,9 @@ HEAD = Head(
 GOLDEN = Golden(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 3), np.float32))
 MANIFEST = Manifest(
     name="resnet18.test_in1k",
-    architecture=ResNetConfig(18, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=3),
+    architecture=ResNetConfig.of(
+        "resnet18", stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=3
+    ),
     preprocessing=CAFFE,
     provenance=Provenance(
         checkpoint="resnet18.test_in1k",

@@ -9,7 +9,8 @@ from pathlib import Path
 import keras
 
 from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.checkpoints.catalog import Checkpoint, UrlSource
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import UnknownModel
 from model_builder.networks.config import ResNetConfig
 from tests.model_builder.keras_layout import keras_name, write_keras_h5
@@ -36,7 +37,7 @@ class World:
 
 def make_world(folder: Path) -> World:
     """Writes the file into `folder`."""
-    architecture = ResNetConfig(18)
+    architecture = ResNetConfig.of("resnet18")
     network = random_network(architecture, input_size=SIZE)
     path = folder / "weights.h5"
     published = {}

@@ -85,7 +85,7 @@ def write_color_artifact(folder: Path) -> Artifact:
 
     manifest = Manifest(
         name=MODEL_NAME,
-        architecture=ResNetConfig(18, classes=len(LABELS)),
+        architecture=ResNetConfig.of("resnet18", classes=len(LABELS)),
         preprocessing=PREPROCESSING,
         provenance=PROVENANCE,
         engine="tensorflow",

@@ -1,4 +1,4 @@
-"""How files are fetched: from where, for how long in all, and how patiently."""
+"""Download settings: mirror, deadline and retry policy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What is asked of a server before it is given up.
+    """When a download is tried again.
 
-    attempts: in a row that got no further than those before them.
+    attempts: consecutive attempts without progress before the download fails.
     first_wait_seconds: before the second attempt; doubled each time up to longest_wait_seconds.
-    read_timeout_seconds: without a single byte.
+    read_timeout_seconds: the longest wait for the next byte.
     """
 
     attempts: int = 4
@@ -24,11 +24,13 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DownloadConfig:
-    """The operator's wishes.
+    """The operator's settings.
 
-    mirror: goes in front of plain URLs, in place of their "https://"; the hub and npm have
-    settings of their own for this. offline: nothing is fetched. deadline_seconds: for one
-    checkpoint from all its sources, waiting for another process included.
+    mirror: replaces the "https://" of plain URLs; the hub and npm have their own settings for a
+        mirror.
+    offline: nothing is downloaded.
+    deadline_seconds: for one checkpoint over all its sources, including the wait for a process
+        that downloads it at the same time.
     """
 
     mirror: str | None = None
@@ -37,7 +39,7 @@ class DownloadConfig:
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     def address(self, url: str) -> str:
-        """Where `url` is fetched from: `<mirror>/<host>/<path>` where there is a mirror."""
+        """The address to download `url` from: `<mirror>/<host>/<path>` where there is a mirror."""
         if self.mirror is None:
             return url
         return f"{self.mirror.rstrip('/')}/{url.split('://', 1)[1]}"
@@ -45,15 +47,17 @@ class DownloadConfig:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Runs from when it is made."""
+    """A point in time, `seconds` after the object was created."""
 
     seconds: float
     started: float = field(default_factory=time.monotonic)
 
     def remaining_seconds(self) -> float:
+        """0 when the deadline has passed."""
         return max(0.0, self.started + self.seconds - time.monotonic())
 
     def passed(self) -> bool:
+        """Whether no time remains."""
         return self.remaining_seconds() == 0
 
     def __str__(self) -> str:
@@ -61,8 +65,8 @@ class Deadline:
 
 
 def without_password(url: str) -> str:
-    """`url` as it may be printed: a mirror's address can hold a user's name and password."""
-    # Most starts fetch nothing and have no use for an HTTP client.
+    """`url` without the user name and password that a mirror's address can contain."""
+    # Most starts download nothing: they need not import an HTTP client.
     import httpx2
 
     return str(httpx2.URL(url).copy_with(username=None, password=None))

@@ -1,4 +1,4 @@
-"""Another attempt, and another: with growing waits, as long as it leads anywhere."""
+"""Retries with exponential backoff for as long as attempts make progress."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERRORS = 408, 429, range(500, 600)
 
 
 class Transient(Exception):
-    """A failure that the next attempt may not meet.
+    """A failure that the next attempt may not have.
 
-    progressed: the attempt got further than any before it. retry_after_seconds: the server's wish.
+    progressed: the attempt received more than every earlier one.
+    retry_after_seconds: the wait that the server asked for.
     """
 
     def __init__(
@@ -51,20 +52,21 @@ def retry(
     name: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """What `attempt` returns once it does not raise Transient. name: of what is asked, for the log.
+    """The result of the first `attempt` that does not raise Transient.
 
-    Raises FetchFailed with the last reason after `patience.attempts` in a row without progress, or
-    when the next would begin after the deadline.
+    name: of the server or file, for the log.
+    Raises FetchFailed with the last reason after `retry_policy.attempts` consecutive attempts
+    without progress, or when the next attempt would start after the deadline.
     """
     fruitless = _Fruitless(retry_policy.attempts)
     too_late = stop_before_delay(deadline.remaining_seconds())
     retrying = Retrying(
         retry=retry_if_exception_type(Transient),
         stop=fruitless | too_late,
-        # The random part keeps replicas that start together from asking together.
+        # The random part spreads the requests of replicas that started together.
         wait=wait_exponential(retry_policy.first_wait_seconds, retry_policy.longest_wait_seconds)
         + wait_random(0, retry_policy.first_wait_seconds)
-        + wait_exception(_wait_asked_for),
+        + wait_exception(_requested_wait),
         sleep=sleep,
         before_sleep=lambda state: logger.warning(
             "%s: %s; trying again in %.1f s", name, _error(state), state.upcoming_sleep
@@ -76,20 +78,20 @@ def retry(
     except Transient as error:
         if fruitless.exhausted:
             raise FetchFailed(f"{error} ({fruitless.limit} attempts)") from error
-        asked = error.retry_after_seconds
-        wish = f" and wishes to be asked again in {asked:.0f} s" if asked else ""
+        requested = error.retry_after_seconds
+        wait = f" and asks for a wait of {requested:.0f} s" if requested else ""
         raise FetchFailed(
-            f"{error}{wish}; {deadline} leaves no time for another attempt"
+            f"{error}{wait}; {deadline} leaves no time for another attempt"
         ) from error
 
 
 def may_pass(status: int) -> bool:
-    """Whether an answer with this HTTP status may be another one in a moment."""
+    """Whether a later request may succeed after a response with this HTTP status."""
     return status in (REQUEST_TIMEOUT, TOO_MANY_REQUESTS) or status in SERVER_ERRORS
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """What `Retry-After` asks for, in seconds or as a date; 0 where it asks for nothing."""
+    """The wait that `Retry-After` states, in seconds or as a date; 0 without that header."""
     value = headers.get("Retry-After", "")
     if value.isdigit():
         return float(value)
@@ -100,7 +102,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float:
 
 
 class _Fruitless(stop_base):
-    """Stops after so many attempts in a row that got no further."""
+    """Stops after `limit` consecutive attempts without progress."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -122,5 +124,5 @@ def _error(retry_state: RetryCallState) -> Transient:
     return error
 
 
-def _wait_asked_for(error: BaseException) -> float:
+def _requested_wait(error: BaseException) -> float:
     return error.retry_after_seconds if isinstance(error, Transient) else 0.0

@@ -1,4 +1,4 @@
-"""Reads arrays out of HDF5 files that nobody vouches for."""
+"""Reads arrays from untrusted HDF5 files."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array
 from model_builder.errors import ConversionFailed
 
 
 @contextmanager
 def opened(source: Path | BinaryIO, name: str) -> Iterator[h5py.File]:
-    """The file, read-only. What h5py raises on a broken one becomes ConversionFailed."""
+    """The file, read-only. Raises ConversionFailed where h5py finds it broken."""
     try:
         with h5py.File(source, "r") as file:
             yield file
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ConversionFailed(f"{name} is no HDF5 weights file of Keras: {error}") from error
+        raise ConversionFailed(f"{name} is not an HDF5 weights file of Keras: {error}") from error
 
 
 def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
-    """What lies at `path`. A link can name any other file on this machine, so none is followed."""
+    """The group or dataset at `path`. No link is followed: it can name any file on the disk."""
     found: h5py.Group | h5py.Dataset = group
     for part in path.split("/"):
         if not isinstance(found.get(part, getlink=True), h5py.HardLink):
@@ -38,19 +38,19 @@ def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
 
 
 def array(dataset: h5py.Group | h5py.Dataset) -> Array:
-    """The values in float32."""
+    """The values in float32. Raises ConversionFailed on data outside the file."""
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise ConversionFailed(f"{dataset.name} is not stored in the file itself")
     if dataset.dtype.kind != "f" or dataset.nbytes > FILE_BYTES_LIMIT:
         raise ConversionFailed(
-            f"{dataset.name} is no tensor of a ResNet. "
+            f"{dataset.name} is not a tensor of a ResNet. "
             f"Received: {dataset.dtype} {dataset.shape}, {dataset.nbytes} bytes"
         )
     return np.asarray(dataset, np.float32)
 
 
 def names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names in an attribute, or in pieces: attribute0, attribute1, ...
+    """The names in an attribute, which Keras splits when long: attribute0, attribute1, ...
 
     Source: keras/src/legacy/saving/legacy_h5_format.py, `load_attributes_from_hdf5_group`.
     """
@@ -64,4 +64,5 @@ def names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def text(value: str | bytes) -> str:
+    """An attribute as str."""
     return value.decode() if isinstance(value, bytes) else value

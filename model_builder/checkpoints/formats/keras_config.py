@@ -1,7 +1,7 @@
-"""The description of a network that Keras writes beside its weights, read as JSON and no more.
+"""Reads the JSON config that Keras writes with a network's weights, without building the network.
 
-Building a network from such a description may run code (a Lambda carries its own); this does not
-build it. What would make it another network than ours is refused by name instead.
+Building from such a config can run code that a Lambda layer carries. A layer whose config differs
+from our networks' is refused by name instead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from model_builder.errors import ConversionFailed
 
 CONTAINERS = {"Functional", "Model", "Sequential"}
-# What a ResNet is made of, and what does nothing once a network is trained.
+# The layers of a ResNet, and layers without an effect at inference.
 LAYERS = {
     "Activation",
     "Add",
@@ -34,7 +34,7 @@ LAYERS = {
 
 @dataclass(frozen=True, slots=True)
 class KerasConfig:
-    """What is taken from the description.
+    """The part of the config that is used.
 
     strides: of each convolution, by its Keras name.
     names: of each layer, by its path in a `.weights.h5` ("layers/conv2d_5").
@@ -46,7 +46,7 @@ class KerasConfig:
 
 
 def read_config(config: Mapping[str, Any]) -> KerasConfig:
-    """Raises ConversionFailed on a layer that the family does not have, or has otherwise."""
+    """Raises ConversionFailed on a layer that our networks don't have, or have otherwise."""
     strides: dict[str, int] = {}
     names: dict[str, str] = {}
     epsilons: set[float] = set()
@@ -62,20 +62,23 @@ def read_config(config: Mapping[str, Any]) -> KerasConfig:
                 epsilons.add(float(settings["epsilon"]))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ConversionFailed(
-            f"Its description of the network can't be read: {error!r}"
+            f"The network's config can't be read. Received: {error!r}"
         ) from error
     if len(epsilons) > 1:
         raise ConversionFailed(
-            f"Its batch norms have several epsilons. Received: {sorted(epsilons)}"
+            f"The batch norms have several epsilons. Received: {sorted(epsilons)}"
         )
     return KerasConfig(strides, next(iter(epsilons), None), names)
 
 
 def _layers(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every layer with its path, nested networks unfolded. Raises on what is not Keras's own."""
+    """Every layer with its path; nested networks are flattened.
+
+    Raises ConversionFailed on a layer that is not built into Keras.
+    """
     kind = config["class_name"]
     name = config["config"].get("name", kind)
-    # Keras 3 says where a class comes from; before, only those of users had a package's prefix.
+    # Keras 3 states the module of a class; earlier versions prefixed users' classes only.
     package = config.get("module") or "keras"
     registered = config.get("registered_name") or kind
     if kind not in CONTAINERS | LAYERS or package.split(".")[0] != "keras" or registered != kind:
@@ -95,7 +98,7 @@ def _layers(config: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping
 
 
 def _problem(kind: str, settings: Mapping[str, Any]) -> str | None:
-    """Why a layer is not as ours are, though its tensors would fit."""
+    """How a layer differs from ours although its tensors have our shapes; None if it does not."""
     if settings.get("data_format", "channels_last") != "channels_last":
         return f"is not channels_last. Received: {settings['data_format']}"
     if kind == "Conv2D":
@@ -132,6 +135,6 @@ def _problem(kind: str, settings: Mapping[str, Any]) -> str | None:
 
 
 def _snake_case(class_name: str) -> str:
-    """As keras/src/utils/naming.py makes "batch_normalization" of "BatchNormalization"."""
+    """The same as keras/src/utils/naming.py: "batch_normalization" for "BatchNormalization"."""
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", class_name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

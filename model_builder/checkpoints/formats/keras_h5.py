@@ -1,4 +1,4 @@
-"""Keras's legacy HDF5 (`.h5`): weights alone, or a whole model. A group a layer.
+"""Keras's legacy HDF5 (`.h5`): the weights of a model, or the whole model; one group per layer.
 
 Source: keras/src/legacy/saving/legacy_h5_format.py.
 """
@@ -10,18 +10,18 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, names, opened, text
 from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import by_field, contents
+from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
 
-# What Keras writes beside a network's weights in a file of a whole model.
+# A file of a whole model has this group too.
 OPTIMIZER = "optimizer_weights"
 
 
 def read(path: Path) -> StateDict:
-    """Raises ConversionFailed. An optimiser's state is left where it is."""
+    """The tensors, without an optimizer's state. Raises ConversionFailed."""
     layers: dict[str, list[Array]] = {}
     with opened(path, path.name) as file:
         root = member(file, "model_weights") if "model_weights" in file else file
@@ -29,7 +29,7 @@ def read(path: Path) -> StateDict:
         for group_name in names(root, "layer_names"):
             group = member(root, group_name)
             for weight_name in names(group, "weight_names"):
-                # A nested network's group holds the weights of all its layers.
+                # The group of a nested network holds the weights of all its layers.
                 owner = weight_name.split("/")[-2] if "/" in weight_name else group_name
                 layers.setdefault(owner, []).append(array(member(group, weight_name)))
                 unread.discard(f"{group_name}/{weight_name}")
@@ -38,7 +38,7 @@ def read(path: Path) -> StateDict:
         raise ConversionFailed(f"{path.name} lists no layer for {', '.join(sorted(unread))}")
     published = {k: v for name, arrays in layers.items() for k, v in by_field(name, arrays).items()}
     config = None if described is None else read_config(json.loads(text(described)))
-    return contents(published, config)
+    return to_state_dict(published, config)
 
 
 def _datasets(root: h5py.Group) -> set[str]:

@@ -1,12 +1,12 @@
-"""What Keras networks call their layers, and which layer of ours each is."""
+"""Maps the layer names of Keras networks to ours."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-from model_builder.checkpoints.formats import Array, StateDict, layer_name, rename
 from model_builder.checkpoints.formats.keras_config import KerasConfig
+from model_builder.checkpoints.formats.state_dict import Array, StateDict, layer_name, rename
 from model_builder.errors import ConversionFailed
 
 OURS = re.compile(r"conv1|bn1|layer[1-4]_\d+_(conv[1-3]|bn[1-3]|downsample_[01])")
@@ -31,7 +31,7 @@ FIELDS: dict[tuple[int, ...], tuple[str, ...]] = {
 
 
 def our_layer(name: str) -> str | None:
-    """Our name for a Keras layer that is a convolution or a batch norm of the network."""
+    """Our name of a convolution or batch norm in a Keras network; None for other layers."""
     if name in STEM:
         return STEM[name]
     if OURS.fullmatch(name):
@@ -50,21 +50,21 @@ def our_layer(name: str) -> str | None:
 
 
 def by_field(layer: str, arrays: Sequence[Array]) -> dict[str, Array]:
-    """A layer's arrays as "layer/field". Keras goes by their order, and so does this."""
+    """A layer's arrays by "layer/field". Their order gives the field, as in Keras."""
     fields = FIELDS.get(tuple(values.ndim for values in arrays))
     if fields is None:
         shapes = ", ".join(str(values.shape) for values in arrays)
         raise ConversionFailed(
-            f"{layer} is no convolution, batch norm or dense layer as ResNets have them. "
+            f"{layer} is not a convolution, batch norm or dense layer of a ResNet. "
             f"Received: tensors of shape {shapes}"
         )
     return {f"{layer}/{name}": values for name, values in zip(fields, arrays, strict=True)}
 
 
-def contents(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
-    """Tensors named "layer/field" by our names, with what `config` says of the network.
+def to_state_dict(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
+    """Tensors named "layer/field" by our names, with what `config` states of the network.
 
-    The only dense layer is the classifier, whatever it is called.
+    The only dense layer is the classifier, under any name. Raises ConversionFailed.
     """
     layers = {key.rpartition("/")[0] for key in published}
     dense = {
@@ -88,5 +88,5 @@ def contents(published: Mapping[str, Array], config: KerasConfig | None) -> Stat
         return StateDict(tensors, keys, strides, batch_norm_epsilon=config.batch_norm_epsilon)
     if "conv1_conv" in layers:
         return StateDict(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
-    # Those names have only ever been given to networks with Caffe's strides; epsilons vary.
+    # Every network with these names has Caffe's strides; epsilons vary.
     return StateDict(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)

@@ -1,7 +1,7 @@
-"""Keras 3's own files: `.weights.h5`, and `.keras`, a zip with one of them and the network's JSON.
+"""Keras 3 files: `.weights.h5`, and `.keras`, a zip of one with the network's JSON config.
 
-Layers lie at paths that number them by class, "layers/conv2d_5/vars/0"; their names are an
-attribute there, and in the JSON. Source: keras/src/saving/saving_lib.py.
+The path of a layer numbers it by class, "layers/conv2d_5/vars/0"; its name is an attribute, and in
+the config. Source: keras/src/saving/saving_lib.py.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.hdf5 import array, member, opened, text
 from model_builder.checkpoints.formats.keras_config import KerasConfig, read_config
-from model_builder.checkpoints.formats.keras_names import by_field, contents
+from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.errors import ConversionFailed
 
 WEIGHTS, CONFIG = "model.weights.h5", "config.json"
-# Saved with a network that was trained, and no part of what it computes.
+# A trained network is saved with these; inference does not use them.
 IGNORED = {"optimizer", "seed_generator"}
 
 
 def read(path: Path) -> StateDict:
-    """Raises ConversionFailed."""
+    """The tensors of a `.weights.h5` or `.keras` file. Raises ConversionFailed."""
     if not zipfile.is_zipfile(path):
         with opened(path, path.name) as file:
-            return contents(_published(file, None), None)
+            return to_state_dict(_published(file, None), None)
     try:
         with zipfile.ZipFile(path) as archive:
             config = read_config(json.loads(_file(archive, CONFIG)))
             weights = io.BytesIO(_file(archive, WEIGHTS))
     except (zipfile.BadZipFile, ValueError) as error:
-        raise ConversionFailed(f"{path.name} is no .keras file: {error}") from error
+        raise ConversionFailed(f"{path.name} is not a .keras file: {error}") from error
     with opened(weights, path.name) as file:
-        return contents(_published(file, config), config)
+        return to_state_dict(_published(file, config), config)
 
 
 def _file(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -58,12 +58,12 @@ def _published(file: h5py.File, config: KerasConfig | None) -> dict[str, Array]:
         name = variables.attrs.get("name") or (config and config.names.get(path))
         if not name:
             raise ConversionFailed(
-                f"{path} has no name: save the network anew, with Keras 3.6 or later, or as .keras"
+                f"{path} has no name: save the network again, with Keras 3.6 or later, or as .keras"
             )
         arrays = [array(member(variables, str(index))) for index in range(len(variables))]
         for key, values in by_field(text(name), arrays).items():
             if key in published:
-                raise ConversionFailed(f"Two layers are called {text(name)}")
+                raise ConversionFailed(f"Two layers have one name. Received: {text(name)}")
             published[key] = values
     return published
 

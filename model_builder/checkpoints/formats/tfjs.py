@@ -17,20 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import contents
+from model_builder.checkpoints.formats.keras_names import to_state_dict
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
 
 MODEL = "model.json"
 
 
 def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = None) -> StateDict:
-    """Raises ConversionFailed, or VerificationFailed where the shards are not those expected.
+    """The tensors of a TensorFlow.js layers model.
 
-    path: a `model.json`, the folder it lies in, or an npm tarball, which is not unpacked.
-    folder: where `model.json` lies in the tarball's `package/`; by default where it is found.
-    shards_sha256: of all shards one after the other, in the order of the manifest.
+    path: a `model.json`, its folder, or an npm tarball, which is read without unpacking.
+    folder: the path of `model.json` in the tarball's `package/`; by default it is searched for.
+    shards_sha256: of all shards concatenated, in the order of the manifest.
+    Raises ConversionFailed, and VerificationFailed where the shards have another hash.
     """
     packed = path.is_file() and path.name != MODEL
     where, files = _package(path, folder) if packed else _folder(path)
@@ -51,7 +52,7 @@ def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = N
         raise ConversionFailed(f"{path.name} has no {error} in {where}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionFailed(f"{path.name}: {where}{MODEL}: {error}") from error
-    return contents(published, read_config(described) if described else None)
+    return to_state_dict(published, read_config(described) if described else None)
 
 
 def _published(groups: list[dict[str, Any]], shards: list[bytes]) -> dict[str, Array]:
@@ -59,13 +60,15 @@ def _published(groups: list[dict[str, Any]], shards: list[bytes]) -> dict[str, A
     for group, content in zip(groups, shards, strict=True):
         stream = io.BytesIO(content)
         for weight in group["weights"]:
-            # Of a nested network, its name comes before those of its layers.
+            # In a nested network the layer's name has the network's name as a prefix.
             name = "/".join(weight["name"].split("/")[-2:])
             if name in published:
-                raise ConversionFailed(f"Two tensors are called {name}")
+                raise ConversionFailed(f"Two tensors have one name. Received: {name}")
             published[name] = _tensor(weight, stream)
         if left := stream.read():
-            raise ConversionFailed(f"The shards have {len(left)} bytes more than the tensors")
+            raise ConversionFailed(
+                f"The shards are longer than their tensors. Received: {len(left)} bytes more"
+            )
     return published
 
 
@@ -87,7 +90,7 @@ def _folder(path: Path) -> tuple[str, Callable[[str], bytes]]:
 
     def file(name: str) -> bytes:
         if Path(name).name != name:
-            raise ConversionFailed(f"A shard lies beside {MODEL}. Received: {name!r}")
+            raise ConversionFailed(f"A shard must be in the folder of {MODEL}. Received: {name!r}")
         if not (folder / name).is_file():
             raise KeyError(name)
         return (folder / name).read_bytes()
@@ -112,7 +115,7 @@ def _package(path: Path, folder: str | None) -> tuple[str, Callable[[str], bytes
                 if content := package.extractfile(member):
                     files[member.name] = content.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise ConversionFailed(f"{path} is no npm package: {error}") from error
+        raise ConversionFailed(f"{path} is not an npm package: {error}") from error
     found = [name for name in files if name.endswith(f"/{MODEL}")]
     if folder is None and len(found) != 1:
         raise ConversionFailed(f"{path.name} should hold one {MODEL}. Received: {found}")

@@ -1,4 +1,4 @@
-"""PyTorch's files, safetensors and `.pth`, and the names of torchvision's and timm's ResNets."""
+"""PyTorch files, safetensors and `.pth`, with the names of torchvision's and timm's ResNets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from model_builder.checkpoints.formats import Array, StateDict, rename
+from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
 from model_builder.errors import ConversionFailed
 
 LAYER = re.compile(r"(conv1|bn1|fc|layer[1-4]\.\d+\.(?:conv[1-3]|bn[1-3]|downsample\.[01]))\.(\w+)")
@@ -21,7 +21,7 @@ BATCH_NORM_FIELDS = {
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-# A counter that momentum-free training uses; nothing at inference.
+# A counter that only training without momentum uses.
 IGNORED = "num_batches_tracked"
 PREFIX = "module."
 WRAPPERS = ("state_dict", "model")
@@ -29,17 +29,18 @@ FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def read(path: Path) -> StateDict:
-    """Raises ConversionFailed."""
-    return contents(read_state_dict(path))
+    """The tensors of a safetensors or `.pth` file. Raises ConversionFailed."""
+    return to_state_dict(read_state_dict(path))
 
 
-def contents(state_dict: Mapping[str, Array]) -> StateDict:
+def to_state_dict(state_dict: Mapping[str, Array]) -> StateDict:
+    """Tensors in PyTorch's names and layout, in ours. Raises ConversionFailed."""
     tensors, keys = rename({key: to_keras(values) for key, values in state_dict.items()}, our_name)
     return StateDict(tensors, keys)
 
 
 def our_name(key: str) -> str | None:
-    """ "layer1.0.downsample.0.weight" is "layer1_0_downsample_0/kernel"."""
+    """Our name: "layer1_0_downsample_0/kernel" for "layer1.0.downsample.0.weight"."""
     match = LAYER.fullmatch(key)
     if match is None:
         return None
@@ -48,20 +49,23 @@ def our_name(key: str) -> str | None:
 
 
 def parameter(layer: str, field: str) -> str | None:
-    """Our name of one of PyTorch's parameters, given our name of its layer."""
+    """Our name of a PyTorch parameter, given our name of its layer."""
     batch_norm = "bn" in layer or layer.endswith("downsample_1")
     fields = BATCH_NORM_FIELDS if batch_norm else KERNEL_FIELDS
     return f"{layer}/{fields[field]}" if field in fields else None
 
 
 def to_keras(values: Array) -> Array:
-    """A kernel as Keras has it: OIHW to HWIO, [out, in] to [in, out]; vectors as they are."""
+    """A kernel in Keras's layout: OIHW to HWIO, [out, in] to [in, out]. Vectors are unchanged."""
     kernel: Array = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
     return kernel
 
 
 def read_state_dict(path: Path) -> dict[str, Array]:
-    """Tensors by the names in the file, float32, as PyTorch lays them out; counters left out."""
+    """Tensors by the names in the file, float32, in PyTorch's layout, without counters.
+
+    Raises ConversionFailed.
+    """
     tensors = _safetensors(path) if is_safetensors(path) else _pickled(path)
     if tensors and all(key.startswith(PREFIX) for key in tensors):
         tensors = {key.removeprefix(PREFIX): values for key, values in tensors.items()}
@@ -69,7 +73,10 @@ def read_state_dict(path: Path) -> dict[str, Array]:
 
 
 def key_names(path: Path) -> list[str]:
-    """The tensors' names alone: of a safetensors file from its header. Raises ConversionFailed."""
+    """The tensors' names; a safetensors file is read no further than its header.
+
+    Raises ConversionFailed.
+    """
     if not is_safetensors(path):
         return list(_pickled(path))
     try:
@@ -80,13 +87,13 @@ def key_names(path: Path) -> list[str]:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether it begins with the length of a JSON header, and that header."""
+    """Whether the file starts with eight bytes, the header's length, and a JSON header."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether it is what `torch.save` wrote before PyTorch 1.6; since then it writes zips."""
+    """Whether `torch.save` wrote the file before PyTorch 1.6; later versions write zips."""
     with path.open("rb") as file:
         return file.read(1) == b"\x80"
 
@@ -100,13 +107,13 @@ def _safetensors(path: Path) -> dict[str, Array]:
 
 
 def _no_safetensors(path: Path, error: safetensors.SafetensorError) -> ConversionFailed:
-    return ConversionFailed(f"{path.name} is no whole safetensors file: {error}")
+    return ConversionFailed(f"{path.name} is not a complete safetensors file. Received: {error}")
 
 
 def _array(key: str, view: Mapping[str, Any]) -> Array:
     shape: tuple[int, ...] = tuple(view["shape"])
     if view["dtype"] == "BF16":
-        # The upper half of a float32, which NumPy has no type for.
+        # NumPy has no bfloat16, which is the upper half of a float32.
         values: Array = (np.frombuffer(view["data"], "<u2").astype("<u4") << 16).view("<f4")
         return values.reshape(shape)
     if view["dtype"] not in FLOATS:
@@ -124,9 +131,9 @@ def _pickled(path: Path) -> dict[str, Array]:
             "pip install 'resnet-server[torch]', or save its tensors as safetensors."
         ) from None
     try:
-        # weights_only: a pickle may run anything; this reader takes tensors and plain containers.
+        # weights_only: a pickle can run any code; with it only tensors and containers are read.
         found = torch.load(path, map_location="cpu", weights_only=True)
-    # Unpicklers meet bytes that nobody foresaw with whatever Python then raises.
+    # On malformed bytes the unpickler raises exceptions of any type.
     except Exception as error:
         raise ConversionFailed(
             f"{path.name} holds more than tensors, or is broken: {error}"

@@ -1,4 +1,4 @@
-"""Names of transformers' ResNetForImageClassification, in PyTorch's files.
+"""PyTorch files with the names of transformers' ResNetForImageClassification.
 
 Source: transformers/models/resnet/modeling_resnet.py.
 """
@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from model_builder.checkpoints.formats import StateDict, layer_name, rename
+from model_builder.checkpoints.formats.state_dict import StateDict, layer_name, rename
 from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
 from model_builder.errors import ConversionFailed
 
@@ -22,12 +22,12 @@ STEM_LAYERS = {"convolution": "conv1", "normalization": "bn1"}
 KINDS = {"convolution": "conv", "normalization": "bn"}
 CLASSIFIER = {"classifier.1.weight": "fc/kernel", "classifier.1.bias": "fc/bias"}
 CONFIG = "config.json"
-# torch.nn.BatchNorm2d's default, which the model's code leaves as it is.
+# The default of torch.nn.BatchNorm2d, which the model keeps.
 EPSILON = 1e-5
 
 
 def read(path: Path) -> StateDict:
-    """Raises ConversionFailed. Strides are known where `config.json` lies beside the file."""
+    """The tensors; `config.json` in the file's folder has the strides. Raises ConversionFailed."""
     published = {key: to_keras(values) for key, values in read_state_dict(path).items()}
     tensors, keys = rename(published, our_name)
     return StateDict(
@@ -39,7 +39,9 @@ def read(path: Path) -> StateDict:
 
 
 def our_name(key: str) -> str | None:
-    """ "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight" is "layer1_1_conv3/kernel"."""
+    """Our name: "layer1_1_conv3/kernel" for
+    "resnet.encoder.stages.0.layers.1.layer.2.convolution.weight".
+    """
     if key in CLASSIFIER:
         return CLASSIFIER[key]
     if key.startswith(STEM):
@@ -50,7 +52,7 @@ def our_name(key: str) -> str | None:
     if match is None:
         return None
     stage, block, index, part, field = match.groups()
-    # The shortcut has no index; ours is 0, and theirs begin there.
+    # Theirs count from 0 and give the shortcut no index; ours count from 1, the shortcut is 0.
     ours = 0 if index is None else int(index) + 1
     return parameter(layer_name(int(stage) + 1, int(block), ours, KINDS[part]), field)
 
@@ -62,11 +64,11 @@ def _stride_in_1x1(path: Path) -> bool | None:
         config = json.loads(path.read_bytes())
         if first := config.get("downsample_in_first_stage", False):
             raise ConversionFailed(
-                f"{path}: ours keep the image's size in the first stage. "
+                f"{path}: our networks keep the image's size in the first stage. "
                 f"Received: downsample_in_first_stage={first}"
             )
         if (activation := config.get("hidden_act", "relu")) != "relu":
-            raise ConversionFailed(f"{path}: ours have ReLU. Received: {activation!r}")
+            raise ConversionFailed(f"{path}: our networks have ReLU. Received: {activation!r}")
         return bool(config.get("downsample_in_bottleneck", False))
     except (OSError, ValueError, AttributeError) as error:
         raise ConversionFailed(f"{path} can't be read: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Boxes, lines and words on white paper, as SVG or PNG. Lengths are in points of the SVG."""
+"""Boxes, lines and text on a white page, as SVG or PNG. Lengths are in user units of the SVG."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from html import escape
 from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = "#1f2933", "#ffffff"
-# Pixels of a PNG to the point, and of the larger image that it is averaged from.
+# PNG pixels for each unit, and the factor of the larger image that is averaged down.
 PNG_SCALE, SMOOTHING = 2, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
+    """A rectangle with rounded corners; x and y are its top left corner."""
+
     x: float
     y: float
     width: float
@@ -26,6 +28,8 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """A polyline, optionally with an arrowhead at its end."""
+
     points: tuple[tuple[float, float], ...]
     color: str
     arrow: bool = False
@@ -33,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """`x` is the left end, the middle or the right end of the text; `y` its middle."""
+    """One line of text. x: its start, middle or end, by `anchor`. y: its middle."""
 
     x: float
     y: float
@@ -47,7 +51,7 @@ Shape = Box | Line | Text
 
 
 def _head(line: Line) -> tuple[tuple[float, float], ...]:
-    """The triangle at the end of a line that runs down or to the left."""
+    """The arrowhead of a line that ends downwards or to the left."""
     (before_x, _), (x, y) = line.points[-2:]
     if before_x == x:
         return (x, y), (x - 3.5, y - 6), (x + 3.5, y - 6)
@@ -55,6 +59,7 @@ def _head(line: Line) -> tuple[tuple[float, float], ...]:
 
 
 def to_svg(width: float, height: float, shapes: Sequence[Shape]) -> str:
+    """The page as SVG."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
@@ -89,6 +94,7 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def to_png(width: float, height: float, shapes: Sequence[Shape]) -> Image.Image:
+    """The page as an RGB image, PNG_SCALE pixels for each unit."""
     scale = PNG_SCALE * SMOOTHING
     image = Image.new("RGB", (round(width * scale), round(height * scale)), PAPER)
     pen = ImageDraw.Draw(image)

@@ -1,4 +1,4 @@
-"""Draws networks block by block, side by side, as SVG or PNG. Needs neither pydot nor graphviz."""
+"""Draws networks side by side, block by block, as SVG or PNG, without pydot or graphviz."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LANE = 22
 HEADER, CAPTION, PANEL_HEADER, PANEL_GAP = 60, 30, 26, 14
 
 FAINT, PLAIN_FILL, SHORTCUT_INK = "#7b8794", "#f1f3f5", "#c05621"
-# Panel and boxes of the four stages.
+# Fill of the panel and of its boxes, for each of the four stages.
 STAGE_FILLS = (
     ("#f3f0ff", "#d6c9ff"),
     ("#ebfbee", "#b9e8c0"),
@@ -32,13 +32,13 @@ FOOTNOTE = (
 
 
 def draw(networks: Sequence[Description], file: Path) -> None:
-    """Writes a drawing of the networks, a column each, with the shapes between the stages.
+    """Writes a diagram with a column for each network and the output shape of each stage.
 
     Raises ValueError unless the file's suffix is one of SUFFIXES.
     """
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"A drawing is one of {', '.join(SUFFIXES)}. Received: {file.name}")
+        raise ValueError(f"A diagram is one of {', '.join(SUFFIXES)}. Received: {file.name}")
     heights = [
         max(_stage_height(one.stages[index]) for one in networks)
         for index in range(len(networks[0].stages))
@@ -100,7 +100,7 @@ def _stage(left: float, top: float, height: float, stage: Stage) -> Iterator[Sha
     for group in stage.groups():
         yield from _group(left, y, group, fill)
         y += _group_height(group)
-    # Beside a network with taller blocks.
+    # Fills the panel where another column has taller blocks.
     yield Line(((middle, y), (middle, top + height)), INK)
 
 
@@ -131,7 +131,7 @@ def _group(left: float, top: float, group: BlockGroup, fill: str) -> Iterator[Sh
 
 
 def _shortcut(left: float, top: float, bottom: float, group: BlockGroup) -> Iterator[Shape]:
-    """From above the block's first convolution, to the right and down, into the plus."""
+    """The line from above the first convolution, to the right and down, to the addition."""
     block = group.block
     middle = left + BOX_LEFT + BOX_WIDTH / 2
     right = left + BOX_LEFT + BOX_WIDTH

@@ -16,10 +16,11 @@ from rich.text import Text
 
 from model_builder.artifact.manifest import MANIFEST
 from model_builder.artifact.store_format import read_manifest
-from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.errors import BuilderError
 from model_builder.networks import summary as family
-from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
+from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.summary import Description, Stage
 from service.cli.options import HomeOption, Variant, end, settings_with
@@ -117,7 +118,10 @@ def _wanted(
         classes=classes or architecture.classes,
     )
     if compare == "depths":
-        return [replace(one, depth=depth) for depth in DEPTHS]
+        return [
+            replace(one, name=name, block=block, layers=layers)
+            for name, (block, layers) in RESNETS.items()
+        ]
     if compare == "shortcuts":
         return [replace(one, shortcut=option) for option in SHORTCUTS]
     if compare == "variants":

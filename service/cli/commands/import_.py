@@ -68,7 +68,7 @@ def import_(
         # A TensorFlow.js model is a folder; its model.json stands for it.
         described = file / tfjs.MODEL if file.is_dir() else file
         if depth is not None and depth != published.depth:
-            raise ConversionFailed(f"The file holds a resnet{published.depth}. Received: {depth}")
+            raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
         architecture = published.architecture(
             shortcut=shortcut,
             stride_in_1x1=_of_like(
@@ -88,7 +88,7 @@ def import_(
     except (BuilderError, ValueError, OSError) as error:
         end(f"{file} can't be imported. {error}")
     typer.echo(
-        f"{name}: resnet{architecture.depth}, shortcuts {architecture.shortcut}, "
+        f"{name}: {architecture.name}, shortcuts {architecture.shortcut}, "
         f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {architecture.classes} classes, "
         f"{architecture.parameters() / 1e6:.1f} M parameters.\n"
         f"Serve it: RESNET_MODELS={name} resnet serve"

@@ -96,8 +96,8 @@ def empty_the_manifest(folder: Path) -> None:
         (lambda f: edit(f, lambda m: m.pop("precision")), "manifest.json: precision: Field req"),
         (lambda f: edit(f, lambda m: m.update(precision="int3")), "manifest.json: precision: "),
         (
-            lambda f: edit(f, lambda m: m["architecture"].update(depth=20)),
-            "manifest.json: architecture: .*depth must be one of",
+            lambda f: edit(f, lambda m: m["architecture"].update(layers=[2, 2, 2, 3])),
+            "manifest.json: architecture: .*resnet18 has ",
         ),
         (lambda f: edit(f, lambda m: m.update(format=FORMAT + 1)), f"has format {FORMAT + 1}; "),
     ],

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from model_builder.artifact.preprocessing import CAFFE, Interpolation
-from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.networks.fuse_batch_norm import rgb_normalisation
 from service.imaging.transforms import crop
 

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from model_builder.build.builder import manifest
-from model_builder.checkpoints.catalog import CHECKPOINTS, Checkpoint, NpmSource, Source, UrlSource
-from model_builder.checkpoints.download.fetch import LocalFile, address, published_digest
-from model_builder.checkpoints.weights import Weights
+from model_builder.checkpoints.catalog import CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.download.sources.hub import HubSource
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.source import Source
+from model_builder.checkpoints.download.sources.url import UrlSource
+from model_builder.checkpoints.loader import Weights
 from model_builder.exporters.base import BuildTarget
 
 
 @pytest.mark.parametrize(
     ("row", "source"),
     [
-        pytest.param(row, source, id=f"{row.name}-{source.layout}")
+        pytest.param(row, source, id=f"{row.name}-{source.format}")
         for row in CHECKPOINTS.values()
         for source in row.sources
     ],
@@ -27,17 +31,18 @@ def test_a_manifest_names_the_source_that_was_used(
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"weights")
-    digest = published_digest(LocalFile(path, source))
+    digest = source.digest(path)
     target = BuildTarget("tensorflow", "bfloat16", "model_builder.exporters.tensorflow")
-    written = manifest(row, Weights({}, (), address(source), digest), target)
+    written = manifest(row, Weights({}, (), source.address, digest), target)
     if isinstance(source, NpmSource):
         expected = f"npm:{source.package}@{source.version}", source.integrity
     elif isinstance(source, UrlSource):
         expected = source.url, f"md5-{source.md5}"
     else:
-        assert source.repository in address(source)
+        assert isinstance(source, HubSource)
+        assert source.repository in source.address
         expected = (
-            address(source),
+            source.address,
             f"sha256-{source.sha256 or hashlib.sha256(b'weights').hexdigest()}",
         )
     assert (written.provenance.source, written.provenance.digest) == expected

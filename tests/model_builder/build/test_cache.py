@@ -24,9 +24,9 @@ from model_builder.artifact.manifest import Artifact
 from model_builder.artifact.store_format import read_artifact
 from model_builder.build.cache import ArtifactCache
 from model_builder.build.subprocess import BuildRequest
-from model_builder.checkpoints.catalog import UrlSource
 from model_builder.checkpoints.custom import CustomCheckpoint
-from model_builder.checkpoints.formats import Tensors
+from model_builder.checkpoints.download.sources.url import UrlSource
+from model_builder.checkpoints.formats.state_dict import Tensors
 from model_builder.errors import (
     BuilderError,
     FetchFailed,
@@ -225,7 +225,7 @@ def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path) -> None:
 
 
 def imported(network: keras.Model, digest: str, *names: str) -> tuple[CustomCheckpoint, Tensors]:
-    architecture = ResNetConfig(18)
+    architecture = ResNetConfig.of("resnet18")
     checkpoint = CustomCheckpoint(
         "flowers",
         architecture,
@@ -239,7 +239,7 @@ def imported(network: keras.Model, digest: str, *names: str) -> tuple[CustomChec
 
 def test_an_import_during_a_build_is_what_is_served(world: World, tmp_path: Path) -> None:
     """The build that was under way has the old weights: it is done again."""
-    old, new = (random_network(ResNetConfig(18), input_size=SIZE) for _ in range(2))
+    old, new = (random_network(ResNetConfig.of("resnet18"), input_size=SIZE) for _ in range(2))
     builds: list[str] = []
 
     def build(request: BuildRequest) -> None:
@@ -259,7 +259,7 @@ def test_an_import_during_a_build_is_what_is_served(world: World, tmp_path: Path
 
 def test_an_artifact_of_an_earlier_import_is_not_served(world: World, tmp_path: Path) -> None:
     """As two processes can leave it: the import first, then a build of what was there before."""
-    network = random_network(ResNetConfig(18), input_size=SIZE)
+    network = random_network(ResNetConfig.of("resnet18"), input_size=SIZE)
     cache = ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
     cache.add(*imported(network, "sha256-old"))
     stale = cache.obtain("flowers", FLOAT32)

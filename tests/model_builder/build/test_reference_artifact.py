@@ -11,8 +11,7 @@ from model_builder.artifact.store_format import read_artifact
 from model_builder.build.builder import build_artifact
 from model_builder.checkpoints.catalog import CHECKPOINTS
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.loader import read_tensors
-from model_builder.checkpoints.weights import Weights
+from model_builder.checkpoints.loader import Weights, read_tensors
 from service.engines.base import Hardware
 from service.engines.registry import engine_called, load_engines
 from service.inference.outputs import logits

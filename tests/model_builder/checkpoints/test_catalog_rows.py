@@ -1,4 +1,4 @@
-"""The catalogue, walked row by row."""
+"""Every row of the catalog, and how rows are found by name."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import re
 
 import pytest
 
-from model_builder.checkpoints.catalog import (
-    CHECKPOINTS,
-    DEFAULT_CHECKPOINTS,
-    Checkpoint,
-    HubSource,
-    Source,
-    UrlSource,
-    find_checkpoint,
-)
-from model_builder.checkpoints.download.fetch import address
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, find_checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.download.sources.hub import HubSource
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.source import Source
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import UnknownModel
-from model_builder.networks.config import DEPTHS
+from model_builder.networks.config import DEPTHS, RESNETS, name_of_depth
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 SOURCES = [
-    pytest.param(source, id=f"{row.name}-{source.layout}")
+    pytest.param(source, id=f"{row.name}-{source.format}")
     for row in CHECKPOINTS.values()
     for source in row.sources
 ]
@@ -43,7 +39,7 @@ def test_rows_say_what_must_be_known(row: Checkpoint) -> None:
     assert row.licence
     assert row.paper.startswith("https://arxiv.org/abs/")
     assert row.architecture.classes == 1000
-    assert row.architecture.shortcut == "B"  # nobody publishes A, C or none
+    assert row.architecture.shortcut == "B"  # A, C and none are not published
     assert 0 < row.architecture.batch_norm_epsilon < 1e-4
     assert row.sources
 
@@ -56,10 +52,11 @@ def test_sources_are_pinned(source: Source) -> None:
         assert re.fullmatch("[0-9a-f]{32}", source.md5)
     elif isinstance(source, HubSource):
         assert re.fullmatch(r"[\w-]+/[\w.-]+", source.repository)
-        # None where nobody states it: then the hub's own word is what is verified against.
+        # None where no publisher states it: the file is verified against the hub's ETag.
         assert source.sha256 is None or re.fullmatch("[0-9a-f]{64}", source.sha256)
         assert source.revision == "main" or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
+        assert isinstance(source, NpmSource)
         algorithm, digest = source.integrity.split("-", 1)
         assert algorithm == "sha512"
         assert len(base64.b64decode(digest, validate=True)) == 64
@@ -70,7 +67,7 @@ def test_sources_are_pinned(source: Source) -> None:
 
 def test_no_two_sources_are_the_same() -> None:
     sources = [source for row in CHECKPOINTS.values() for source in row.sources]
-    assert len({address(source) for source in sources}) == len(sources)
+    assert len({source.address for source in sources}) == len(sources)
 
 
 def test_keras_checkpoints_are_as_keras_pins_them() -> None:
@@ -89,12 +86,12 @@ def test_keras_checkpoints_are_as_keras_pins_them() -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_depth_is_its_default_checkpoint(depth: int) -> None:
     row = find_checkpoint(f"resnet{depth}")
-    assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[depth]]
+    assert row is CHECKPOINTS[DEFAULT_CHECKPOINTS[name_of_depth(depth)]]
     assert row.depth == depth
 
 
 def test_every_depth_has_a_default() -> None:
-    assert {row.depth for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(DEPTHS)
+    assert {row.family for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(RESNETS)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "ResNet50", "resnet50.none_in1k", "50", "vgg16", ""])
@@ -103,8 +100,8 @@ def test_unknown_names(name: str) -> None:
         find_checkpoint(name)
 
 
-def test_an_unknown_name_is_told_all_that_are_known() -> None:
+def test_the_error_lists_the_known_names() -> None:
     with pytest.raises(UnknownModel) as raised:
         find_checkpoint("resnet20")
-    for known in [*CHECKPOINTS, *(f"resnet{depth}" for depth in DEFAULT_CHECKPOINTS)]:
+    for known in [*CHECKPOINTS, *DEFAULT_CHECKPOINTS]:
         assert known in str(raised.value)

@@ -1,4 +1,4 @@
-"""What is told of a network from its tensors, and what is asked for."""
+"""The configuration that is inferred from tensors, and what the caller must state."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.formats import StateDict, Tensors
+from model_builder.checkpoints.formats.state_dict import StateDict, Tensors
 from model_builder.checkpoints.infer_config import PublishedTensors, infer, variables
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut, name_of_depth
 from tests.model_builder.reference import random_state_dict
 
 
@@ -32,8 +32,11 @@ def strides(architecture: ResNetConfig) -> dict[str, int]:
 def test_variables_are_those_of_torchvision(depth: int) -> None:
     state_dict = random_state_dict(depth, np.random.default_rng(0), 1000)
     expected = sum(values.size for values in state_dict.values())
-    assert sum(np.prod(x) for x in variables(ResNetConfig(depth)).values()) == expected
-    assert len(variables(ResNetConfig(depth))) == len(state_dict)
+    assert (
+        sum(np.prod(x) for x in variables(ResNetConfig.of(name_of_depth(depth))).values())
+        == expected
+    )
+    assert len(variables(ResNetConfig.of(name_of_depth(depth)))) == len(state_dict)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 1000])
@@ -42,7 +45,7 @@ def test_variables_are_those_of_torchvision(depth: int) -> None:
 def test_depth_classes_and_shortcut_are_in_the_tensors(
     depth: int, shortcut: Shortcut, classes: int
 ) -> None:
-    architecture = ResNetConfig(depth, shortcut, classes=classes)
+    architecture = ResNetConfig.of(name_of_depth(depth), shortcut, classes=classes)
     published = infer("torch", contents(architecture))
     assert (published.depth, published.shortcut, published.classes) == (depth, shortcut, classes)
     assert published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5) == architecture
@@ -50,49 +53,51 @@ def test_depth_classes_and_shortcut_are_in_the_tensors(
 
 @pytest.mark.parametrize("shortcut", ["A", "none"])
 def test_shortcuts_without_weights_are_asked_for(shortcut: Shortcut) -> None:
-    published = infer("torch", contents(ResNetConfig(18, shortcut)))
+    published = infer("torch", contents(ResNetConfig.of("resnet18", shortcut)))
     assert published.shortcut is None
-    with pytest.raises(ConversionFailed, match="does not say shortcut, and it has to be stated"):
+    with pytest.raises(ConversionFailed, match="does not show shortcut, and it has to be stated"):
         published.architecture(batch_norm_epsilon=1e-5)
     stated = published.architecture(shortcut=shortcut, batch_norm_epsilon=1e-5)
-    assert stated == ResNetConfig(18, shortcut)
+    assert stated == ResNetConfig.of("resnet18", shortcut)
     published.check(stated)
     with pytest.raises(ConversionFailed, match="shortcuts without weights"):
-        published.check(ResNetConfig(18, "B"))
+        published.check(ResNetConfig.of("resnet18", "B"))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_strides_of_bottlenecks_are_asked_for(depth: int) -> None:
-    published = infer("torch", contents(ResNetConfig(depth), batch_norm_epsilon=1e-5))
+    published = infer(
+        "torch", contents(ResNetConfig.of(name_of_depth(depth)), batch_norm_epsilon=1e-5)
+    )
     if depth < 50:
         assert published.stride_in_1x1 is False
-        assert published.architecture() == ResNetConfig(depth)
+        assert published.architecture() == ResNetConfig.of(name_of_depth(depth))
     else:
         assert published.stride_in_1x1 is None
         with pytest.raises(ConversionFailed, match=r"stride_in_1x1, .*--variant v1 .*Keras"):
             published.architecture()
         for stated in (False, True):
             architecture = published.architecture(stride_in_1x1=stated)
-            assert architecture == ResNetConfig(depth, stride_in_1x1=stated)
+            assert architecture == ResNetConfig.of(name_of_depth(depth), stride_in_1x1=stated)
 
 
 def test_epsilon_is_asked_for() -> None:
-    published = infer("torch", contents(ResNetConfig(18)))
-    with pytest.raises(ConversionFailed, match="does not say batch_norm_epsilon"):
+    published = infer("torch", contents(ResNetConfig.of("resnet18")))
+    with pytest.raises(ConversionFailed, match="does not show batch_norm_epsilon"):
         published.architecture()
 
 
 @pytest.mark.parametrize("stride_in_1x1", [False, True])
 def test_strides_that_the_file_says_are_taken(stride_in_1x1: bool) -> None:
-    architecture = ResNetConfig(50, stride_in_1x1=stride_in_1x1)
+    architecture = ResNetConfig.of("resnet50", stride_in_1x1=stride_in_1x1)
     found = contents(architecture, strides=strides(architecture), batch_norm_epsilon=1e-5)
     assert infer("keras_v3", found).architecture() == architecture
 
 
 def test_strides_of_no_resnet() -> None:
-    found = strides(ResNetConfig(50)) | {"layer2_0_downsample_0": 1}
-    with pytest.raises(ConversionFailed, match="No resnet50 halves the image so"):
-        infer("keras_v3", contents(ResNetConfig(50), strides=found))
+    found = strides(ResNetConfig.of("resnet50")) | {"layer2_0_downsample_0": 1}
+    with pytest.raises(ConversionFailed, match="No resnet50 has these strides"):
+        infer("keras_v3", contents(ResNetConfig.of("resnet50"), strides=found))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,8 @@ def test_strides_of_no_resnet() -> None:
 )
 def test_the_caller_says_something_else(stated: dict[str, Any], message: str) -> None:
     published = infer(
-        "keras_h5", contents(ResNetConfig(50), stride_in_1x1=True, batch_norm_epsilon=1e-5)
+        "keras_h5",
+        contents(ResNetConfig.of("resnet50"), stride_in_1x1=True, batch_norm_epsilon=1e-5),
     )
     with pytest.raises(ConversionFailed) as raised:
         published.architecture(**stated)
@@ -121,23 +127,26 @@ def test_the_caller_says_something_else(stated: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (ResNetConfig(34), "resnet50 with 1000 classes and shortcuts B. Expected: resnet34, 1000"),
-        (ResNetConfig(50, classes=10), "Expected: resnet50, 10, B"),
-        (ResNetConfig(50, "C"), "Expected: resnet50, 1000, C"),
-        (ResNetConfig(50), "The file's network has stride_in_1x1=True. Expected: False"),
+        (
+            ResNetConfig.of("resnet34"),
+            "resnet50 with 1000 classes and shortcuts B. Expected: resnet34, 1000",
+        ),
+        (ResNetConfig.of("resnet50", classes=10), "Expected: resnet50, 10, B"),
+        (ResNetConfig.of("resnet50", "C"), "Expected: resnet50, 1000, C"),
+        (ResNetConfig.of("resnet50"), "The file's network has stride_in_1x1=True. Expected: False"),
     ],
 )
 def test_a_row_that_states_another_network(row: ResNetConfig, message: str) -> None:
-    published = infer("tfjs", contents(ResNetConfig(50), stride_in_1x1=True))
+    published = infer("tfjs", contents(ResNetConfig.of("resnet50"), stride_in_1x1=True))
     with pytest.raises(ConversionFailed, match=message):
         published.check(row)
 
 
 def test_a_row_states_the_epsilon() -> None:
     published: PublishedTensors = infer(
-        "tfjs", contents(ResNetConfig(50), stride_in_1x1=True, batch_norm_epsilon=1e-3)
+        "tfjs", contents(ResNetConfig.of("resnet50"), stride_in_1x1=True, batch_norm_epsilon=1e-3)
     )
-    published.check(ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1e-5))
+    published.check(ResNetConfig.of("resnet50", stride_in_1x1=True, batch_norm_epsilon=1e-5))
 
 
 def without_beta(tensors: Tensors) -> None:
@@ -186,7 +195,7 @@ def with_one_projection_more(tensors: Tensors) -> None:
     ],
 )
 def test_what_is_not_complete(damage: Callable[[Tensors], None], message: str) -> None:
-    found = contents(ResNetConfig(18))
+    found = contents(ResNetConfig.of("resnet18"))
     damage(found.tensors)
     found.keys["layer1_0_conv3/bias"] = "layer1.0.conv3.bias"
     found.keys["conv1/bias"] = "conv1.bias"

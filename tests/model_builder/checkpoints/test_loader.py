@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats import rename
 from model_builder.checkpoints.formats.keras_names import our_layer
+from model_builder.checkpoints.formats.state_dict import rename
 from model_builder.checkpoints.loader import assign
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
@@ -19,7 +19,7 @@ from tests.model_builder.random_networks import shapes_only, tensors_of
 
 Array = npt.NDArray[np.float32]
 
-ARCHITECTURE = ResNetConfig(18, classes=10)
+ARCHITECTURE = ResNetConfig.of("resnet18", classes=10)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ class Quantized:
 
 @pytest.fixture(scope="module")
 def quantized() -> Quantized:
-    architecture = ResNetConfig(18)
+    architecture = ResNetConfig.of("resnet18")
     network = random_network(architecture, input_size=SIZE)
     inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="float32")
     steps: list[int] = []

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from dataclasses import asdict
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from model_builder.networks.config import DEPTHS, BlockKind, ResNetConfig, Shortcut
+from model_builder.networks.config import (
+    DEPTHS,
+    RESNETS,
+    BlockKind,
+    ResNetConfig,
+    Shortcut,
+    name_of_depth,
+)
 
 # Depth, shortcut, trainable parameters, all parameters, millions of MACs at 224.
 # Option B agrees with `num_params` and `_ops` of torchvision's weights at every depth.
@@ -38,7 +48,7 @@ PROJECTIONS: dict[Shortcut, dict[int, int]] = {
 
 @pytest.mark.parametrize(("depth", "shortcut", "trainable"), [row[:3] for row in NUMBERS])
 def test_parameters(depth: int, shortcut: Shortcut, trainable: int) -> None:
-    assert ResNetConfig(depth, shortcut).parameters() == trainable
+    assert ResNetConfig.of(name_of_depth(depth), shortcut).parameters() == trainable
 
 
 @pytest.mark.parametrize(("depth", "shortcut", "trainable", "total"), [row[:4] for row in NUMBERS])
@@ -47,36 +57,39 @@ def test_the_network_has_as_many_parameters(
 ) -> None:
     from tests.model_builder.random_networks import shapes_only
 
-    network = shapes_only(ResNetConfig(depth, shortcut))
+    network = shapes_only(ResNetConfig.of(name_of_depth(depth), shortcut))
     assert sum(math.prod(v.shape) for v in network.trainable_variables) == trainable
     assert network.count_params() == total
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_plain_network_has_the_parameters_of_option_a(depth: int) -> None:
-    assert ResNetConfig(depth, "none").parameters() == ResNetConfig(depth, "A").parameters()
+    assert (
+        ResNetConfig.of(name_of_depth(depth), "none").parameters()
+        == ResNetConfig.of(name_of_depth(depth), "A").parameters()
+    )
 
 
 def test_parameters_of_another_classifier() -> None:
     # torchvision's ResNet-18 less its classifier, and one of ten classes.
-    assert ResNetConfig(18, classes=10).parameters() == 11_176_512 + 512 * 10 + 10
+    assert ResNetConfig.of("resnet18", classes=10).parameters() == 11_176_512 + 512 * 10 + 10
 
 
 @pytest.mark.parametrize(
     ("depth", "shortcut", "million"), [(row[0], row[1], row[4]) for row in NUMBERS]
 )
 def test_multiply_adds(depth: int, shortcut: Shortcut, million: int) -> None:
-    assert round(ResNetConfig(depth, shortcut).macs() / 1e6) == million
+    assert round(ResNetConfig.of(name_of_depth(depth), shortcut).macs() / 1e6) == million
 
 
 @pytest.mark.parametrize(("depth", "million"), [(50, 3858), (101, 7570), (152, 11282)])
 def test_multiply_adds_with_the_stride_in_the_1x1(depth: int, million: int) -> None:
-    architecture = ResNetConfig(depth, stride_in_1x1=True)
+    architecture = ResNetConfig.of(name_of_depth(depth), stride_in_1x1=True)
     assert round(architecture.macs() / 1e6) == million
 
 
 def test_multiply_adds_follow_the_image() -> None:
-    architecture = ResNetConfig(18)
+    architecture = ResNetConfig.of("resnet18")
     without_classifier = architecture.macs(64) - 512 * 1000
     assert architecture.macs(128) - 512 * 1000 == 4 * without_classifier
     # One pixel more, and every map is one larger: 33, 17, 17, 9, 5, 3.
@@ -96,9 +109,9 @@ def test_multiply_adds_follow_the_image() -> None:
 def test_blocks_of_a_depth(
     depth: int, kind: BlockKind, blocks: tuple[int, ...], features: int
 ) -> None:
-    architecture = ResNetConfig(depth)
+    architecture = ResNetConfig.of(name_of_depth(depth))
     stages = [block.stage for block in architecture.blocks()]
-    assert architecture.block_kind == kind
+    assert architecture.block == kind
     assert tuple(stages.count(stage) for stage in (1, 2, 3, 4)) == blocks
     assert architecture.feature_width == features
     trunk = sum(len(block.convolutions) for block in architecture.blocks())
@@ -108,7 +121,7 @@ def test_blocks_of_a_depth(
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("shortcut", PROJECTIONS)
 def test_projections(depth: int, shortcut: Shortcut) -> None:
-    blocks = list(ResNetConfig(depth, shortcut).blocks())
+    blocks = list(ResNetConfig.of(name_of_depth(depth), shortcut).blocks())
     projections = [block.projection for block in blocks if block.projection is not None]
     assert len(projections) == PROJECTIONS[shortcut][depth]
     assert all(block.has_shortcut for block in blocks) == (shortcut != "none")
@@ -117,7 +130,7 @@ def test_projections(depth: int, shortcut: Shortcut) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_blocks_fit_together(depth: int) -> None:
     channels = 64
-    for block in ResNetConfig(depth, "C").blocks():
+    for block in ResNetConfig.of(name_of_depth(depth), "C").blocks():
         assert block.in_channels == block.convolutions[0].in_channels == channels
         for first, second in zip(block.convolutions, block.convolutions[1:], strict=False):
             assert first.filters == second.in_channels
@@ -127,11 +140,11 @@ def test_blocks_fit_together(depth: int) -> None:
         assert (block.projection.in_channels, block.projection.filters) == (channels, block.filters)
         assert block.projection.stride == block.stride
         channels = block.filters
-    assert channels == ResNetConfig(depth).feature_width
+    assert channels == ResNetConfig.of(name_of_depth(depth)).feature_width
 
 
 def test_strides() -> None:
-    assert [block.name for block in ResNetConfig(50).blocks() if block.stride == 2] == [
+    assert [block.name for block in ResNetConfig.of("resnet50").blocks() if block.stride == 2] == [
         "layer2_0",
         "layer3_0",
         "layer4_0",
@@ -140,25 +153,28 @@ def test_strides() -> None:
 
 @pytest.mark.parametrize(("stride_in_1x1", "strides"), [(True, (2, 1, 1)), (False, (1, 2, 1))])
 def test_where_a_bottleneck_halves(stride_in_1x1: bool, strides: tuple[int, ...]) -> None:
-    blocks = {b.name: b for b in ResNetConfig(50, stride_in_1x1=stride_in_1x1).blocks()}
+    blocks = {b.name: b for b in ResNetConfig.of("resnet50", stride_in_1x1=stride_in_1x1).blocks()}
     assert tuple(c.stride for c in blocks["layer2_0"].convolutions) == strides
     assert tuple(c.stride for c in blocks["layer2_1"].convolutions) == (1, 1, 1)
 
 
 def test_a_basic_block_has_no_1x1_to_stride_in() -> None:
-    v1, v15 = ResNetConfig(34, stride_in_1x1=True), ResNetConfig(34, stride_in_1x1=False)
+    v1, v15 = (
+        ResNetConfig.of("resnet34", stride_in_1x1=True),
+        ResNetConfig.of("resnet34", stride_in_1x1=False),
+    )
     assert list(v1.convolutions()) == list(v15.convolutions())
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_names_are_unique(depth: int) -> None:
-    convolutions = list(ResNetConfig(depth, "C").convolutions())
+    convolutions = list(ResNetConfig.of(name_of_depth(depth), "C").convolutions())
     names = [c.name for c in convolutions] + [c.batch_norm for c in convolutions]
     assert len(set(names)) == len(names)
 
 
 def test_names_are_those_of_torchvision() -> None:
-    names = [(c.name, c.batch_norm) for c in ResNetConfig(18).convolutions()]
+    names = [(c.name, c.batch_norm) for c in ResNetConfig.of("resnet18").convolutions()]
     assert names[:3] == [
         ("conv1", "bn1"),
         ("layer1_0_conv1", "layer1_0_bn1"),
@@ -175,12 +191,80 @@ def test_names_are_those_of_torchvision() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 20}, "depth must be one of 18, 34, 50, 101, 152. Received: 20"),
-        ({"depth": 50, "shortcut": "D"}, "shortcut must be A, B, C or none. Received: 'D'"),
-        ({"depth": 50, "shortcut": "b"}, "shortcut must be A, B, C or none. Received: 'b'"),
-        ({"depth": 50, "classes": 0}, "classes must be at least 1. Received: 0"),
+        ({"name": ""}, "name must not be empty. Received: ''"),
+        ({"block": "wide"}, "block must be basic or bottleneck. Received: 'wide'"),
+        ({"layers": (2, 2, 2)}, "layers must be four counts of 1 or more. Received: (2, 2, 2)"),
+        (
+            {"layers": (2, 2, 2, 0)},
+            "layers must be four counts of 1 or more. Received: (2, 2, 2, 0)",
+        ),
+        (
+            {"layers": (2, 2, 2, 2)},
+            "resnet50 has ('bottleneck', (3, 4, 6, 3)). Received: ('bottleneck', (2, 2, 2, 2))",
+        ),
+        ({"shortcut": "D"}, "shortcut must be A, B, C or none. Received: 'D'"),
+        ({"shortcut": "b"}, "shortcut must be A, B, C or none. Received: 'b'"),
+        ({"classes": 0}, "classes must be at least 1. Received: 0"),
+        ({"stem_width": 32}, "stem_width must be 64: no other is built. Received: 32"),
+        ({"cardinality": 32}, "cardinality must be 1: no other is built. Received: 32"),
+        ({"width_per_group": 128}, "width_per_group must be 64: no other is built. Received: 128"),
     ],
 )
 def test_invalid_arguments(arguments: dict[str, object], message: str) -> None:
+    valid = asdict(ResNetConfig.of("resnet50"))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        ResNetConfig(**arguments)  # type: ignore[arg-type]
+        ResNetConfig(**(valid | arguments))
+
+
+def test_unknown_names() -> None:
+    known = "resnet18, resnet34, resnet50, resnet101, resnet152"
+    message = f"name must be one of {known}. Received: 'resnet20'"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        ResNetConfig.of("resnet20")
+    with pytest.raises(ValueError, match=r"^depth must be one of 18, .*, 152\. Received: 20$"):
+        name_of_depth(20)
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_every_name_of_the_table_states_its_depth(name: str) -> None:
+    config = ResNetConfig.of(name)
+    assert name_of_depth(config.depth) == config.name == name
+    assert name == f"resnet{config.depth}"
+
+
+def test_a_configuration_need_not_be_in_the_table() -> None:
+    config = ResNetConfig("resnet26", "bottleneck", (2, 2, 2, 2))
+    assert config.depth == 26
+    assert sum(len(block.convolutions) for block in config.blocks()) == 24
+
+
+ADAPTER = TypeAdapter(ResNetConfig)
+
+
+def test_json_of_earlier_versions_is_read() -> None:
+    """They stated a depth in place of name, block and layers."""
+    earlier = {
+        "depth": 50,
+        "shortcut": "C",
+        "stride_in_1x1": True,
+        "batch_norm_epsilon": 1.001e-5,
+        "classes": 3,
+    }
+    expected = ResNetConfig.of("resnet50", "C", True, 1.001e-5, 3)
+    assert ADAPTER.validate_json(json.dumps(earlier)) == expected
+    assert ADAPTER.validate_python(earlier) == expected
+
+
+@pytest.mark.parametrize("depth", [20, "fifty", [50], None])
+def test_json_of_earlier_versions_with_no_such_depth(depth: object) -> None:
+    with pytest.raises(ValidationError, match=r"depth must be one of 18, 34, 50, 101, 152"):
+        ADAPTER.validate_json(json.dumps({"depth": depth, "shortcut": "B"}))
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_json_names_the_configuration(name: str) -> None:
+    config = ResNetConfig.of(name, "A", classes=7)
+    written = json.loads(ADAPTER.dump_json(config))
+    assert (written["name"], tuple(written["layers"])) == (name, config.layers)
+    assert "depth" not in written
+    assert ADAPTER.validate_python(written) == config

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image, ImageColor
 
-from model_builder.networks.config import DEPTHS, ResNetConfig
+from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from model_builder.networks.diagram.canvas import PNG_SCALE
 from model_builder.networks.diagram.drawing import SHORTCUT_INK, draw
 from model_builder.networks.summary import describe, label
@@ -34,7 +34,7 @@ def shortcuts(drawing: ElementTree.Element) -> int:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_kind_of_block_and_every_shape_is_there(tmp_path: Path, depth: int) -> None:
-    architecture = ResNetConfig(depth)
+    architecture = ResNetConfig.of(name_of_depth(depth))
     said = texts(drawn(tmp_path, architecture))
     assert said["224 x 224 x 3"] == 1
     for stage in describe(architecture).stages[2:6]:
@@ -45,23 +45,23 @@ def test_every_kind_of_block_and_every_shape_is_there(tmp_path: Path, depth: int
 
 
 def test_blocks_that_are_alike_are_counted_not_repeated(tmp_path: Path) -> None:
-    assert texts(drawn(tmp_path, ResNetConfig(152)))["35 x"] == 1
+    assert texts(drawn(tmp_path, ResNetConfig.of("resnet152")))["35 x"] == 1
 
 
 def test_a_plain_network_has_no_shortcuts(tmp_path: Path) -> None:
-    assert shortcuts(drawn(tmp_path, ResNetConfig(34, "none"))) == 0
+    assert shortcuts(drawn(tmp_path, ResNetConfig.of("resnet34", "none"))) == 0
     # One for the three blocks of layer1 that are alike, two for each later stage.
-    assert shortcuts(drawn(tmp_path, ResNetConfig(34, "B"))) == 7
+    assert shortcuts(drawn(tmp_path, ResNetConfig.of("resnet34", "B"))) == 7
 
 
 def test_what_option_a_does_is_written_on_it(tmp_path: Path) -> None:
-    said = texts(drawn(tmp_path, ResNetConfig(34, "A")))
+    said = texts(drawn(tmp_path, ResNetConfig.of("resnet34", "A")))
     assert said["every 2nd pixel"] == 3
     assert [said[f"zeros up to {filters}"] for filters in (128, 256, 512)] == [1, 1, 1]
 
 
 def test_networks_side_by_side_stay_on_the_page_and_their_stages_in_line(tmp_path: Path) -> None:
-    drawing = drawn(tmp_path, *(ResNetConfig(depth) for depth in DEPTHS))
+    drawing = drawn(tmp_path, *(ResNetConfig.of(name_of_depth(depth)) for depth in DEPTHS))
     width, height = (float(drawing.get(name, "")) for name in ("width", "height"))
     boxes = [box for box in drawing.iter(f"{SVG}rect") if box.get("x")]
     assert all(float(box.get("x", "")) + float(box.get("width", "")) <= width for box in boxes)
@@ -71,8 +71,8 @@ def test_networks_side_by_side_stay_on_the_page_and_their_stages_in_line(tmp_pat
 
 
 def test_the_png_is_the_svg_in_pixels(tmp_path: Path) -> None:
-    drawing = drawn(tmp_path, ResNetConfig(18))
-    draw([describe(ResNetConfig(18))], tmp_path / "drawing.png")
+    drawing = drawn(tmp_path, ResNetConfig.of("resnet18"))
+    draw([describe(ResNetConfig.of("resnet18"))], tmp_path / "drawing.png")
     with Image.open(tmp_path / "drawing.png") as image:
         for length, name in zip(image.size, ("width", "height"), strict=True):
             assert length == PNG_SCALE * float(drawing.get(name, ""))
@@ -83,5 +83,5 @@ def test_the_png_is_the_svg_in_pixels(tmp_path: Path) -> None:
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Received: drawing\.pdf$"):
-        draw([describe(ResNetConfig(18))], tmp_path / "drawing.pdf")
+        draw([describe(ResNetConfig.of("resnet18"))], tmp_path / "drawing.pdf")
     assert list(tmp_path.iterdir()) == []

@@ -24,9 +24,9 @@ from tests.model_builder.reference import random_images
 Make = Callable[[ResNetConfig], keras.Model]
 
 SIZE = 64
-BASIC = ResNetConfig(18, classes=10)
-BOTTLENECK = ResNetConfig(50, classes=10)
-V1 = ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
+BASIC = ResNetConfig.of("resnet18", classes=10)
+BOTTLENECK = ResNetConfig.of("resnet50", classes=10)
+V1 = ResNetConfig.of("resnet50", stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
 
 
 def scaled(channel_order: ChannelOrder) -> Preprocessing:
@@ -47,7 +47,7 @@ def caffe() -> Preprocessing:
 
 @pytest.fixture(scope="module")
 def make() -> Make:
-    """A random network, made once; nobody may change it."""
+    """A random network, shared by the tests, which must not change it."""
     return cache(lambda architecture: random_network(architecture, input_size=SIZE))
 
 
@@ -90,7 +90,7 @@ def test_folded_logits_are_the_networks(
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
 def test_every_shortcut_folds(shortcut: Any) -> None:
-    architecture = ResNetConfig(18, shortcut, classes=10)
+    architecture = ResNetConfig.of("resnet18", shortcut, classes=10)
     network = random_network(architecture, input_size=SIZE)
     pixels = random_images(4, size=SIZE, seed=1)
     expected = network(normalised(pixels, scaled("RGB")), training=False)

@@ -18,9 +18,9 @@ import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from model_builder.artifact.preprocessing import CAFFE, Preprocessing
-from model_builder.checkpoints.catalog import UrlSource
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.formats import Tensors
+from model_builder.checkpoints.download.sources.url import UrlSource
+from model_builder.checkpoints.formats.state_dict import Tensors
 from model_builder.checkpoints.loader import assign, read_tensors
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
@@ -30,7 +30,7 @@ from tests.model_builder.reference import random_images
 
 Pixels = npt.NDArray[np.uint8]
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = 64
@@ -59,7 +59,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     path = tmp_path_factory.mktemp("published") / "weights.h5"
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, network)
-    architecture = ResNetConfig(50, stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10)
+    architecture = ResNetConfig.of(
+        "resnet50", stride_in_1x1=True, batch_norm_epsilon=1.001e-5, classes=10
+    )
     pixels = random_images(4, size=SIZE, seed=2)
     yield Published(
         architecture,

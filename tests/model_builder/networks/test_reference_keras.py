@@ -18,7 +18,7 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign, read_checkpoint
-from model_builder.networks.config import ResNetConfig
+from model_builder.networks.config import ResNetConfig, name_of_depth
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.keras_layout import keras_name
 from tests.model_builder.published import (
@@ -35,7 +35,7 @@ from tests.model_builder.reference import random_images, random_reference
 
 Array = npt.NDArray[np.float32]
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 IMAGES = random_images(2, seed=1)
@@ -68,8 +68,8 @@ def published(request: pytest.FixtureRequest) -> Published:
     expected = reference.logits(np.moveaxis(inputs, 3, 1))
     assert expected.std(axis=0).mean() > 0.05  # the images can be told apart
     assert relative_difference(logits, expected) < TOLERANCE
-    architecture = ResNetConfig(
-        reference.depth, stride_in_1x1=True, batch_norm_epsilon=EPSILON, classes=10
+    architecture = ResNetConfig.of(
+        name_of_depth(reference.depth), stride_in_1x1=True, batch_norm_epsilon=EPSILON, classes=10
     )
     return Published(architecture, network, keras_weights(reference), logits)
 
@@ -102,28 +102,28 @@ def tfjs_folder(folder: Path, published: Published) -> Path:
 
 @ALL_DEPTHS
 @pytest.mark.parametrize(
-    ("layout", "write"),
+    ("format", "write"),
     [("keras_v3", keras_file), ("keras_h5", legacy_weights_file), ("tfjs", tfjs_folder)],
 )
 def test_every_tensor_is_read(
-    published: Published, layout: str, write: Callable[[Path, Published], Path], tmp_path: Path
+    published: Published, format: str, write: Callable[[Path, Published], Path], tmp_path: Path
 ) -> None:
     received = read_checkpoint(write(tmp_path, published))
     for file in tmp_path.iterdir():
         file.unlink()
-    assert received.layout == layout
+    assert received.format == format
     assert received.architecture() == published.architecture
     assert_tensors_are_those_of(received, published.weights)
 
 
 @SMALLEST
 @pytest.mark.parametrize(
-    ("layout", "write"), [("keras_v3", weights_file), ("keras_h5", legacy_model_file)]
+    ("format", "write"), [("keras_v3", weights_file), ("keras_h5", legacy_model_file)]
 )
 def test_every_tensor_is_read_from_a_sibling_format(
-    published: Published, layout: str, write: Callable[[Path, Published], Path], tmp_path: Path
+    published: Published, format: str, write: Callable[[Path, Published], Path], tmp_path: Path
 ) -> None:
-    test_every_tensor_is_read(published, layout, write, tmp_path)
+    test_every_tensor_is_read(published, format, write, tmp_path)
 
 
 def assert_tensors_are_those_of(
@@ -154,7 +154,7 @@ def test_logits_are_those_of_keras(published: Published, tmp_path: Path) -> None
 
 @cache
 def random_basic(architecture: ResNetConfig) -> keras.Model:
-    """Made once; nobody may change it."""
+    """Shared by the tests, which must not change it."""
     network = build_resnet(architecture, input_size=SIZE)
     rng = np.random.default_rng(architecture.depth)
     network.set_weights([rng.random(x.shape, np.float32) for x in network.get_weights()])
@@ -164,8 +164,8 @@ def random_basic(architecture: ResNetConfig) -> keras.Model:
 @pytest.mark.parametrize("depth", [18, 34])
 @pytest.mark.parametrize("name", ["network.keras", "network.weights.h5", "network.h5"])
 def test_basic_blocks_come_back_as_they_were_saved(depth: int, name: str, tmp_path: Path) -> None:
-    """keras.applications has none of them: these are networks of our own."""
-    architecture = ResNetConfig(depth, batch_norm_epsilon=2e-5, classes=10)
+    """keras.applications does not have these networks; ours save them."""
+    architecture = ResNetConfig.of(name_of_depth(depth), batch_norm_epsilon=2e-5, classes=10)
     saved = random_basic(architecture)
     save: Any = saved.save_weights if name.endswith(".weights.h5") else saved.save
     save(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Published layouts of PyTorch's networks, converted, against the reference in NumPy."""
+"""Converted PyTorch checkpoint formats against the reference in NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.loader import assign, read_checkpoint
-from model_builder.networks.config import ResNetConfig
+from model_builder.networks.config import ResNetConfig, name_of_depth
 from model_builder.networks.resnet import build_resnet
 from service.inference.outputs import softmax
 from tests.model_builder.published import (
@@ -40,11 +40,11 @@ IMAGES = random_images(2, seed=1)
 class Expected:
     reference: Reference
     logits: npt.NDArray[np.float64]
-    network: keras.Model  # ours, still with weights of its own
+    network: keras.Model  # ours, with its initial weights
 
     @property
     def architecture(self) -> ResNetConfig:
-        return ResNetConfig(self.reference.depth, classes=10)
+        return ResNetConfig.of(name_of_depth(self.reference.depth), classes=10)
 
     def received(self, network: keras.Model) -> Any:
         return network(normalised(IMAGES).transpose(0, 2, 3, 1), training=False)
@@ -55,7 +55,9 @@ def expected(request: pytest.FixtureRequest) -> Expected:
     reference = random_reference(request.param, seed=request.param)
     logits = reference.logits(normalised(IMAGES))
     assert logits.std(axis=0).mean() > 0.05  # the images can be told apart
-    network = build_resnet(ResNetConfig(reference.depth, classes=10), input_size=SIZE)
+    network = build_resnet(
+        ResNetConfig.of(name_of_depth(reference.depth), classes=10), input_size=SIZE
+    )
     return Expected(reference, logits, network)
 
 
@@ -86,13 +88,13 @@ def test_logits_are_those_of_the_reference(expected: Expected, tmp_path: Path) -
 
 
 @ALL_DEPTHS
-def test_transformers_layout_gives_the_same_network(expected: Expected, tmp_path: Path) -> None:
-    """Bit for bit the tensors that torchvision's layout gives, so the same artifact too."""
+def test_transformers_format_gives_the_same_network(expected: Expected, tmp_path: Path) -> None:
+    """Bit for bit the tensors of torchvision's format, so that the artifact is the same too."""
     path = transformers_file(tmp_path, expected.reference)
     published = read_checkpoint(path)
     path.unlink()
-    assert published.layout == "transformers"
-    of_torch = torch.contents(expected.reference.state_dict).tensors
+    assert published.format == "transformers"
+    of_torch = torch.to_state_dict(expected.reference.state_dict).tensors
     assert published.tensors.keys() == of_torch.keys()
     for name, values in published.tensors.items():
         np.testing.assert_array_equal(values, of_torch[name], err_msg=name)

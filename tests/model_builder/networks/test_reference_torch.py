@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats import torch as torch_layout
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats import torch as torch_format
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
-from model_builder.networks.config import ResNetConfig
+from model_builder.networks.config import ResNetConfig, name_of_depth
 from tests.model_builder.published import (
     TOLERANCE,
     converted,
@@ -51,7 +52,7 @@ def tensors(state_dict: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
-    """PyTorch's own operations, one after the other."""
+    """The network by PyTorch's operations."""
     state_dict = tensors(reference.state_dict)
     functional = torch.nn.functional
 
@@ -65,8 +66,8 @@ def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
         last = 3 if f"{name}.conv3.weight" in state_dict else 2
         residual = x
         for index in range(1, last + 1):
-            own = stride if index == last - 1 else 1
-            residual = unit(residual, f"{name}.conv{index}", f"{name}.bn{index}", own)
+            unit_stride = stride if index == last - 1 else 1
+            residual = unit(residual, f"{name}.conv{index}", f"{name}.bn{index}", unit_stride)
             residual = residual.relu() if index < last else residual
         if f"{name}.downsample.0.weight" in state_dict:
             x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
@@ -111,7 +112,7 @@ def of_transformers(reference: Reference) -> tuple[Network, dict[str, Any]]:
 
 
 def filled(network: Any, state_dict: Mapping[str, Array]) -> tuple[Network, dict[str, Any]]:
-    """With every tensor of its own replaced, counters aside; what it then saves."""
+    """The network with every tensor but its counters replaced, and the state dict it then saves."""
     found = network.load_state_dict(tensors(state_dict), strict=False)
     assert not found.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in found.missing_keys)
@@ -135,7 +136,7 @@ def test_logits_are_those_of_pytorch(
     published = read_checkpoint(path)
     path.unlink()
     architecture = published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5)
-    assert architecture == ResNetConfig(reference.depth, classes=10)
+    assert architecture == ResNetConfig.of(name_of_depth(reference.depth), classes=10)
     received = converted(published, architecture)
     inputs = normalised(IMAGES).transpose(0, 2, 3, 1)
     assert relative_difference(received(inputs, training=False), expected) < TOLERANCE
@@ -174,7 +175,7 @@ def test_state_dicts_are_unwrapped(
     torch.save(wrap(tensors(reference.state_dict)), path, _use_new_zipfile_serialization=not legacy)
     assert identify(path) == "torch"
     published = read_checkpoint(path)
-    expected = torch_layout.contents(reference.state_dict).tensors
+    expected = torch_format.to_state_dict(reference.state_dict).tensors
     assert published.tensors.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(published.tensors[name], values, err_msg=name)
@@ -191,7 +192,7 @@ def test_bfloat16_is_widened_exactly(reference: Reference, suffix: str, tmp_path
         torch.save(half, path)
     else:
         save_file(half, path)
-    received = torch_layout.read_state_dict(path)
+    received = torch_format.read_state_dict(path)
     for name, values in half.items():
         assert received[name].dtype == np.float32
         np.testing.assert_array_equal(received[name], values.float().numpy(), err_msg=name)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut, name_of_depth
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.random_networks import random_network, relative_difference, shapes_only
 from tests.model_builder.reference import random_images
@@ -16,7 +16,8 @@ from tests.model_builder.reference import random_images
 
 def stage_outputs(network: keras.Model, depth: int) -> list[tuple[int | None, ...]]:
     """Shapes behind the stem's convolution, its pooling and each stage, batch left out."""
-    last = [f"layer{stage}_{count - 1}_relu" for stage, count in enumerate(DEPTHS[depth][1], 1)]
+    layers = ResNetConfig.of(name_of_depth(depth)).layers
+    last = [f"layer{stage}_{count - 1}_relu" for stage, count in enumerate(layers, 1)]
     return [network.get_layer(name).output.shape[1:] for name in ["relu", "maxpool", *last]]
 
 
@@ -26,13 +27,13 @@ def tapped(network: keras.Model, inputs: Any, *tensors: keras.KerasTensor) -> li
 
 
 def widths(depth: int) -> tuple[int, ...]:
-    expansion = ResNetConfig(depth).feature_width // 512
+    expansion = ResNetConfig.of(name_of_depth(depth)).feature_width // 512
     return 64, 64, *(width * expansion for width in (64, 128, 256, 512))
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_shapes(depth: int) -> None:
-    network = shapes_only(ResNetConfig(depth))
+    network = shapes_only(ResNetConfig.of(name_of_depth(depth)))
     edges = (112, 56, 56, 28, 14, 7)
     assert network.input_shape == (None, 224, 224, 3)
     assert stage_outputs(network, depth) == [
@@ -53,7 +54,7 @@ def test_shapes(depth: int) -> None:
 def test_shapes_of_other_images(
     depth: int, input_size: int | None, edges: tuple[int | None, ...]
 ) -> None:
-    network = shapes_only(ResNetConfig(depth, classes=7), input_size=input_size)
+    network = shapes_only(ResNetConfig.of(name_of_depth(depth), classes=7), input_size=input_size)
     assert stage_outputs(network, depth) == [
         (edge, edge, width) for edge, width in zip(edges, widths(depth), strict=True)
     ]
@@ -63,14 +64,14 @@ def test_shapes_of_other_images(
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 @pytest.mark.parametrize("depth", [18, 50])
 def test_every_shortcut_fits_an_odd_image(depth: int, shortcut: Shortcut) -> None:
-    architecture = ResNetConfig(depth, shortcut)
+    architecture = ResNetConfig.of(name_of_depth(depth), shortcut)
     network = shapes_only(architecture, input_size=225, head=False)
     assert network.output_shape == (None, 8, 8, architecture.feature_width)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (96, 64), (65, 97)])
 def test_any_image_size_runs(size: tuple[int, int]) -> None:
-    network = build_resnet(ResNetConfig(18), input_size=None, head=False)
+    network = build_resnet(ResNetConfig.of("resnet18"), input_size=None, head=False)
     height, width = size
     features = network(np.zeros((2, height, width, 3), np.float32))
     assert features.shape == (2, -(-height // 32), -(-width // 32), 512)
@@ -82,13 +83,13 @@ def test_any_image_size_runs(size: tuple[int, int]) -> None:
     [(18, 122 - 20), (34, 218 - 36), (50, 320 - 53), (101, 626 - 104), (152, 932 - 155)],
 )
 def test_as_many_tensors_as_torchvision(depth: int, entries: int) -> None:
-    assert len(shapes_only(ResNetConfig(depth)).weights) == entries
+    assert len(shapes_only(ResNetConfig.of(name_of_depth(depth))).weights) == entries
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 @pytest.mark.parametrize("depth", [34, 50])
 def test_layers_with_weights_are_those_of_the_architecture(depth: int, shortcut: Shortcut) -> None:
-    architecture = ResNetConfig(depth, shortcut)
+    architecture = ResNetConfig.of(name_of_depth(depth), shortcut)
     convolutions = list(architecture.convolutions())
     names = {c.name for c in convolutions} | {c.batch_norm for c in convolutions} | {"fc"}
     network = shapes_only(architecture)
@@ -97,7 +98,7 @@ def test_layers_with_weights_are_those_of_the_architecture(depth: int, shortcut:
     assert {x.name for x in fused.layers if x.weights} == {c.name for c in convolutions}
 
 
-OPTION_A = ResNetConfig(50, "A", classes=2)
+OPTION_A = ResNetConfig.of("resnet50", "A", classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_option_a_subsamples_and_fills_with_zeros(
 def test_options_b_and_c_project(
     shortcut: Shortcut, block: str, before: str, projects: bool
 ) -> None:
-    architecture = ResNetConfig(18, shortcut, classes=2)
+    architecture = ResNetConfig.of("resnet18", shortcut, classes=2)
     network = random_network(architecture, input_size=64)
     spec = next(b for b in architecture.blocks() if b.name == block)
     pixels = random_images(1, size=64, seed=1).astype(np.float32)
@@ -157,12 +158,12 @@ def test_options_b_and_c_project(
 
 @pytest.mark.parametrize(("shortcut", "adds"), [("A", 8), ("B", 8), ("C", 8), ("none", 0)])
 def test_additions(shortcut: Shortcut, adds: int) -> None:
-    network = shapes_only(ResNetConfig(18, shortcut))
+    network = shapes_only(ResNetConfig.of("resnet18", shortcut))
     assert sum(isinstance(layer, keras.layers.Add) for layer in network.layers) == adds
 
 
 def test_a_block_adds_its_shortcut_before_the_last_relu() -> None:
-    network = random_network(ResNetConfig(18, classes=2), input_size=64)
+    network = random_network(ResNetConfig.of("resnet18", classes=2), input_size=64)
     pixels = random_images(1, size=64, seed=1).astype(np.float32)
     residual, shortcut = network.get_layer("layer3_0_add").input
     output = network.get_layer("layer3_0_relu").output
@@ -179,7 +180,7 @@ def test_a_block_adds_its_shortcut_before_the_last_relu() -> None:
 def test_stride_placement(
     stride_in_1x1: bool, strides: tuple[tuple[int, int], ...], edges: tuple[int, ...]
 ) -> None:
-    network = shapes_only(ResNetConfig(50, stride_in_1x1=stride_in_1x1))
+    network = shapes_only(ResNetConfig.of("resnet50", stride_in_1x1=stride_in_1x1))
     convolutions = [network.get_layer(f"layer2_0_conv{index}") for index in (1, 2)]
     assert tuple(layer.strides for layer in convolutions) == strides
     assert tuple(layer.output.shape[1] for layer in convolutions) == edges
@@ -187,7 +188,7 @@ def test_stride_placement(
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
 def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
-    network = build_resnet(ResNetConfig(18, shortcut), input_size=64)
+    network = build_resnet(ResNetConfig.of("resnet18", shortcut), input_size=64)
     pixels = random_images(1, size=64, seed=1).astype(np.float32)
     before, after = tapped(
         network,
@@ -200,14 +201,16 @@ def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
 
 
 def test_a_fresh_plain_network_is_not_silent() -> None:
-    network = build_resnet(ResNetConfig(18, "none"), input_size=64)
+    network = build_resnet(ResNetConfig.of("resnet18", "none"), input_size=64)
     assert np.asarray(network(random_images(1, size=64, seed=1).astype(np.float32))).std() > 0
 
 
 @pytest.mark.parametrize(("shortcut", "dtype"), [("A", "bfloat16"), ("B", "mixed_bfloat16")])
 def test_bfloat16(shortcut: Shortcut, dtype: str) -> None:
-    reference = random_network(ResNetConfig(18, shortcut, classes=5), input_size=64)
-    network = build_resnet(ResNetConfig(18, shortcut, classes=5), input_size=64, dtype=dtype)
+    reference = random_network(ResNetConfig.of("resnet18", shortcut, classes=5), input_size=64)
+    network = build_resnet(
+        ResNetConfig.of("resnet18", shortcut, classes=5), input_size=64, dtype=dtype
+    )
     network.set_weights(reference.get_weights())
     pixels = (random_images(4, size=64, seed=1).astype(np.float32) - 128) / 64
     logits = network(pixels)

@@ -12,7 +12,7 @@ from shutil import which
 import pytest
 
 from model_builder.errors import BuilderError
-from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut
+from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut, name_of_depth
 from model_builder.networks.summary import (
     describe,
     label,
@@ -38,7 +38,7 @@ PAPER = {
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_table_is_the_papers(depth: int) -> None:
     kernels, counts, billions = PAPER[depth]
-    network = describe(ResNetConfig(depth, stride_in_1x1=True))
+    network = describe(ResNetConfig.of(name_of_depth(depth), stride_in_1x1=True))
     assert [stage.output_size for stage in network.stages] == [112, 56, 56, 28, 14, 7, 1]
     for stage, width, count in zip(network.stages[2:6], (64, 128, 256, 512), counts, strict=True):
         assert len(stage.blocks) == count
@@ -52,7 +52,7 @@ def test_the_table_is_the_papers(depth: int) -> None:
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_costs_of_the_stages_add_up(depth: int) -> None:
     for shortcut, stride_in_1x1, size in product(SHORTCUTS, (True, False), (224, 225, 33, 1)):
-        architecture = ResNetConfig(depth, shortcut, stride_in_1x1, classes=7)
+        architecture = ResNetConfig.of(name_of_depth(depth), shortcut, stride_in_1x1, classes=7)
         network = describe(architecture, size)
         assert network.parameters == architecture.parameters()
         assert network.macs == architecture.macs(size)
@@ -60,7 +60,11 @@ def test_the_costs_of_the_stages_add_up(depth: int) -> None:
 
 @pytest.mark.parametrize(
     "architecture",
-    [ResNetConfig(18, "A"), ResNetConfig(34, "none"), ResNetConfig(50, stride_in_1x1=True)],
+    [
+        ResNetConfig.of("resnet18", "A"),
+        ResNetConfig.of("resnet34", "none"),
+        ResNetConfig.of("resnet50", stride_in_1x1=True),
+    ],
     ids=title,
 )
 def test_every_stage_is_what_keras_builds(architecture: ResNetConfig) -> None:
@@ -88,7 +92,7 @@ def test_every_stage_is_what_keras_builds(architecture: ResNetConfig) -> None:
 def test_shortcuts_of_a_bottleneck(
     shortcut: Shortcut, of_layer1: dict[str, int], of_layer2: dict[str, int]
 ) -> None:
-    stages = {stage.name: stage for stage in describe(ResNetConfig(50, shortcut)).stages}
+    stages = {stage.name: stage for stage in describe(ResNetConfig.of("resnet50", shortcut)).stages}
     assert stages["layer1"].shortcuts() == Counter(of_layer1)
     assert stages["layer2"].shortcuts() == Counter(of_layer2)
 
@@ -96,28 +100,28 @@ def test_shortcuts_of_a_bottleneck(
 def test_blocks_that_are_alike_are_grouped() -> None:
     counts = {
         depth: [[group.count for group in stage.groups()] for stage in describe(one).stages[2:6]]
-        for depth, one in ((18, ResNetConfig(18)), (152, ResNetConfig(152)))
+        for depth, one in ((18, ResNetConfig.of("resnet18")), (152, ResNetConfig.of("resnet152")))
     }
     assert counts == {18: [[2], [1, 1], [1, 1], [1, 1]], 152: [[1, 2], [1, 7], [1, 35], [1, 2]]}
 
 
 def test_the_titles_tell_networks_apart() -> None:
     networks = [
-        ResNetConfig(depth, shortcut, v1)
+        ResNetConfig.of(name_of_depth(depth), shortcut, v1)
         for depth, shortcut, v1 in product(DEPTHS, SHORTCUTS, (True, False))
         if depth >= 50 or v1
     ]
     titles = [title(one) for one in networks]
     assert len(set(titles)) == len(titles)
-    assert title(ResNetConfig(34, "none")) == "resnet34, plain"
-    assert title(ResNetConfig(50, stride_in_1x1=True)) == "resnet50 v1, option B"
+    assert title(ResNetConfig.of("resnet34", "none")) == "resnet34, plain"
+    assert title(ResNetConfig.of("resnet50", stride_in_1x1=True)) == "resnet50 v1, option B"
 
 
 def test_the_layer_summary_has_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.model_builder.random_networks import shapes_only
 
     monkeypatch.setenv("COLUMNS", "200")
-    architecture = ResNetConfig(18, "A", classes=10)
+    architecture = ResNetConfig.of("resnet18", "A", classes=10)
     summary = layer_summary(architecture, 32)
     for layer in shapes_only(architecture, input_size=32).layers:
         assert f" {layer.name} " in summary
@@ -129,7 +133,7 @@ def test_without_graphviz_keras_draws_nothing_and_it_says_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuilderError, match=r"pip install pydot.*graphviz"):
-        plot_layers(ResNetConfig(18), 32, tmp_path / "layers.png")
+        plot_layers(ResNetConfig.of("resnet18"), 32, tmp_path / "layers.png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,7 +141,7 @@ def test_without_graphviz_keras_draws_nothing_and_it_says_what_is_missing(
 def test_keras_draws_every_layer(tmp_path: Path) -> None:
     from tests.model_builder.random_networks import shapes_only
 
-    plot_layers(ResNetConfig(18), 32, tmp_path / "layers.svg")
+    plot_layers(ResNetConfig.of("resnet18"), 32, tmp_path / "layers.svg")
     drawing = (tmp_path / "layers.svg").read_text(encoding="utf-8")
-    for layer in shapes_only(ResNetConfig(18), input_size=32).layers:
+    for layer in shapes_only(ResNetConfig.of("resnet18"), input_size=32).layers:
         assert f">{layer.name}<" in drawing

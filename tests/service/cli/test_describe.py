@@ -14,7 +14,7 @@ from model_builder.artifact.manifest import Artifact
 from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
-from model_builder.networks.config import DEPTHS, ResNetConfig
+from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from model_builder.networks.summary import describe
 from service.cli.main import main
 from tests.service.conftest import PREPROCESSING
@@ -37,16 +37,17 @@ def test_every_name_is_described(name: str) -> None:
     depth = int(re.findall(r"\d+", name)[0])
     output = printed(f"describe {name}")
     assert output.startswith(f"resnet{depth}")
-    assert f"{ResNetConfig(depth).parameters():,}" in output
+    assert f"{ResNetConfig.of(name_of_depth(depth)).parameters():,}" in output
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_depth_is_described_as_its_default_checkpoint(depth: int) -> None:
-    assert printed(f"describe resnet{depth}") == printed(f"describe {DEFAULT_CHECKPOINTS[depth]}")
+    name = name_of_depth(depth)
+    assert printed(f"describe {name}") == printed(f"describe {DEFAULT_CHECKPOINTS[name]}")
 
 
 def test_a_checkpoint_that_was_imported_here(tmp_path: Path) -> None:
-    architecture = ResNetConfig(50, stride_in_1x1=True, classes=3)
+    architecture = ResNetConfig.of("resnet50", stride_in_1x1=True, classes=3)
     labels = tuple(map(Label, ("rose", "tulip", "violet")))
     imported = CustomCheckpoint("my.flowers", architecture, PREPROCESSING, labels, "flowers.h5", "")
     write_custom(ArtifactCache(tmp_path).own, imported, {})
@@ -67,7 +68,7 @@ def test_an_artifact_folder(artifact: Artifact) -> None:
 def test_the_options_change_the_network() -> None:
     options = "--shortcut C --variant v1.5 --input-size 64 --classes 10"
     output = printed(f"describe resnet50 {options}")
-    architecture = ResNetConfig(50, "C", classes=10)
+    architecture = ResNetConfig.of("resnet50", "C", classes=10)
     assert output.startswith("resnet50 v1.5, option C, for images of 64 x 64\n")
     assert f"{architecture.parameters():,}" in output
     assert f"{architecture.macs(64):,}" in output
@@ -90,7 +91,7 @@ def test_a_checkpoints_accuracy_is_said(name: str) -> None:
 def test_depths_are_compared_in_one_variant() -> None:
     output = printed("describe resnet50 --compare depths --variant v1.5")
     for depth in DEPTHS:
-        assert f"{ResNetConfig(depth).macs() / 1e9:.2f} G" in output
+        assert f"{ResNetConfig.of(name_of_depth(depth)).macs() / 1e9:.2f} G" in output
 
 
 def test_the_numbers_need_no_framework() -> None:
@@ -127,7 +128,7 @@ def test_nonsense_is_refused_in_words(arguments: list[str], said: str) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_page_says_what_each_depth_costs(depth: int) -> None:
-    network = describe(ResNetConfig(depth, stride_in_1x1=True))
+    network = describe(ResNetConfig.of(name_of_depth(depth), stride_in_1x1=True))
     cost = f"{network.parameters / 1e6:.1f} M | {network.macs / 1e9:.2f} G"
     assert f"| resnet{depth} | {cost} | {4 * network.parameters / 1e6:.0f} MB |" in PAGE
 

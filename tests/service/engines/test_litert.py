@@ -34,7 +34,7 @@ HARDWARE = Hardware("auto", cpu_threads=2)
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A ResNet-18 of random weights and three classes."""
-    architecture = ResNetConfig(18, classes=len(LABELS))
+    architecture = ResNetConfig.of("resnet18", classes=len(LABELS))
     network = random_network(architecture, input_size=SIZE)
     inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="float32")
     images = calibration_set(None, PREPROCESSING)

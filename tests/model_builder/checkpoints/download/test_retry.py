@@ -62,7 +62,7 @@ def test_it_is_given_up_after_attempts_that_got_no_further() -> None:
     assert len(waits) == 3
 
 
-def test_attempts_that_got_further_begin_the_count_anew() -> None:
+def test_progress_resets_the_count_of_attempts() -> None:
     lost, further = Transient("lost"), Transient("cut off", progressed=True)
     assert len(waits_of([lost, lost, lost, further, lost, lost, further, lost, lost])) == 9
 
@@ -74,7 +74,7 @@ def test_no_wait_goes_beyond_the_deadline() -> None:
         retry(attempt, PATIENCE, Deadline(60), name="it", sleep=waits.append)
     assert waits == []
     assert str(raised.value) == (
-        "the server answered 429 and wishes to be asked again in 3600 s; "
+        "the server answered 429 and asks for a wait of 3600 s; "
         "the deadline of 60 s leaves no time for another attempt"
     )
 

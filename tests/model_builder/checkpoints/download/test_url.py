@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model_builder.checkpoints.download.config import Deadline
-from model_builder.checkpoints.download.sources.url import download
+from model_builder.checkpoints.download.http import download
 from model_builder.errors import FetchFailed
 from tests.conftest import MakeServer
 from tests.model_builder.checkpoints.download.fetch_process import QUICK

@@ -11,11 +11,12 @@ import h5py
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.keras_files import saved, small_network
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -65,8 +66,8 @@ def nothing(file: h5py.File, dataset: str) -> None:
         (soft_link, "is missing or a link, which is not followed"),
         (external_storage, "is not stored in the file itself"),
         (virtual, "is not stored in the file itself"),
-        (enormous, "is no tensor of a ResNet. Received: float32"),
-        (text, "is no tensor of a ResNet. Received: object"),
+        (enormous, "is not a tensor of a ResNet. Received: float32"),
+        (text, "is not a tensor of a ResNet. Received: object"),
         (nothing, "missing|has these blocks|no tensor|no convolution"),
     ],
 )
@@ -122,4 +123,4 @@ def test_a_keras_file_without_a_part(missing: str, tmp_path: Path) -> None:
         for name, content in members.items():
             archive.writestr(name, content)
     with pytest.raises(ConversionFailed, match=rf"There is no {missing} in it"):
-        read_checkpoint(path, layout="keras_v3")
+        read_checkpoint(path, format="keras_v3")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats.keras_names import by_field, contents, our_layer
+from model_builder.checkpoints.formats.keras_names import by_field, our_layer, to_state_dict
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
@@ -25,7 +25,7 @@ from tests.model_builder.keras_files import (
 
 Array = npt.NDArray[np.float32]
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -86,16 +86,16 @@ def test_fields_go_by_their_order() -> None:
     ],
 )
 def test_layers_that_resnets_do_not_have(shapes: tuple[tuple[int, ...], ...]) -> None:
-    with pytest.raises(ConversionFailed, match=r"^odd is no convolution, batch norm or dense"):
+    with pytest.raises(ConversionFailed, match=r"^odd is not a convolution, batch norm or dense"):
         by_field("odd", zeros(*shapes))
 
 
 def test_the_classifier_may_have_any_name() -> None:
     published = by_field("my_head", zeros((512, 3), (3,)))
-    assert contents(published, None).tensors.keys() == {"fc/kernel", "fc/bias"}
+    assert to_state_dict(published, None).tensors.keys() == {"fc/kernel", "fc/bias"}
     published |= by_field("another", zeros((3, 3), (3,)))
     with pytest.raises(ConversionFailed, match="takes another/bias, another/kernel, my_head/bias"):
-        contents(published, None)
+        to_state_dict(published, None)
 
 
 def test_two_layers_for_one_place() -> None:
@@ -103,7 +103,7 @@ def test_two_layers_for_one_place() -> None:
         "conv1", zeros((7, 7, 3, 64))
     )
     with pytest.raises(ConversionFailed, match="conv1_conv/kernel and conv1/kernel are both conv1"):
-        contents(published, None)
+        to_state_dict(published, None)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_lineages_settle_what_they_can(
     stem: str, stride_in_1x1: bool | None, epsilon: float | None
 ) -> None:
     published = by_field("conv1_conv", zeros((7, 7, 3, 64))) if stem == "conv1_bn" else {}
-    found = contents(published | by_field(stem, zeros(*[(64,)] * 4)), None)
+    found = to_state_dict(published | by_field(stem, zeros(*[(64,)] * 4)), None)
     assert (found.stride_in_1x1, found.batch_norm_epsilon) == (stride_in_1x1, epsilon)
 
 
@@ -131,13 +131,13 @@ def test_layers_are_found_by_their_number_where_the_file_has_no_names(tmp_path: 
 def test_weights_alone_need_names(tmp_path: Path) -> None:
     path = saved(small_network(), tmp_path / "network.weights.h5")
     without_names(path)
-    with pytest.raises(ConversionFailed, match=r"layers/\w+ has no name: save the network anew"):
+    with pytest.raises(ConversionFailed, match=r"layers/\w+ has no name: save the network again"):
         read_checkpoint(path)
 
 
 @pytest.fixture(scope="module")
 def tuned() -> keras.Model:
-    """As fine-tuning leaves networks: one within another, a head of its own, an optimiser."""
+    """As fine-tuning leaves networks: nested, with a new head and an optimizer."""
     body = build_resnet(ARCHITECTURE, input_size=32, head=False)
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D()(body(inputs)))
@@ -160,7 +160,7 @@ def test_a_fine_tuned_network(tuned: keras.Model, name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
 def test_other_shortcuts_of_our_own(shortcut: Any, tmp_path: Path) -> None:
-    architecture = ResNetConfig(18, shortcut, batch_norm_epsilon=1e-3, classes=3)
+    architecture = ResNetConfig.of("resnet18", shortcut, batch_norm_epsilon=1e-3, classes=3)
     build_resnet(architecture, input_size=32).save(tmp_path / "network.keras")
     received = read_checkpoint(tmp_path / "network.keras")
     assert received.architecture(shortcut=shortcut) == architecture

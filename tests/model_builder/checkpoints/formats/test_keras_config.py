@@ -12,7 +12,7 @@ from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.keras_files import Config, layer, rewritten, saved, small_network
 
-# Keras's own writer of HDF5 meets NumPy 2 so.
+# Keras's HDF5 writer raises this with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -69,7 +69,7 @@ def test_what_may_carry_code_is_refused(
     ("name", "changes", "message"),
     [
         ("layer2_0_conv1", {"padding": "same"}, "pads at the bottom and right only"),
-        ("layer2_0_conv1", {"strides": [1, 1]}, "No resnet18 halves the image so"),
+        ("layer2_0_conv1", {"strides": [1, 1]}, "No resnet18 has these strides"),
         ("layer2_0_conv1", {"strides": [2, 1]}, "is not square"),
         ("layer2_1_conv1", {"dilation_rate": [2, 2]}, "is dilated or grouped"),
         ("layer2_1_conv1", {"activation": "relu"}, "has an activation. Received: 'relu'"),
@@ -81,7 +81,7 @@ def test_what_may_carry_code_is_refused(
         ("bn1", {"epsilon": 1e-3}, r"have several epsilons. Received: \[1e-05, 0.001\]"),
         ("relu", {"max_value": 6.0}, "is capped or leaky"),
         ("fc", {"activation": "sigmoid"}, "gives neither logits nor softmax. Received: 'sigm"),
-        ("bn1", {"epsilon": "small"}, "description of the network can't be read"),
+        ("bn1", {"epsilon": "small"}, "network's config can't be read"),
     ],
 )
 def test_networks_that_only_look_like_resnets(
@@ -96,5 +96,5 @@ def test_networks_that_only_look_like_resnets(
 
 def test_the_description_of_what_is_no_network() -> None:
     for config in ({}, {"class_name": "Functional"}, {"class_name": "Sequential", "config": []}):
-        with pytest.raises(ConversionFailed, match="description of the network can't be read"):
+        with pytest.raises(ConversionFailed, match="network's config can't be read"):
             read_config(config)

@@ -38,7 +38,7 @@ def tensors() -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("group", ["/", "model_weights"])
-def test_keras_layout_is_read_back_exactly(
+def test_keras_format_is_read_back_exactly(
     tmp_path: Path, tensors: dict[str, Array], group: str
 ) -> None:
     path = tmp_path / "weights.h5"
@@ -78,11 +78,11 @@ def with_text(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut_in_half, "is no HDF5 weights file of Keras: .*truncated"),
-        (overwrite, "is no HDF5 weights file of Keras: .*signature not found"),
+        (cut_in_half, "is not an HDF5 weights file of Keras: .*truncated"),
+        (overwrite, "is not an HDF5 weights file of Keras: .*signature not found"),
         (without_layer_names, "has no attribute 'layer_names'"),
         (without_dataset, "conv1_conv/kernel:0 is missing"),
-        (with_text, "conv1_conv/kernel:0 is no tensor of a ResNet"),
+        (with_text, "conv1_conv/kernel:0 is not a tensor of a ResNet"),
     ],
 )
 def test_a_broken_hdf5_file(

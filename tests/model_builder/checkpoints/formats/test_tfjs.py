@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.fetch import LocalFile
-from model_builder.checkpoints.formats import FILE_BYTES_LIMIT, StateDict, tfjs
+from model_builder.checkpoints.download.sources.npm import NpmSource
+from model_builder.checkpoints.formats import tfjs
+from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, StateDict
 from model_builder.checkpoints.loader import assign, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.networks.config import ResNetConfig
@@ -29,7 +30,7 @@ Array = npt.NDArray[np.float32]
 Edit = Callable[[dict[str, Any]], None]
 
 SOURCE = NpmSource("package", "1.0.0", "sha512-", "ResNet", shards_sha256="", size_bytes=0)
-ARCHITECTURE = ResNetConfig(18, classes=10)
+ARCHITECTURE = ResNetConfig.of("resnet18", classes=10)
 
 
 def read_tfjs(path: Path, source: NpmSource) -> StateDict:
@@ -105,7 +106,7 @@ def caffe_name(name: str) -> str:
     return f"{'res' if kind[:-1] == 'conv' else 'bn'}{where}2{'abc'[int(kind[-1]) - 1]}"
 
 
-def test_a_network_in_tensorflow_js_layout_is_read_back_exactly(tmp_path: Path) -> None:
+def test_a_network_in_tensorflow_js_format_is_read_back_exactly(tmp_path: Path) -> None:
     published = random_network(ARCHITECTURE, input_size=32)
     path = tmp_path / "package.tgz"
     expected = tensors_of(published)
@@ -155,7 +156,10 @@ def weights(model: dict[str, Any]) -> list[dict[str, Any]]:
             lambda model: weights(model)[5].update(shape=[65]),
             r"The shards end within conv1/bias \[65\]",
         ),
-        (lambda model: weights(model).pop(), "The shards have 256 bytes more than the tensors"),
+        (
+            lambda model: weights(model).pop(),
+            "The shards are longer than their tensors. Received: 256 bytes more",
+        ),
         (
             lambda model: model["weightsManifest"][0]["paths"].append("shard4.bin"),
             "package.tgz has no 'shard4.bin' in package/ResNet/",
@@ -195,7 +199,7 @@ def test_a_broken_package(tmp_path: Path, tensors: dict[str, Array], keep: float
     source = write_tfjs(path, tensors)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
-    with pytest.raises(ConversionFailed, match=r"package\.tgz is no npm package"):
+    with pytest.raises(ConversionFailed, match=r"package\.tgz is not an npm package"):
         read_tfjs(path, source)
 
 

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from model_builder.checkpoints.formats import torch, transformers
-from model_builder.checkpoints.loader import identify, read_checkpoint
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.model_builder.reference import DEPTHS, Array, random_state_dict
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
@@ -115,7 +116,9 @@ def test_broken_safetensors(state_dict: dict[str, Array], keep: float, tmp_path:
     path = save_safetensors(tmp_path / "model.safetensors", state_dict)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep if keep < 1 else keep)])
-    with pytest.raises(ConversionFailed, match=r"model\.safetensors is no whole safetensors file"):
+    with pytest.raises(
+        ConversionFailed, match=r"model\.safetensors is not a complete safetensors file"
+    ):
         read_checkpoint(path)
 
 
@@ -152,7 +155,7 @@ def test_transformers_config_says_where_the_strides_are(
     ("config", "message"),
     [
         ('{"downsample_in_first_stage": true}', "Received: downsample_in_first_stage=True"),
-        ('{"hidden_act": "gelu"}', "ours have ReLU. Received: 'gelu'"),
+        ('{"hidden_act": "gelu"}', "our networks have ReLU. Received: 'gelu'"),
         ("[]", "can't be read"),
         ("{", "can't be read"),
     ],

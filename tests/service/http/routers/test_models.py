@@ -12,10 +12,11 @@ import pytest
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import MANIFEST, Artifact
 from model_builder.build.cache import ArtifactCache
-from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS, Checkpoint
+from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.errors import BuilderError
-from model_builder.networks.config import DEPTHS, ResNetConfig
+from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, PREPROCESSING, MakeModel, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
@@ -44,7 +45,7 @@ def test_what_is_served(service: Service) -> None:
     assert model["state"] == "ready"
     assert model["reason"] == f"Served: POST /predict?model={MODEL_NAME}"
     assert (model["input_size"], model["classes"]) == (32, len(LABELS))
-    architecture = ResNetConfig(18, classes=len(LABELS))
+    architecture = ResNetConfig.of("resnet18", classes=len(LABELS))
     assert model["parameters"] == architecture.parameters()
     assert model["macs"] == architecture.macs(32)
     (checkpoint,) = (one for one in model["checkpoints"] if one["name"] == MODEL_NAME)
@@ -70,7 +71,7 @@ def test_what_could_be_served(service: Service, depth: int) -> None:
     assert model["checkpoints"] == [
         {
             "name": row.name,
-            "default": row.name == DEFAULT_CHECKPOINTS[depth],
+            "default": row.name == DEFAULT_CHECKPOINTS[name_of_depth(depth)],
             "parameters": row.architecture.parameters(),
             "macs": row.architecture.macs(row.preprocessing.crop_size),
             "licence": row.licence,
@@ -89,14 +90,14 @@ def test_what_could_be_served(service: Service, depth: int) -> None:
 def test_one_checkpoint_of_each_depth_is_its_default(service: Service, depth: int) -> None:
     checkpoints = listed(service.client)[f"resnet{depth}"]["checkpoints"]
     (default,) = [one["name"] for one in checkpoints if one["default"]]
-    assert default == DEFAULT_CHECKPOINTS[depth]
+    assert default == DEFAULT_CHECKPOINTS[name_of_depth(depth)]
 
 
 def test_a_checkpoint_that_was_imported_here(service: Service) -> None:
     home: Path = service.app.state.runtime.settings.model.home
     imported = CustomCheckpoint(
         name="my.flowers",
-        architecture=ResNetConfig(34, classes=2),
+        architecture=ResNetConfig.of("resnet34", classes=2),
         preprocessing=PREPROCESSING,
         labels=(Label("rose"), Label("tulip")),
         source="flowers.safetensors",
@@ -165,7 +166,7 @@ def test_what_is_loading_or_failed_to_is_unavailable_and_says_why(
     assert (loading["resnet50"]["state"], after["resnet50"]["state"]) == ("unavailable",) * 2
     assert loading["resnet50"]["reason"] == f"loading {asked}"
     assert after["resnet50"]["reason"] == f"{asked} can't be served. the test is over"
-    name = DEFAULT_CHECKPOINTS[50] if asked == "resnet50" else asked
+    name = DEFAULT_CHECKPOINTS["resnet50"] if asked == "resnet50" else asked
     for models in (loading, after):
         (checkpoint,) = unavailable(models["resnet50"])
         assert checkpoint["name"] == name
@@ -195,7 +196,7 @@ def test_one_of_a_depth_is_ready_while_another_still_loads(
     assert model["state"] == "ready"
     states = {one["name"]: (one["state"], one["reason"]) for one in model["checkpoints"]}
     assert states[MODEL_NAME] == ("ready", None)
-    assert states[DEFAULT_CHECKPOINTS[18]] == ("unavailable", "loading resnet18")
+    assert states[DEFAULT_CHECKPOINTS["resnet18"]] == ("unavailable", "loading resnet18")
 
 
 def test_an_artifact_folder_that_still_loads_has_its_row(

