@@ -101,7 +101,7 @@ COPY --from=bake-int8 /opt/resnet/artifacts /opt/resnet/artifacts
 ARG BAKE=resnet50
 # Nothing is fetched or built: there is nothing to build with.
 ENV RESNET_HOME=/opt/resnet \
-    RESNET_MODEL=${BAKE} \
+    RESNET_MODELS=${BAKE} \
     RESNET_OFFLINE=true \
     RESNET_PRECISION=int8
 
@@ -112,5 +112,5 @@ ARG BAKE
 # An image with a model inside needs neither network nor volume.
 ARG BAKED=${BAKE:+/opt/resnet}
 ENV RESNET_HOME=${BAKED:-/var/cache/resnet} \
-    RESNET_MODEL=${BAKE:-resnet50}
+    RESNET_MODELS=${BAKE}
 VOLUME /var/cache/resnet

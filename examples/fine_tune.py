@@ -124,7 +124,7 @@ def main(
     console.print(
         f"{name}: trained on {len(train)} images of {len(found.classes)} classes. "
         f"Of {len(test)} held back it gets {(given == truth).mean():.1%} right through the server, "
-        f"{(here == truth).mean():.1%} here.\nServe it: RESNET_MODEL={name} resnet serve"
+        f"{(here == truth).mean():.1%} here.\nServe it: RESNET_MODELS={name} resnet serve"
     )
 
 
@@ -214,8 +214,8 @@ def served(name: str) -> Iterator[httpx2.Client]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = {
-        "RESNET_MODEL": name,
-        "RESNET_MODELS": "",
+        "RESNET_MODELS": name,
+        "RESNET_MODEL": "",
         "RESNET_HOST": "127.0.0.1",
         "RESNET_PORT": str(port),
         "RESNET_LOG_LEVEL": "warning",

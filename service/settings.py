@@ -162,8 +162,8 @@ class SecuritySettings(_Group):
     api_keys_file: Path | None = Field(
         None, description="Hashes of the accepted API keys; read again when the file changes."
     )
-    rate_limit_per_second: Seconds | None = Field(
-        None, gt=0, description="Requests a second for each client."
+    rate_limit_per_second: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Requests a second for each client."
     )
     rate_limit_burst: int = Field(
         20, ge=1, description="Requests that a rate-limited client may send at once."

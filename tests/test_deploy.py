@@ -195,7 +195,7 @@ def test_the_settings_in_the_container_are_settings() -> None:
     environment = [*SERVICES["resnet"]["environment"], *image_environment()]
     names = {one.partition("=")[0] for one in environment}
     ours = {name for name in names if name.startswith(PREFIX)}
-    assert {"RESNET_HOME", "RESNET_HOST", "RESNET_MODEL"} <= ours
+    assert {"RESNET_HOME", "RESNET_HOST", "RESNET_MODELS", "RESNET_MODEL"} <= ours
     assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.fields())
 
 

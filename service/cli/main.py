@@ -91,5 +91,5 @@ VersionOption = Annotated[
 def resnet(_version: VersionOption = False) -> None:
     """ResNet-18 to 152: images in, classes out.
 
-    Every option has an environment variable too: RESNET_MODEL for --model, and so on.
+    Every option has an environment variable too: RESNET_MODELS for --models, and so on.
     """

@@ -75,7 +75,7 @@ def list_model_info(
     """All five.
 
     loaded: models that are warm. own: imported checkpoints. pending: what is to be served and is
-    not yet, as RESNET_MODEL names it, each with why.
+    not yet, as RESNET_MODELS names it, each with why.
     """
     folders = _artifact_folders(pending)
     rows = {row.name: row for row in (*CHECKPOINTS.values(), *(one.row() for one in own))}

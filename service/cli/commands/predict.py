@@ -44,7 +44,7 @@ def predict(
     photos: Annotated[list[Path], typer.Argument(help="Images.", metavar="PHOTO...")],
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="How many classes to name.  [default: 5, or all of fewer]"),
+        typer.Option(min=1, help="How many classes to name: by default 5, or all of fewer."),
     ] = None,
     as_json: JsonOption = False,
     model: ModelOption = None,
