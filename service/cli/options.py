@@ -31,10 +31,10 @@ Variant = Literal["v1", "v1.5"]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
 
-def settings_with(given: dict[str, Any]) -> Settings:
-    """The environment's settings, those given that are not None before them.
+def settings_with(**given: Any) -> Settings:
+    """The environment's settings, with those in `given` that are not None taking precedence.
 
-    Ends the program in words on nonsense.
+    Ends the program with a message where a value is invalid.
     """
     try:
         return Settings.of(**{name: value for name, value in given.items() if value is not None})

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
+from service.inference.model_info import State
+
 PROBLEM_EXAMPLE: JsonDict = {
     "type": "about:blank",
     "title": "Unsupported Media Type",
@@ -75,9 +77,6 @@ class SeveralImages(BaseModel):
     model: ModelUsed
     results: list[ImageResult]
     timing_ms: Timing
-
-
-State = Literal["ready", "available", "unavailable"]
 
 
 class Measured(BaseModel):

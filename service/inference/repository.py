@@ -19,10 +19,29 @@ logger = logging.getLogger(__name__)
 ModelState = Literal["loading", "ready", "draining", "failed"]
 # Every model is served in one version.
 VERSION = "1"
+OK = "ok"
 
 
 class AmbiguousName(BuilderError):
     """Two models answer to one name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """checks: what readiness depends on, each "ok" or what is wrong."""
+
+    checks: dict[str, str]
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the service can't take images now; empty when it can."""
+        if (serving := self.checks["serving"]) != OK:
+            return [serving]
+        return [state for state in self.checks.values() if state != OK]
+
+    @property
+    def ready(self) -> bool:
+        return not self.problems
 
 
 @dataclass(slots=True)
@@ -95,8 +114,8 @@ class ModelRepository:
             if entry.model is None
         }
 
-    def checks(self) -> dict[str, str]:
-        """What readiness depends on: "ok", or what is wrong."""
+    def health(self) -> Health:
+        """The state now."""
         loading = [f"loading {one.requested}" for one in self._entries if one.state == "loading"]
         failed = [] if self.models else [one.reason for one in self._entries if one.reason]
         found = {
@@ -105,18 +124,12 @@ class ModelRepository:
             "self_test": [text for model in self.models for text in model.self_test_problems()],
             "serving": ["shutting down"] if self.draining else [],
         }
-        return {name: "; ".join(problems) or "ok" for name, problems in found.items()}
-
-    def problems(self) -> list[str]:
-        """Why the service can't take images now; empty when it can."""
-        if self.draining:
-            return ["shutting down"]
-        return [state for state in self.checks().values() if state != "ok"]
+        return Health({name: "; ".join(problems) or OK for name, problems in found.items()})
 
     def unrecoverable_problems(self) -> list[str]:
         """Problems that, if they last, only a new process solves: of workers and self-tests."""
-        checks = self.checks()
-        return [checks[name] for name in ("workers", "self_test") if checks[name] != "ok"]
+        checks = self.health().checks
+        return [checks[name] for name in ("workers", "self_test") if checks[name] != OK]
 
     @property
     def draining(self) -> bool:

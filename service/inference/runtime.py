@@ -8,29 +8,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
-from service.inference.repository import ModelRepository
+from service.inference.repository import Health, ModelRepository
 from service.inference.service import InferenceService
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """problems: why images can't be taken now; empty when ready. checks: "ok" or what is wrong."""
-
-    problems: list[str]
-    checks: dict[str, str]
-
-    @property
-    def ready(self) -> bool:
-        return not self.problems
 
 
 class Runtime:
@@ -79,7 +66,7 @@ class Runtime:
         self._watchdog.start()
 
     def health(self) -> Health:
-        return Health(self.repository.problems(), self.repository.checks())
+        return self.repository.health()
 
     def drain(self) -> None:
         """Reports not ready from now on; requests are still answered."""

@@ -99,7 +99,7 @@ def _network(name: str, home: Path | None) -> tuple[ResNetConfig, int]:
     if (Path(name) / MANIFEST).is_file():
         manifest = read_manifest(Path(name))
         return manifest.architecture, manifest.preprocessing.crop_size
-    checkpoint = make_artifact_cache(settings_with({"home": home})).checkpoint(name)
+    checkpoint = make_artifact_cache(settings_with(home=home)).checkpoint(name)
     return checkpoint.architecture, checkpoint.preprocessing.crop_size
 
 

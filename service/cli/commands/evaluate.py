@@ -57,7 +57,7 @@ def evaluate(
     What was measured is kept beside each artifact, and GET /models shows it. By default float32
     and int8 are measured; float32, which the others are held against, always is.
     """
-    settings = settings_with({"device": device, "home": home})
+    settings = settings_with(device=device, home=home)
     configure_logging("warning", settings.observability.log_format)
     hardware = make_hardware(settings)
     metrics = Metrics()

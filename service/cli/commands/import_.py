@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -12,12 +12,14 @@ from model_builder.artifact.checksums import checksum
 from model_builder.artifact.labels import Label, imagenet1k, read_labels
 from model_builder.artifact.preprocessing import ChannelOrder, Interpolation, Preprocessing
 from model_builder.checkpoints.catalog import find_checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import Shortcut
 from service.cli.options import HomeOption, Variant, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
+T = TypeVar("T")
 Three = tuple[float, float, float]
 
 
@@ -54,12 +56,13 @@ def import_(
     """Take in weights of your own: RESNET_MODELS=NAME serves them."""
     if not file.exists():
         end(f"{file} can't be imported. There is no such file.")
-    store = make_artifact_cache(settings_with({"home": home}))
+    store = make_artifact_cache(settings_with(home=home))
     try:
         check_name(name)
         if not replace_ and any(one.name == name for one in store.list_custom()):
             raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
-        preprocessing = _preprocessing(like, resize, crop, interpolation, channels, mean, std)
+        alike = None if like is None else find_checkpoint(like)
+        preprocessing = _preprocessing(alike, resize, crop, interpolation, channels, mean, std)
         # Reading weights imports h5py and more, which no other command should wait for.
         from model_builder.checkpoints.formats import tfjs
         from model_builder.checkpoints.loader import read_checkpoint
@@ -71,10 +74,16 @@ def import_(
             raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
         architecture = published.architecture(
             shortcut=shortcut,
-            stride_in_1x1=_of_like(
-                None if variant is None else variant == "v1", published.stride_in_1x1, like
+            stride_in_1x1=_or_like(
+                None if variant is None else variant == "v1",
+                published.stride_in_1x1,
+                None if alike is None else alike.architecture.stride_in_1x1,
             ),
-            batch_norm_epsilon=_epsilon(epsilon, published.batch_norm_epsilon, like),
+            batch_norm_epsilon=_or_like(
+                epsilon,
+                published.batch_norm_epsilon,
+                None if alike is None else alike.architecture.batch_norm_epsilon,
+            ),
         )
         checkpoint = CustomCheckpoint(
             name=name,
@@ -95,21 +104,13 @@ def import_(
     )
 
 
-def _of_like(given: bool | None, found: bool | None, like: str | None) -> bool | None:
-    """What the option says, else what the file says, else what the checkpoint `like` has."""
-    if given is not None or found is not None or like is None:
-        return given
-    return find_checkpoint(like).architecture.stride_in_1x1
-
-
-def _epsilon(given: float | None, found: float | None, like: str | None) -> float | None:
-    if given is not None or found is not None or like is None:
-        return given
-    return find_checkpoint(like).architecture.batch_norm_epsilon
+def _or_like(given: T | None, found: T | None, like: T | None) -> T | None:
+    """The option; where neither it nor the file settles the value, the one of `--like`."""
+    return like if given is None and found is None else given
 
 
 def _preprocessing(
-    like: str | None,
+    alike: Checkpoint | None,
     resize: int | None,
     crop: int | None,
     interpolation: Interpolation | None,
@@ -117,7 +118,7 @@ def _preprocessing(
     mean: Three | None,
     std: Three | None,
 ) -> Preprocessing:
-    """That of the checkpoint `like`, or the six things stated one by one. Raises BuilderError."""
+    """That of the checkpoint of `--like`, or the six values stated. Raises BuilderError."""
     given: dict[str, Any] = {
         "resize_edge": resize,
         "crop_size": crop,
@@ -127,8 +128,8 @@ def _preprocessing(
         "std": std,
     }
     stated = {field: value for field, value in given.items() if value is not None}
-    if like is not None:
-        return replace(find_checkpoint(like).preprocessing, **stated)
+    if alike is not None:
+        return replace(alike.preprocessing, **stated)
     if missing := [field for field in given if field not in stated]:
         raise ConversionFailed(
             "How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "

@@ -16,7 +16,7 @@ from service.inference.model_info import list_model_info
 
 def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List the depths and the checkpoints that can be served."""
-    own = make_artifact_cache(settings_with({"home": home})).list_custom()
+    own = make_artifact_cache(settings_with(home=home)).list_custom()
     infos = list_model_info((), own, {})
     if as_json:
         typer.echo(json.dumps([asdict(info) for info in infos], indent=2))

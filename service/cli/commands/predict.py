@@ -54,14 +54,13 @@ def predict(
     checkpoint_file: FileOption = None,
 ) -> None:
     """Classify images here, without a server. Ends with 1 where an image could not be."""
-    given = {
-        "model": model,
-        "precision": precision,
-        "device": device,
-        "home": home,
-        "checkpoint_file": checkpoint_file,
-    }
-    settings = settings_with(given)
+    settings = settings_with(
+        model=model,
+        precision=precision,
+        device=device,
+        home=home,
+        checkpoint_file=checkpoint_file,
+    )
     configure_logging("warning", settings.observability.log_format)
     failed: list[str] = []
     ready = threading.Event()

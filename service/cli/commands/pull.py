@@ -26,13 +26,12 @@ def pull(
     checkpoint_file: FileOption = None,
 ) -> None:
     """Fetch and build ahead of time: for images, and for machines without a network."""
-    given = {
-        "precision": precision,
-        "device": device,
-        "home": home,
-        "checkpoint_file": checkpoint_file,
-    }
-    settings = settings_with(given)
+    settings = settings_with(
+        precision=precision,
+        device=device,
+        home=home,
+        checkpoint_file=checkpoint_file,
+    )
     # A file is one checkpoint's: of several, the default model's, as in `resnet serve`.
     of = names[0] if len(names) == 1 else settings.model.default
     if settings.model.checkpoint_file and of not in names:

@@ -29,7 +29,7 @@ def quantize(
     home: HomeOption = None,
 ) -> None:
     """Make a model's int8 artifact, which is served without TensorFlow. Takes a minute or more."""
-    settings = settings_with({"home": home, "checkpoint_file": checkpoint_file})
+    settings = settings_with(home=home, checkpoint_file=checkpoint_file)
     configure_logging("warning", settings.observability.log_format)
     try:
         target = engine_for("int8", make_hardware(settings)).target("int8")

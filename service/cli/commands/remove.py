@@ -21,7 +21,7 @@ def remove(
     home: HomeOption = None,
 ) -> None:
     """Delete what is kept of a model: artifacts, batch sizes, its published file or import."""
-    store = make_artifact_cache(settings_with({"home": home}))
+    store = make_artifact_cache(settings_with(home=home))
     for name in names:
         try:
             if measurements:

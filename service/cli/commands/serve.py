@@ -33,4 +33,4 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
 @_with_an_option_a_setting
 def serve(**given: Any) -> None:
     """Serve over HTTP until told to end."""
-    raise typer.Exit(serve_until_told(settings_with(given)))
+    raise typer.Exit(serve_until_told(settings_with(**given)))

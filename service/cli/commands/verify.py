@@ -27,7 +27,7 @@ def verify(
     home: HomeOption = None,
 ) -> None:
     """Check a model's files, and its logits on stored images. Ends with 1 where they differ."""
-    settings = settings_with({"precision": precision, "device": device, "home": home})
+    settings = settings_with(precision=precision, device=device, home=home)
     configure_logging("warning", settings.observability.log_format)
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
     failed = False

@@ -52,7 +52,7 @@ def refuse(name: str) -> Model:
 def test_nothing_loads_before_the_start(make_model: MakeModel) -> None:
     repository = ModelRepository(["a"], make_model)
     assert repository.models == ()
-    assert repository.problems() == ["loading a"]
+    assert repository.health().problems == ["loading a"]
 
 
 def test_models_load_in_order_and_the_first_is_the_default(make_model: MakeModel) -> None:
@@ -60,7 +60,7 @@ def test_models_load_in_order_and_the_first_is_the_default(make_model: MakeModel
     assert [model.name for model in repository.models] == ["resnet18.a", "resnet18.b"]
     assert repository.get().name == "resnet18.a"
     assert repository.get("resnet18.b").name == "resnet18.b"
-    assert repository.problems() == []
+    assert repository.health().problems == []
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet18.c", "a", ""])
@@ -83,7 +83,7 @@ def test_while_the_second_model_loads_the_first_answers(make_model: MakeModel) -
     repository = ModelRepository(["resnet18.a", "resnet18.b"], load, on_ready=ready.set)
     repository.start()
     eventually(lambda: len(repository.models) == 1)
-    assert repository.problems() == ["loading resnet18.b"]
+    assert repository.health().problems == ["loading resnet18.b"]
     assert repository.get().name == "resnet18.a"
     with pytest.raises(ModelNotReady, match="still loading"):
         repository.get("resnet18.b")
@@ -153,7 +153,7 @@ def test_a_failure_that_the_builder_explains() -> None:
         "resnet18.a can't be served. No source gave resnet18.a.; "
         "resnet18.b can't be served. No source gave resnet18.b."
     )
-    assert repository.problems() == [reason]
+    assert repository.health().problems == [reason]
     with pytest.raises(ModelNotReady, match="No source gave"):
         repository.get()
 
@@ -204,7 +204,7 @@ def test_a_model_that_fails_does_not_end_the_others(
     repository.start()
     assert ready.wait(WAIT_SECONDS)
     assert [entry.state for entry in repository.entries] == ["ready", "failed", "ready"]
-    assert repository.problems() == []
+    assert repository.health().problems == []
     assert repository.pending == {"broken": "broken can't be served. No source gave broken."}
     assert "broken can't be served" in caplog.text
     with pytest.raises(ModelNotReady, match="No source gave broken"):
@@ -240,21 +240,21 @@ def test_a_stuck_worker_is_a_problem_until_it_comes_back(make_model: MakeModel) 
         model._batcher.fail_stuck_batches(0)
         with pytest.raises(WorkerLost):
             lost.result()
-        assert repository.problems() == ["a worker of resnet18.b is stuck"]
-        assert repository.checks() == {
+        assert repository.health().problems == ["a worker of resnet18.b is stuck"]
+        assert repository.health().checks == {
             "models": "ok",
             "workers": "a worker of resnet18.b is stuck",
             "self_test": "ok",
             "serving": "ok",
         }
         assert predict(repository.get("resnet18.a")) == "red"
-    eventually(lambda: repository.problems() == [])
+    eventually(lambda: repository.health().problems == [])
 
 
 def test_told_to_end_it_is_not_ready_and_answers_on(make_model: MakeModel) -> None:
     repository = loaded(make_model, "resnet18.a")
     repository.drain()
-    assert repository.problems() == ["shutting down"]
+    assert repository.health().problems == ["shutting down"]
     assert predict(repository.get()) == "red"
 
 
@@ -262,7 +262,7 @@ def test_closing_closes_every_model(make_model: MakeModel) -> None:
     repository = loaded(make_model, "resnet18.a", "resnet18.b")
     repository.close(WAIT_SECONDS)
     assert not any(model.alive for model in repository.models)
-    assert repository.problems() == ["shutting down"]
+    assert repository.health().problems == ["shutting down"]
 
 
 def test_a_model_that_is_stuck_keeps_no_other_open(make_model: MakeModel) -> None:
@@ -310,7 +310,7 @@ def test_a_model_that_comes_too_late_is_closed(make_model: MakeModel) -> None:
     repository.close(WAIT_SECONDS)
     go_on.set()
     eventually(lambda: len(models) == 1 and not models[0].alive)
-    assert repository.problems() == ["shutting down"]
+    assert repository.health().problems == ["shutting down"]
 
 
 def test_trouble_is_what_the_workers_and_canaries_say(
