@@ -75,12 +75,17 @@ def problem_of(error: ServiceError) -> dict[str, Any]:
     return problem(status_of(error), error.code, str(error))
 
 
+def example_problem(status: int, code: str, detail: str) -> dict[str, Any]:
+    """A body for documentation."""
+    return {**problem(status, code, detail), "request_id": EXAMPLE_REQUEST_ID}
+
+
 def documented(status: int, code: str, description: str, detail: str) -> dict[str, Any]:
     """An entry of a route's `responses`: a problem with an example of its own.
 
     detail: what the example says.
     """
-    example = {**problem(status, code, detail), "request_id": EXAMPLE_REQUEST_ID}
+    example = example_problem(status, code, detail)
     schema = {"$ref": "#/components/schemas/Problem"}
     content = {MEDIA_TYPE: {"schema": schema, "example": example}}
     return {"description": description, "content": content}

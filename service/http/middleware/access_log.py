@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.headers import REQUEST_ID
 from service.http.paths import MONITORING
 from service.http.problem_details import problem, respond
-from service.http.request_id import identifier_of
+from service.http.request.request_id import identifier_of
 from service.observability.logging import log_context, request_id
 from service.observability.metrics import Metrics
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from service.errors import MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout
-from service.http.parameters import check_form
+from service.http.request.parameters import check_form
 from service.settings import Settings
 
 PART = "file"
