@@ -2,13 +2,15 @@
 
 `create_app` without arguments is a factory for any ASGI server, as in
 `uvicorn --factory service.http.app:create_app`. Load shedding, the limits on bodies and images,
-API keys and rate limits hold there. Three things are `service.http.server`'s alone: the limits on a
-header's size and time, a drain after SIGTERM, and the exit statuses.
+API keys and rate limits hold there. `service.http.server` alone has the limits on a header's size
+and time and on the rest of a body whose response was sent, a drain after SIGTERM, and the exit
+statuses.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -18,6 +20,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
+from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
 from service.http.auth.api_keys import ApiKeys
@@ -29,11 +32,14 @@ from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
+from service.inference.artifacts import check_names
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
-from service.settings import Settings
+from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
+
+logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499
@@ -42,16 +48,31 @@ CLIENT_CLOSED_REQUEST = 499
 def create_app(settings: Settings | None = None, **runtime_options: Any) -> FastAPI:
     """The application around a new Runtime, whose models begin to load when the server starts.
 
-    settings: None reads the environment and configures logging; a runtime that can't serve, or
+    settings: None reads the environment and calls `prepare`; a runtime that can't serve, or
     no longer, then ends the process by SIGTERM. runtime_options: Runtime's keyword arguments.
-    Raises InvalidKeyFile, TracingUnavailable, AmbiguousName or pydantic's ValidationError.
+    Raises InvalidKeyFile, TracingUnavailable, AmbiguousName, UnknownModel or pydantic's
+    ValidationError.
     """
     if settings is None:
         settings = Settings()
-        observability = settings.observability
-        configure_logging(observability.log_level, observability.log_format)
+        prepare(settings)
         runtime_options = {"on_failure": _end, "on_lost": _end, **runtime_options}
     return app_of(Runtime(settings, **runtime_options))
+
+
+def prepare(settings: Settings) -> None:
+    """What a process does before it makes the application: logging, and checks of the settings.
+
+    Raises UnknownModel.
+    """
+    configure_logging(settings.observability.log_level, settings.observability.log_format)
+    for old, new in deprecated_variables().items():
+        logger.warning("%s is deprecated: use %s", old, new)
+    for name in unknown_variables():
+        logger.warning("%s is not a setting of this service and is ignored", name)
+    # A second series for each counter, which no dashboard uses.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    check_names(settings)
 
 
 def app_of(runtime: Runtime) -> FastAPI:

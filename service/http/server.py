@@ -11,18 +11,15 @@ import time
 from types import FrameType
 
 import uvicorn
-from prometheus_client import disable_created_metrics
 
 from model_builder.errors import UnknownModel
-from service.http.app import create_app
+from service.http.app import create_app, prepare
 from service.http.auth.api_keys import InvalidKeyFile
 from service.http.protocol import BoundedHttpProtocol
-from service.inference.artifacts import check_names
 from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime
-from service.observability.logging import configure_logging
 from service.observability.tracing import TracingUnavailable
-from service.settings import Settings, deprecated_variables, unknown_variables
+from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -107,14 +104,6 @@ def serve(settings: Settings) -> int:
     0: told to end. 1: can't listen. 2: the settings make no sense. 3: no model can be loaded.
     4: only a new process helps.
     """
-    configure_logging(settings.observability.log_level, settings.observability.log_format)
-    for old, new in deprecated_variables().items():
-        logger.warning("%s is deprecated: use %s", old, new)
-    for name in unknown_variables():
-        logger.warning("%s is not a setting of this service and is ignored", name)
-    # A second series for each counter, which no dashboard uses.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
-
     listener: socket.socket
     server: Server
 
@@ -124,7 +113,7 @@ def serve(settings: Settings) -> int:
         logger.info("Try: curl -F file=@photo.jpg %s/predict", address)
 
     try:
-        check_names(settings)
+        prepare(settings)
         app = create_app(
             settings,
             on_ready=on_ready,

@@ -18,7 +18,7 @@ from model_builder.system.progress import step
 from service.batching.autotune import autotune
 from service.batching.autotune_cache import AutotuneCache, autotune_cache_path
 from service.engines.base import Engine, Hardware
-from service.engines.registry import engine_called, load_engines
+from service.engines.registry import ENGINES, EngineSpec, engine_called, load_engines
 from service.imaging.pool import DecoderPool
 from service.inference.artifacts import check_agreement, make_hardware, obtain_artifact
 from service.inference.model import Model
@@ -41,7 +41,12 @@ def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
     )
 
 
-def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
+def load_model(
+    name: str,
+    settings: Settings,
+    metrics: Metrics,
+    engines: Sequence[EngineSpec] = ENGINES,
+) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
     The model's workers are not started. Blocks for seconds, or minutes where the weights must be
@@ -52,11 +57,11 @@ def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
     hardware = make_hardware(settings)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.model.checkpoint_file if name == settings.model.default else None
-    artifact = obtain_artifact(name, settings, hardware, checkpoint_file=given)
+    artifact = obtain_artifact(name, settings, hardware, checkpoint_file=given, engines=engines)
     manifest = artifact.manifest
     check_agreement(artifact, settings.model.min_agreement_percent)
-    model = warm_model(artifact, settings, hardware, metrics)
-    sizes, engines = model.batch_sizes, model.engines
+    model = warm_model(artifact, settings, hardware, metrics, engines)
+    devices = [engine.device for engine in model.engines]
     model.load_seconds = time.monotonic() - started
     trim_memory()
     # What is still allocated stays: the collector need not visit it again.
@@ -72,15 +77,15 @@ def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
             "digest": manifest.provenance.digest,
             "precision": manifest.precision,
             "engine": manifest.engine,
-            "devices": ",".join(engine.device for engine in engines),
+            "devices": ",".join(devices),
         }
     )
     logger.info(
         "%s is ready: %s on %s, batches up to %d, after %.1f s and %.0f MB more",
         manifest.name,
         manifest.precision,
-        ", ".join(engine.device for engine in engines),
-        sizes.largest,
+        ", ".join(devices),
+        model.batch_sizes.largest,
         model.load_seconds,
         model.memory_bytes / 1e6,
     )
@@ -88,25 +93,30 @@ def load_model(name: str, settings: Settings, metrics: Metrics) -> Model:
 
 
 def warm_model(
-    artifact: Artifact, settings: Settings, hardware: Hardware, metrics: Metrics
+    artifact: Artifact,
+    settings: Settings,
+    hardware: Hardware,
+    metrics: Metrics,
+    engines: Sequence[EngineSpec] = ENGINES,
 ) -> Model:
     """The model with its engines warm for every batch size. Its workers are not started.
 
     Raises BuilderError.
     """
     manifest = artifact.manifest
+    spec = engine_called(manifest.engine, engines)
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
-        engines = load_engines(artifact, hardware)
+        loaded = load_engines(artifact, hardware, engines)
         observer = ModelMetrics(metrics, manifest.name)
         edge = manifest.preprocessing.crop_size
-        cached = autotune_cache_for(settings.model.home, artifact, engines, hardware)
+        cached = autotune_cache_for(settings.model.home, artifact, spec, loaded, hardware)
         known = cached.read() if cached else None
-        sizes = autotune(engines, (edge, edge, 3), settings.batching.max_batch_size, known)
+        sizes = autotune(loaded, (edge, edge, 3), settings.batching.max_batch_size, known)
         if cached and settings.batching.max_batch_size is None and sizes is not known:
             cached.write(sizes)
         return Model(
             artifact,
-            engines,
+            loaded,
             observer,
             batch_sizes=sizes,
             queue_limit=settings.batching.queue_limit,
@@ -117,6 +127,7 @@ def warm_model(
 def autotune_cache_for(
     home: Path,
     artifact: Artifact,
+    spec: EngineSpec,
     engines: Sequence[Engine],
     hardware: Hardware,
     cpuinfo: Path = CPUINFO,
@@ -132,7 +143,7 @@ def autotune_cache_for(
         "system": f"{platform.system()} {platform.release()}",
         "threads": str(hardware.cpu_threads),
         "service": __version__,
-        "engine": f"{manifest.engine} {_version(engine_called(manifest.engine).package)}",
+        "engine": f"{manifest.engine} {_version(spec.package)}",
     }
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     return AutotuneCache(autotune_cache_path(home, name), key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,9 @@ from service.inference.artifacts import check_agreement, obtain_artifact
 from service.inference.loader import warm_model
 from service.observability.metrics import Metrics
 from service.settings import Settings
-from tests.model_builder.world import NAME, World, make_world
+from tests.model_builder.world import NAME, SIZE, World, make_world
 from tests.service.engines.toy_engine import SPEC
+from tests.service.fakes import WAIT_SECONDS
 
 CPU = Hardware("cpu", 1)
 WITH_TOY = (SPEC, *ENGINES)
@@ -75,7 +77,24 @@ def cache(world: World, tmp_path: Path) -> ArtifactCache:
     return ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
 
 
-def test_two_int8_engines_stand_side_by_side(world: World, cache: ArtifactCache) -> None:
+def test_litert_and_the_toy_are_built_and_run_side_by_side(
+    world: World, cache: ArtifactCache
+) -> None:
+    """The same checkpoint in the same precision, from one cache."""
+    pixels = np.full((1, SIZE, SIZE, 3), 9, np.uint8)
+    features = {}
+    for spec in (SPEC, engine_called("litert")):
+        built = cache.obtain(NAME, spec.target("int8"), checkpoint_file=world.file)
+        (engine,) = load_engines(read_artifact(built.folder), CPU, WITH_TOY)
+        features[built.manifest.engine] = engine.run(pixels)
+    assert sorted(path.name for path in (cache.home / "artifacts").glob("*int8")) == [
+        f"{NAME}-litert-int8",
+        f"{NAME}-toy-int8",
+    ]
+    assert features["toy"].std() == 0 < features["litert"].std()
+
+
+def test_a_second_int8_engine_becomes_a_model(world: World, cache: ArtifactCache) -> None:
     toy = cache.obtain(
         NAME, engine_for("int8", CPU, WITH_TOY).target("int8"), checkpoint_file=world.file
     )
@@ -97,6 +116,12 @@ def test_two_int8_engines_stand_side_by_side(world: World, cache: ArtifactCache)
     assert float(features.max()) == 9
     with pytest.raises(InvalidArtifact, match="Received: toy"):
         warm_model(toy, settings, CPU, Metrics())
+    model = warm_model(toy, settings, CPU, Metrics(), WITH_TOY)
+    model.start()
+    nine = np.full((size, size, 3), 9, np.uint8)
+    row = model.submit(nine, outputs=(), deadline=math.inf).result(WAIT_SECONDS).output
+    assert set(row.pooled.tolist()) == {9.0}
+    assert model.close(WAIT_SECONDS)
     assert {path.name for path in cache.remove(NAME)} >= {toy.folder.name, float32.folder.name}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from fastapi import FastAPI
 from service import create_app
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, write_color_artifact
-from tests.service.fakes import FakeEngine, Recorder, batch_sizes_of
+from tests.service.fakes import FakeEngine, Recorder, batch_sizes_of, eventually
 
 
 def make() -> FastAPI:
@@ -18,6 +19,8 @@ def make() -> FastAPI:
     folder = Path(tempfile.mkdtemp())
 
     def load(_: str) -> Model:
+        # Loading until the test says otherwise.
+        eventually(Path(os.environ["LOAD_WHEN_THERE_IS"]).exists)
         engine = FakeEngine()
         model = Model(
             write_color_artifact(folder / MODEL_NAME),

@@ -14,6 +14,7 @@ from model_builder.artifact.manifest import Artifact
 from service.batching.autotune_cache import AutotuneCache
 from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Hardware
+from service.engines.registry import engine_called
 from service.inference import loader as module
 from service.inference.loader import autotune_cache_for
 from tests.service.fakes import FakeEngine
@@ -34,7 +35,12 @@ def cpuinfo(tmp_path: Path) -> Path:
 def find(tmp_path: Path, artifact: Artifact, cpuinfo: Path) -> Callable[..., AutotuneCache]:
     def found(artifact: Artifact = artifact, hardware: Hardware = HARDWARE) -> AutotuneCache:
         file = autotune_cache_for(
-            tmp_path / "not yet" / "home", artifact, [FakeEngine()], hardware, cpuinfo
+            tmp_path / "not yet" / "home",
+            artifact,
+            engine_called("tensorflow"),
+            [FakeEngine()],
+            hardware,
+            cpuinfo,
         )
         assert file is not None
         return file
@@ -137,4 +143,5 @@ def test_where_none_can_be_kept_none_is(find: Callable[..., AutotuneCache]) -> N
 
 
 def test_a_gpu_has_none(tmp_path: Path, artifact: Artifact) -> None:
-    assert autotune_cache_for(tmp_path, artifact, [FakeEngine("gpu:0")], HARDWARE) is None
+    spec, engines = engine_called("tensorflow"), [FakeEngine("gpu:0")]
+    assert autotune_cache_for(tmp_path, artifact, spec, engines, HARDWARE) is None
