@@ -45,7 +45,7 @@ def write_artifact(
     write_network: Callable[[Path], None],
     report: Report = (),
 ) -> None:
-    """Writes the folder beside its final place and renames it, so that nobody sees half of one.
+    """Writes the folder beside its final place and renames it: no reader sees half of it.
 
     write_network: is given the path of `network/`, which does not exist yet.
     What was at `folder` before is replaced. The caller holds the lock that keeps writers apart.
@@ -58,7 +58,7 @@ def write_artifact(
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = f".building-{folder.name}-"
-    # No other writer is at work: whoever began these was killed.
+    # The caller holds the lock: these are left by processes that were killed.
     for stale in folder.parent.glob(f"{building}*"):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=building))

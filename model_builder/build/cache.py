@@ -46,7 +46,7 @@ BUILD_ATTEMPTS = 3
 class ArtifactCache:
     """`home` holds `checkpoints/` (files as published), `own/` (imported) and `artifacts/`.
 
-    find: the catalogue; raises BuilderError for a name that it does not have.
+    find: the catalog; raises BuilderError for a name that it does not have.
     build: builds what is missing.
     """
 
@@ -122,11 +122,11 @@ class ArtifactCache:
 
     @property
     def own(self) -> Path:
-        """Where checkpoints of one's own lie."""
+        """The folder of imported checkpoints."""
         return self.home / "own"
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """One's own of that name, else the catalogue's. Raises UnknownModel and its kin."""
+        """The import of that name, else the catalog's row. Raises UnknownModel, ConversionFailed."""
         try:
             return read_custom(self.own, name).row()
         except UnknownModel:
@@ -154,7 +154,7 @@ class ArtifactCache:
     def add(
         self, checkpoint: CustomCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
     ) -> None:
-        """Keeps a checkpoint of one's own. What was built from another of that name is removed.
+        """Keeps an imported checkpoint. Artifacts of an earlier one of that name are removed.
 
         Raises BuilderError.
         """
@@ -192,7 +192,7 @@ class ArtifactCache:
         return self.home / ARTIFACTS / name
 
     def _file(self, checkpoint: Checkpoint, given: Path | None) -> LocalFile | None:
-        """None for a checkpoint of one's own."""
+        """None for an imported checkpoint."""
         if not checkpoint.sources:
             return None
         # Most starts fetch nothing and have no use for an HTTP client.

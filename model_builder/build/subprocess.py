@@ -30,9 +30,9 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """An artifact to be built, by whoever holds the lock on `folder`.
+    """An artifact to be built. The caller holds the lock on `folder`.
 
-    file: the checkpoint's, or None for one of one's own, which lies in `own`.
+    file: the checkpoint's, or None for an imported one, which lies in `own`.
     calibration: a folder of images for int8; by default the ones that come with the code.
     """
 

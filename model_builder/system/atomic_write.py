@@ -1,4 +1,4 @@
-"""A file that is replaced at once: whoever reads it has the old one or the new, never a part."""
+"""Replaces a file in one step: a reader gets the old content or the new, never a part."""
 
 from __future__ import annotations
 

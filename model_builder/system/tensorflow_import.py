@@ -20,8 +20,7 @@ _KERAS_PART = "keras.src.optimizers"
 def import_tensorflow() -> ModuleType:
     """TensorFlow. The first call takes seconds; what it prints of itself goes to the debug log.
 
-    Keras is told to use TensorFlow unless the environment says otherwise. It is not imported: who
-    needs it does that.
+    Sets TensorFlow as Keras's backend unless the environment sets another. Does not import Keras.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

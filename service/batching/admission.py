@@ -1,4 +1,4 @@
-"""Whether there is room for a request: decided when it arrives, before anything is decoded."""
+"""Admits or refuses a request when it arrives, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 from service.batching.batcher import Batcher
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyImages
 
-# What is expected is a mean.
-CAUTION = 1.5
-# How much later than expected answers came: learnt at once when they come later, and slowly
-# forgotten. It holds what the pace does not: decoding, and whoever else has the CPU.
+# The expected latency is a mean.
+SAFETY_FACTOR = 1.5
+# Weights of a new observation of lateness: high when a result came later than expected, low when it
+# came sooner. Lateness covers what the latency of batches does not: decoding, and other load on the
+# CPUs.
 LATER_WEIGHT, SOONER_WEIGHT = 0.5, 0.02
 
 
 class Admission:
-    """The queue's door. For one event loop.
+    """The only place that holds the queue's limits. For one event loop.
 
-    queue_limit: images that may wait. wait_limit_seconds: what an image may be expected to wait
-    for the device; both count those that were let in and are still being decoded.
+    queue_limit: images that may wait. wait_limit_seconds: longest expected wait for the device.
+    Both count the images that were admitted and are still being decoded.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class Admission:
 
     @property
     def wait_seconds(self) -> float:
-        """What an image that arrives now is expected to wait for the device."""
+        """Expected wait for the device of an image that arrives now."""
         return self._batcher.seconds_until(self._decoding)
 
     def check(self, images: int, *, deadline: float) -> None:
-        """deadline: on the clock of `time.monotonic`.
+        """Refuses by raising. deadline: on the clock of `time.monotonic`.
 
         Raises TooManyImages, QueueFull, Overloaded or DeadlineExceeded.
         """
@@ -62,11 +63,12 @@ class Admission:
                 retry_after_seconds=wait - self._wait_limit_seconds,
             )
         if not wait:
-            # Nobody is ahead: whoever comes may try, and shows how fast the device is now.
+            # The device is idle: the request is admitted and updates the latency estimate.
             return
         expected = self._batcher.seconds_until(self._decoding + images)
-        # No more than half of what is left: a door that is shut altogether learns nothing.
-        needed = CAUTION * expected + min(self._lateness_seconds, remaining / 2)
+        # At most half of the remaining time: if every request were refused, lateness would never
+        # be observed again.
+        needed = SAFETY_FACTOR * expected + min(self._lateness_seconds, remaining / 2)
         if needed > remaining:
             raise Overloaded(
                 f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
@@ -74,18 +76,18 @@ class Admission:
             )
 
     def admit(self, images: int, *, deadline: float) -> Reservation:
-        """Lets so many in, or raises as `check` does."""
+        """Reserves room for the images. Raises what `check` raises."""
         self.check(images, deadline=deadline)
         return Reservation(self, images)
 
-    def learn(self, late_seconds: float) -> None:
-        """Told by how much later than expected a request was through."""
+    def record_lateness(self, late_seconds: float) -> None:
+        """late_seconds: between the expected and the actual end of a request; negative if early."""
         weight = LATER_WEIGHT if late_seconds > self._lateness_seconds else SOONER_WEIGHT
         self._lateness_seconds += weight * (max(0.0, late_seconds) - self._lateness_seconds)
 
 
 class Reservation:
-    """One request's, from its admission until its images are decoded."""
+    """Room for the images of one request, from its admission until they are decoded."""
 
     def __init__(self, admission: Admission, images: int) -> None:
         self._admission = admission
@@ -96,11 +98,11 @@ class Reservation:
         admission._decoding += images
 
     def record_completion(self) -> None:
-        """All of its images were answered, or it was too late for that."""
-        self._admission.learn(time.monotonic() - self._expected)
+        """Records the lateness: every image has its result, or the deadline passed."""
+        self._admission.record_lateness(time.monotonic() - self._expected)
 
     def release(self, images: int | None = None) -> None:
-        """So many, or all that are left. Giving back more than there are is nothing."""
+        """Releases room for a number of images, or all that is held; never more than is held."""
         given = self._held if images is None else min(images, self._held)
         self._held -= given
         self._admission._decoding -= given

@@ -1,17 +1,17 @@
-"""Which batch sizes are run, and how many of the waiting images the next batch takes."""
+"""The batch sizes in use, and how many of the waiting images the next batch takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# What is measured on a machine that does other things too is no more exact than this.
+# Other load on the machine makes measurements no more exact than this.
 NEAR_BEST = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSizes:
-    """seconds: what one batch of each size takes on this machine, by its size."""
+    """seconds: latency of one batch on this machine, by its size."""
 
     seconds: Mapping[int, float]
 
@@ -31,11 +31,11 @@ class BatchSizes:
         return max(self.seconds)
 
     def take(self, waiting: int) -> int:
-        """How many of the waiting images to take: what answers the most of them a second.
+        """How many of the waiting images to take for the highest throughput.
 
-        Either all that fit, padded to the next size, or fewer without padding: where a batch of
-        8 takes twice the time of one of 4, five images are better served as 4 and 1. Of those
-        that come near the best, the most.
+        Either all that fit, padded to the next size, or fewer without padding: where a batch of 8
+        takes twice the time of one of 4, five images are better run as 4 and 1. Of counts whose
+        throughput is near the best, the largest.
         """
         waiting = min(waiting, self.largest)
         counts = [*(size for size in self.seconds if size <= waiting), waiting]
@@ -43,5 +43,5 @@ class BatchSizes:
         return max(count for count in counts if rates[count] >= NEAR_BEST * max(rates.values()))
 
     def padded_size(self, count: int) -> int:
-        """The size that `count` images, at most `largest`, are run in."""
+        """The smallest size that holds `count` images, at most `largest`."""
         return min(size for size in self.seconds if size >= count)

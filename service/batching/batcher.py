@@ -1,7 +1,7 @@
-"""Groups single images into batches: one bounded queue, one worker thread a device.
+"""Groups single images into batches: one queue, one worker thread for each device.
 
-The batcher waits for nobody: an idle device takes what is there, up to the largest batch, and
-while it works the next batch gathers. It knows neither HTTP nor any framework.
+The batcher adds no delay: an idle device takes the images that wait, up to the largest batch, and
+the next batch gathers while it runs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESTART_SECONDS = 0.1
 
 
 class BatchObserver(Protocol):
-    """Told of what happens, from the worker's thread. Canaries are no images to it."""
+    """Called from the workers' threads. Self-tests are not counted as images."""
 
     def batch_done(
         self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
@@ -48,10 +48,10 @@ class BatchObserver(Protocol):
 
 
 class Batcher(Generic[RowT]):
-    """Runs batches on one or more devices, each by a thread of its own.
+    """Runs batches on one or more devices, each in its own thread.
 
-    runs: one function a device, uint8 [N, H, W, 3] to float32 [N, ...]. It is only given sizes N
-        that are in `plan`; smaller batches are padded with zeros.
+    runs: one function for each worker. It receives only sizes N of `batch_sizes`; smaller batches
+        are padded with zeros.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Batcher(Generic[RowT]):
         name: str = "batcher",
     ) -> None:
         self.latency = LatencyEstimator(batch_sizes)
-        self._plan = batch_sizes
+        self._batch_sizes = batch_sizes
         self._observer = observer
         self._queue: BatchQueue[RowT] = BatchQueue(
-            plan=batch_sizes, latency=self.latency, dropped=observer.dropped
+            batch_sizes=batch_sizes, latency=self.latency, dropped=observer.dropped
         )
         self._workers = [
             Worker(index, run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
@@ -88,19 +88,19 @@ class Batcher(Generic[RowT]):
 
     @property
     def depth(self) -> int:
-        """Images that wait, those under way not counted."""
+        """Images that wait; those in a batch are not counted."""
         return self._queue.depth
 
     @property
     def images_per_second(self) -> float:
-        """What all devices can answer together, at the pace so far."""
-        largest = self._plan.largest
+        """Throughput of all devices together, by the estimated latency."""
+        largest = self._batch_sizes.largest
         return len(self._workers) * largest / self.latency.batch_seconds(largest)
 
     def seconds_until(self, images: int) -> float:
-        """Until so many more than wait now, queued now, would be answered, at the pace so far.
+        """Estimated time until that many images more than wait now would have their results.
 
-        Negative counts say: until so many fewer wait.
+        images: negative for the time until that many fewer wait.
         """
         now = time.monotonic()
         busy_seconds = [
@@ -112,7 +112,7 @@ class Batcher(Generic[RowT]):
         ahead = max(0, self.depth + images)
         if not ahead:
             return min(busy_seconds)
-        last = self.latency.seconds(min(ahead, self._plan.largest))
+        last = self.latency.seconds(min(ahead, self._batch_sizes.largest))
         return min(busy_seconds) + max(last, self.latency.seconds(ahead) / len(self._workers))
 
     def submit(
@@ -139,14 +139,14 @@ class Batcher(Generic[RowT]):
             if not self._queue.closing and all(worker.stuck for worker in self._workers):
                 raise WorkerLost("The device has not answered for a while.")
             self._queue.put(pending)
-        pending.future.add_done_callback(lambda _: self._queue.leave(pending))
+        pending.future.add_done_callback(lambda _: self._queue.discard_cancelled(pending))
         return pending.future
 
     def fail_stuck_batches(self, stuck_timeout_seconds: float) -> None:
-        """Gives up batches that have taken longer: their images get WorkerLost.
+        """Fails the images of batches that have taken longer, with WorkerLost.
 
-        So does what waits, where no other worker is left to take it. A worker that comes back
-        after all takes images again.
+        Fails the waiting images too where every worker is stuck. A worker whose batch returns after
+        all takes images again.
         """
         now = time.monotonic()
         with self._queue.lock:
@@ -167,7 +167,7 @@ class Batcher(Generic[RowT]):
             fail(pending.future, WorkerLost("The device does not answer."))
 
     def close(self, timeout_seconds: float) -> bool:
-        """Finishes what is queued and ends the workers. Whether that was done in time."""
+        """Finishes what is queued and ends the workers. Returns whether that was done in time."""
         self._queue.close()
         end = time.monotonic() + timeout_seconds
         threads = [worker.thread for worker in self._workers]
@@ -179,26 +179,26 @@ class Batcher(Generic[RowT]):
         return not any(thread.is_alive() for thread in threads)
 
     def _work(self, worker: Worker[RowT]) -> None:
-        """Until it is time to end. What escapes a batch costs that batch, and no other."""
+        """Runs until the queue is closed. An exception fails its own batch and no other."""
         while True:
             try:
                 while batch := self._queue.next_batch(worker.index):
-                    worker.size = self._plan.padded_size(len(batch))
+                    worker.size = self._batch_sizes.padded_size(len(batch))
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
                     worker.batch, worker.stuck = [], False
                 return
             except BaseException:
-                logger.exception("%s died and starts anew", worker.thread.name)
+                logger.exception("%s died and is restarted", worker.thread.name)
                 lost, worker.batch, worker.stuck = worker.batch, [], False
                 for pending in lost:
                     fail(pending.future, WorkerLost("The device's worker died."))
                 self._observer.worker_failed("died")
-                # Whatever it is, it is not to happen a thousand times a second.
+                # Limits the rate of restarts.
                 time.sleep(RESTART_SECONDS)
 
     def _run_batch(self, worker: Worker[RowT]) -> None:
-        """Answers every image of the batch, whatever happens."""
+        """Sets a result or an error for every image of the batch."""
         batch, size = worker.batch, worker.size
         started = time.monotonic()
         images = sum(not pending.self_test for pending in batch)
@@ -238,7 +238,7 @@ class Batcher(Generic[RowT]):
             try:
                 pending.future.set_result(Result(outcome, wait, inference_seconds, len(batch)))
             except InvalidStateError:
-                logger.warning("An answer came after its image had been given up")
+                logger.warning("A result came after its image had failed as stuck")
 
 
 def _row(rows: Rows[RowT], index: int) -> RowT | ServiceError:

@@ -1,4 +1,4 @@
-"""What the batcher's threads have in hand: images that wait, batches, and who runs them."""
+"""The images of a batch, from submission to result, and the worker that runs them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BatchItem(Generic[RowT]):
 
 
 class Worker(Generic[RowT]):
-    """A thread and the batch that it has in hand, since when."""
+    """A thread, and the batch that it runs."""
 
     def __init__(
         self, index: int, run: BatchFn[RowT], work: Callable[[Worker[RowT]], None], name: str
@@ -75,12 +75,12 @@ class Worker(Generic[RowT]):
         self.thread = threading.Thread(target=work, args=(self,), name=name, daemon=True)
         self.batch: list[BatchItem[RowT]] = []
         self.stuck = False
-        # Of the batch in hand: the size that it is run in, and when it was taken.
+        # Of the current batch: its padded size, and when it was taken from the queue.
         self.size: int
         self.since: float
 
     def busy_seconds(self, now: float) -> float:
-        """How long the batch in hand has taken so far; 0 without one."""
+        """Time that the current batch has taken so far; 0 without one."""
         return now - self.since if self.batch else 0.0
 
 
@@ -93,8 +93,8 @@ def pad_batch(batch: Sequence[BatchItem[Any]], size: int) -> Pixels:
 
 
 def fail(future: Future[Any], error: ServiceError) -> None:
-    """Answers with an error, unless there is an answer already."""
+    """Sets the error, unless there is a result or an error already."""
     try:
         future.set_exception(error)
     except InvalidStateError:
-        logger.debug("An image that was cancelled or answered needs no answer")
+        logger.debug("The image was cancelled or has its result already")

@@ -1,4 +1,4 @@
-"""The images that wait for a device: no more than may, and none longer than makes sense."""
+"""The images that wait for a device, and what becomes of those that wait too long."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ IDLE_WAIT_SECONDS = 1.0
 
 
 class BatchQueue(Generic[RowT]):
-    """From many threads to the workers', a batch at a time.
+    """Takes images from any thread and gives batches to the workers' threads.
 
-    dropped: told why an image left
-    the queue without having been computed, "cancelled" or "deadline"; not of canaries.
-    lock: may be held around several calls, for what must not change between them.
+    Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
+    when an image leaves the queue without inference; not for self-tests. lock: held around several
+    calls where the queue must not change between them.
     """
 
     def __init__(
         self,
         *,
-        plan: BatchSizes,
+        batch_sizes: BatchSizes,
         latency: LatencyEstimator,
         dropped: Callable[[str], None],
     ) -> None:
         self.lock = threading.RLock()
         self.closing = False
-        self._plan = plan
-        self._pace = latency
+        self._batch_sizes = batch_sizes
+        self._latency = latency
         self._dropped = dropped
         self._waiting: list[BatchItem[RowT]] = []
         # Items that one worker alone may run, by its index.
@@ -46,7 +46,7 @@ class BatchQueue(Generic[RowT]):
         return len(self._waiting)
 
     def put(self, pending: BatchItem[RowT]) -> None:
-        """Raises ShuttingDown. Admission holds the limit; the queue takes what is admitted."""
+        """Raises ShuttingDown."""
         with self.lock:
             if self.closing:
                 raise ShuttingDown("The service is shutting down.")
@@ -58,7 +58,7 @@ class BatchQueue(Generic[RowT]):
             self._changed.notify()
 
     def next_batch(self, worker: int = 0) -> list[BatchItem[RowT]]:
-        """At least one image that somebody still waits for, or nothing when it is time to end."""
+        """Images that are not cancelled, at least one; none once the queue is closed and empty."""
         while True:
             with self.lock:
                 while not self._waiting and not self._pinned.get(worker):
@@ -67,7 +67,7 @@ class BatchQueue(Generic[RowT]):
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
-                wanted = self._plan.take(len(pinned) + len(self._waiting))
+                wanted = self._batch_sizes.take(len(pinned) + len(self._waiting))
                 while (pinned or self._waiting) and len(batch) < wanted:
                     pending = (pinned or self._waiting).pop(0)
                     if self._claim(pending):
@@ -75,8 +75,8 @@ class BatchQueue(Generic[RowT]):
             if batch:
                 return batch
 
-    def leave(self, pending: BatchItem[RowT]) -> None:
-        """Takes a cancelled image out, where it would hold a place."""
+    def discard_cancelled(self, pending: BatchItem[RowT]) -> None:
+        """Removes a cancelled image, which would count towards the limit."""
         if not pending.future.cancelled():
             return
         with self.lock:
@@ -86,13 +86,13 @@ class BatchQueue(Generic[RowT]):
         self._drop(pending, "cancelled")
 
     def close(self) -> None:
-        """Takes nothing more; `next_batch` gives what waits, and then nothing."""
+        """Refuses new images; `next_batch` returns those that wait, and then nothing."""
         with self.lock:
             self.closing = True
             self._changed.notify_all()
 
     def clear(self) -> list[BatchItem[RowT]]:
-        """Empties it. What waited, for the caller to answer."""
+        """Removes every image and returns them; the caller sets their results."""
         with self.lock:
             left = [*self._waiting, *(one for items in self._pinned.values() for one in items)]
             self._waiting, self._pinned = [], {}
@@ -104,11 +104,11 @@ class BatchQueue(Generic[RowT]):
             return False
         now = time.monotonic()
         waited = now - pending.submitted
-        # What waited behind others is not begun when it can't be done in time. What did not may
-        # try: it shows how fast the device is now.
-        smallest = self._plan.sizes[0]
-        waited_for_others = waited > self._pace.batch_seconds(smallest)
-        least = self._pace.slowest_seconds(smallest)
+        # An image that waited behind others is not run when it can't be done in time. One that did
+        # not wait is run: it updates the latency estimate.
+        smallest = self._batch_sizes.sizes[0]
+        waited_for_others = waited > self._latency.batch_seconds(smallest)
+        least = self._latency.slowest_seconds(smallest)
         if now >= pending.deadline:
             error: ServiceError = DeadlineExceeded(
                 f"The deadline passed in the queue, after {waited:.1f} s."

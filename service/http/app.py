@@ -91,7 +91,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         runtime.start()
         yield
-        # The server has finished every request; images that nobody waits for may be left.
+        # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
         await asyncio.to_thread(tracing.close)
 

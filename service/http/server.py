@@ -1,4 +1,4 @@
-"""Runs the service on a socket until it is told to end."""
+"""Runs the service on a socket until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
         self.exit_status = 0
         self._runtime = runtime
         self._drain_seconds = runtime.settings.http.drain_seconds
-        self._told: signal.Signals | None = None
+        self._signal: signal.Signals | None = None
         self._drained_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -55,26 +55,26 @@ class Server(uvicorn.Server):
             logger.info("Listening; not ready until a model is loaded")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        # uvicorn's own would raise what ended it once more: being told to end is no failure.
-        # Here nothing may log or take a lock: the signal may have come while one was held.
-        if self._told is not None:
+        # uvicorn's own raises the signal again, which would turn an orderly end into a failure.
+        # Nothing here may log or take a lock: the signal may have interrupted its holder.
+        if self._signal is not None:
             os._exit(EXIT_SIGNAL + sig)
-        self._told = signal.Signals(sig)
+        self._signal = signal.Signals(sig)
         if not self.started:
             self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self._told is not None and not self.should_exit:
+        if self._signal is not None and not self.should_exit:
             self._end()
         return await super().on_tick(counter)
 
     def _end(self) -> None:
         now = time.monotonic()
         if self._drained_at is None:
-            assert self._told is not None
+            assert self._signal is not None
             logger.info(
                 "%s received: not ready from now on, serving for %g s more",
-                self._told.name,
+                self._signal.name,
                 self._drain_seconds,
             )
             self._runtime.drain()
@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the process's exit status.
 
-    0: told to end. 1: can't listen. 2: the settings make no sense. 3: no model can be loaded.
+    0: ended by a signal. 1: can't listen. 2: the settings make no sense. 3: no model can be loaded.
     4: only a new process helps.
     """
     listener: socket.socket

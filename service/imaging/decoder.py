@@ -137,7 +137,7 @@ def _open(data: bytes) -> ImageFile:
         raise ImageTooLarge(str(error)) from error
     except UnidentifiedImageError:
         pass
-    # Readers meet bytes that nobody foresaw with whatever Python then raises.
+    # Readers raise exceptions of any class on unexpected bytes.
     except Exception as error:
         raise InvalidImage(f"The image's header can't be read: {_reason(error)}") from error
     if not data:

@@ -56,7 +56,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGVTALRM, _interrupt)
     # The service counts the CPUs that decode; dav1d would start as many threads again.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    # Nobody reads them. Pillow unpacks 64 MB of texts before it has had enough.
+    # The service reads no texts; Pillow would unpack 64 MB of them.
     PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
     connection = Connection(descriptor)
     # libtiff writes to stderr about every damaged file, which must not flood the log.

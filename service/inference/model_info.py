@@ -182,7 +182,7 @@ def _artifact_folders(names: Iterable[str]) -> dict[str, Manifest]:
 
 
 def _row(manifest: Manifest) -> Checkpoint:
-    """An artifact from elsewhere as a row of the catalogue, without sources."""
+    """An artifact from elsewhere as a row of the catalog, without sources."""
     return Checkpoint(
         name=manifest.name,
         architecture=manifest.architecture,

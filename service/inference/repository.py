@@ -133,7 +133,7 @@ class ModelRepository:
 
     @property
     def draining(self) -> bool:
-        """Whether the process was told to end."""
+        """Whether the process is about to end."""
         return self._draining or self._closing
 
     def drain(self) -> None:

@@ -21,7 +21,7 @@ _NAMES = TypeAdapter(list[str])
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One class. `wnid` is its WordNet id ("n02123045"), or None for classes of one's own."""
+    """One class. `wnid` is its WordNet id ("n02123045"), or None for a user's own classes."""
 
     name: str
     wnid: str | None = None
@@ -35,7 +35,7 @@ def imagenet1k() -> tuple[Label, ...]:
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
-    """One's own classes, in the order of the logits: a name a line, or JSON.
+    """A user's own classes, in the order of the logits: a name a line, or JSON.
 
     JSON: a list of names, or an object from index to name as transformers' `id2label` has them.
     Raises ConversionFailed.

@@ -205,7 +205,7 @@ def _shortcuts(stage: Stage) -> str:
 
 
 def _published(networks: Sequence[Description]) -> list[Checkpoint]:
-    """The catalogue's rows of these networks."""
+    """The catalog's rows of these networks."""
     shown = {(one.title, one.architecture.classes) for one in networks}
     return [
         row

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from service.cli.options import settings_with
-from service.http.server import serve as serve_until_told
+from service.http.server import serve as serve_http
 from service.settings import Settings
 
 
@@ -32,5 +32,5 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
 
 @_with_an_option_a_setting
 def serve(**given: Any) -> None:
-    """Serve over HTTP until told to end."""
-    raise typer.Exit(serve_until_told(settings_with(**given)))
+    """Serve over HTTP until SIGTERM or SIGINT."""
+    raise typer.Exit(serve_http(settings_with(**given)))

@@ -22,7 +22,7 @@ class InvalidKeyFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who a key belongs to. `off`: known, and no longer let in."""
+    """The owner of a key. off: the key is known and turned off."""
 
     name: str
     off: bool
@@ -36,7 +36,7 @@ def hash_of(key: str) -> str:
 def read_keys(path: Path) -> Mapping[str, Client]:
     """Lines of a key's SHA-256 in hexadecimal, a client's name and perhaps "off"; `#` comments.
 
-    Raises BadKeyFile.
+    Raises InvalidKeyFile.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ def read_keys(path: Path) -> Mapping[str, Client]:
             continue
         match = LINE.fullmatch(words)
         if match is None:
-            # Not the line itself: somebody may have written a key there.
+            # Not the line itself: it may hold a key in plain text.
             raise InvalidKeyFile(
                 f"{path}, line {number}: expected a SHA-256 in hexadecimal, a name, perhaps 'off'. "
                 f"Received: {len(words)} characters"
@@ -61,8 +61,8 @@ def read_keys(path: Path) -> Mapping[str, Client]:
 class ApiKeys:
     """The file's clients. Looks at most once a second whether it has changed.
 
-    A changed file that can't be read is logged, and what was read last goes on holding. Raises
-    BadKeyFile where it can't be read at first.
+    A changed file that can't be read is logged, and the keys stay as they were. Raises
+    InvalidKeyFile where the first reading fails.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -74,7 +74,7 @@ class ApiKeys:
         logger.info("%d API keys from %s", len(self._clients), path)
 
     def client(self, key: str) -> Client | None:
-        """Whose key it is; None where it is nobody's."""
+        """The client that the key belongs to; None for an unknown key."""
         now = self._clock()
         if now - self._looked >= POLL_SECONDS:
             self._looked = now

@@ -1,4 +1,4 @@
-"""Ends work that nobody waits for any more."""
+"""Cancels the work of a request whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result. When the client goes first, cancels it and raises ClientDisconnect.
+    """The work's result. If the client disconnects first, cancels it and raises ClientDisconnect.
 
     receive: the request's own, its body read.
     """

@@ -181,13 +181,13 @@ def test_lateness_is_believed_by_half_and_forgotten_slowly(clock: SimpleNamespac
             admission.check(1, deadline=clock.now + seconds - 0.01)
 
     assert_needed(150)
-    admission.learn(100)
+    admission.record_lateness(100)
     assert_needed(150 + 50)
     # To be early counts as in time.
-    admission.learn(-5)
+    admission.record_lateness(-5)
     assert_needed(150 + 49)
     # However late it was, half of the time left is for what is ahead.
-    admission.learn(1_000_000)
+    admission.record_lateness(1_000_000)
     assert_needed(300)
 
 

@@ -26,7 +26,7 @@ def drops() -> list[str]:
 @pytest.fixture
 def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> BatchQueue[None]:
     monkeypatch.setattr("service.batching.queue.time", SimpleNamespace(monotonic=lambda: NOW))
-    return BatchQueue(plan=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
+    return BatchQueue(batch_sizes=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
 
 
 def image(*, waited: float, left: float) -> BatchItem[None]:
