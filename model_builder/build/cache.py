@@ -126,7 +126,7 @@ class ArtifactCache:
         return self.home / "own"
 
     def checkpoint(self, name: str) -> Checkpoint:
-        """The import of that name, else the catalog's row. Raises UnknownModel, ConversionFailed."""
+        """The import of that name, else the row of the catalog. Raises BuilderError."""
         try:
             return read_custom(self.own, name).row()
         except UnknownModel:

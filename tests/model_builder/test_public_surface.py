@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.resources import files
 
 import pytest
 
 import model_builder
 from model_builder import ResNetConfig, build_resnet
-
-
-def loaded_after(statement: str) -> set[str]:
-    """The modules of a fresh interpreter after one statement."""
-    code = f"import sys\n{statement}\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    return set(done.stdout.split())
+from tests.interpreter import modules_after
 
 
 @pytest.mark.parametrize(
@@ -26,7 +16,7 @@ def loaded_after(statement: str) -> set[str]:
     ["import model_builder", "from model_builder import ResNetConfig, CHECKPOINTS, Checkpoint"],
 )
 def test_importing_loads_no_framework(statement: str) -> None:
-    loaded = loaded_after(statement)
+    loaded = modules_after(statement)
     assert "model_builder" in loaded
     assert not loaded & {"keras", "tensorflow", "h5py"}
 

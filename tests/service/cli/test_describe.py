@@ -17,8 +17,8 @@ from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from model_builder.networks.summary import describe
 from service.cli.main import main
+from tests.interpreter import modules_after
 from tests.service.conftest import PREPROCESSING
-from tests.test_imports import modules_after
 
 run = CliRunner(env={"COLUMNS": "240"}).invoke
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")
