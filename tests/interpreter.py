@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 
-def modules_after(statement: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after one statement."""
-    code = f"import sys\n{statement}\nprint(*sys.modules)"
+def modules_after(statements: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after these statements."""
+    code = f"import sys\n{statements}\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )

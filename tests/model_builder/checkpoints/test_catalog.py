@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -15,6 +13,7 @@ from model_builder.checkpoints.download.sources.hub import HubSource
 from model_builder.checkpoints.download.sources.npm import NpmSource
 from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.networks.config import DEPTHS, name_of_depth
+from tests.interpreter import modules_after
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 HUB_ROWS = [row for row in CHECKPOINTS.values() if isinstance(row.sources[0], HubSource)]
@@ -133,16 +132,11 @@ def test_sources_and_hashes_are_unique() -> None:
 
 def test_importing_the_catalog_imports_no_client_and_no_reader() -> None:
     """Also where a checkpoint is pickled, as it is for the process that builds."""
-    code = (
-        "import pickle, sys\n"
+    loaded = modules_after(
+        "import pickle\n"
         "from model_builder.checkpoints.catalog import CHECKPOINTS\n"
-        "assert pickle.loads(pickle.dumps(CHECKPOINTS)) == CHECKPOINTS\n"
-        "print(*sys.modules)"
+        "assert pickle.loads(pickle.dumps(CHECKPOINTS)) == CHECKPOINTS"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    loaded = set(done.stdout.split())
     assert "model_builder.checkpoints.download.sources.hub" in loaded
     assert not loaded & {"httpx2", "huggingface_hub", "tenacity", "h5py", "keras"}
 
