@@ -120,7 +120,7 @@ def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
         for index, one in enumerate(outcome):
             table.add_row(
                 Text(str(photo) if index == 0 else ""),
-                one.label,
+                Text(one.label),
                 f"{one.probability:7.2%}",
                 end_section=index == len(outcome) - 1,
             )
