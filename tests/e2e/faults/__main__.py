@@ -69,7 +69,7 @@ async def run(names: list[str], scale: float, home: Path, precision: str) -> lis
             "RESNET_PRECISION": precision,
             "RESNET_CPU_THREADS": "1",
             "RESNET_OFFLINE": "true",
-            "RESNET_UNWELL_EXIT_SECONDS": "10",
+            "RESNET_UNHEALTHY_EXIT_SECONDS": "10",
             "RESNET_DRAIN_SECONDS": "2",
             # The load stays on this machine.
             "RESNET_HOST": "127.0.0.1",
