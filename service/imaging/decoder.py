@@ -22,8 +22,8 @@ from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.imaging.color import flatten_alpha, srgb, transform_of
 from service.imaging.limits.dimensions import check_extent, check_size
-from service.imaging.limits.frames import MAX_FRAMES, check_frames, check_index
-from service.imaging.limits.structure import check_structure, check_work, gif_size
+from service.imaging.limits.gif import MAX_FRAMES, check_frames, check_index
+from service.imaging.limits.jpeg import check_structure, check_work, gif_size
 from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
 
 Pixels = npt.NDArray[np.uint8]

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile, features
 
 from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.imaging.decoder import decode, open_image
-from service.imaging.limits.frames import MAX_FRAMES, check_frames
+from service.imaging.limits.gif import MAX_FRAMES, check_frames
 from tests.service.images import box, encoded, noise, png_chunk, recipe
 
 RECIPE = recipe(16, 14)

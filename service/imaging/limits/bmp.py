@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import MARKER, JpegImageFile
 
 from service.errors import InvalidImage
-from service.imaging.limits.frames import TIFF, colors_bytes, first_directory
+from service.imaging.limits.gif import TIFF, colors_bytes, first_directory
 
 MAX_PARTS = 10_000
 # Cameras and their editors write one, and go on in a second where it is larger than 64 kB.

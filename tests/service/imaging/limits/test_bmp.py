@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.errors import ImageTooLarge, InvalidImage
 from service.imaging.decoder import decode, open_image
-from service.imaging.limits.structure import (
+from service.imaging.limits.jpeg import (
     MAX_ENTRIES,
     MAX_EXIF_SEGMENTS,
     MAX_PARTS,
