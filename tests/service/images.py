@@ -72,6 +72,10 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     )
 
 
+def inserted(data: bytes, position: int, part: bytes) -> bytes:
+    return data[:position] + part + data[position:]
+
+
 def header_alone(format: str, width: int, height: int) -> bytes:
     """All of a file that comes before its first pixel."""
     if format == "PNG":

@@ -1,127 +1,116 @@
-"""How many frames, pages or images a file has: by its structure, with none of them decoded."""
+"""Limits of a GIF (GIF89a): blocks before its first frame, its frames, and its size."""
 
 from __future__ import annotations
 
 import struct
 
-from PIL import Image
-from PIL.TiffImagePlugin import PREFIXES
+from service.imaging.limits.dimensions import (
+    MAX_PARTS,
+    check_extent,
+    check_frame_count,
+    check_part_count,
+    too_many_parts,
+)
 
-from service.errors import ImageTooLarge, InvalidImage
-from service.imaging.limits.isobmff import count_samples
+# GIF89a, sections 20, 23 to 27: the first byte of an image, of an extension and of the trailer.
+IMAGE, EXTENSION, TRAILER = b",!;"
+# Sections 17 and 18: the header and the logical screen, whose flags describe the color table.
+SCREEN_BYTES, FLAGS = 13, 10
+# Sections 18 and 20: the size of the screen; the position and size of a frame on it.
+EXTENTS = struct.Struct("<HHHHHH")
+# The pixels of a frame are blocks too, which encoders fill with up to 256 bytes: a file may have
+# one part for each 128 bytes beside the free ones.
+BYTES_PER_PART = 128
 
-MAX_FRAMES = 1000
-# Parts that are not frames and are stepped over: so many, and in a GIF, whose frames are made of
-# blocks too, one for each 128 bytes; encoders use 256.
-FREE_PARTS = 10_000
-BYTES_A_BLOCK = 128
-TIFF = tuple(PREFIXES)
-# What Pillow takes for an AVIF before it looks further.
-AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
-# GIF89a, sections 20, 23 to 27.
-GIF_IMAGE, GIF_EXTENSION, GIF_END = b",!;"
+
+def check_blocks(data: bytes) -> None:
+    """Limits what comes before the first frame. Raises InvalidImage."""
+    blocks, _ = _find_frame(data)
+    check_part_count("blocks before its first frame", blocks, MAX_PARTS)
 
 
 def check_frames(data: bytes, max_frames: int) -> None:
-    """Before its reader sees the file. Raises ImageTooLarge, or InvalidImage where they lie among
-    too many other parts to be counted.
+    """Raises ImageTooLarge, or InvalidImage where too many parts had to be read to count them."""
+    check_frame_count(_count_frames(data, max_frames), max_frames)
+
+
+def check_size(data: bytes, max_pixels: int) -> None:
+    """Raises ImageTooLarge.
+
+    Pillow allocates the first frame while it reads the header, before a size can be asked for.
+    Whether the palette is grey is not known yet; so one channel is counted.
     """
-    if data.startswith(b"GIF8"):
-        _within(_gif(data, max_frames), max_frames)
-    elif data.startswith(b"WEBP", 8):
-        _within(_webp(data, max_frames), max_frames)
-    elif data.startswith(TIFF):
-        _within(_tiff(data, max_frames), max_frames)
-    elif data.startswith(AVIF, 4):
-        _within(count_samples(data), max_frames)
+    check_extent(size_of(data), "GIF", 1, file_bytes=len(data), max_pixels=max_pixels)
 
 
-def check_index(image: Image.Image, max_frames: int) -> None:
-    """What the header said, where it says so: PNG's animation control, the index of an MPO.
-
-    A reader that would have to count has a property in its place. Raises ImageTooLarge.
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels: of the screen, or up to the end of the first frame where that
+    lies beyond it. (0, 0) where the file ends before it states them.
     """
-    _within(vars(image).get("n_frames", 1), max_frames)
+    _, position = _find_frame(data)
+    stated = data[6:10] + data[position + 1 : position + 9]
+    if len(stated) < EXTENTS.size:
+        return 0, 0
+    width, height, left, top, frame_width, frame_height = EXTENTS.unpack(stated)
+    return max(width, left + frame_width), max(height, top + frame_height)
 
 
-def _within(frames: int, most: int) -> None:
-    if frames > most:
-        raise ImageTooLarge(
-            f"An image may have {most} frames, pages or images. Received: {frames} or more"
-        )
+def _find_frame(data: bytes) -> tuple[int, int]:
+    """Sub-blocks of extensions, and bytes outside of blocks, before the first frame; and the
+    position of that frame. Stops at one too many.
+    """
+    position = _first_block(data)
+    inside = False
+    for blocks in range(MAX_PARTS + 1):
+        if position >= len(data) or (not inside and data[position] in (IMAGE, TRAILER)):
+            return blocks, position
+        if inside:
+            inside = data[position] != 0
+            position += 1 + data[position]
+        elif data[position] == EXTENSION:
+            inside = True
+            position += 2
+        else:
+            position += 1
+    return MAX_PARTS + 1, position
 
 
-def _gif(data: bytes, most: int) -> int:
-    flags = data[10] if len(data) > 10 else 0
-    place = 13 + colors_bytes(flags)
+def _count_frames(data: bytes, max_frames: int) -> int:
+    """Stops at one too many. Raises InvalidImage."""
+    position = _first_block(data)
     frames = 0
-    most_parts = FREE_PARTS + len(data) // BYTES_A_BLOCK
-    parts = iter(range(most_parts))
+    max_parts = MAX_PARTS + len(data) // BYTES_PER_PART
+    parts = iter(range(max_parts))
     try:
         for _ in parts:
-            kind = data[place]
-            if kind == GIF_END or frames > most:
+            kind = data[position]
+            if kind == TRAILER or frames > max_frames:
                 return frames
-            if kind == GIF_IMAGE:
+            if kind == IMAGE:
                 frames += 1
-                place += 11 + colors_bytes(data[place + 9])
-            elif kind == GIF_EXTENSION:
-                place += 2
+                position += 11 + _color_table_bytes(data[position + 9])
+            elif kind == EXTENSION:
+                position += 2
             else:
-                place += 1
+                position += 1
                 continue
+            # The sub-blocks of an image or an extension, up to an empty one.
             for _ in parts:
-                length = data[place]
-                place += 1 + length
+                length = data[position]
+                position += 1 + length
                 if length == 0:
                     break
     except IndexError:
         return frames
-    raise _too_many(most_parts)
+    raise too_many_parts(max_parts)
 
 
-def colors_bytes(flags: int) -> int:
-    """Of a GIF's table of colors; 0 where the flags say that there is none."""
+def _first_block(data: bytes) -> int:
+    """Its position, behind the global color table."""
+    flags = data[FLAGS] if len(data) > FLAGS else 0
+    return SCREEN_BYTES + _color_table_bytes(flags)
+
+
+def _color_table_bytes(flags: int) -> int:
+    """0 where the flags say that there is no table, whatever size they state."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _webp(data: bytes, most: int) -> int:
-    end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
-    place, frames = 12, 0
-    for _ in range(FREE_PARTS + most):
-        if place + 8 > end or frames > most:
-            return frames
-        kind, size = struct.unpack_from("<4sI", data, place)
-        frames += kind == b"ANMF"
-        place += 8 + size + size % 2
-    raise _too_many(FREE_PARTS + most)
-
-
-def _tiff(data: bytes, most: int) -> int:
-    """Directories, each of which says where the next is; that may be where one was already."""
-    seen: set[int] = set()
-    try:
-        order, big, place = first_directory(data)
-        count, entry_bytes, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
-        while 0 < place < len(data) and place not in seen and len(seen) <= most:
-            seen.add(place)
-            (entries,) = struct.unpack_from(order + count, data, place)
-            place += struct.calcsize(count) + entries * entry_bytes
-            place = struct.unpack_from(order + offset, data, place)[0] if place < len(data) else 0
-    except struct.error:
-        pass
-    return len(seen)
-
-
-def first_directory(data: bytes) -> tuple[str, bool, int]:
-    """A TIFF's byte order as `struct` names it, whether it is a BigTIFF, and where it begins.
-
-    Raises struct.error where the file ends before that.
-    """
-    order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
-    (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    return order, big, place
-
-
-def _too_many(parts: int) -> InvalidImage:
-    return InvalidImage(f"An image of this size may have {parts} parts. Received: more.")

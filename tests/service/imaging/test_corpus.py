@@ -17,7 +17,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from service.errors import ServiceError
-from service.imaging.decoder import FORMATS, decode
+from service.imaging.decoder import decode
+from service.imaging.formats import ACCEPTED
 from tests.service.conftest import Serve, listening
 from tests.service.images import recipe, reference
 
@@ -39,7 +40,7 @@ pytestmark = [
 def opened(file: Path) -> Image.Image | None:
     """The whole image, if Pillow can read it within the rules."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=ACCEPTED) as image:
             image.load()
             return image.copy() if image.width * image.height <= MAX_PIXELS else None
     except Exception:
