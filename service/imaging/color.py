@@ -13,7 +13,8 @@ COLOR_SPACE = slice(16, 20)
 SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
 # Profiles of printers are the largest, and are smaller than this.
 MAX_PROFILE_BYTES = 4 * 2**20
-# Multi-process elements: a profile of a few kilobytes can have 30 000, each computed for each pixel.
+# Multi-process elements: a profile of a few kilobytes can have 30 000, each computed for every
+# pixel.
 UNBOUNDED = b"mpet"
 # A profile that differs from sRGB by no more than this many levels of 255 is taken for sRGB.
 SAME_LEVELS = 2

@@ -15,7 +15,7 @@ FREE_VALUES = 40_000_000
 # A file that decodes to more than FREE_VALUES, and to more than this for each of its bytes, is a
 # decompression bomb. Real images reach 500, as JPEG at most 511 by its structure. GIF reaches 600
 # and AVIF 760: they store smooth areas in almost no bytes. One color reaches 620 to 1030 with
-# deflate, 4000 as GIF, and any number as WebP or AVIF (tests/fuzz/weights.py).
+# deflate, 4000 as GIF, and any number as WebP or AVIF (tests/fuzz/values_per_byte.py).
 VALUES_PER_BYTE = 600
 VALUES_PER_BYTE_OF = {"GIF": 1200, "AVIF": 1200}
 # Of a decoded pixel, by Pillow's mode; 3 for every other mode, since a palette holds colors.
