@@ -20,13 +20,14 @@ from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """signatures: bytes at `offset`, each of which names the format in an error. also_read: what
-    Pillow's reader tries beside them, though it may be another format or damaged.
+    """reader: Pillow's class. signatures: bytes at `offset` by which an error names the format.
+    also_read: other bytes there that the reader accepts; such a file may be of another format.
 
-    Each check raises ImageTooLarge or InvalidImage. Those of the file's bytes come before Pillow
-    reads it: check_parts(data), check_frames(data, max_frames), check_size(data, max_pixels) where
-    Pillow's reader allocates pixels before it states their number. check_work(image, data) comes
-    after the header was read, and limits what decoding costs beyond the number of pixels.
+    The checks raise ImageTooLarge or InvalidImage; None where a format needs none. Three are called
+    before Pillow sees the file: check_parts(data), check_frames(data, max_frames) and, where the
+    reader allocates pixels while it reads the header, check_size(data, max_pixels).
+    check_work(image, data) is called after the header was read; it limits what decoding costs
+    beyond the number of pixels.
     """
 
     reader: type[ImageFile]
@@ -39,11 +40,11 @@ class Format:
     check_work: Callable[[ImageFile, bytes], None] | None = None
 
     def may_read(self, data: bytes) -> bool:
-        """Whether Pillow's reader may try a file that begins so."""
+        """Whether Pillow's reader may try this file."""
         return data.startswith(self.signatures + self.also_read, self.offset)
 
     def check_file(self, data: bytes, *, max_pixels: int, max_frames: int) -> None:
-        """Before Pillow reads it. Raises ImageTooLarge or InvalidImage."""
+        """The checks that precede Pillow's reader. Raises ImageTooLarge or InvalidImage."""
         if self.check_parts is not None:
             self.check_parts(data)
         if self.check_frames is not None:
@@ -114,9 +115,10 @@ SIGNATURES = OTHERS | {
 
 
 def name_of(data: bytes) -> str | None:
-    """The name of the format, accepted or not, whose signature a file has; None for an unknown one.
+    """The format, accepted or not, whose signature a file has; None where it has none.
 
-    Of several the one furthest in: those at the beginning are as short as BMP's two letters.
+    Of several signatures the one with the largest offset decides, since those at the beginning can
+    be as short as BMP's two letters.
     """
     found = [key for key in SIGNATURES if data.startswith(key[1], key[0])]
     return SIGNATURES[max(found)] if found else None

@@ -26,7 +26,7 @@ from service.errors import ServiceError
 from service.http.problem_details import status_of
 from service.imaging.decoder_process import DecoderProcess
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
-from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
+from tests.service.imaging.avif import avif_copies, avif_extents, avif_film, avif_items
 
 MAX_PIXELS = 50_000_000
 TIMEOUT_SECONDS = 10.0
@@ -246,7 +246,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "BMP, a megapixel of lines that end early": lambda: early_lines_bmp(1024),
     "AVIF, 60 000 items": lambda: avif_items(60_000),
     "AVIF, six thousand": lambda: avif_items(6000),
-    "AVIF, 400 items of 65 535 extents each": lambda: avif_parts([65_535] * 400),
+    "AVIF, 400 items of 65 535 extents each": lambda: avif_extents([65_535] * 400),
     "AVIF, a property of 18 MB, copied 2550 times": lambda: avif_copies(10, 255, 18_000_000),
     "AVIF, 100 000 chunks in as many runs": lambda: avif_film(100_000, 100_000),
     "JPEG, progressive, the most scans allowed": jpeg_allowed_scans,

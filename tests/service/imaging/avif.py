@@ -33,22 +33,22 @@ def avif_items(count: int, *, wide: bool = False) -> bytes:
     )
 
 
-def avif_parts(parts: Sequence[int], *, version: int = 0, sizes: int = 0) -> bytes:
-    """Items in an `iloc` box. parts: the number of extents of each item. sizes: four bits each, the
+def avif_extents(counts: Sequence[int], *, version: int = 0, sizes: int = 0) -> bytes:
+    """Items in an `iloc` box. counts: the number of extents of each. sizes: four bits each, the
     bytes of an extent's offset, of its length, of an item's base offset, of an extent's index.
     """
     number = "I" if version == 2 else "H"
     offset, length, base, index = (sizes >> bits & 15 for bits in (12, 8, 4, 0))
-    part = bytes(offset + length + (index if version else 0))
-    places = (
+    extent = bytes(offset + length + (index if version else 0))
+    locations = (
         struct.pack(f">{number}", item)
         + bytes((2 if version else 0) + 2 + base)
         + struct.pack(">H", count)
-        + part * count
-        for item, count in enumerate(parts, start=1)
+        + extent * count
+        for item, count in enumerate(counts, start=1)
     )
-    head = struct.pack(f">H{number}", sizes, len(parts))
-    return avif_meta(full_box(b"iloc", version, head + b"".join(places)))
+    head = struct.pack(f">H{number}", sizes, len(counts))
+    return avif_meta(full_box(b"iloc", version, head + b"".join(locations)))
 
 
 def avif_references(lists: Sequence[int], *, version: int = 0) -> bytes:

@@ -15,10 +15,10 @@ from tests.service.imaging.avif import (
     FILM,
     IMAGE,
     avif_copies,
+    avif_extents,
     avif_film,
     avif_items,
     avif_meta,
-    avif_parts,
     avif_references,
     full_box,
     track,
@@ -32,19 +32,22 @@ TOO_MANY = r"may have 6000 entries in its tables of items\. Received: more"
     [
         (avif_items(6000), avif_items(6001)),
         (avif_items(6000, wide=True), avif_items(6001, wide=True)),
-        (avif_parts([0] * 2000 + [1] * 2000 + [2] * 1000), avif_parts([1] * 5999 + [2])),
-        (avif_parts([0, 5999], sizes=0x4484), avif_parts([6001], sizes=0x4484)),
-        (avif_parts([1, 5999], version=1, sizes=0x8888), avif_parts([0, 6000], version=1, sizes=8)),
-        (avif_parts([5999, 1], version=2, sizes=0x4), avif_parts([5999, 2], version=2, sizes=4)),
+        (avif_extents([0] * 2000 + [1] * 2000 + [2] * 1000), avif_extents([1] * 5999 + [2])),
+        (avif_extents([0, 5999], sizes=0x4484), avif_extents([6001], sizes=0x4484)),
         (
-            avif_parts([5000, 1000], version=1, sizes=0x4884),
-            avif_parts([5000, 1001], version=1, sizes=0x4884),
+            avif_extents([1, 5999], version=1, sizes=0x8888),
+            avif_extents([0, 6000], version=1, sizes=8),
+        ),
+        (avif_extents([5999, 1], version=2, sizes=4), avif_extents([5999, 2], version=2, sizes=4)),
+        (
+            avif_extents([5000, 1000], version=1, sizes=0x4884),
+            avif_extents([5000, 1001], version=1, sizes=0x4884),
         ),
         (
-            avif_parts([5000, 1000], version=1, sizes=0x1111),
-            avif_parts([5000, 1001], version=1, sizes=0x1111),
+            avif_extents([5000, 1000], version=1, sizes=0x1111),
+            avif_extents([5000, 1001], version=1, sizes=0x1111),
         ),
-        (avif_parts([1] * 6000), avif_parts([1] * 6001)),
+        (avif_extents([1] * 6000), avif_extents([1] * 6001)),
         (avif_references([999, 4999]), avif_references([0, 5999])),
         (avif_references([5999], version=1), avif_references([5999, 0], version=1)),
         (avif_copies(24, 249, 0), avif_copies(24, 250, 0)),
@@ -89,7 +92,7 @@ def test_limit_of_entries(allowed: bytes, refused: bytes) -> None:
 
 
 def test_entries_of_all_tables_count_together() -> None:
-    tables = [avif_items(1500), avif_parts([1] * 1500), avif_references([1499])]
+    tables = [avif_items(1500), avif_extents([1] * 1500), avif_references([1499])]
     start = len(avif_meta())
     count_samples(avif_meta(*(table[start:] for table in tables), avif_copies(750, 1, 0)[start:]))
     with pytest.raises(InvalidImage, match=TOO_MANY):
@@ -124,7 +127,7 @@ def test_each_list_of_properties_has_its_own_indices() -> None:
     "hostile",
     [
         avif_items(60_000),
-        avif_parts([65_535] * 400),
+        avif_extents([65_535] * 400),
         avif_references([65_535]),
         avif_copies(10, 255, 2**20),
     ],
@@ -219,7 +222,7 @@ def test_a_track_behind_a_box_with_a_length_of_eight_bytes() -> None:
     "data",
     [
         avif_items(3),
-        avif_parts([1, 2, 3], version=1, sizes=0x4444),
+        avif_extents([1, 2, 3], version=1, sizes=0x4444),
         avif_references([2, 2]),
         avif_copies(2, 3, 5, wide=True),
     ],
