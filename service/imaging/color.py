@@ -1,4 +1,4 @@
-"""An image's colors as a person sees them: sRGB, transparency over white, 8 bits."""
+"""Converts any of Pillow's modes to sRGB of 8 bits, with transparency over white."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms
 
-# ICC.1:2022, section 7.2: the header's fields that are looked at.
+# ICC.1:2022, section 7.2: the header's field that names the color space, and Pillow's modes for it.
 COLOR_SPACE = slice(16, 20)
 SPACES = {b"GRAY": "L", b"RGB ": "RGB", b"CMYK": "CMYK"}
-# Printers' profiles are the largest and stay under it.
+# Profiles of printers are the largest, and are smaller than this.
 MAX_PROFILE_BYTES = 4 * 2**20
-# Elements that a profile of a few kilobytes can name 30 000 of, each computed for each pixel.
+# Multi-process elements: a profile of a few kilobytes can have 30 000, each computed for every
+# pixel.
 UNBOUNDED = b"mpet"
-# Levels by which a profile may differ from sRGB and still be called sRGB.
+# A profile that differs from sRGB by no more than this many levels of 255 is taken for sRGB.
 SAME_LEVELS = 2
 
 
 def transform_of(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """From the embedded profile to sRGB; its `input_mode` is the colors that it takes.
+    """From the embedded ICC profile to sRGB; `input_mode` of the result is the mode that it takes.
 
-    None where there is no profile, where it is sRGB, or where it can't be used: a broken profile
-    is no reason not to show the image.
+    None without a profile, for sRGB, and for a profile that is ignored: one that is broken, larger
+    than MAX_PROFILE_BYTES, for another color space than the image has, or with UNBOUNDED elements.
     """
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or len(profile) > MAX_PROFILE_BYTES:
@@ -37,9 +38,10 @@ def transform_of(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
 def flatten_alpha(
     image: Image.Image, transform: ImageCms.ImageCmsTransform | None
 ) -> tuple[Image.Image, ImageCms.ImageCmsTransform | None]:
-    """RGB or grey without transparency, or what `transform` takes; then it is still to be applied.
+    """The image without transparency, and the transform that is still to be applied to it, if any.
 
-    Where a color is partly transparent, the profile says what it is before white shines through.
+    The image has mode RGB or L, or the transform's `input_mode`. With transparency the transform is
+    applied here, since the profile describes colors before they are mixed with white.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _eight_bits(image)
@@ -53,11 +55,12 @@ def flatten_alpha(
         return image.convert("RGB"), None
     if transform is not None:
         return _converted(image, transform.input_mode), transform
-    # A third of the work for what comes next, and the same numbers.
+    # Grey as one channel is a third of the work to resize, with the same result.
     return _converted(image, "L" if image.mode in ("1", "L") else "RGB"), None
 
 
 def srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """Mode RGB, from what `flatten_alpha` returns."""
     return _converted(image, "RGB") if transform is None else transform.apply(image)
 
 
@@ -70,14 +73,16 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _space(image: Image.Image) -> str:
-    """Whose colors a profile of this image would speak of."""
+    """The mode that a profile of this image must take: L, RGB or CMYK."""
     if image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I"):
         return "L"
     return "CMYK" if image.mode == "CMYK" else "RGB"
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow clips what is above 255 when it converts these modes; a person sees the high bits."""
+    """Mode L, from integers of 16 or 32 bits (the high 8 of 16; Pillow would clip at 255) or floats
+    (0 to 1, or 0 to 255 where any is above 1; NaN is 0).
+    """
     values = np.asarray(image)
     if image.mode == "F":
         values = np.nan_to_num(values)
@@ -102,7 +107,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _probe() -> Image.Image:
-    """Every color of a grid through the cube of RGB."""
+    """RGB of 27 x 27 pixels: 9 levels of each channel, in all combinations."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
     return Image.fromarray(grid.reshape(27, 27, 3))

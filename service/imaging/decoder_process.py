@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DecoderFailed, InvalidImage
-from service.imaging.limits.frames import MAX_FRAMES
+from service.imaging.limits.dimensions import MAX_FRAMES
 from service.imaging.sandbox import PIXELS, READY, REFUSALS, REFUSED
 
 logger = logging.getLogger(__name__)

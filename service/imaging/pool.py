@@ -15,7 +15,7 @@ import numpy.typing as npt
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DeadlineExceeded
 from service.imaging.decoder_process import DecoderProcess
-from service.imaging.limits.frames import MAX_FRAMES
+from service.imaging.limits.dimensions import MAX_FRAMES
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -28,16 +28,16 @@ from service.errors import (
 from service.imaging import decoder as images
 
 STATM = Path("/proc/self/statm")
-# What a header may cost: of a CPU, and of memory beside the copies that readers make of the
-# file. Pillow reads them in Python, which a signal interrupts.
+# What reading a header may take: CPU time, and memory beside the copies that readers make of the
+# file. Pillow reads headers in Python, which a signal interrupts.
 HEADER_SECONDS = 0.025
 HEADER_BYTES = 24 * 2**20
 FILE_COPIES = 2
-# What an image may cost beside its pixels, and for each of them. The dearest that was found is an
-# AVIF with transparency and a profile, at 20.
+# Memory that an image may take beside its pixels, and for each of them. The most that was measured
+# is 20 bytes a pixel, for an AVIF with transparency and a profile.
 ALLOWANCE_BYTES = 64 * 2**20
 BYTES_A_PIXEL = 24
-# libwebp reserves its canvases before their size can be asked for; it does not touch them.
+# libwebp reserves address space for its canvases before their size is known, and does not use it.
 RESERVED_BYTES = 8 * 2 * (Image.MAX_IMAGE_PIXELS or 0)
 MAX_TEXT_BYTES = 4 * 2**20
 READY = b"ready"
@@ -90,13 +90,13 @@ def _answer(data: bytes, preprocessing: Preprocessing, limits: dict[str, int]) -
 
 
 class HeaderTooLong(BaseException):
-    """No Exception, for readers catch those and go on."""
+    """Not an Exception: Pillow's readers catch those and continue."""
 
 
 @contextlib.contextmanager
 def _briefly() -> Iterator[None]:
-    """Ends what takes more of the CPU than a header may. By the CPU's time and not
-    the clock's: an image is not refused because others are decoded beside it.
+    """Raises HeaderTooLong after HEADER_SECONDS of CPU time. Wall-clock time would refuse an image
+    because others are decoded at the same time.
     """
     signal.setitimer(signal.ITIMER_VIRTUAL, HEADER_SECONDS)
     try:
@@ -119,7 +119,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def _allow(extra_bytes: int) -> None:
-    """Lets this process reserve so much more than it has now."""
+    """Limits the process's address space to `extra_bytes` more than now, where there is /proc."""
     if not STATM.exists():
         return
     reserved = int(STATM.read_text().split()[0]) * resource.getpagesize()

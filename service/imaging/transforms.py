@@ -1,4 +1,4 @@
-"""The square of an image that its network is fed: shorter edge resized, centre cropped."""
+"""Geometry of an image: orientation, the shorter edge resized, the center cropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
 
-# Exif 2.32, section 4.6.4 A: what undoes each orientation.
+# Exif 2.32, section 4.6.4 A: the operation that makes each orientation upright.
 TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -17,42 +17,44 @@ TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Whose stored rows run from right to left of the scene, whose columns from bottom to top.
+# Orientations whose stored rows show the scene from right to left, and whose columns show it from
+# bottom to top.
 RIGHT_TO_LEFT = {2, 3, 7, 8}
 BOTTOM_TO_TOP = {3, 4, 6, 7}
-# Beyond this aspect ratio the crop comes before the resize, which would need a huge image.
+# A longer image is cropped to this aspect ratio first; resizing all of it could take gigabytes.
 ASPECT_LIMIT = 8
-# A JPEG is decoded no smaller than this many times what it is resized to.
+# A JPEG is decoded at no less than this many times the size that it is resized to.
 DRAFT_GAP = 2
 
 
 def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Shorter edge to `resize_edge`, antialiased, then the centre `crop_size` square.
+    """Resizes the shorter edge to `resize_edge`, antialiased, and crops the center to `crop_size`.
 
-    Same numbers as torchvision's Resize and CenterCrop on Pillow images: the longer edge is
-    truncated, the crop's corner is rounded half to even.
+    The same pixels as torchvision's Resize and CenterCrop on Pillow images: the longer edge is
+    truncated, the crop's corner is rounded half to even. Beyond ASPECT_LIMIT only the middle is
+    resized.
     """
     edge, size = preprocessing.resize_edge, preprocessing.crop_size
     longest = ASPECT_LIMIT * min(image.size)
     if max(image.size) > longest:
-        image = _centre(image, min(image.width, longest), min(image.height, longest))
+        image = _center(image, min(image.width, longest), min(image.height, longest))
     resized = _resized(*image.size, edge)
     if image.size != resized:
         image = image.resize(resized, RESAMPLING[preprocessing.interpolation])
-    return _centre(image, size, size)
+    return _center(image, size, size)
 
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    """Upright. orientation: Exif's, 1 to 8."""
+    """The upright image. orientation: Exif's, 1 to 8."""
     transpose = TRANSPOSES.get(orientation)
     return image if transpose is None else image.transpose(transpose)
 
 
 def draft(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, float] | None:
-    """Has a large JPEG decoded at a half, a quarter or an eighth, an average by libjpeg.
+    """Makes libjpeg decode a large JPEG at a half, a quarter or an eighth of its size.
 
-    What of it is image, width and height: its last column and row may be partly padding.
-    None where it stays as it is.
+    Returns the width and height in reduced pixels that belong to the image, which are fractions
+    because the last column and row may be partly padding; None for an image that is decoded whole.
     """
     if not isinstance(image, JpegImageFile):
         return None
@@ -70,9 +72,10 @@ def crop_draft(
     orientation: int,
     preprocessing: Preprocessing,
 ) -> Image.Image:
-    """The square that `crop` would cut out of the upright image, not yet turned.
+    """The square that `crop` cuts out of the upright image, still as it is stored.
 
-    Only the square is resized, from a box in 32-bit floats, which can be a level off.
+    extent: from `draft`. orientation: Exif's, 1 to 8. Only the square is resized, from a box in
+    32-bit floats, so that pixels may differ by a level from those of `crop`.
     """
     size = preprocessing.crop_size
     width, height = _resized(*extent, preprocessing.resize_edge)
@@ -91,6 +94,6 @@ def _resized(width: float, height: float, edge: int) -> tuple[int, int]:
     return (edge, long) if width <= height else (long, edge)
 
 
-def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+def _center(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))

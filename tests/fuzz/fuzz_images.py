@@ -1,12 +1,13 @@
-"""Coverage-guided fuzzing of `images.decode`, for as long as it is let run.
+"""Coverage-guided fuzzing of `service.imaging.decoder.decode`, until it is stopped.
 
     pip install atheris
     python -m tests.fuzz.fuzz_images FOLDER [-max_total_time=3600] [other options of libFuzzer]
 
-FOLDER keeps what was found to be worth trying, and is begun with the tests' own files and with
-`corpus.zip`, what earlier runs kept. What is raised and is no refusal of ours ends it, and lies in
-`crash-...` beside; make it a file of `tests/fuzz/findings`, where a test tries it again for ever.
-After a long run, `python -m tests.fuzz.keep FOLDER` makes `corpus.zip` anew.
+FOLDER holds the corpus. It starts with the seeds of `tests/fuzz/mutations.py` and with
+`corpus.zip`, the corpus of earlier runs. An exception that is not a refusal ends the run, and
+libFuzzer writes the file to `crash-...` in the working directory; move it to `tests/fuzz/findings`,
+whose files every test run decodes. After a long run, `python -m tests.fuzz.minimize_corpus FOLDER`
+writes `corpus.zip`.
 """
 
 from __future__ import annotations

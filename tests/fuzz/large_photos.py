@@ -1,8 +1,8 @@
-"""What decoding a photo costs, large and small, with fractions and without.
+"""Measures the decoding of small and large photos, at a fraction and whole.
 
     python -m tests.fuzz.large_photos
 
-The two take turns; what is printed are medians, and the ratios that hold on other machines.
+Alternates between the two and prints medians in milliseconds, and their ratio.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_builder.artifact.preprocessing import CAFFE
-from service.imaging import transforms as framing
+from service.imaging import transforms
 from service.imaging.decoder import decode
 from tests.service.images import encoded
 
@@ -28,7 +28,7 @@ SECONDS = 4.0
 
 
 def scaled(width: int) -> Image.Image:
-    """The photo, with a sensor's noise: bits that a real photo of that size would have too."""
+    """The photo with noise added, since a real photo of that size has a sensor's noise."""
     photo = Image.open(io.BytesIO(PHOTO.read_bytes())).convert("RGB")
     image = photo.resize((width, width * 3 // 4), Image.Resampling.BICUBIC)
     noise = np.random.default_rng(0).normal(0, 4, (image.height, image.width, 3))
@@ -36,17 +36,17 @@ def scaled(width: int) -> Image.Image:
 
 
 def milliseconds(data: bytes) -> tuple[float, float]:
-    """With fractions, and without."""
-    times: dict[int, list[float]] = {framing.DRAFT_GAP: [], MAX_PIXELS: []}
+    """Medians at a fraction, and whole."""
+    times: dict[int, list[float]] = {transforms.DRAFT_GAP: [], MAX_PIXELS: []}
     until = time.monotonic() + SECONDS
-    usual = framing.DRAFT_GAP
+    usual = transforms.DRAFT_GAP
     while time.monotonic() < until:
         for gap, taken in times.items():
-            framing.DRAFT_GAP = gap
+            transforms.DRAFT_GAP = gap
             started = time.perf_counter()
             decode(data, CAFFE, max_pixels=MAX_PIXELS)
             taken.append(1000 * (time.perf_counter() - started))
-    framing.DRAFT_GAP = usual
+    transforms.DRAFT_GAP = usual
     return statistics.median(times[usual]), statistics.median(times[MAX_PIXELS])
 
 

@@ -1,4 +1,4 @@
-"""Valid files of every kind, and what becomes of them: the same for the same seed."""
+"""Valid files of every format, and mutations of them that depend only on a seed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image, features
 from tests.service.images import encoded, orientation_tag, quadrants
 from tests.service.imaging.profiles import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
 
-# What a field that is one more than it may be, or nothing, or negative, looks like.
+# Values of a field of 8, 16 or 32 bits at its limits, signed and unsigned.
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def seeds() -> dict[str, bytes]:
-    """A few hundred bytes each, by what they are."""
+    """Files of a few hundred bytes, by a description."""
     image = quadrants(24, 20)
     grey = image.convert("L")
     clear = image.convert("RGBA")
@@ -53,12 +53,12 @@ def seeds() -> dict[str, bytes]:
 
 
 def made(image: Image.Image, format: str, **options: Any) -> bytes:
-    # An image remembers how it was saved, and one as JPEG can't be saved as TIFF after it.
+    # A copy, because an image keeps its options: saved as JPEG, it can't be saved as TIFF.
     return encoded(image.copy(), format, **options)
 
 
 def mutated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """That many damaged files, each with its number, its origin and what was done to it."""
+    """`count` damaged files, each with a name: its number, its seed file and the mutations."""
     chance = random.Random(seed)
     files = seeds()
     names = list(files)
@@ -75,7 +75,7 @@ def mutated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _place(data: bytes, chance: random.Random) -> int:
-    """Squared, for headers lie at the beginning."""
+    """A random position; squared, because headers are at the beginning."""
     return int(len(data) * chance.random() ** 2)
 
 
@@ -92,13 +92,13 @@ def _cut(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
 
 
 def _splice(data: bytes, chance: random.Random, files: dict[str, bytes]) -> bytes:
-    """The beginning of one file before the rest of another."""
+    """The beginning of one file and the end of another."""
     other = files[chance.choice(list(files))]
     return data[: _place(data, chance)] + other[_place(other, chance) :]
 
 
 def _extreme(data: bytes, chance: random.Random, _: dict[str, bytes]) -> bytes:
-    """A number of one, two or four bytes, either way round, set to what nobody expects."""
+    """A number of one, two or four bytes, in either byte order, set to one of EXTREMES."""
     value, form = chance.choice(EXTREMES), chance.choice((">B", "<H", ">H", "<I", ">I"))
     size = struct.calcsize(form)
     packed = struct.pack(form, value & (256**size - 1))

@@ -1,8 +1,8 @@
-"""An honest client's latency, alone and beside 200 connections that never end their header.
+"""Measures a client's latency, alone and beside 200 connections that never end their header.
 
     python -m tests.fuzz.slowloris http://127.0.0.1:8000 [CONNECTIONS]
 
-Each slow connection sends a byte a second, and connects again when the server has left it.
+Each slow connection sends a byte a second, and connects again when the server closes it.
 """
 
 from __future__ import annotations

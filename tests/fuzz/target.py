@@ -1,4 +1,4 @@
-"""What is fuzzed: one file, decoded small, with limits that a few bytes can reach."""
+"""The function that is fuzzed: decodes one file, with limits that small files can reach."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.service.images import recipe
 
 RECIPE = recipe(16, 14)
 MAX_PIXELS, MAX_FRAMES = 100_000, 3
-# What fuzzing kept, of the paths that it found.
+# The minimized corpus of earlier runs.
 CORPUS = Path(__file__).with_name("corpus.zip")
 
 
 def decoded(data: bytes) -> Pixels:
-    """uint8 [14, 14, 3]. Raises what `images.decode` raises."""
+    """uint8 [14, 14, 3]. Raises what `decode` raises."""
     pixels = decode(data, RECIPE, max_pixels=MAX_PIXELS, max_frames=MAX_FRAMES)
     assert pixels.shape == (14, 14, 3), pixels.shape
     return pixels

@@ -1,10 +1,10 @@
-"""What the dearest files that are known cost the process that decodes them.
+"""Measures what the most expensive known files cost the process that decodes them.
 
     python -m tests.fuzz.worst_files
 
-Prints for each: its size, the time, by how much the process's peak memory grew, the answer, and of
-what is refused whether it kept to 50 ms and 50 MB, its way to the process among them. The time is
-the median of several, each in a process that has decoded one small image before.
+Prints for each file its size, the time including the transfer to the process, the growth of the
+process's peak memory, the result, and for a refusal whether it took less than 50 ms and 50 MB. The
+time is a median; each run has a new process that has decoded one small image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.errors import ServiceError
 from service.http.problem_details import status_of
 from service.imaging.decoder_process import DecoderProcess
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
-from tests.service.imaging.avif import avif_copies, avif_film, avif_items, avif_parts
+from tests.service.imaging.avif import avif_copies, avif_extents, avif_film, avif_items
 
 MAX_PIXELS = 50_000_000
 TIMEOUT_SECONDS = 10.0
@@ -40,7 +40,7 @@ def flat(format: str, width: int, height: int, **options: object) -> bytes:
 
 
 def webp_canvas() -> bytes:
-    """Pillow's own guard lets 178 million pixels pass."""
+    """168 million pixels; Pillow refuses more than 178 million."""
     chunk = b"\x10\0\0\0" + struct.pack("<I", 13_999)[:3] + struct.pack("<I", 11_999)[:3]
     body = b"WEBPVP8X" + struct.pack("<I", len(chunk)) + chunk
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -58,7 +58,7 @@ def png_chunks() -> bytes:
 
 
 def jpeg_scans() -> bytes:
-    """A progressive image of 50 megapixels, its last scan again until 20 MB are full."""
+    """A progressive image of 50 megapixels that repeats its last scan up to 20 MB."""
     data = flat("JPEG", 8160, 6120, progressive=True)
     last = data.rindex(b"\xff\xda")
     scan = data[last:-2]
@@ -72,14 +72,16 @@ def jpeg_allowed_scans() -> bytes:
 
 
 def jpeg_hidden_segments() -> bytes:
-    """Behind a marker without a length, and the length of all that follows it to the next one."""
+    """Groups of segments behind a marker without a length. A reader that took the next two bytes
+    for a length would skip the group.
+    """
     data = flat("JPEG", 32, 32)
     hidden = b"\xff\xd0\xff\xff" + b"\xff\xec\0\x02" * 16_383 + b"\0"
     return data[:2] + hidden * ((BODY_BYTES - len(data)) // len(hidden)) + data[2:]
 
 
 def jpeg_cut_short() -> bytes:
-    """50 megapixels, of which nothing was sent but that they end here."""
+    """50 megapixels by the header, and no pixels."""
     return flat("JPEG", 8160, 6120, progressive=True)[:1000] + b"\xff\xd9"
 
 
@@ -99,22 +101,22 @@ def jpeg_exif() -> bytes:
     return data[:2] + segment * (BODY_BYTES // len(segment)) + data[2:]
 
 
-def lying_exif() -> bytes:
-    """A directory whose every entry says that it is larger than the file: a warning each."""
+def invalid_exif() -> bytes:
+    """A directory of entries larger than the file, for each of which Pillow warns."""
     entries = (struct.pack("<HHII", tag, 4, 2**30, 0) for tag in range(65_535))
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 65_535) + b"".join(entries) + bytes(4)
 
 
-def png_lying_exif() -> bytes:
+def png_invalid_exif() -> bytes:
     data = plain("red", (32, 32))
-    return data[:33] + png_chunk(b"eXIf", lying_exif()) + data[33:]
+    return data[:33] + png_chunk(b"eXIf", invalid_exif()) + data[33:]
 
 
-def jpeg_lying_exif() -> bytes:
-    data, exif = flat("JPEG", 32, 32), lying_exif()
+def jpeg_invalid_exif() -> bytes:
+    data, exif = flat("JPEG", 32, 32), invalid_exif()
     parts = (b"Exif\0\0" + exif[at : at + 65_000] for at in range(0, len(exif), 65_000))
     segments = (b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in parts)
-    # Without JFIF's resolution, for which Pillow asks the Exif.
+    # Without JFIF's segment, so that Pillow reads the Exif for the resolution.
     return data[:2] + b"".join(segments) + data[20:]
 
 
@@ -141,7 +143,7 @@ def gif_blocks() -> bytes:
 
 
 def gif_cleared() -> bytes:
-    """62 megapixels that are to be cleared afterwards, and 20 MB behind them."""
+    """A frame of 62 megapixels to be cleared after display, and 20 MB of comment behind it."""
     data = flat("GIF", 32, 32)
     start = data.index(b",\0\0\0\0")
     frame = (
@@ -167,7 +169,7 @@ def webp_chunks() -> bytes:
 
 
 def avif_samples(table: bytes, value: int) -> bytes:
-    """A track whose table says that it has billions."""
+    """A track whose `table` states `value` entries."""
     frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
     data = encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], speed=10)
     place = data.index(table) + (12 if table == b"stsz" else 16)
@@ -175,7 +177,7 @@ def avif_samples(table: bytes, value: int) -> bytes:
 
 
 def early_lines_bmp(edge: int) -> bytes:
-    """A pixel and the end of its line, again and again."""
+    """Lines of one pixel that end before the others are drawn."""
     return runs_bmp(edge, edge, b"\x01\x07\0\0" * edge)
 
 
@@ -187,7 +189,7 @@ def gif_comments() -> bytes:
 
 
 def tiff_tile() -> bytes:
-    """One pixel, in a tile of a billion."""
+    """256 pixels, in a tile of a billion."""
     file = io.BytesIO()
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[322], tags[323] = 32_768, 32_768
@@ -196,12 +198,12 @@ def tiff_tile() -> bytes:
 
 
 def large(format: str, **options: object) -> Callable[[], bytes]:
-    """50 megapixels of red."""
+    """Makes a file of 50 megapixels of red."""
     return lambda: flat(format, 8160, 6120, **options)
 
 
 FILES: dict[str, Callable[[], bytes]] = {
-    "a photo's worth, for comparison": lambda: flat("JPEG", 500, 375),
+    "JPEG of 500 x 375, for comparison": lambda: flat("JPEG", 500, 375),
     **{
         f"{format}, 60 000 x 60 000 in its header": lambda format=format: header_alone(  # type: ignore[misc]
             format, 60_000, 60_000
@@ -211,7 +213,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "TIFF, 16 000 x 16 000": lambda: flat("TIFF", 16_000, 16_000, compression="tiff_adobe_deflate"),
     "WebP, a canvas of 14 000 x 12 000": webp_canvas,
     "AVIF, 10 x 10 that decodes to 100 million": lambda: lying_avif(10_000),
-    "TIFF, a pixel in a tile of a billion": tiff_tile,
+    "TIFF, a tile of a billion pixels": tiff_tile,
     "PNG, 50 megapixels of red": large("PNG"),
     "GIF, the same": large("GIF"),
     "TIFF, the same, deflate": large("TIFF", compression="tiff_adobe_deflate"),
@@ -219,14 +221,14 @@ FILES: dict[str, Callable[[], bytes]] = {
     "WebP, the same": large("WEBP", method=0),
     "WebP, the same, lossless": large("WEBP", method=0, lossless=True),
     "AVIF, the same": large("AVIF", speed=10),
-    "JPEG, 50 megapixels that end at once": jpeg_cut_short,
+    "JPEG, 50 megapixels and no pixel": jpeg_cut_short,
     "PNG, 60 texts of a megabyte each": png_texts,
     "PNG, 1.7 million chunks": png_chunks,
-    "PNG, 65 535 lies in its Exif": png_lying_exif,
-    "JPEG, the same": jpeg_lying_exif,
-    "JPEG, 20 MB of nothing before its header": jpeg_junk,
+    "PNG, 65 535 invalid entries in its Exif": png_invalid_exif,
+    "JPEG, the same": jpeg_invalid_exif,
+    "JPEG, 20 MB of zeros before its header": jpeg_junk,
     "JPEG, 20 MB of Exif": jpeg_exif,
-    "JPEG, five million segments, hidden": jpeg_hidden_segments,
+    "JPEG, five million hidden segments": jpeg_hidden_segments,
     "JPEG, progressive, thousands of scans": jpeg_scans,
     "GIF, ten million comments": gif_comments,
     "GIF, ten million blocks after its frame": gif_blocks,
@@ -235,20 +237,20 @@ FILES: dict[str, Callable[[], bytes]] = {
     "WebP, half a million frames": webp_frames,
     "WebP, 2.6 million chunks": webp_chunks,
     "AVIF, four billion frames": lambda: avif_samples(b"stsz", 2**32 - 1),
-    "AVIF, four billion frames in a piece": lambda: avif_samples(b"stsc", 2**32 - 1),
+    "AVIF, four billion frames in a chunk": lambda: avif_samples(b"stsc", 2**32 - 1),
     "TIFF, three million pages": tiff_pages,
     "TIFF, a million entries": tiff_entries,
     "BMP, five million empty operations": lambda: runs_bmp(64, 64, b"\0\x02\0\0" * 5_000_000),
-    "BMP, as many as may be": lambda: runs_bmp(1024, 1024, b"\0\x02\0\0" * 2**15),
+    "BMP, the most operations allowed": lambda: runs_bmp(1024, 1024, b"\0\x02\0\0" * 2**15),
     "BMP, 13 megapixels of lines that end early": lambda: early_lines_bmp(3650),
-    "BMP, a megapixel of them": lambda: early_lines_bmp(1024),
+    "BMP, a megapixel of lines that end early": lambda: early_lines_bmp(1024),
     "AVIF, 60 000 items": lambda: avif_items(60_000),
     "AVIF, six thousand": lambda: avif_items(6000),
-    "AVIF, 400 items in 65 535 parts each": lambda: avif_parts([65_535] * 400),
+    "AVIF, 400 items of 65 535 extents each": lambda: avif_extents([65_535] * 400),
     "AVIF, a property of 18 MB, copied 2550 times": lambda: avif_copies(10, 255, 18_000_000),
     "AVIF, 100 000 chunks in as many runs": lambda: avif_film(100_000, 100_000),
-    "JPEG, progressive, as many scans as may be": jpeg_allowed_scans,
-    "JPEG, 20 MB of what is almost a scan": jpeg_almost_scans,
+    "JPEG, progressive, the most scans allowed": jpeg_allowed_scans,
+    "JPEG, 20 MB of markers that are almost scans": jpeg_almost_scans,
     "JPEG, 50 megapixels of red": large("JPEG"),
     "JPEG, the same, progressive": large("JPEG", progressive=True),
     "PNG, 13 megapixels of red": lambda: flat("PNG", 4210, 3160),
@@ -268,39 +270,39 @@ def peak_bytes(process: DecoderProcess) -> int:
 
 
 def cost(data: bytes) -> tuple[str, float, float]:
-    """The answer, milliseconds, and megabytes; of a process that was ended, no megabytes."""
+    """The result, milliseconds, and megabytes: NaN where the process was ended."""
     process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=TIMEOUT_SECONDS)
     process.decode(plain("red"), CAFFE)
     before, started = peak_bytes(process), time.monotonic()
     try:
         process.decode(data, CAFFE)
-        answer = "served"
+        result = "served"
     except ServiceError as error:
-        answer = f"{status_of(error)} {error}"[:70]
+        result = f"{status_of(error)} {error}"[:70]
     milliseconds = (time.monotonic() - started) * 1000
     megabytes = float("nan") if process.pid is None else (peak_bytes(process) - before) / 1e6
     process.close()
-    return answer, milliseconds, megabytes
+    return result, milliseconds, megabytes
 
 
 def main() -> None:
-    table = Table("file", "MB", "ms", "MB of memory", "kept", "answer")
+    table = Table("file", "MB", "ms", "MB of memory", "within", "result")
     for name, make in FILES.items():
         data = make()
-        answer, first, _ = cost(data)
+        result, first, _ = cost(data)
         costs = [cost(data) for _ in range(TIMES if first < 1000 else 1)]
         milliseconds = statistics.median(taken for _, taken, _ in costs)
         megabytes = max(memory for _, _, memory in costs)
-        kept = milliseconds < REFUSED_MILLISECONDS and megabytes < REFUSED_MEGABYTES
+        within = milliseconds < REFUSED_MILLISECONDS and megabytes < REFUSED_MEGABYTES
         table.add_row(
             name,
             f"{len(data) / 1e6:.2f}",
             f"{milliseconds:.0f}",
             f"{megabytes:.0f}",
-            "" if answer == "served" else "yes" if kept else "NO",
-            answer,
+            "" if result == "served" else "yes" if within else "NO",
+            result,
         )
-    Console(width=160).print(table)
+    Console(width=170).print(table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images made with Pillow, so that every pixel of them is known."""
+"""Makes images whose pixels are known, and files with unusual structures."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 def quadrants(width: int, height: int) -> Image.Image:
-    """Red, green, blue and grey quarters: no turn and no mirroring leaves it as it is."""
+    """Red, green, blue and grey quarters, which every rotation and every mirroring changes."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = (220, 20, 20)
     pixels[: height // 2, width // 2 :] = (20, 200, 20)
@@ -72,8 +72,12 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     )
 
 
+def inserted(data: bytes, position: int, part: bytes) -> bytes:
+    return data[:position] + part + data[position:]
+
+
 def header_alone(format: str, width: int, height: int) -> bytes:
-    """All of a file that comes before its first pixel."""
+    """A file up to its first pixel."""
     if format == "PNG":
         header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
         return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", b"")
@@ -92,7 +96,7 @@ def header_alone(format: str, width: int, height: int) -> bytes:
 
 
 def as_stored(scene: Image.Image, orientation: int) -> Image.Image:
-    """The pixels that a camera writes, held so, with that orientation."""
+    """The pixels that a camera writes for `scene` with an Exif orientation of 1 to 8."""
     row, column = SIDES[orientation]
     pixels = np.asarray(scene)
     if row in ("left", "right"):
@@ -113,7 +117,7 @@ def recipe(edge: int, size: int, interpolation: Interpolation = "bilinear") -> P
 
 
 def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """torchvision's resize and center_crop on a Pillow image, written anew from its rules.
+    """torchvision's resize and center_crop on a Pillow image, implemented from its rules.
 
     Source: torchvision 0.22, transforms/functional.py: `_compute_resized_output_size` (the longer
     edge truncated), `resize` (nothing to do where the size is right already), `center_crop`
@@ -134,14 +138,14 @@ def reference(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 
 
 def runs_bmp(width: int, height: int, operations: bytes) -> bytes:
-    """Black, packed by runs: Pillow unpacks it in Python, one operation after the other."""
+    """A black BMP of run lengths, whose operations Pillow executes in Python, one by one."""
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
     file = b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + header + bytes(1024)
     return file + operations
 
 
 def lying_avif(edge: int) -> bytes:
-    """Says that it has 10 x 10 pixels, and decodes to `edge` times `edge`."""
+    """An AVIF that states 10 x 10 pixels and decodes to `edge` times `edge`."""
     data = encoded(Image.new("RGB", (edge, edge), "red"), "AVIF", speed=10)
     size = data.index(b"ispe") + 8
     assert struct.unpack(">II", data[size : size + 8]) == (edge, edge)
@@ -149,7 +153,9 @@ def lying_avif(edge: int) -> bytes:
 
 
 def box(kind: bytes, content: bytes, *, long: bool = False, open_end: bool = False) -> bytes:
-    """Of ISO 14496-12, with its length before it, or long behind its name, or to the file's end."""
+    """A box of ISO 14496-12. long: with a length of eight bytes behind its type. open_end: without
+    a length, up to the end of the file.
+    """
     if open_end:
         return struct.pack(">I4s", 0, kind) + content
     if long:

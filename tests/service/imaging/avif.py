@@ -1,4 +1,4 @@
-"""AVIF files of a few boxes that say much. None has an image."""
+"""AVIF files of boxes that state large numbers. None has an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def avif_meta(*boxes: bytes) -> bytes:
 
 
 def avif_items(count: int, *, wide: bool = False) -> bytes:
-    """So many that are named. wide: counted, and numbered, in four bytes."""
+    """`count` items in an `iinf` box. wide: with a count and IDs of four bytes."""
     number = "I" if wide else "H"
     named = (
         full_box(b"infe", 3 if wide else 2, struct.pack(f">{number}H4sx", item, 0, b"av01"))
@@ -33,26 +33,26 @@ def avif_items(count: int, *, wide: bool = False) -> bytes:
     )
 
 
-def avif_parts(parts: Sequence[int], *, version: int = 0, sizes: int = 0) -> bytes:
-    """Of each item, its number of parts. sizes: in half bytes, those of a part's place, of its
-    length, of an item's base, and of a part's index.
+def avif_extents(counts: Sequence[int], *, version: int = 0, sizes: int = 0) -> bytes:
+    """Items in an `iloc` box. counts: the number of extents of each. sizes: four bits each, the
+    bytes of an extent's offset, of its length, of an item's base offset, of an extent's index.
     """
     number = "I" if version == 2 else "H"
     offset, length, base, index = (sizes >> bits & 15 for bits in (12, 8, 4, 0))
-    part = bytes(offset + length + (index if version else 0))
-    places = (
+    extent = bytes(offset + length + (index if version else 0))
+    locations = (
         struct.pack(f">{number}", item)
         + bytes((2 if version else 0) + 2 + base)
         + struct.pack(">H", count)
-        + part * count
-        for item, count in enumerate(parts, start=1)
+        + extent * count
+        for item, count in enumerate(counts, start=1)
     )
-    head = struct.pack(f">H{number}", sizes, len(parts))
-    return avif_meta(full_box(b"iloc", version, head + b"".join(places)))
+    head = struct.pack(f">H{number}", sizes, len(counts))
+    return avif_meta(full_box(b"iloc", version, head + b"".join(locations)))
 
 
 def avif_references(lists: Sequence[int], *, version: int = 0) -> bytes:
-    """Of each item, the number of those that it refers to."""
+    """References in an `iref` box. lists: the number of items that each item refers to."""
     number = "I" if version else "H"
     references = (
         box(
@@ -76,8 +76,8 @@ def avif_copies(
     others: int = 0,
     named: int = 1,
 ) -> bytes:
-    """Items that have a property so many times each. wide: named in two bytes. others: empty ones
-    before it. named: its number, from 1.
+    """`items` items, each associated with one property `copies` times. wide: with indices of two
+    bytes. others: the number of empty properties before it. named: its index, from 1.
     """
     number = "I" if version else "H"
     owned = (struct.pack(">H", 0x8000 | named) if wide else bytes([0x80 | named])) * copies
@@ -85,7 +85,7 @@ def avif_copies(
         struct.pack(f">{number}B", item, copies) + owned for item in range(1, items + 1)
     )
     properties = box(b"ipco", box(kind, b"") * others + box(kind, bytes(property_bytes)))
-    # Of the flags the lowest alone means something.
+    # Only the lowest bit of the flags has a meaning: the size of an index.
     flags = 0x10002 | wide
     owned_by = full_box(b"ipma", version, struct.pack(">I", items) + owners, flags=flags)
     return avif_meta(box(b"iprp", properties + owned_by))
@@ -99,7 +99,7 @@ def track(*tables: bytes) -> bytes:
 
 
 def avif_film(chunks: int, runs: int) -> bytes:
-    """Two samples, by their table; and each chunk is looked for among the runs."""
+    """A track of two samples, of `chunks` chunks, and of `runs` runs of chunks."""
     chunk_runs = (struct.pack(">III", run and 2**31 + run, 1, 1) for run in range(runs))
     tables = (
         full_box(b"stsz", 0, struct.pack(">II", 1, 2)),

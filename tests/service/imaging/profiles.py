@@ -1,4 +1,4 @@
-"""ICC profiles written by hand, so that what they mean is known (ICC.1:2022, sections 7 to 10)."""
+"""Makes ICC profiles of known colors (ICC.1:2022, sections 7 to 10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 
-# Primaries of RGB in XYZ as seen under D50, a column each: the sRGB profile's own, Bradford.
+# Primaries of sRGB in XYZ under D50, one in each column, as its own profile has them (Bradford).
 SRGB = np.array(
     [
         [0.43607, 0.38515, 0.14307],
@@ -17,7 +17,7 @@ SRGB = np.array(
         [0.01392, 0.09708, 0.71410],
     ]
 )
-# Display P3 in the same terms (SMPTE EG 432-1 primaries, D65 turned to D50 by Bradford).
+# Those of Display P3 (SMPTE EG 432-1, adapted from D65 to D50 by Bradford).
 DISPLAY_P3 = np.array(
     [
         [0.51512, 0.29198, 0.15710],
@@ -53,7 +53,7 @@ def xyz(values: Matrix) -> bytes:
     return b"XYZ " + bytes(4) + b"".join(fixed(value) for value in values)
 
 
-# IEC 61966-2-1's, as ICC.1:2022, section 10.18, writes it.
+# IEC 61966-2-1, encoded as in ICC.1:2022, section 10.18.
 SRGB_CURVE = (
     b"para"
     + bytes(4)
@@ -76,8 +76,9 @@ def grey_profile(exponent: float) -> bytes:
 
 
 def cmyk_profile(ink_lightness: float) -> bytes:
-    """A printer whose every combination of inks is grey: lightest without any, 100 in L*, and
-    `ink_lightness` with all four; between them in proportion to the ink."""
+    """A printer whose inks are all grey. L* is 100 without ink, `ink_lightness` with all four, and
+    in proportion to the ink between them.
+    """
     identity = bytes(range(256))
     grid = b""
     for corner in range(16):

@@ -1,4 +1,4 @@
-"""Embedded profiles: what they say is seen, what they break is not."""
+"""Embedded ICC profiles are applied, and ignored where they are broken or of no use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 
 COLOR = (180, 120, 60)
 P3 = rgb_profile(DISPLAY_P3)
-# Red and green change places: nobody overlooks it.
+# Red and green are exchanged, which every test notices.
 SWAPPED = rgb_profile(SRGB[:, [1, 0, 2]])
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -35,13 +35,13 @@ def pixels_of(data: bytes, size: int = 32) -> Pixels:
 
 
 def color_of(data: bytes) -> list[int]:
-    """The only one in it."""
+    """The color of an image of one color."""
     (color,) = np.unique(pixels_of(data).reshape(-1, 3), axis=0)
     return [int(level) for level in color]
 
 
 def expected(color: tuple[int, int, int], primaries: npt.NDArray[np.float64]) -> list[float]:
-    """sRGB's own transfer curve (IEC 61966-2-1) after the two matrices."""
+    """sRGB of a color in `primaries` with gamma 2.2, by sRGB's transfer curve (IEC 61966-2-1)."""
     linear = np.linalg.inv(SRGB) @ primaries @ (np.array(color) / 255) ** 2.2
     linear = linear.clip(0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -69,7 +69,7 @@ def test_display_p3_becomes_srgb(format: str, options: dict[str, object], tolera
 def test_a_profile_and_an_orientation_of_a_large_or_small_jpeg(
     size: tuple[int, int], orientation: int
 ) -> None:
-    """Neither keeps the other, nor decoding at a fraction, from its work."""
+    """Both are applied, also where the JPEG is decoded at a fraction."""
     options = {"quality": 95, "subsampling": 0, "exif": orientation_tag(orientation)}
     plain = encoded(quadrants(*size), "JPEG", **options)
     swapped = encoded(quadrants(*size), "JPEG", icc_profile=SWAPPED, **options)
@@ -100,8 +100,8 @@ def test_a_profile_is_called_srgb_where_no_color_is_three_levels_off(white: int,
     assert color_of(data) == [seen] * 3
 
 
-def test_a_profile_that_is_srgb_but_for_one_primary() -> None:
-    """A hundredth of the red light comes with blue, which no grey and no pale color shows."""
+def test_a_profile_that_differs_from_srgb_in_one_primary_is_applied() -> None:
+    """Blue has a hundredth of red's light, which shows in no grey and no pale color."""
     red, green, blue = SRGB.T
     data = encoded(
         Image.new("RGB", (32, 32), "blue"),
@@ -120,7 +120,7 @@ def test_a_profile_that_is_srgb_but_for_one_primary() -> None:
         ("RGB", COLOR, P3[:16] + b"LUV " + P3[20:]),
         ("RGB", COLOR, P3 + b"mpet"),
     ],
-    ids=["grey", "CMYK", "RGB on grey", "unknown space", "with elements that know no bound"],
+    ids=["grey", "CMYK", "RGB on grey", "unknown space", "multi-process elements"],
 )
 def test_a_profile_for_other_colors_is_ignored(
     mode: str, color: object, icc_profile: bytes
@@ -139,7 +139,7 @@ def test_a_profile_of_more_than_four_megabytes_is_ignored() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "I;16"])
 def test_a_grey_profile(mode: str) -> None:
-    """Linear light: 128 of 255 is 188 in sRGB."""
+    """Of linear light: 128 of 255 is 188 in sRGB."""
     image = Image.new("L", (32, 32), 128)
     if mode == "I;16":
         image = Image.fromarray(np.full((32, 32), 128 * 257, np.uint16))
@@ -159,7 +159,7 @@ def test_a_grey_profile(mode: str) -> None:
 def test_a_cmyk_profile(
     ink: tuple[int, int, int, int], lightness: float, size: tuple[int, int]
 ) -> None:
-    """Grey of a known L*, where Pillow's own conversion would see blue and black."""
+    """The result is grey of a known L*; Pillow's own conversion would give blue and black."""
     data = encoded(Image.new("CMYK", size, ink), "JPEG", quality=100, icc_profile=cmyk_profile(0))
     luminance = ((lightness + 16) / 116) ** 3
     grey = 255 * (1.055 * luminance ** (1 / 2.4) - 0.055) if lightness else 0
@@ -167,7 +167,7 @@ def test_a_cmyk_profile(
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_a_profile_speaks_of_colors_before_white_shines_through(mode: str) -> None:
+def test_a_profile_is_applied_before_transparency(mode: str) -> None:
     image = Image.new("RGBA", (32, 32), (200, 40, 40, 128))
     data = encoded(image if mode == "RGBA" else image.quantize(2), "PNG", icc_profile=SWAPPED)
     red, green, blue = color_of(data)
@@ -175,7 +175,7 @@ def test_a_profile_speaks_of_colors_before_white_shines_through(mode: str) -> No
     np.testing.assert_allclose([red, green, blue], [148, 227, 148], atol=12)
 
 
-def test_lab() -> None:
+def test_lab_becomes_srgb() -> None:
     image = ImageCms.applyTransform(
         Image.new("RGB", (32, 32), COLOR),
         ImageCms.buildTransform(
@@ -187,7 +187,7 @@ def test_lab() -> None:
 
 
 def test_many_threads_share_a_transform() -> None:
-    """Each gets what it would get alone."""
+    """Each gets the pixels that it gets alone."""
     images = [encoded(noise(40, 40, seed), "PNG", icc_profile=P3) for seed in range(8)]
     alone = [pixels_of(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
@@ -196,7 +196,7 @@ def test_many_threads_share_a_transform() -> None:
         np.testing.assert_array_equal(pixels, alone[index % 8])
 
 
-def test_a_profile_that_lies_of_its_size() -> None:
+def test_a_profile_that_states_a_wrong_size_is_ignored() -> None:
     lying = profile(b"RGB ", b"mntr", b"XYZ ", {})
     lying = b"\xff\xff\xff\xff" + lying[4:]
     data = encoded(Image.new("RGB", (32, 32), COLOR), "PNG", icc_profile=lying)

@@ -1,6 +1,6 @@
-"""Odd, valid and broken files from another library's tests, posted to a running server.
+"""Unusual, valid and broken files from another library's tests, posted to a running server.
 
-They are not part of the project; they lie beside it, in `../shared/corpus`.
+The files are not part of the repository; they are beside it, in `../shared/corpus`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from service.errors import ServiceError
-from service.imaging.decoder import FORMATS, decode
+from service.imaging.decoder import decode
+from service.imaging.formats import ACCEPTED
 from tests.service.conftest import Serve, listening
 from tests.service.images import recipe, reference
 
@@ -31,15 +32,15 @@ MEBIBYTE = 2**20
 
 pytestmark = [
     pytest.mark.skipif(not FILES, reason="../shared/corpus is not here"),
-    # Pillow warns of what is odd in a file.
+    # Pillow warns of what is unusual in a file.
     pytest.mark.filterwarnings("ignore"),
 ]
 
 
 def opened(file: Path) -> Image.Image | None:
-    """The whole image, if Pillow can read it within the rules."""
+    """The decoded image; None where Pillow can't read it, or it has more than MAX_PIXELS."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with Image.open(file, formats=ACCEPTED) as image:
             image.load()
             return image.copy() if image.width * image.height <= MAX_PIXELS else None
     except Exception:
@@ -47,12 +48,12 @@ def opened(file: Path) -> Image.Image | None:
 
 
 def resident_bytes() -> int:
-    """Of this process, in which the server runs, and of those that decode for it."""
+    """Of this process, which runs the server, and of its decoding processes."""
     process = psutil.Process()
     return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
 
 
-def test_every_file_gets_an_answer(serve: Serve) -> None:
+def test_every_file_is_classified_or_refused(serve: Serve) -> None:
     service = serve(max_image_pixels=MAX_PIXELS, decode_workers=1)
     served: Counter[int] = Counter()
     with (
@@ -72,12 +73,12 @@ def test_every_file_gets_an_answer(serve: Serve) -> None:
                 assert len(problem["detail"]) > 10
             after.append(resident_bytes())
     assert served.keys() == {200, 413, 415, 422}
-    # The first round loads what is loaded once.
+    # The first round includes what is allocated once.
     assert after[2] - after[1] < 16 * MEBIBYTE
 
 
-def seen(image: Image.Image) -> Image.Image:
-    """By another way than the service's: everything through RGBA, or through numpy."""
+def rendered(image: Image.Image) -> Image.Image:
+    """An independent rendering: every mode is converted through RGBA, or through numpy."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image).astype(np.float64)
         scale = 255 if image.mode == "F" else 1 / 256
@@ -94,7 +95,7 @@ def seen(image: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(CORPUS)))
-def test_every_image_looks_as_it_should(file: Path) -> None:
+def test_every_image_equals_an_independent_rendering(file: Path) -> None:
     preprocessing = recipe(64, 56)
     image = opened(file)
     if image is None:
@@ -102,7 +103,7 @@ def test_every_image_looks_as_it_should(file: Path) -> None:
             decode(file.read_bytes(), preprocessing, max_pixels=MAX_PIXELS)
         return
     pixels = decode(file.read_bytes(), preprocessing, max_pixels=MAX_PIXELS).astype(int)
-    expected = np.asarray(reference(seen(image), preprocessing)).astype(int)
+    expected = np.asarray(reference(rendered(image), preprocessing)).astype(int)
     difference = abs(pixels - expected)
     assert difference.mean() < 1, file
     assert difference.max() <= 12, file

@@ -1,4 +1,4 @@
-"""Large JPEGs are decoded at a fraction of their size, and look as if they were not."""
+"""Large JPEGs are decoded at a fraction of their size, with pixels close to those of the whole."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.service.images import (
 )
 
 MAX_PIXELS = 2_000_000
-# Levels that any channel of any pixel may be off.
+# Levels by which a channel of a pixel may differ.
 TOLERANCE = 3
 
 
 @pytest.fixture
 def allocated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The sizes that images are decoded at."""
+    """The sizes at which images are decoded, in order."""
     sizes: list[tuple[int, int]] = []
     prepare = ImageFile.ImageFile.load_prepare
 
@@ -58,7 +58,7 @@ def jpeg(image: Image.Image, orientation: int = 1, **options: object) -> bytes:
         ((1201, 1100), (151, 138)),
     ],
 )
-def test_a_jpeg_is_decoded_no_larger_than_is_needed(
+def test_a_large_jpeg_is_decoded_at_a_fraction(
     allocated: list[tuple[int, int]], size: tuple[int, int], decoded: tuple[int, int]
 ) -> None:
     decode(jpeg(scene(*size)), recipe(32, 28), max_pixels=MAX_PIXELS)
@@ -66,8 +66,8 @@ def test_a_jpeg_is_decoded_no_larger_than_is_needed(
 
 
 @pytest.mark.parametrize("size", [(160, 127), (90, 127), (33, 47)])
-def test_a_jpeg_that_is_decoded_whole_is_cut_bit_for_bit(size: tuple[int, int]) -> None:
-    """Only a fraction's square, resized from a box of it, may be a level off."""
+def test_a_jpeg_that_is_decoded_whole_is_cropped_bit_for_bit(size: tuple[int, int]) -> None:
+    """Only the square of a fraction is resized from a box and may differ by a level."""
     data = jpeg(noise(*size))
     whole = Image.open(io.BytesIO(data))
     pixels = decode(data, recipe(32, 28), max_pixels=MAX_PIXELS)
@@ -75,7 +75,7 @@ def test_a_jpeg_that_is_decoded_whole_is_cut_bit_for_bit(size: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "BMP", "GIF"])
-def test_no_other_format_has_fractions(allocated: list[tuple[int, int]], format: str) -> None:
+def test_other_formats_are_decoded_whole(allocated: list[tuple[int, int]], format: str) -> None:
     decode(encoded(scene(300, 256), format), recipe(32, 28), max_pixels=MAX_PIXELS)
     assert allocated == [(300, 256)]
 
@@ -84,23 +84,21 @@ def test_no_other_format_has_fractions(allocated: list[tuple[int, int]], format:
 @pytest.mark.parametrize("subsampling", [0, 2])
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("size", [(403, 257), (257, 403), (1203, 517), (640, 639)])
-def test_it_is_cut_as_the_whole_image_would_be(
+def test_a_fraction_is_cropped_as_the_whole_image_is(
     size: tuple[int, int], progressive: bool, subsampling: int, interpolation: Interpolation
 ) -> None:
     image, preprocessing = scene(*size), recipe(32, 28, interpolation)
     data = jpeg(image, progressive=progressive, subsampling=subsampling)
     pixels = decode(data, preprocessing, max_pixels=MAX_PIXELS)
     expected = np.asarray(reference(image, preprocessing)).astype(int)
-    # Chroma at half the resolution is a little blurred to begin with.
+    # Chroma is stored at half the resolution, and so differs more.
     np.testing.assert_allclose(pixels.astype(int), expected, atol=TOLERANCE + 2 * subsampling)
 
 
-# A margin of an odd number of pixels: which side gets the odd one depends on the orientation.
+# 33 leaves a margin of an odd number of pixels: the orientation decides which side gets one more.
 @pytest.mark.parametrize("edge", [32, 33])
 @pytest.mark.parametrize("orientation", SIDES)
-def test_every_orientation_is_cut_as_the_upright_image_would_be(
-    orientation: int, edge: int
-) -> None:
+def test_every_orientation_is_cropped_as_the_upright_image_is(orientation: int, edge: int) -> None:
     image, preprocessing = scene(405, 270), recipe(edge, 28)
     data = jpeg(as_stored(image, orientation), orientation)
     pixels = decode(data, preprocessing, max_pixels=MAX_PIXELS)
@@ -109,7 +107,7 @@ def test_every_orientation_is_cut_as_the_upright_image_would_be(
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_four_colors_have_fractions_too(
+def test_grey_and_cmyk_are_decoded_at_a_fraction(
     allocated: list[tuple[int, int]], mode: str
 ) -> None:
     image = scene(400, 270).convert(mode)

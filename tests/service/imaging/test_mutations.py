@@ -1,4 +1,4 @@
-"""Ten thousand damaged files: pixels or a refusal, and the same again in a server's processes."""
+"""Ten thousand damaged files give pixels or a refusal; some are posted to a server."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def outcome(data: bytes) -> str:
     try:
         decoded(data)
     except (ImageTooLarge, InvalidImage, UnsupportedMedia) as refusal:
-        return type(refusal).__name__ if str(refusal) else "silence"
+        return type(refusal).__name__ if str(refusal) else "no message"
     return "pixels"
 
 
 @pytest.mark.parametrize("name", seeds())
-def test_what_is_mutated_is_valid_to_begin_with(name: str) -> None:
+def test_a_seed_is_valid(name: str) -> None:
     assert outcome(seeds()[name]) == "pixels"
 
 
@@ -42,7 +42,7 @@ def test_ten_thousand_mutations() -> None:
                 outcomes[outcome(data)] += 1
             except Exception as error:
                 raise AssertionError(f"{name}: {data.hex()}") from error
-    # That they are neither all harmless nor all hopeless: each kind of answer is really tried.
+    # Each kind of result occurs, and the two frequent ones often.
     assert outcomes.keys() == {"pixels", "InvalidImage", "UnsupportedMedia", "ImageTooLarge"}
     assert outcomes["pixels"] > COUNT / 10
     assert outcomes["InvalidImage"] > COUNT / 10
@@ -54,13 +54,13 @@ def test_mutations_are_the_same_for_the_same_seed() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FINDINGS.glob("*")), ids=lambda file: file.name)
-def test_what_fuzzing_found(file: Path) -> None:
+def test_findings_of_fuzzing(file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome(file.read_bytes())
 
 
-def test_what_fuzzing_kept_for_the_paths_that_it_takes() -> None:
+def test_corpus_of_fuzzing() -> None:
     outcomes: Counter[str] = Counter()
     with warnings.catch_warnings(), ZipFile(CORPUS) as corpus:
         warnings.simplefilter("ignore")
@@ -69,8 +69,8 @@ def test_what_fuzzing_kept_for_the_paths_that_it_takes() -> None:
     assert outcomes.keys() == {"pixels", "InvalidImage", "UnsupportedMedia", "ImageTooLarge"}
 
 
-def test_some_of_them_posted_to_a_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """No 5xx, and not one that ends the process that decodes it."""
+def test_mutations_posted_to_a_server(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """No 5xx, and no file that ends its decoding process."""
     service = serve(decode_workers=1, max_image_pixels=MAX_PIXELS)
     url = "http://127.0.0.1:{}/predict"
     headers = {"Content-Type": "application/octet-stream"}
@@ -78,7 +78,7 @@ def test_some_of_them_posted_to_a_server(serve: Serve, caplog: pytest.LogCapture
     with listening(service.app) as port, httpx2.Client(headers=headers, timeout=60) as client:
         for name, data in mutated(POSTED, seed=21):
             response = client.post(url.format(port), content=data)
-            # A body of no bytes at all is no request.
+            # An empty body is a bad request.
             allowed = {200, 413, 415, 422} if data else {400}
             assert response.status_code in allowed, (name, response.text)
             statuses[response.status_code] += 1

@@ -1,4 +1,4 @@
-"""Decoding in threads."""
+"""A pool of decoding processes: results, refusals, deadlines, closing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make(threads: int, seconds: list[float]) -> DecoderPool:
 
 
 def processes() -> set[int]:
-    """Of this process, those that decode."""
+    """The IDs of this process's decoding processes."""
     children = psutil.Process().children()
     return {child.pid for child in children if "service.imaging.sandbox" in child.cmdline()}
 
@@ -86,7 +86,9 @@ def test_past_its_deadline_an_image_is_not_decoded(
     assert seconds == []
 
 
-def test_places_are_given_back_whatever_happens(decoder: DecoderPool) -> None:
+def test_processes_return_to_the_pool_after_refusals_and_cancels(
+    decoder: DecoderPool,
+) -> None:
     async def work() -> int:
         decoded = 0
         for turn in range(12):
@@ -112,7 +114,7 @@ def test_it_starts_with_all_its_processes_and_leaves_none(decoder: DecoderPool) 
 
 
 def test_closing_waits_for_no_image(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
-    """The one under way is refused with its process, and the one that waits is not begun."""
+    """The image that is being decoded is refused, and the one that waits is cancelled."""
     decoder, before, under_way = make(1, seconds), processes(), threading.Event()
     write = decoder_process._write
 

@@ -1,4 +1,4 @@
-"""The process that decodes: what a file can do to it, and that it does so to nothing else."""
+"""A decoding process: crashes, timeouts and memory limits refuse one image and nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def process() -> Iterator[DecoderProcess]:
 
 @pytest.fixture
 def before_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has the processes that decode run this first, as Python runs a file of that name."""
+    """Makes decoding processes run a script first: Python runs a `sitecustomize` at its start."""
 
     def write(script: str) -> None:
         (tmp_path / "sitecustomize.py").write_text(script)
@@ -113,7 +113,7 @@ def test_an_image_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_process_that_takes_no_image_is_given_up() -> None:
-    """More than the socket between them holds. It is not the image's fault."""
+    """The file is larger than the socket's buffer. The error does not blame the image."""
     process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
     try:
         process.decode(RED, RECIPE)
@@ -130,7 +130,7 @@ def test_a_process_that_takes_no_image_is_given_up() -> None:
 def test_an_image_that_ends_its_process_is_refused(
     process: DecoderProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As a fault in a decoder would end it."""
+    """A signal, as after a fault in a decoder."""
     process.decode(RED, RECIPE)
     first = pid(process)
     os.kill(first, signal.SIGSTOP)
@@ -151,14 +151,14 @@ def test_one_that_died_while_idle_is_started_again(process: DecoderProcess) -> N
     process.decode(RED, RECIPE)
     first = pid(process)
     os.kill(first, signal.SIGKILL)
-    # Until it can be waited for, and not for it: a zombie's threads may still be ending.
+    # Wait for its end without reaping it; DecoderProcess does that.
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
     assert process.decode(RED, RECIPE).shape == (28, 28, 3)
     assert process.pid != first
 
 
-def test_no_signal_but_the_services_own_word_ends_it(process: DecoderProcess) -> None:
-    """Ctrl-C and a supervisor reach the whole group; what is under way is finished first."""
+def test_sigint_and_sigterm_do_not_end_it(process: DecoderProcess) -> None:
+    """Ctrl-C and a supervisor signal the whole group; images being decoded are finished first."""
     process.decode(RED, RECIPE)
     first = pid(process)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -212,7 +212,7 @@ os._exit(3)
 def test_an_avif_is_decoded_by_one_thread(
     process: DecoderProcess, before_all: Callable[[str], None]
 ) -> None:
-    """There is a process for each CPU already."""
+    """The pool has a process for each CPU already."""
     before_all("""
 from PIL import _avif
 def decoder(data, codec, threads):
@@ -224,7 +224,7 @@ _avif.AvifDecoder = decoder
 
 
 def test_it_goes_when_the_service_goes() -> None:
-    """However that ended: nobody is left who could end it."""
+    """Also when the service ends without closing it."""
     script = """
 import os
 from service.imaging.decoder_process import DecoderProcess
@@ -246,7 +246,7 @@ os._exit(1)
 
 
 def canvas(width: int, height: int) -> bytes:
-    """An animated WebP whose frames cover a corner of it; just under what Pillow opens."""
+    """An animated WebP whose frames cover a corner, of the largest size that Pillow opens."""
     assert width * height <= 2 * (Image.MAX_IMAGE_PIXELS or 0) < (width + 1) * height
     data = bytearray(encoded(noise(8, 8), "WEBP", save_all=True, append_images=[noise(8, 8, 1)]))
     assert data[12:16] == b"VP8X"
@@ -272,7 +272,7 @@ class TestMemory:
         assert self.peak_bytes(process) - before < 50 * MEBIBYTE
 
     def test_the_same_without_the_limit_would_cost_more(self, tmp_path: Path) -> None:
-        """Or the test above would prove nothing."""
+        """Otherwise the test above would pass without a limit too."""
         file = tmp_path / "lying.avif"
         file.write_bytes(lying_avif(LIE))
         script = """
@@ -309,10 +309,9 @@ print(peak() - before)
         file: int,
         edge: int,
     ) -> None:
-        """In MiB, and for a moment: 24 for a header, 64 and 24 bytes a pixel for the pixels, and
-        for either two copies of the file, whose last bytes here say how much its reader takes.
-        What lies free from before, a few, can be taken too. A WebP's header has room for the
-        largest canvases that there are.
+        """24 MiB for a header, 64 MiB and 24 bytes a pixel for the pixels, and for either two
+        copies of the file. The file's last bytes state how much its reader takes. A few MiB that
+        are free in the process can be taken too. A WebP's header may reserve the largest canvases.
         """
         before_all("""
 import struct
@@ -346,7 +345,7 @@ Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
                 decode(*taken)
         assert pid(process) == survivor
 
-    def test_what_is_no_readers_may_find_no_memory_either(
+    def test_a_memory_error_outside_of_a_reader_is_a_refusal(
         self, process: DecoderProcess, before_all: Callable[[str], None]
     ) -> None:
         before_all("""
@@ -372,7 +371,7 @@ images.check_size = hungry
         + [canvas(13_377, 13_377)],
         ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black", "WEBP"],
     )
-    def test_a_bomb_costs_nothing(self, bomb: bytes) -> None:
+    def test_a_bomb_takes_no_memory(self, bomb: bytes) -> None:
         process = DecoderProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
         try:
             process.decode(RED, RECIPE)
@@ -390,7 +389,7 @@ images.check_size = hungry
             process.decode(bytes(40 * MEBIBYTE), RECIPE)
         assert self.peak_bytes(process) - before < 44 * MEBIBYTE
 
-    def test_what_a_large_image_took_is_given_back(self, process: DecoderProcess) -> None:
+    def test_memory_of_large_images_is_released(self, process: DecoderProcess) -> None:
         large = encoded(Image.new("RGB", (1000, 1000), "red"), "WEBP")
         resident = psutil.Process
         for _ in range(3):
@@ -402,7 +401,7 @@ images.check_size = hungry
 
 
 def test_a_file_that_is_larger_than_all_before_it(process: DecoderProcess) -> None:
-    """It is received under the limit for itself, not for the image before it."""
+    """It is received under its own limit, not under that of the image before it."""
     process.decode(RED, RECIPE)
     survivor = pid(process)
     bitmap = encoded(noise(40, 40), "BMP") + bytes(100 * MEBIBYTE)
@@ -411,8 +410,8 @@ def test_a_file_that_is_larger_than_all_before_it(process: DecoderProcess) -> No
 
 
 @pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "after them"])
-def test_a_header_that_is_endless_work(process: DecoderProcess, place: int) -> None:
-    """A directory of 65 535 entries that lie, each a warning: no rule of ours knows of it."""
+def test_limit_of_time_for_a_header(process: DecoderProcess, place: int) -> None:
+    """Exif of 65 535 invalid entries, each a warning, which no limit counts."""
     entries = (struct.pack("<HHII", tag, 4, 2**30, 0) for tag in range(65_535))
     exif = b"II*\0\x08\0\0\0" + struct.pack("<H", 65_535) + b"".join(entries) + bytes(4)
     data = RED[:place] + png_chunk(b"eXIf", exif) + RED[place:]
@@ -424,8 +423,8 @@ def test_a_header_that_is_endless_work(process: DecoderProcess, place: int) -> N
     assert process.pid == survivor
 
 
-def test_the_time_that_a_header_may_take_ends_with_it() -> None:
-    """The pixels of a large image take longer."""
+def test_the_limit_of_time_ends_with_the_header() -> None:
+    """Decoding the pixels of a large image takes longer than a header may."""
     with _briefly():
         assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0
     left = signal.getitimer(signal.ITIMER_VIRTUAL)
@@ -433,8 +432,8 @@ def test_the_time_that_a_header_may_take_ends_with_it() -> None:
     assert left == (0, 0)
 
 
-def test_four_mebibytes_of_text(process: DecoderProcess) -> None:
-    """What an image says of itself is not looked at, and may be as much as that."""
+def test_limit_of_text_in_a_png(process: DecoderProcess) -> None:
+    """The service ignores text; Pillow unpacks up to this limit."""
 
     def described(length: int) -> bytes:
         texts = (length // 8,) * 7 + (length - length // 8 * 7,)
@@ -449,7 +448,7 @@ def test_four_mebibytes_of_text(process: DecoderProcess) -> None:
 def test_what_a_library_writes_does_not_reach_the_log(
     process: DecoderProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """libtiff writes lines of its own to stderr."""
+    """libtiff writes to stderr."""
     tiff = encoded(noise(40, 40), "TIFF", compression="tiff_lzw")
     for cut in range(20, len(tiff), 97):
         damaged = tiff[:cut] + b"\xff" * 8 + tiff[cut + 8 :]

@@ -1,4 +1,4 @@
-"""What unpacks to far more than it weighs is a bomb; what is merely large and flat is not."""
+"""A file that decodes to too many values for its length is refused; a large plain one is not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.imaging.limits.dimensions import channels_of, check_size
 from tests.service.images import box, encoded, header_alone
 
 MAX_PIXELS = 50_000_000
-# 49 939 200 pixels; and hardly more than may be packed however small.
+# 49 939 200 pixels; and slightly more than a file of any length may have.
 WIDTH, HEIGHT = 8160, 6120
 BARELY = (5000, 2700)
 BOMB_BYTES = 3 * WIDTH * HEIGHT // 600
@@ -29,7 +29,7 @@ def nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "JPEG"])
-def test_so_much_for_each_byte_and_no_more(format: str) -> None:
+def test_limit_of_values_for_each_byte(format: str) -> None:
     header = header_alone(format, WIDTH, HEIGHT)
     enough = header.ljust(BOMB_BYTES, b"\xff")
     assert open_image(enough, max_pixels=MAX_PIXELS).size == (WIDTH, HEIGHT)
@@ -43,8 +43,8 @@ def test_so_much_for_each_byte_and_no_more(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "JPEG"])
-def test_what_a_telephone_takes_may_weigh_nothing(format: str) -> None:
-    """A wall in the dark, at whatever quality."""
+def test_limit_of_values_for_any_number_of_bytes(format: str) -> None:
+    """A phone's photo of a dark wall compresses to almost nothing, and is accepted."""
     data = header_alone(format, 4080, 3060)
     assert open_image(data, max_pixels=MAX_PIXELS).size == (4080, 3060)
     with pytest.raises(ImageTooLarge, match="may unpack to 40000000"):
@@ -63,7 +63,7 @@ def test_what_a_telephone_takes_may_weigh_nothing(format: str) -> None:
 def test_one_color(
     format: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of ten megapixels it is a screenshot, of thirteen and a half a bomb."""
+    """Ten megapixels of it may be a screenshot, thirteen and a half are refused."""
     monkeypatch.undo()
     screenshot = encoded(Image.new("RGB", (3840, 2600), "white"), format, **options)
     assert open_image(screenshot, max_pixels=MAX_PIXELS).size == (3840, 2600)
@@ -72,13 +72,13 @@ def test_one_color(
         open_image(bomb, max_pixels=MAX_PIXELS)
 
 
-def test_a_jpeg_is_none_even_where_it_has_one_color() -> None:
-    """A block of 64 pixels takes two bits at least, and libjpeg leaves out what nobody will see."""
+def test_a_jpeg_of_one_color_is_accepted() -> None:
+    """A block of 64 pixels takes at least two bits, so a complete JPEG can't be a bomb."""
     data = encoded(Image.new("RGB", BARELY, "red"), "JPEG", optimize=True)
     assert open_image(data, max_pixels=MAX_PIXELS).size == BARELY
 
 
-def test_a_gif_may_unpack_to_twice_as_much() -> None:
+def test_a_gif_may_have_twice_as_many_values_for_each_byte() -> None:
     enough = 3 * 4000 * 3400 // 1200
     image = Image.new("P", (4000, 3400))
     image.format = "GIF"
@@ -87,7 +87,7 @@ def test_a_gif_may_unpack_to_twice_as_much() -> None:
         check_size(image, file_bytes=enough - 1, max_pixels=MAX_PIXELS)
 
 
-def test_so_many_pixels_and_so_long_an_edge_and_no_more() -> None:
+def test_limits_of_pixels_and_edges() -> None:
     image = Image.new("1", (65_535, 1))
     check_size(image, file_bytes=100, max_pixels=65_535)
     with pytest.raises(ImageTooLarge, match=r"may have 65534 pixels\. Received: 65535 x 1 = 65535"):
@@ -98,7 +98,7 @@ def test_so_many_pixels_and_so_long_an_edge_and_no_more() -> None:
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
-def test_an_avif_may_unpack_to_twice_as_much() -> None:
+def test_an_avif_may_have_twice_as_many_values_for_each_byte() -> None:
     data = encoded(Image.new("RGB", (4000, 3400), "red"), "AVIF", speed=10)
     enough = data + box(b"free", bytes(3 * 4000 * 3400 // 1200 - len(data) - 8))
     assert open_image(enough, max_pixels=MAX_PIXELS).size == (4000, 3400)
@@ -121,7 +121,7 @@ def test_an_avif_may_unpack_to_twice_as_much() -> None:
         ("CMYK", 4),
     ],
 )
-def test_channels_are_those_that_a_pixel_becomes(mode: str, channels: int) -> None:
+def test_channels_of_a_decoded_pixel(mode: str, channels: int) -> None:
     image = Image.open(io.BytesIO(encoded(Image.new(mode, (1, 1)), "TIFF")))
     assert image.mode == mode
     assert channels_of(image) == channels

@@ -1,10 +1,10 @@
-"""Keeps what fuzzing found worth trying, as `corpus.zip`, which the tests decode.
+"""Minimizes the corpus of a fuzzing run and writes it to `corpus.zip`, which the tests decode.
 
-    python -m tests.fuzz.keep FOLDER
+    python -m tests.fuzz.minimize_corpus FOLDER
 
-Of FOLDER, the smallest files first, those that go from a line to another in Pillow or here which no
-file before them does, or are answered in other words. libFuzzer's own `-merge=1` starts a process
-again that it takes for its own, which a Python script is not.
+Starts with the smallest files of FOLDER. A file is kept where it takes a step from one line to
+another, in Pillow or in `service/imaging`, or ends in a message, that no file before it has.
+libFuzzer's own `-merge=1` can't be used: it restarts its executable, which here is Python.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from service.imaging import decoder as images
 from tests.fuzz.target import CORPUS, decoded
 
 WATCHED = (str(Path(PIL.__file__).parent), str(Path(images.__file__).parent))
-# Of no day, so that the same files make the same archive.
+# A fixed date, so that the same files make the same archive.
 WRITTEN = (1980, 1, 1, 0, 0, 0)
 
 Step = tuple[str, int, int]
 
 
 def steps(data: bytes) -> set[Step | str]:
-    """From which line to which it goes, and what is said of it in the end."""
+    """The steps between lines that decoding takes, and the message of a refusal."""
     taken: set[Step | str] = set()
 
     def watch(frame: FrameType, _event: str, _argument: object) -> Any:
@@ -54,7 +54,7 @@ def steps(data: bytes) -> set[Step | str]:
     try:
         decoded(data)
     except ServiceError as refusal:
-        # What was received is not what it says.
+        # Without the numbers and text of the file.
         taken.add(type(refusal).__name__ + re.sub(r"\d+|'.*", "", str(refusal)))
     finally:
         sys.settrace(None)

@@ -1,9 +1,9 @@
-"""To how many values each byte of a large image unpacks: of honest ones, and of one color.
+"""Measures the values for each byte of large images: photos, diagrams, text, and one color.
 
-    python -m tests.fuzz.weights
+    python -m tests.fuzz.values_per_byte
 
-What `service/imaging/limits/dimensions.py` calls a bomb must lie above the first and below the
-last. A minute or two.
+VALUES_PER_BYTE in `service/imaging/limits/dimensions.py` must lie above those of the first and
+below that of the last. Takes a minute or two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOWEST: dict[str, dict[str, object]] = {
 
 
 def photo() -> Image.Image:
-    """Enlarged, and so without the detail that a camera of that size would see: the worst case."""
+    """Enlarged, which is the worst case: it lacks the detail of a real photo of that size."""
     image = Image.open(io.BytesIO(PHOTO.read_bytes())).convert("RGB")
     return image.resize(SIZE, Image.Resampling.BICUBIC)
 

@@ -1,0 +1,124 @@
+"""The formats that are accepted: their signatures, Pillow's readers and their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import features
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """reader: Pillow's class. signatures: bytes at `offset` by which an error names the format.
+    also_read: other bytes there that the reader accepts; such a file may be of another format.
+
+    The checks raise ImageTooLarge or InvalidImage; None where a format needs none. Three are called
+    before Pillow sees the file: check_parts(data), check_frames(data, max_frames) and, where the
+    reader allocates pixels while it reads the header, check_size(data, max_pixels).
+    check_work(image, data) is called after the header was read; it limits what decoding costs
+    beyond the number of pixels.
+    """
+
+    reader: type[ImageFile]
+    signatures: tuple[bytes, ...]
+    offset: int = 0
+    also_read: tuple[bytes, ...] = ()
+    check_parts: Callable[[bytes], None] | None = None
+    check_frames: Callable[[bytes, int], None] | None = None
+    check_size: Callable[[bytes, int], None] | None = None
+    check_work: Callable[[ImageFile, bytes], None] | None = None
+
+    def may_read(self, data: bytes) -> bool:
+        """Whether Pillow's reader may try this file."""
+        return data.startswith(self.signatures + self.also_read, self.offset)
+
+    def check_file(self, data: bytes, *, max_pixels: int, max_frames: int) -> None:
+        """The checks that precede Pillow's reader. Raises ImageTooLarge or InvalidImage."""
+        if self.check_parts is not None:
+            self.check_parts(data)
+        if self.check_frames is not None:
+            self.check_frames(data, max_frames)
+        if self.check_size is not None:
+            self.check_size(data, max_pixels)
+
+
+# By Pillow's names, in the order in which Pillow tries them. Importing a reader registers it with
+# Pillow, which then does not import the readers of all other formats.
+FORMATS: dict[str, Format] = {
+    "JPEG": Format(
+        JpegImageFile,
+        (b"\xff\xd8\xff",),
+        check_parts=jpeg.check_segments,
+        check_work=jpeg.check_scans,
+    ),
+    "PNG": Format(PngImageFile, (b"\x89PNG",), check_parts=png.check_chunks),
+    "WEBP": Format(WebPImageFile, (b"WEBP",), offset=8, check_frames=webp.check_frames),
+    "AVIF": Format(
+        AvifImageFile,
+        (b"ftypavif", b"ftypavis"),
+        offset=4,
+        # Brands that HEIC has too.
+        also_read=(b"ftypmif1", b"ftypmsf1"),
+        check_frames=isobmff.check_frames,
+    ),
+    "GIF": Format(
+        GifImageFile,
+        (b"GIF8",),
+        check_parts=gif.check_blocks,
+        check_frames=gif.check_frames,
+        check_size=gif.check_size,
+    ),
+    "BMP": Format(BmpImageFile, (b"BM",), check_work=bmp.check_runs),
+    "TIFF": Format(
+        TiffImageFile,
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        also_read=tuple(PREFIXES),
+        check_parts=tiff.check_entries,
+        check_frames=tiff.check_frames,
+    ),
+}
+ACCEPTED = tuple(name for name in FORMATS if name != "AVIF" or features.check("avif"))
+# Other formats that users send, by the position of their signature, so that an error names them.
+OTHERS: dict[tuple[int, bytes], str] = {
+    (0, b"%PDF"): "PDF",
+    (0, b"%!PS"): "PostScript",
+    (0, b"\xc5\xd0\xd3\xc6"): "PostScript",
+    (0, b"<svg"): "SVG",
+    (0, b"<?xml"): "XML, SVG perhaps",
+    (0, b"\xd7\xcd\xc6\x9a"): "WMF",
+    (0, b"\xd0\xcf\x11\xe0"): "OLE, FlashPix perhaps",
+    (0, b"8BPS"): "Photoshop",
+    (0, b"\x00\x00\x01\x00"): "ICO",
+    (0, b"\x00\x00\x00\x0cjP"): "JPEG 2000",
+    (0, b"\xffO\xffQ"): "JPEG 2000",
+    (0, b"\x00\x00\x00\x0cJXL"): "JPEG XL",
+    (0, b"\xff\x0a"): "JPEG XL",
+    (4, b"ftyphei"): "HEIC",
+    (4, b"ftyphev"): "HEIC",
+}
+SIGNATURES = OTHERS | {
+    (format.offset, signature): name
+    for name, format in FORMATS.items()
+    for signature in format.signatures
+}
+
+
+def name_of(data: bytes) -> str | None:
+    """The format, accepted or not, whose signature a file has; None where it has none.
+
+    Of several signatures the one with the largest offset decides, since those at the beginning can
+    be as short as BMP's two letters.
+    """
+    found = [key for key in SIGNATURES if data.startswith(key[1], key[0])]
+    return SIGNATURES[max(found)] if found else None
