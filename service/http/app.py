@@ -23,8 +23,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
-from service.http.auth.api_keys import ApiKeys
-from service.http.auth.rate_limit import RateLimit
+from service.auth.access_control import AccessControl, make_access_control
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -33,6 +32,7 @@ from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
+from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
@@ -75,16 +75,13 @@ def prepare(settings: Settings) -> None:
     check_names(settings)
 
 
-def app_of(runtime: Runtime) -> FastAPI:
-    """The application around a Runtime, which it starts and stops."""
+def app_of(runtime: Runtime, access: AccessControl | None = None) -> FastAPI:
+    """The application around a Runtime, which it starts and stops.
+
+    access: shared with the process's other protocols; by default the settings'.
+    """
     settings, service_metrics = runtime.settings, runtime.metrics
-    security = settings.security
-    keys = ApiKeys(security.api_keys_file) if security.api_keys_file else None
-    limit = (
-        RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
-        if security.rate_limit_per_second
-        else None
-    )
+    access = access or make_access_control(settings.security)
     tracing = Tracing(untraced_paths=MONITORING)
 
     @asynccontextmanager
@@ -111,8 +108,8 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     # Added last means called first.
-    if keys is not None or limit is not None:
-        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)
+    if access.enabled:
+        app.add_middleware(AuthMiddleware, access=access, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,
         metrics=service_metrics,
@@ -122,6 +119,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)
+    @app.exception_handler(Disconnected)
     async def client_left(_request: Request, _error: Exception) -> Response:
         service_metrics.rejections.labels("cancelled").inc()
         return Response(status_code=CLIENT_CLOSED_REQUEST)
@@ -132,7 +130,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         Security(APIKeyHeader(name=API_KEY, auto_error=False)),
     ]
     for router in (predict.make_router(settings), models.router):
-        app.include_router(router, dependencies=needs_key if keys is not None else [])
+        app.include_router(router, dependencies=needs_key if access.needs_key else [])
     for router in (health.router, metrics.router, ui.router):
         app.include_router(router)
     return app

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
-from service.http.auth.api_keys import ApiKeys
-from service.http.auth.rate_limit import RateLimit
+from service.auth.access_control import AccessControl
+from service.errors import ServiceError, Unauthorized
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
 from service.http.problem_details import respond_to
@@ -19,12 +16,9 @@ from service.observability.metrics import Metrics
 class AuthMiddleware:
     """ASGI middleware. A client is its key's name, or its address where there are no keys."""
 
-    def __init__(
-        self, app: ASGIApp, keys: ApiKeys | None, limit: RateLimit | None, metrics: Metrics
-    ) -> None:
+    def __init__(self, app: ASGIApp, access: AccessControl, metrics: Metrics) -> None:
         self._app = app
-        self._keys = keys
-        self._limit = limit
+        self._access = access
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,26 +31,12 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        address = scope.get("client")
-        client = address[0] if address else "unknown"
-        if self._keys is not None:
-            client = self._named(Headers(scope=scope), self._keys)
-        if self._limit is not None and (wait := self._limit.take(client)):
-            raise RateLimited(
-                f"{client} has sent too many requests. The next one may be sent in {wait:.1f} s.",
-                retry_after_seconds=math.ceil(wait),
-            )
-
-    def _named(self, headers: Headers, keys: ApiKeys) -> str:
+        headers = Headers(scope=scope)
         scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
         key = bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
-        if not key:
+        if self._access.needs_key and not key:
             raise Unauthorized(
                 f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."
             )
-        client = keys.client(key)
-        if client is None:
-            raise Unauthorized("The API key is not known here.")
-        if client.off:
-            raise Forbidden(f"The API key of {client.name} has been turned off.")
-        return client.name
+        address = scope.get("client")
+        self._access.admit(key, address[0] if address else "unknown")
