@@ -105,6 +105,11 @@ def start_real(environment: dict[str, str]) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _downloads(home: Path) -> None:
+    """Servers find what the user has fetched already."""
+
+
 @pytest.fixture(scope="session")
 def float32_server() -> Iterator[Server]:
     # Batches as large as a test waits for, whatever this machine gains by them.
