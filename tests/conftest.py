@@ -1,4 +1,4 @@
-"""What tests in more than one folder need."""
+"""Fixtures of tests in several folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """What a test sets up to log ends with it, and so does the stream that it logs to."""
+    """Removes a test's log handlers, whose streams end with the test."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     yield
@@ -84,7 +84,7 @@ def published(home: Path) -> LocalFile:
     try:
         return checkpoint_file(home)
     except FetchFailed as error:
-        # Weights that can't be had are no reason to pass: only a laptop may go without.
+        # In CI a test without weights fails; elsewhere it is skipped.
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))

@@ -1,4 +1,4 @@
-"""int8 on a CPU: quantised once, then served where there is no TensorFlow."""
+"""int8 on a CPU: quantized once, then served where there is no TensorFlow."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_its_logits_are_verified(folder: Path) -> None:
     assert "resnet50.keras_in1k in int8 on cpu:0: files whole" in done.stdout
 
 
-def test_quantising_again_with_the_same_images_changes_nothing(folder: Path) -> None:
+def test_quantizing_again_with_the_same_images_changes_nothing(folder: Path) -> None:
     before = (folder / "manifest.json").stat().st_mtime_ns
     done = resnet("quantize", "resnet50")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What is made of the published weights."""
+"""Artifacts and a reference network from the published weights."""
 
 from __future__ import annotations
 

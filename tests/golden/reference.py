@@ -1,4 +1,4 @@
-"""ResNet-50 of keras.applications with the published weights: an implementation not our own.
+"""ResNet-50 of keras.applications with the published weights: an independent implementation.
 
 `python -m tests.golden.reference` writes `logits.json` from it.
 """
@@ -28,7 +28,7 @@ STORED_CLASSES = 10
 
 
 def pixels_of(photo: Path) -> Pixels:
-    """uint8 [1, 224, 224, 3], as the service would feed it."""
+    """uint8 [1, 224, 224, 3], as the service computes it."""
     preprocessing = find_checkpoint(MODEL).preprocessing
     return decode(photo.read_bytes(), preprocessing, max_pixels=10**7)[None]
 
@@ -40,7 +40,7 @@ def checkpoint_file(home: Path = HOME) -> LocalFile:
 
 
 def keras_network(file: LocalFile) -> Any:
-    """Float32, nothing folded, output logits."""
+    """Float32, with batch norm, output logits."""
     from model_builder.system.tensorflow_import import import_tensorflow
 
     import_tensorflow()

@@ -1,4 +1,4 @@
-"""The table of engines; a second int8 engine needs a row and two files."""
+"""The table of engines, and a second int8 engine: a row, an engine file and an exporter file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
         engine_for("int8", Hardware("gpu", 1))
 
 
-def test_an_engine_that_is_in_no_row_is_named() -> None:
+def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(InvalidArtifact, match=r"tensorflow, litert\. Received: onnx"):
         engine_called("onnx")
 
@@ -73,7 +73,7 @@ def test_a_new_engine_in_front_leaves_the_choice_of_precision_as_it_is() -> None
     assert choose_precision("auto", CPU, WITH_TOY) == choose_precision("auto", CPU)
 
 
-def test_names_can_be_told_apart_in_a_folders_name() -> None:
+def test_names_have_no_separator_of_folder_names() -> None:
     assert not [spec.name for spec in ENGINES if "-" in spec.name]
 
 
@@ -163,7 +163,7 @@ def test_the_toy_and_litert_answer_requests_from_one_process(
         request = InferenceRequest((plain("red"),), deadline, ("embedding",), model)
         return (await runtime.service.infer_one(request)).outputs["embedding"]
 
-    async def both() -> list[Array]:
+    async def both() -> tuple[Array, Array]:
         return await asyncio.gather(infer("for-toy"), infer("for-litert"))
 
     runtime.start()

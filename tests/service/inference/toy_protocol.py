@@ -1,4 +1,4 @@
-"""A second protocol: what a new one needs is this file.
+"""A second protocol: this file is all that it needs.
 
 One request a connection, one line each way, fields separated by spaces, "-" for none:
 

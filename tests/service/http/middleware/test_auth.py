@@ -83,17 +83,17 @@ def test_without_keys_a_client_is_its_address(serve: Serve) -> None:
 
 
 def test_an_address_is_one_client_from_whichever_port() -> None:
-    gate = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
+    middleware = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
     addresses = (("192.0.2.1", 1000), ("192.0.2.1", 1001), ("192.0.2.2", 1001))
-    clients = [TestClient(gate, client=address) for address in addresses]
+    clients = [TestClient(middleware, client=address) for address in addresses]
     assert [client.get("/models").status_code for client in clients] == [200, 429, 200]
 
 
 def test_what_comes_over_a_unix_socket_has_no_address_and_shares_a_limit() -> None:
-    gate = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
+    middleware = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
 
     async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
-        await gate({**scope, "client": None}, receive, send)
+        await middleware({**scope, "client": None}, receive, send)
 
     client = TestClient(without_address)
     assert [client.get("/models").status_code for _ in range(2)] == [200, 429]
