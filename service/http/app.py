@@ -23,7 +23,8 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
-from service.auth.access_control import AccessControl, make_access_control
+from service.auth.api_keys import ApiKeys
+from service.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -75,13 +76,16 @@ def prepare(settings: Settings) -> None:
     check_names(settings)
 
 
-def app_of(runtime: Runtime, access: AccessControl | None = None) -> FastAPI:
-    """The application around a Runtime, which it starts and stops.
-
-    access: shared with the process's other protocols; by default the settings'.
-    """
+def app_of(runtime: Runtime) -> FastAPI:
+    """The application around a Runtime, which it starts and stops."""
     settings, service_metrics = runtime.settings, runtime.metrics
-    access = access or make_access_control(settings.security)
+    security = settings.security
+    keys = ApiKeys(security.api_keys_file) if security.api_keys_file else None
+    limit = (
+        RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
+        if security.rate_limit_per_second
+        else None
+    )
     tracing = Tracing(untraced_paths=MONITORING)
 
     @asynccontextmanager
@@ -108,8 +112,8 @@ def app_of(runtime: Runtime, access: AccessControl | None = None) -> FastAPI:
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     # Added last means called first.
-    if access.enabled:
-        app.add_middleware(AuthMiddleware, access=access, metrics=service_metrics)
+    if keys is not None or limit is not None:
+        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,
         metrics=service_metrics,
@@ -130,7 +134,7 @@ def app_of(runtime: Runtime, access: AccessControl | None = None) -> FastAPI:
         Security(APIKeyHeader(name=API_KEY, auto_error=False)),
     ]
     for router in (predict.make_router(settings), models.router):
-        app.include_router(router, dependencies=needs_key if access.needs_key else [])
+        app.include_router(router, dependencies=needs_key if keys is not None else [])
     for router in (health.router, metrics.router, ui.router):
         app.include_router(router)
     return app

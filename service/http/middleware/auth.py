@@ -5,7 +5,9 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.auth.access_control import AccessControl
+from service.auth.access import authenticate, check_rate
+from service.auth.api_keys import ApiKeys
+from service.auth.rate_limit import RateLimit
 from service.errors import ServiceError, Unauthorized
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
@@ -16,9 +18,12 @@ from service.observability.metrics import Metrics
 class AuthMiddleware:
     """ASGI middleware. A client is its key's name, or its address where there are no keys."""
 
-    def __init__(self, app: ASGIApp, access: AccessControl, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys | None, limit: RateLimit | None, metrics: Metrics
+    ) -> None:
         self._app = app
-        self._access = access
+        self._keys = keys
+        self._limit = limit
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,12 +36,18 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+        address = scope.get("client")
+        client = address[0] if address else "unknown"
+        if self._keys is not None:
+            client = self._named(Headers(scope=scope), self._keys)
+        if self._limit is not None:
+            check_rate(self._limit, client)
+
+    def _named(self, headers: Headers, keys: ApiKeys) -> str:
         scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
         key = bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
-        if self._access.needs_key and not key:
+        if not key:
             raise Unauthorized(
                 f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."
             )
-        address = scope.get("client")
-        self._access.admit(key, address[0] if address else "unknown")
+        return authenticate(keys, key)

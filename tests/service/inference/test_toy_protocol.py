@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from service.auth.access_control import make_access_control
-from service.auth.api_keys import hash_of
+from service.auth.api_keys import ApiKeys, hash_of
+from service.auth.rate_limit import RateLimit
 from service.errors import DecoderFailed, InferenceFailed, ServiceError
 from service.inference.model import Model
 from service.inference.runtime import Runtime
@@ -65,7 +65,14 @@ class Client:
 class World:
     """A served model, its engine, and connections to it."""
 
-    def __init__(self, make_model: MakeModel, **given: Any) -> None:
+    def __init__(
+        self,
+        make_model: MakeModel,
+        *,
+        keys: ApiKeys | None = None,
+        limit: RateLimit | None = None,
+        **given: Any,
+    ) -> None:
         self.engine, self.observer = FakeEngine(), Recorder()
         self.model = make_model(MODEL_NAME, self.engine, observer=self.observer)
         self.engine.batches.clear()
@@ -73,7 +80,7 @@ class World:
         self._port = 0
         settings = Settings.of(**{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given})
         self.runtime = Runtime(settings, load=self._load, on_ready=self._ready.set)
-        self._server = ToyServer(self.runtime, make_access_control(settings.security))
+        self._server = ToyServer(self.runtime, keys, limit)
 
     def _load(self, _: str) -> Model:
         return self.model
@@ -221,7 +228,7 @@ def test_keys_and_rate_limits_are_those_of_the_service(
 ) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"{hash_of('alpha')} shop\n{hash_of('beta')} bank off\n")
-    world = World(make_model, api_keys_file=keys, rate_limit_per_second=0.01, rate_limit_burst=1)
+    world = World(make_model, keys=ApiKeys(keys), limit=RateLimit(0.01, 1))
 
     async def work() -> list[str]:
         return [await world.ask(line(key=key)) for key in ("-", "beta", "alpha", "alpha")]

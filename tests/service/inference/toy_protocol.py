@@ -15,7 +15,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.auth.access_control import AccessControl
+from service.auth.access import authenticate, check_rate
+from service.auth.api_keys import ApiKeys
+from service.auth.rate_limit import RateLimit
 from service.errors import (
     DeadlineExceeded,
     Forbidden,
@@ -55,11 +57,14 @@ CODES: dict[type[ServiceError], str] = {
 
 
 class ToyServer:
-    """Serves a Runtime over TCP. access: shared with the process's other protocols."""
+    """Serves a Runtime over TCP. keys, limit: shared with the process's other protocols."""
 
-    def __init__(self, runtime: Runtime, access: AccessControl) -> None:
+    def __init__(
+        self, runtime: Runtime, keys: ApiKeys | None = None, limit: RateLimit | None = None
+    ) -> None:
         self._runtime = runtime
-        self._access = access
+        self._keys = keys
+        self._limit = limit
         self._connections: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -103,7 +108,9 @@ class ToyServer:
         key, name, timeout = [
             await _field(reader, b" ", http.request_timeout_seconds) for _ in range(3)
         ]
-        self._access.admit(key, address)
+        client = address if self._keys is None else authenticate(self._keys, key or "")
+        if self._limit is not None:
+            check_rate(self._limit, client)
         deadline = RequestDeadline(arrived, _milliseconds(timeout), http.request_timeout_seconds)
         # Before the image is read, a refusal costs next to nothing.
         model = service.check_room(name, deadline=deadline.at(arrived))

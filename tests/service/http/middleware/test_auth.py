@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.auth.access_control import AccessControl
-from service.auth.api_keys import hash_of
+from service.auth.api_keys import ApiKeys, Client, InvalidKeyFile, hash_of, read_keys
 from service.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
-from tests.service.auth.clock import Clock
 from tests.service.conftest import Serve, Service, TestClient
 
 OPEN = ("/health/live", "/health/ready", "/metrics")
 
 
-def one_request_each() -> AccessControl:
-    """No keys, and one request a client."""
-    return AccessControl(None, RateLimit(1, 1, Clock()))
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -64,6 +65,76 @@ def test_a_key_opens_and_nothing_else_does(serve: Serve, key_file: Path) -> None
     assert service.sample("resnet_rejections_total", reason="forbidden") == 1
 
 
+def test_the_file_is_read_again_when_it_changes_and_not_when_it_breaks(
+    key_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    keys = ApiKeys(key_file, clock)
+
+    def replace(text: str) -> None:
+        new = key_file.with_suffix(".new")
+        new.write_text(text)
+        os.replace(new, key_file)
+        clock.now += 1
+
+    assert keys.client("alpha") == Client("shop", off=False)
+    replace(f"{hash_of('delta')} other\n")
+    assert keys.client("delta") == Client("other", off=False)
+    assert keys.client("alpha") is None
+    replace("delta other\n")
+    assert keys.client("delta") == Client("other", off=False)
+    assert "line 1: expected a SHA-256" in caplog.text
+    assert "delta" not in caplog.text
+    key_file.unlink()
+    clock.now += 1
+    assert keys.client("delta") == Client("other", off=False)
+
+
+def test_the_file_is_looked_at_once_a_second_however_many_ask(key_file: Path) -> None:
+    clock = Clock()
+    keys = ApiKeys(key_file, clock)
+    key_file.write_text(f"{hash_of('delta')} another\n")
+    clock.now += 0.9
+    assert keys.client("delta") is None
+    clock.now += 0.1
+    assert keys.client("delta") == Client("another", off=False)
+
+
+@pytest.mark.parametrize("line", ["alpha shop", f"{'0' * 64}", f"{'0' * 64} a b", "é"])
+def test_a_line_that_is_no_key(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(line, encoding="latin-1")
+    with pytest.raises(InvalidKeyFile):
+        read_keys(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InvalidKeyFile, match="can't be read"):
+        ApiKeys(tmp_path / "none")
+
+
+def test_a_bucket_empties_at_once_and_fills_by_and_by() -> None:
+    clock = Clock()
+    limit = RateLimit(2, 3, clock)
+    assert [limit.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
+    assert limit.take("b") == 0
+    clock.now += 0.25
+    assert limit.take("a") == pytest.approx(0.25)
+    clock.now += 0.25
+    assert limit.take("a") == 0
+    clock.now += 3600
+    assert [limit.take("a") for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_ten_thousand_clients_are_remembered_and_no_more() -> None:
+    limit = RateLimit(1, 1, Clock())
+    for number in range(10_001):
+        assert limit.take(str(number)) == 0
+    assert limit.take("1") == 1
+    assert limit.take("10000") == 1
+    assert limit.take("0") == 0
+
+
 def test_who_asks_too_often_waits_and_others_do_not(serve: Serve, key_file: Path) -> None:
     key_file.write_text(f"{hash_of('alpha')} shop\n{hash_of('gamma')} bank\n")
     service = serve(api_keys_file=key_file, rate_limit_per_second=0.01, rate_limit_burst=2)
@@ -83,17 +154,17 @@ def test_without_keys_a_client_is_its_address(serve: Serve) -> None:
 
 
 def test_an_address_is_one_client_from_whichever_port() -> None:
-    middleware = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
+    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
     addresses = (("192.0.2.1", 1000), ("192.0.2.1", 1001), ("192.0.2.2", 1001))
-    clients = [TestClient(middleware, client=address) for address in addresses]
+    clients = [TestClient(gate, client=address) for address in addresses]
     assert [client.get("/models").status_code for client in clients] == [200, 429, 200]
 
 
 def test_what_comes_over_a_unix_socket_has_no_address_and_shares_a_limit() -> None:
-    middleware = AuthMiddleware(PlainTextResponse("in"), one_request_each(), Metrics())
+    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
 
     async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
-        await middleware({**scope, "client": None}, receive, send)
+        await gate({**scope, "client": None}, receive, send)
 
     client = TestClient(without_address)
     assert [client.get("/models").status_code for _ in range(2)] == [200, 429]
