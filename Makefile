@@ -13,7 +13,7 @@ help:
 	@echo "make bench   install, measure engines and servers, print ratios: docs/performance.md"
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format and fix what can be fixed"
-	@echo "make lock    pin every dependency anew"
+	@echo "make lock    pin the newest version of every dependency"
 
 serve: $(VENV)/.serve
 	@$${PORT:+env RESNET_PORT=$$PORT} $(RUN) -m service
@@ -21,7 +21,7 @@ serve: $(VENV)/.serve
 test: $(VENV)/.dev
 	@$(RUN) -m pytest -n 2
 
-# QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labelled
+# QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labeled
 # to measure accuracy on. LITSERVE=no: without the server to compare with, and its PyTorch.
 LITSERVE = yes
 PEER = build/litserve

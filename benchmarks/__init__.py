@@ -1,1 +1,1 @@
-"""Measures the service beside what people would use instead; see docs/performance.md."""
+"""Measures the service and, for comparison, LitServe; see docs/performance.md."""

@@ -17,7 +17,7 @@ from benchmarks.machine import this_machine
 from benchmarks.plot import draw
 from benchmarks.progress import steps
 from benchmarks.results import LITSERVE, Results, read_results, write_results
-from benchmarks.run import FULL, PRECISIONS, QUICK, BatchFn
+from benchmarks.run import FULL, PRECISIONS, QUICK, Benchmark
 from benchmarks.tables import markdown, show
 from service.settings import Settings
 
@@ -39,7 +39,7 @@ def run(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="JPEGs to post. Where they are labelled as for `resnet evaluate`, accuracy too.",
+            help="JPEGs to post. Where they are labeled as for `resnet evaluate`, accuracy too.",
         ),
     ] = None,
     precision: Annotated[
@@ -55,7 +55,7 @@ def run(
     ] = "auto",
     folder: FolderOption = FOLDER,
 ) -> None:
-    """Measures, and writes and prints what it found."""
+    """Measures, then writes and prints the results."""
     console = Console(stderr=True)
     wanted = tuple(p for p in PRECISIONS if precision is None or p in precision)
     if unknown := set(precision or ()) - set(PRECISIONS):
@@ -66,12 +66,12 @@ def run(
     source = "a folder's own" if photos else "random crops of the three in tests/photos"
     settings = Settings()
     chosen: Client = choose_client(client)
-    course = BatchFn(
+    benchmark = Benchmark(
         plan=QUICK if quick else FULL,
         settings=settings,
         precisions=wanted,
         jpegs=jpegs,
-        labelled=photos,
+        labeled=photos,
         litserve_python=litserve_python,
         client=chosen,
         folder=folder,
@@ -90,9 +90,9 @@ def run(
     if litserve_python is None:
         results.skipped[LITSERVE] = "No Python that has it was named."
     if photos is None:
-        results.skipped["accuracy"] = "No labelled photos were given."
-    with steps(course.steps(), console) as begin:
-        course.into(results, begin)
+        results.skipped["accuracy"] = "No labeled photos were given."
+    with steps(benchmark.steps(), console) as begin:
+        benchmark.into(results, begin)
     write_results(folder / RESULTS, results)
     draw(results, folder / PLOT)
     show(results, Console(width=None if console.is_terminal else 140))
@@ -101,7 +101,7 @@ def run(
 
 @main.command()
 def publish(folder: FolderOption = FOLDER, page: Path = PAGE) -> None:
-    """Puts the last run's tables into docs/performance.md, and its plot and JSON beside it."""
+    """Writes the last run's tables into docs/performance.md, and its plot and JSON into docs."""
     results = read_results(folder / RESULTS)
     text = page.read_text(encoding="utf-8")
     image = f"![Throughput against latency]({page.with_suffix('.svg').name})"

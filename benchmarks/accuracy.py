@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 1800.0
 
 
 def evaluate(model: str, folder: Path, precisions: Sequence[str]) -> list[Accuracy]:
-    """folder: of labelled images. Raises ValueError with what the command said if it failed."""
+    """folder: of labeled images. Raises ValueError with the command's output if it failed."""
     options = [f"--precision={precision}" for precision in precisions]
     done = subprocess.run(
         [str(RESNET), "evaluate", model, str(folder), "--json", *options],

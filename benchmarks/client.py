@@ -1,8 +1,8 @@
-"""A closed-loop HTTP client for where there is no wrk: one thread, requests ready in memory.
+"""A closed-loop HTTP client, used where wrk is not installed: one thread, requests in memory.
 
 python -m benchmarks.client PORT FOLDER CONNECTIONS SECONDS
 
-Posts the requests of a folder in turn, each connection one at a time, and prints a line of JSON.
+Each connection posts one request of the folder after the other. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GIVE_UP_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Tally:
-    """Answers within the time measured. `next_request` gives every connection its next."""
+    """Responses within the measured time. `next_request` gives each connection its next request."""
 
     next_request: Callable[[], bytes]
     end: float
@@ -44,7 +44,7 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request when the last is answered, until the time is over."""
+    """Sends one request after the other until the time is over."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
 async def load(
     port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> dict[str, float]:
-    """The same figures as wrk.lua gives, and the CPU's time that they cost here."""
+    """The figures that wrk.lua gives, and the CPU time of this client."""
     cpu_seconds, started = time.process_time(), time.perf_counter()
     tally = Tally(itertools.cycle(requests).__next__, started + seconds)
     loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ async def load(
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many per cent do not exceed; 0 of nothing."""
+    """The smallest value that at least `percent` per cent do not exceed; 0 without values."""
     if not values:
         return 0.0
     rank = -(-len(values) * percent // 100)

@@ -1,4 +1,4 @@
-"""The engine alone: each precision in a process of its own, which sleeps unless it is asked."""
+"""The engine alone: each precision in its own process, which is idle between measurements."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ LARGEST_BATCH_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """cpu_ms: CPU time an image, of all threads."""
+    """cpu_ms: CPU time of all threads for one image."""
 
     images_per_second: float
     cpu_ms: float
 
 
 class EngineProcess:
-    """One precision's engine in a process that has nothing else to do.
+    """One precision's engine in its own process.
 
-    jpegs: what it is fed, over and over where a batch is larger than their number.
+    jpegs: its input, repeated where a batch is larger than their number.
     """
 
     def __init__(self, settings: Settings, precision: Precision, jpegs: Sequence[bytes]) -> None:
@@ -67,7 +67,7 @@ class EngineProcess:
         asked.result(LOAD_TIMEOUT_SECONDS)
 
     def speed(self, batch_size: int, at_least_seconds: float) -> Speed:
-        """batch_size: at most LARGEST_BATCH_SIZE, and one that was warmed up."""
+        """batch_size: one that was warmed up, at most LARGEST_BATCH_SIZE."""
         asked = self._pool.submit(
             _speed, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
         )

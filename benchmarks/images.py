@@ -1,4 +1,4 @@
-"""The images that are posted, and the requests that carry them."""
+"""The posted images, and the requests that contain them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOUNDARY = "----------------image"
 
 
 def of_folder(folder: Path) -> list[Path]:
-    """Every JPEG in a folder or below it, by name. Raises ValueError where there is none."""
+    """Every JPEG in a folder and its subfolders, by name. Raises ValueError where there is none."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise ValueError(f"There must be JPEG files. Received: {folder}")
@@ -38,7 +38,7 @@ def spread_over(paths: Sequence[Path], count: int = COUNT) -> list[bytes]:
 
 
 def random_crops(paths: Sequence[Path], count: int = COUNT, seed: int = 0) -> list[bytes]:
-    """JPEGs of SIZE, no two the same, so that nothing can be answered from a cache."""
+    """Different JPEGs of SIZE, so that no cache helps."""
     chance = random.Random(seed)
     originals = [Image.open(path).convert("RGB") for path in paths]
     crops = []
@@ -78,13 +78,13 @@ def as_form(jpeg: bytes) -> bytes:
 
 
 def as_json(jpeg: bytes) -> bytes:
-    """The request that LitServe's image example takes."""
+    """The request of LitServe's image example."""
     body = json.dumps({"image_data": base64.b64encode(jpeg).decode()}).encode()
     return _request("application/json", body)
 
 
 def write_requests(folder: Path, requests: Sequence[bytes]) -> None:
-    """A file a request, `0.http`, `1.http`, ..., whole as it goes over the wire."""
+    """Writes one file for each request, `0.http`, `1.http`, ..., with all of its bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, request in enumerate(requests):
         (folder / f"{index}.http").write_bytes(request)

@@ -1,4 +1,4 @@
-"""ResNet-50 in PyTorch behind LitServe, as its docs show an image classifier.
+"""ResNet-50 in PyTorch behind LitServe, after the image classifier in its documentation.
 
 python litserve_server.py PORT
 
@@ -33,19 +33,19 @@ EXPANSION = 4
 
 
 class Bottleneck(nn.Module):  # type: ignore[misc]
-    """1x1, 3x3, 1x1 and a shortcut; the stride is in the 3x3, as in torchvision."""
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 has the stride, as in torchvision."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            *normalised(channels, width, 1, 1),
+            *normalized(channels, width, 1, 1),
             nn.ReLU(inplace=True),
-            *normalised(width, width, 3, stride),
+            *normalized(width, width, 3, stride),
             nn.ReLU(inplace=True),
-            *normalised(width, EXPANSION * width, 1, 1),
+            *normalized(width, EXPANSION * width, 1, 1),
         )
         self.shortcut = (
-            nn.Sequential(*normalised(channels, EXPANSION * width, 1, stride))
+            nn.Sequential(*normalized(channels, EXPANSION * width, 1, stride))
             if stride > 1 or channels != EXPANSION * width
             else nn.Identity()
         )
@@ -55,14 +55,14 @@ class Bottleneck(nn.Module):  # type: ignore[misc]
         return self.relu(self.residual(x) + self.shortcut(x))
 
 
-def normalised(channels: int, width: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
+def normalized(channels: int, width: int, kernel: int, stride: int) -> tuple[nn.Module, ...]:
     """A convolution and its batch norm."""
     convolution = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
     return convolution, nn.BatchNorm2d(width)
 
 
 def resnet50() -> nn.Module:
-    layers = [*normalised(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+    layers = [*normalized(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
     channels = 64
     for stage, (blocks, width) in enumerate(STAGES):
         for block in range(blocks):
@@ -98,7 +98,7 @@ class ImageClassifier(litserve.LitAPI):  # type: ignore[misc]
         return {"output": output}
 
     def decoded(self, text: str) -> Any:
-        """float32 [3, 224, 224]: what torchvision's Resize, CenterCrop and Normalize give."""
+        """float32 [3, 224, 224], as torchvision's Resize, CenterCrop and Normalize compute it."""
         image = Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")
         scale = RESIZE_EDGE / min(image.size)
         image = image.resize(

@@ -1,4 +1,4 @@
-"""Loads a server with wrk, or with our own client where there is none."""
+"""Loads a server with wrk, or with our own client where wrk is not installed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from benchmarks.results import Load
 Client = Literal["wrk", "asyncio"]
 
 WRK_SCRIPT = Path(__file__).with_name("wrk.lua")
-# As long as anything may take to be answered; wrk counts what is slower as an error.
+# wrk counts slower responses as errors.
 ANSWER_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server's port and the folder of the requests that it is sent."""
+    """A server's port and the folder of the requests for it."""
 
     port: int
     requests: Path
 
 
 def choose_client(wanted: Client | Literal["auto"]) -> Client:
-    """wrk where it is installed."""
+    """The given client; for "auto" wrk if it is installed, else our own."""
     if wanted != "auto":
         return wanted
     return "wrk" if shutil.which("wrk") else "asyncio"
 
 
 def load(client: Client, target: Target, connections: int, seconds: float) -> Load:
-    """Each connection sends its next request when the last is answered, for so long."""
+    """Each connection sends one request after the other for `seconds`."""
     command = _wrk if client == "wrk" else _own
     before = _children_cpu_seconds()
     done = subprocess.run(
@@ -51,14 +51,14 @@ def load(client: Client, target: Target, connections: int, seconds: float) -> Lo
     )
     cpu_seconds = _children_cpu_seconds() - before
     figures = json.loads(done.stdout.splitlines()[-1])
-    # Our own leaves out what it costs to start Python; wrk's start costs nothing.
+    # Our own client's figure excludes the start of Python; the start of wrk takes no time.
     return Load(**{"client_cpu_seconds": cpu_seconds, **figures})
 
 
 def wait_until_idle(target: Target) -> None:
-    """Until what was abandoned in the queue is done: an answer to a request behind it all.
+    """Waits for the abandoned requests in the queue: sends one more and waits for its response.
 
-    Raises ValueError with the answer unless it is a good one.
+    Raises ValueError with the response unless its status is 200.
     """
     request = read_requests(target.requests)[0]
     with socket.create_connection(("127.0.0.1", target.port), 2 * ANSWER_TIMEOUT_SECONDS) as one:

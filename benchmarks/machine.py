@@ -1,4 +1,4 @@
-"""Facts of the machine and the versions that a run's figures depend on."""
+"""The machine and the versions that a run's figures depend on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _litserve_versions(python: Path | None) -> dict[str, str]:
 
 
 def _output(*command: str) -> str:
-    """What a command prints; empty where it fails."""
+    """The output of a command; empty where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Throughput against latency, a line a server."""
+"""A plot of throughput against latency, with one line for each server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import Results
 
-# Fixed, so that a new drawing differs from the last only where its figures do.
+# Fixed ids, so that a new drawing differs from the last only where its figures do.
 matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
 
 

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line a step everywhere else."""
+"""The progress of a run: a bar on a terminal, elsewhere one line for each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def steps(total: int, console: Console) -> Iterator[Callable[[str], None]]:
-    """Yields a function to be called with a step's description as it begins."""
+    """Yields a function to call with the description of each step when it begins."""
     columns = (
         BarColumn(),
         MofNCompleteColumn(),

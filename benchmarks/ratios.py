@@ -1,4 +1,4 @@
-"""What holds on another machine too: figures of one run in relation to each other."""
+"""Ratios between figures of one run, which hold on other machines too."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from benchmarks.results import LITSERVE, EngineSample, Results
 
-# What batches are compared at: the largest that a server makes on a CPU by default.
+# Batches are compared at the largest size that a server uses on a CPU by default.
 BATCH_SIZE = 8
 CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of several samples, the lowest and the highest."""
+    """The median, the lowest and the highest of several samples."""
 
     median: float
     low: float
@@ -24,9 +24,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One line of the proof. `value` is None where it was not measured.
+    """One ratio. `value` is None where it was not measured.
 
-    target: at least so much, or at most where `at_most`; None for a figure without one.
+    target: the lower limit, or the upper one where `at_most`; None without a target.
     """
 
     name: str
@@ -52,7 +52,7 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 def ratios(results: Results) -> list[Ratio]:
-    """Every line of the proof, whether it could be measured or not, then those without a target."""
+    """Every ratio with a target, measured or not, then those without a target."""
     http = f"HTTP at {CONNECTIONS} connections"
     alone = f"engine alone at batch {BATCH_SIZE}"
     proof = [
@@ -91,14 +91,14 @@ def ratios(results: Results) -> list[Ratio]:
 
 
 def _engines(results: Results, above: str, below: str) -> Spread | None:
-    """Of two precisions, each pair from the same sweep."""
+    """The ratio of two precisions, each pair from the same sweep."""
     return _by_sweep(
         results, (above, BATCH_SIZE), (below, BATCH_SIZE), lambda sample: sample.images_per_second
     )
 
 
 def _thrift(results: Results, above: str, below: str) -> Spread | None:
-    """How much less of the CPU's time the first takes than the second."""
+    """The ratio of the CPU time of two precisions."""
     return _by_sweep(
         results, (below, BATCH_SIZE), (above, BATCH_SIZE), lambda sample: sample.cpu_ms
     )
@@ -132,7 +132,7 @@ def _by_sweep(
 
 
 def _over_http(results: Results, precision: str) -> Spread | None:
-    """A server's throughput beside what its engine alone did just before and after."""
+    """A server's throughput over that of its engine alone just before and after."""
     return spread(
         sample.load.requests_per_second / rate
         for sample in results.loads
@@ -160,7 +160,7 @@ def _beside(results: Results, precision: str, number: int, connections: int) -> 
 
 
 def _servers(results: Results, above: str, below: str) -> Spread | None:
-    """Of two servers, each pair from the same round."""
+    """The ratio of two servers, each pair from the same round."""
     rates = {
         (sample.server, sample.round): sample.load.requests_per_second
         for sample in results.loads

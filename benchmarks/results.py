@@ -1,4 +1,4 @@
-"""What a run measures, sample by sample, as `results.json` holds it."""
+"""The samples of a run, as in `results.json`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LITSERVE = "LitServe"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it ran. `features`: what the CPU has that low precision needs."""
+    """The machine of a run. features: the CPU's instructions for low precision."""
 
     cpu_model: str
     cores: int
@@ -26,7 +26,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What was posted. Width, height and bytes are medians."""
+    """The posted images. Width, height and bytes are medians."""
 
     source: str
     count: int
@@ -37,11 +37,11 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class EngineSample:
-    """The engine alone for a moment.
+    """One short measurement of the engine alone.
 
-    sweep: counts the visits of the whole table, so that samples with the same one lie seconds
+    sweep: the number of the pass over the whole table; samples of one sweep are seconds
         apart; None for a visit just before or after a load of `beside` connections.
-    cpu_ms: CPU time an image, of all threads. Unlike the rate it hardly changes when other
+    cpu_ms: CPU time of all threads for one image. Unlike the rate it hardly changes when other
         programs want the CPU too.
     """
 
@@ -56,10 +56,10 @@ class EngineSample:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A server under one number of connections, each of which always has one request under way.
+    """A server under load by a number of connections, each of which always has one open request.
 
-    requests: those answered with 200. client_cpu_seconds: what the load cost the client itself,
-    its start included where that is wrk's.
+    requests: those answered with 200. client_cpu_seconds: CPU time of the client,
+    including its start in the case of wrk.
     """
 
     seconds: float
@@ -86,7 +86,7 @@ class LoadSample:
 
     @property
     def settled(self) -> bool:
-        """Whether latencies mean something: else only the luckiest were answered in time."""
+        """Whether latencies are meaningful: otherwise only the fastest responses were counted."""
         return self.load.requests >= 2 * self.connections
 
 
@@ -94,8 +94,8 @@ class LoadSample:
 class StartSample:
     """One start from cached artifacts: process start to ready, and resident memory.
 
-    cpu_seconds: of the CPU's time, that its main process took until then. ready_bytes: when
-    it said ready, every batch size warm. loaded_bytes: after all loads.
+    cpu_seconds: CPU time of the main process until then. ready_bytes: when
+    it was ready, with every batch size warm. loaded_bytes: after all loads.
     """
 
     round: int
@@ -108,7 +108,7 @@ class StartSample:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Through the service's decoder, the engine and the head; agreement with float32."""
+    """Accuracy and agreement with float32, through the service's decoder, engine and head."""
 
     precision: str
     images: int
@@ -119,7 +119,7 @@ class Accuracy:
 
 @dataclass(slots=True)
 class Results:
-    """A whole run. `skipped`: what was not measured, each with why."""
+    """A whole run. skipped: what was not measured, with the reason."""
 
     date: str
     model: str
@@ -138,7 +138,7 @@ class Results:
 
     @property
     def servers(self) -> list[str]:
-        """Those that were loaded, in the order of their first load."""
+        """The servers under load, in the order of their first load."""
         return list(dict.fromkeys(sample.server for sample in self.loads))
 
 

@@ -1,5 +1,4 @@
-"""One run: everything measured in turn, several rounds of it, so that ratios hold on a noisy
-machine."""
+"""One run: several rounds of all measurements in turn, so that ratios hold on a noisy machine."""
 
 from __future__ import annotations
 
@@ -25,15 +24,15 @@ BATCH_SIZES = (1, 2, 4, 8, 16, LARGEST_BATCH_SIZE)
 CONNECTIONS = (1, 4, 16, 64)
 # The engine is measured once more just before and after these loads, which are compared with it.
 BESIDE = {1: 1, 16: 8}
-# Every connection of a load should have been answered so often: at first all ask at once.
+# Responses that each connection of a load should get: at first all send at the same time.
 ANSWERS_PER_CONNECTION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to measure what. `seconds`: no round is begun that would end after it.
+    """The durations of measurements. seconds: no round begins that would end later.
 
-    load_answers: a load goes on for so many, for the last batch, which it cuts off, is up to 8.
+    load_answers: responses before a load ends; its end cuts off a last batch of up to 8.
     """
 
     rounds: int
@@ -69,17 +68,17 @@ QUICK = Plan(
 
 
 @dataclass(frozen=True, slots=True)
-class BatchFn:
-    """What is run. litserve_python: of the environment that has LitServe, or None without it.
+class Benchmark:
+    """One run. litserve_python: of the environment that has LitServe; None without it.
 
-    labelled: a folder of images whose classes are known. folder: for requests and logs.
+    labeled: a folder of images whose classes are known. folder: for requests and logs.
     """
 
     plan: Plan
     settings: Settings
     precisions: tuple[Precision, ...]
     jpegs: Sequence[bytes]
-    labelled: Path | None
+    labeled: Path | None
     litserve_python: Path | None
     client: Client
     folder: Path
@@ -87,10 +86,10 @@ class BatchFn:
     def steps(self) -> int:
         servers = len(self.precisions) + (self.litserve_python is not None)
         a_round = 1 + servers * len(CONNECTIONS)
-        return len(self.precisions) + self.plan.rounds * a_round + (self.labelled is not None)
+        return len(self.precisions) + self.plan.rounds * a_round + (self.labeled is not None)
 
     def into(self, results: Results, begin: Callable[[str], None]) -> None:
-        """Adds every sample to the results, telling `begin` of each step."""
+        """Adds every sample to the results, and calls `begin` at each step."""
         write_requests(self.folder / "service", [as_form(jpeg) for jpeg in self.jpegs])
         write_requests(self.folder / LITSERVE, [as_json(jpeg) for jpeg in self.jpegs])
         started = time.monotonic()
@@ -108,11 +107,11 @@ class BatchFn:
                 now = time.monotonic()
                 if now - started + (now - round_started) > self.plan.seconds:
                     break
-        if self.labelled is not None:
-            begin(f"accuracy on {self.labelled.name}")
+        if self.labeled is not None:
+            begin(f"accuracy on {self.labeled.name}")
             try:
                 results.accuracies += evaluate(
-                    self.settings.model.default, self.labelled, self.precisions
+                    self.settings.model.default, self.labeled, self.precisions
                 )
             except ValueError as error:
                 results.skipped["accuracy"] = str(error)
@@ -131,7 +130,7 @@ class BatchFn:
             log = self.folder / f"{precision}-{number}.log"
             with our_server(self.settings.model.default, precision, log) as server:
                 target = Target(server.port, self.folder / "service")
-                with self._noting_start(number, precision, server, results):
+                with self._recording_start(number, precision, server, results):
                     self._loads(number, precision, target, engines[precision], results, begin)
         if self.litserve_python is None:
             return
@@ -139,7 +138,7 @@ class BatchFn:
         try:
             with litserve_server(self.litserve_python, log) as server:
                 target = Target(server.port, self.folder / LITSERVE)
-                with self._noting_start(number, LITSERVE, server, results):
+                with self._recording_start(number, LITSERVE, server, results):
                     self._loads(number, LITSERVE, target, None, results, begin)
         except ServerFailed as error:
             results.skipped[LITSERVE] = str(error)
@@ -147,7 +146,7 @@ class BatchFn:
     def _sweeps(
         self, number: int, engines: Sequence[EngineProcess], results: Results
     ) -> Iterator[EngineSample]:
-        """Every engine and batch size in turn, again and again until the time is over."""
+        """Every engine and batch size in turn, repeated until the time is over."""
         sweep = 1 + max((sample.sweep or 0 for sample in results.engine), default=0)
         started = time.monotonic()
         while True:
@@ -160,7 +159,7 @@ class BatchFn:
             sweep += 1
 
     @contextmanager
-    def _noting_start(
+    def _recording_start(
         self, number: int, name: str, server: Server, results: Results
     ) -> Iterator[None]:
         ready_bytes = server.resident_bytes()

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: ours as `make serve` starts it, LitServe as its docs do."""
+"""Servers in their own processes: ours as `make serve` starts it, LitServe as in its docs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SHOWN_OF_LOG = 2000
 
 
 class ServerFailed(Exception):
-    """It ended, or did not get ready; the message ends with what it logged."""
+    """The server ended or was not ready in time; the message ends with its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """A server that is ready.
 
-    start_seconds: from the process's start to its ready answer. start_cpu_seconds: what of the
-        CPU's time its main process took until then.
+    start_seconds: from the process's start to ready. start_cpu_seconds: CPU time
+        of its main process until then.
     """
 
     port: int
@@ -45,7 +45,7 @@ class Server:
     start_cpu_seconds: float
 
     def resident_bytes(self) -> int:
-        """The largest of its processes, and what the others have for themselves alone."""
+        """The resident memory of its largest process, and the private memory of the others."""
         processes = [self.process, *self.process.children(recursive=True)]
         largest = max(processes, key=lambda process: process.memory_info().rss)
         others = (process.memory_full_info().uss for process in processes if process != largest)

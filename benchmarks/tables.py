@@ -48,7 +48,7 @@ def show(results: Results, console: Console) -> None:
 
 
 def markdown(results: Results) -> str:
-    """What docs/performance.md holds between its markers."""
+    """The content of docs/performance.md between its markers."""
     parts = ["\n".join(f"- {line}" for line in facts(results))]
     for grid in grids(results):
         lines = [
@@ -62,7 +62,7 @@ def markdown(results: Results) -> str:
 
 
 def facts(results: Results) -> list[str]:
-    """Where and how it ran, a line each."""
+    """The machine and the conditions, one line each."""
     machine, images = results.machine, results.images
     features = ", ".join(machine.features) or "none of those that matter here"
     errors = sum(sample.load.errors for sample in results.loads)
@@ -172,7 +172,7 @@ def _accuracies(results: Results) -> Grid:
         (one.precision, *map(_percent, (one.top1_percent, one.top5_percent, one.agreement_percent)))
         for one in results.accuracies
     )
-    title = f"Accuracy on {results.accuracies[0].images} labelled photos"
+    title = f"Accuracy on {results.accuracies[0].images} labeled photos"
     return Grid(title, ("precision", "top-1", "top-5", "agrees with float32"), rows)
 
 
@@ -209,7 +209,7 @@ def _with_range(found: Spread | None) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three figures, or whole numbers where there are more."""
+    """Three significant digits, or whole numbers where they have more."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

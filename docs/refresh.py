@@ -1,4 +1,4 @@
-"""Runs every `$ resnet ...` of models.md, writes down what it prints and draws; makes the tables.
+"""Runs every `$ resnet ...` of models.md and inserts its output; writes the tables.
 
 python -m docs.refresh
 """
@@ -15,7 +15,7 @@ from docs.tables import write_tables
 from service.cli.main import main
 
 DOCS = Path(__file__).parent
-# A fenced block: the command, then what it prints; nothing where only its drawing is shown.
+# A fenced block: the command, then its output; none where only its drawing is shown.
 BLOCK = re.compile(r"^```\n\$ resnet (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 

@@ -55,7 +55,7 @@ def checkpoints_table() -> str:
 
 
 def replace_block(page: Path, name: str, content: str) -> None:
-    """Puts the content between the two marks of that name."""
+    """Replaces the content between the two marks of that name."""
     mark = MARK.format(name)
     text = page.read_text(encoding="utf-8")
     block = re.compile(re.escape(mark) + ".*?" + re.escape(mark), re.DOTALL)

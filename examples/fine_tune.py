@@ -1,7 +1,7 @@
-"""Fine-tunes a published ResNet on your images, imports it, serves it, and asks it.
+"""Fine-tunes a published ResNet on your images, imports it, serves it, and tests the server.
 
-Only the classifier is trained: what lies below gives each image's features, in the network that
-is served and from the pixels that the service would feed it, and stays as it was published.
+Only the classifier is trained: the layers below it compute each image's features, in the network
+that is served and from the pixels that the service computes, and are not changed.
 
     python -m pip install scikit-learn matplotlib
     python examples/fine_tune.py                     the digits that come with scikit-learn
@@ -83,7 +83,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the split and the training.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("fine_tuned"),
 ) -> None:
-    """Holds a quarter of the images back, trains on the rest, and asks the server for it."""
+    """Trains on three quarters of the images, and tests the server on the rest."""
     out.mkdir(parents=True, exist_ok=True)
     if images is None:
         images = write_digits(out / "digits")
@@ -129,7 +129,7 @@ def main(
 
 
 def write_digits(folder: Path) -> Path:
-    """1797 handwritten digits, scanned and brought to 8 x 8 pixels, as a PNG each."""
+    """1797 scans of handwritten digits of 8 x 8 pixels, one PNG each."""
     digits = load_digits()
     for index, (image, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
         place = folder / str(digit)
@@ -139,7 +139,7 @@ def write_digits(folder: Path) -> Path:
 
 
 def find_images(folder: Path, limit: int | None) -> Images:
-    """Every image below each folder in `folder`, which is a class. Each needs four of them."""
+    """The images in each subfolder of `folder`, one class each. A class needs four images."""
     files: list[Path] = []
     labels: list[int] = []
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -155,7 +155,7 @@ def find_images(folder: Path, limit: int | None) -> Images:
 
 
 def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
-    """The checkpoint's file from the cache that the service uses, fetched where it is missing."""
+    """The checkpoint's file from the service's cache, downloaded where it is missing."""
     settings = Settings()
     file = fetch(
         checkpoint,
@@ -167,7 +167,7 @@ def published_tensors(checkpoint: Checkpoint) -> dict[str, Array]:
 
 
 def features_of(files: Sequence[Path], checkpoint: Checkpoint, tensors: dict[str, Array]) -> Array:
-    """What the classifier is given for each image: float32 [N, 512 or 2048]."""
+    """The input of the classifier for each image: float32 [N, 512 or 2048]."""
     recipe = checkpoint.preprocessing
     network = build_network(checkpoint.architecture, tensors, recipe.crop_size)
     frozen = fuse_batch_norm(network, checkpoint.architecture, recipe)
@@ -179,7 +179,7 @@ def features_of(files: Sequence[Path], checkpoint: Checkpoint, tensors: dict[str
 
 
 def decoded(file: Path, recipe: Preprocessing) -> Pixels:
-    """uint8 [224, 224, 3], as the service would feed it."""
+    """The network's input as the service computes it: uint8 [224, 224, 3]."""
     return decode(file.read_bytes(), recipe, max_pixels=Settings().limits.max_image_pixels)
 
 
@@ -209,7 +209,7 @@ def import_checkpoint(out: Path, name: str, *, like: str) -> None:
 
 @contextmanager
 def served(name: str) -> Iterator[httpx2.Client]:
-    """A server of its own process that is ready, and ends here."""
+    """A ready server in its own process; it is stopped at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -262,7 +262,7 @@ def ask(client: httpx2.Client, files: Sequence[Path]) -> Iterator[str]:
 
 
 def plot(pixels: Pixels, classes: list[str], truth: Labels, given: Labels, path: Path) -> None:
-    """How often which class was called what, and some of the images, mistaken ones first."""
+    """The confusion matrix, and some of the images, misclassified ones first."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.2))
     left, right = halves

@@ -2,8 +2,8 @@
 
 The experiment of He et al. 2015 (arXiv 1512.03385), section 4.2 and figure 6, small enough for a
 CPU: their networks of 6n + 2 layers, on the 8 x 8 handwritten digits that come with
-scikit-learn. Plain and residual differ in nothing but the additions: shortcuts are option A, which
-has no weights, so that both start from the same numbers and have equally many.
+scikit-learn. Plain and residual networks differ in the additions only: shortcuts are option A,
+which has no weights, so that both have the same number of weights and the same initial values.
 
     python -m pip install scikit-learn matplotlib
     python examples/plain_against_residual.py
@@ -38,8 +38,8 @@ MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class BatchFn:
-    """One training. A loss an epoch, the mean over its batches; accuracies are the last epoch's."""
+class Training:
+    """One training. training_loss: the mean of each epoch. Accuracies: of the last epoch."""
 
     kind: str
     depth: int
@@ -53,12 +53,12 @@ def main(
     depths: Annotated[tuple[int, int], typer.Option(help="Two of 8, 14, 20, ...")] = (20, 56),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each network.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the 1437 digits.")] = 12,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Of SGD, all the way.")] = 0.03,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Of SGD, constant.")] = 0.03,
     out: Annotated[Path, typer.Option(help="Writes this .json and .svg.")] = Path(
         "plain_against_residual"
     ),
 ) -> None:
-    """Trains both depths, plain and residual, and writes their losses and a plot of them."""
+    """Trains both depths, plain and residual, and writes and plots their losses."""
     if any(depth < 8 or depth % 6 != 2 for depth in depths):
         raise typer.BadParameter(f"depths are 6n + 2: 8, 14, 20, ... Received: {depths}")
     console = Console()
@@ -82,7 +82,7 @@ def main(
     console.print(table)
 
 
-def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -> BatchFn:
+def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -> Training:
     digits = load_digits()
     pixels = digits.images[..., None].astype("float32") / 8 - 1
     split = train_test_split(
@@ -101,7 +101,7 @@ def train(kind: str, depth: int, seed: int, epochs: int, learning_rate: float) -
         train_pixels, train_labels, batch_size=BATCH_SIZE, epochs=epochs, verbose=0
     ).history
     _, test_accuracy = network.evaluate(test_pixels, test_labels, verbose=0)
-    return BatchFn(kind, depth, seed, history["loss"], history["accuracy"][-1], test_accuracy)
+    return Training(kind, depth, seed, history["loss"], history["accuracy"][-1], test_accuracy)
 
 
 def build(depth: int, *, residual: bool) -> keras.Model:
@@ -126,14 +126,14 @@ def convolution(x: keras.KerasTensor, width: int, stride: int = 1) -> keras.Kera
 
 
 def shortcut(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
-    """Option A: every second pixel, and zeros for the channels that are new."""
+    """Option A: every second pixel, and zeros for the new channels."""
     if stride == 1:
         return x
     x = layers.MaxPooling2D(1, strides=stride)(x)
     return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, width - x.shape[-1])))
 
 
-def plot(runs: list[BatchFn], file: Path) -> None:
+def plot(runs: list[Training], file: Path) -> None:
     """Training loss by epoch, as the paper's figure 6: plain left, residual right."""
     mpl.rcParams["svg.hashsalt"] = "0"
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -1,8 +1,8 @@
-"""What each block of a published ResNet adds to your image, and what it is called without it.
+"""What each block of a published ResNet adds to your image, and the prediction without it.
 
-A block gives ReLU(x + F(x)) (He et al. 2015, arXiv 1512.03385, section 3.2). The three are drawn
-for a block of each stage; and for every block how large F(x) is beside x, and how probable the
-answer stays when that block alone is switched off: F(x) = 0, so that x passes as it came.
+A block computes ReLU(x + F(x)) (He et al. 2015, arXiv 1512.03385, section 3.2). x, F(x) and the
+output are drawn for one block of each stage; for every block the size of F(x) relative to x, and
+the probability of the predicted class when F(x) = 0 in that block alone.
 
     python -m pip install matplotlib
     python examples/residuals.py PHOTO
@@ -47,7 +47,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class BlockInImage:
-    """share: of F(x) beside x, both as root mean squares. probability_without: of the answer."""
+    """share: RMS of F(x) over RMS of x. probability_without: of the predicted class."""
 
     name: str
     share: float
@@ -57,7 +57,7 @@ class BlockInImage:
 
 @dataclass(frozen=True)
 class Maps:
-    """Each place's mean over the channels, of the magnitude: [H, W]. total: ReLU(x + F(x))."""
+    """Mean magnitudes over the channels, each [H, W]. total: ReLU(x + F(x))."""
 
     x: Array
     residual: Array
@@ -69,7 +69,7 @@ def main(
     model: Annotated[str, typer.Option(help="A published checkpoint, or a depth.")] = "resnet50",
     out: Annotated[Path, typer.Option(help="Writes this .json and .png.")] = Path("residuals"),
 ) -> None:
-    """Runs the image through the network, as it is and without each block in turn."""
+    """Runs the image through the network, unchanged and without each block in turn."""
     console = Console()
     checkpoint, settings = find_checkpoint(model), Settings()
     file = fetch(
@@ -81,7 +81,7 @@ def main(
     recipe, architecture = checkpoint.preprocessing, checkpoint.architecture
     network = build_network(architecture, read_tensors(file, architecture), recipe.crop_size)
     pixels = decode(photo.read_bytes(), recipe, max_pixels=settings.limits.max_image_pixels)
-    inputs, names = normalised(pixels, recipe), [label.name for label in imagenet1k()]
+    inputs, names = normalized(pixels, recipe), [label.name for label in imagenet1k()]
     complete = probabilities(network, inputs)
     answer = int(complete.argmax())
     blocks = list(architecture.blocks())
@@ -117,8 +117,8 @@ def main(
     console.print(table)
 
 
-def normalised(pixels: Pixels, recipe: Preprocessing) -> Array:
-    """uint8 [H, W, 3] to what the network is fed, [1, H, W, 3]."""
+def normalized(pixels: Pixels, recipe: Preprocessing) -> Array:
+    """Pixels uint8 [H, W, 3] to the network's input float32 [1, H, W, 3]."""
     channels = pixels[..., ::-1] if recipe.channel_order == "BGR" else pixels
     scaled = (channels - np.array(recipe.mean)) / np.array(recipe.std)
     return np.asarray(scaled[None], np.float32)
@@ -133,14 +133,14 @@ def probabilities(network: keras.Model, inputs: Array) -> Array:
 def residuals(
     network: keras.Model, blocks: list[Block], inputs: Array
 ) -> list[tuple[Array, Array]]:
-    """What each block adds together: x, projected where its shape changes, and F(x)."""
+    """The terms of each block's addition: x, projected where its shape changes, and F(x)."""
     ends = [network.get_layer(f"{block.name}_add").input for block in blocks]
     outputs = keras.Model(network.input, ends)(inputs, training=False)
     return [(np.asarray(x)[0], np.asarray(residual)[0]) for residual, x in outputs]
 
 
 def probabilities_without(network: keras.Model, block: Block, inputs: Array) -> Array:
-    """Of the network whose block adds nothing: the last batch norm's scale and shift are zero."""
+    """Probabilities [classes] with F(x) = 0: zeros as scale and shift of its last batch norm."""
     last = network.get_layer(block.convolutions[-1].batch_norm)
     weights = last.get_weights()
     gamma, beta, *statistics = weights
@@ -164,7 +164,7 @@ def plot(
     found: list[BlockInImage],
     path: Path,
 ) -> None:
-    """The image, a block of each stage as maps of one scale, and every block's two numbers."""
+    """Plots the image, the maps of one block of each stage, and every block's two figures."""
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     rows: Any = figure.subfigures(2, 1, height_ratios=(1.5, 1))
     image, *columns = rows[0].subfigures(1, 1 + len(shown), width_ratios=(2, *[1] * len(shown)))

@@ -1,12 +1,12 @@
-"""What can go wrong while a network is described, fetched, converted or built.
+"""Errors of the download, conversion and build of a network.
 
 BuilderError
-+-- UnknownModel          no checkpoint or artifact goes by that name
-+-- FetchFailed           no source of the checkpoint could be reached
-|   +-- VerificationFailed  a file arrived, and is not the one that was published
-+-- ConversionFailed      tensors are missing, left over, or of another shape
-+-- CalibrationFailed     an int8 network can't be made of these images, or not well enough
-+-- InvalidArtifact       a folder that is not, or is no longer, what its manifest says
++-- UnknownModel          no checkpoint or artifact has this name
++-- FetchFailed           no source gave the checkpoint's file
+|   +-- VerificationFailed  a file was received whose hash is not the published one
++-- ConversionFailed      tensors are missing, unused, or of another shape
++-- CalibrationFailed     no images to calibrate on, or an int8 network that is not accurate enough
++-- InvalidArtifact       a folder that does not match its manifest
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class BuilderError(Exception):
 
 
 class UnknownModel(BuilderError):
-    """No checkpoint, depth or artifact folder goes by the name that was asked for."""
+    """No checkpoint, depth or artifact folder has the requested name."""
 
 
 class FetchFailed(BuilderError):
@@ -25,7 +25,7 @@ class FetchFailed(BuilderError):
 
 
 class VerificationFailed(FetchFailed):
-    """A file arrived whole and its hash is not the published one."""
+    """A file was received completely, and its hash is not the published one."""
 
 
 class ConversionFailed(BuilderError):
@@ -33,8 +33,8 @@ class ConversionFailed(BuilderError):
 
 
 class CalibrationFailed(BuilderError):
-    """There are no images to calibrate on, or what came of them is not to be served."""
+    """There are no images to calibrate on, or the calibrated network is not accurate enough."""
 
 
 class InvalidArtifact(BuilderError):
-    """An artifact folder is incomplete, altered, or of another format version."""
+    """An artifact folder is incomplete, changed, or of another format version."""

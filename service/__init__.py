@@ -1,6 +1,7 @@
 """Images in, classes out: serves artifacts of the ResNet family over HTTP.
 
-`create_app` is imported when it is first used: `import service` loads nothing.
+`create_app` is imported at its first use: `import service` imports no other module.
+
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m service`: the `resnet` command; without a word more, `resnet serve`."""
+"""`python -m service`: the `resnet` command; without arguments, `resnet serve`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,10 @@ ServiceError
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 class ServiceError(Exception):
@@ -147,3 +150,12 @@ class NonFiniteOutput(InferenceFailed):
 
 class DecoderFailed(ServiceError):
     code = "decoder_failed"
+
+
+def entry_of(error: ServiceError | type[ServiceError], table: Mapping[type[ServiceError], T]) -> T:
+    """A protocol's entry for an error: that of its class, or of the nearest base in the table.
+
+    table: from classes of errors to a protocol's statuses; has an entry for ServiceError.
+    """
+    kind = error if isinstance(error, type) else type(error)
+    return next(table[base] for base in kind.__mro__ if base in table)

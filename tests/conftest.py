@@ -1,16 +1,19 @@
-"""What tests in more than one folder need."""
+"""Fixtures of tests in several folders."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from model_builder.checkpoints.catalog import canonical_name
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.errors import FetchFailed
-from tests.golden.reference import checkpoint_file
+from tests.golden.reference import MODEL, checkpoint_file
+from tests.home import HOME, VARIABLE, copy_downloads, users_home
 from tests.model_builder.faulty_server import FaultyServer
 
 MakeServer = Callable[..., FaultyServer]
@@ -26,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """What a test sets up to log ends with it, and so does the stream that it logs to."""
+    """Removes a test's log handlers, whose streams end with the test."""
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
     yield
@@ -59,13 +62,29 @@ def faulty_server(make_server: MakeServer) -> FaultyServer:
     return make_server()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def users_cache() -> Iterator[Path]:
+    """The user's cache, to be read only: meanwhile RESNET_HOME is the tests' own."""
+    users = users_home()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(HOME))
+        yield users
+
+
 @pytest.fixture(scope="session")
-def published() -> LocalFile:
-    """ResNet-50's file, from the cache that the service uses, or fetched."""
+def home(users_cache: Path) -> Path:
+    """The tests' cache, with ResNet-50's file where the user's cache has it."""
+    copy_downloads(users_cache, canonical_name(MODEL))
+    return HOME
+
+
+@pytest.fixture(scope="session")
+def published(home: Path) -> LocalFile:
+    """ResNet-50's file, from the tests' cache, or fetched."""
     try:
-        return checkpoint_file()
+        return checkpoint_file(home)
     except FetchFailed as error:
-        # Weights that can't be had are no reason to pass: only a laptop may go without.
+        # In CI a test without weights fails; elsewhere it is skipped.
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NGINX_CONF = Path(__file__).parents[1] / "deploy" / "nginx.conf"
-# Debian has it where only root looks.
+# Debian installs it into a folder that only root's PATH contains.
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 END_SECONDS = 60.0
 
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 class Nginx:
-    """Listens on `port` in front of the replicas' ports. `folder`: for all that it writes."""
+    """Listens on `port` in front of the replicas' ports. folder: for all of its files."""
 
     def __init__(self, folder: Path, port: int, replicas: Sequence[int]) -> None:
         assert NGINX is not None
@@ -38,13 +38,13 @@ class Nginx:
             )
 
     def stop(self) -> None:
-        # Its workers too: SIGKILL would leave them.
+        # SIGTERM ends its workers too; SIGKILL would leave them.
         self.process.terminate()
         self.process.wait(END_SECONDS)
 
 
 def _configuration(folder: Path, port: int, replicas: Sequence[int]) -> str:
-    """The project's, with this machine's addresses and a folder of its own."""
+    """The project's configuration, with local addresses and its own folder."""
     text = NGINX_CONF.read_text()
     (server,) = re.findall(r"server resnet:8000 ([^;]*);", text)
     servers = "\n".join(f"server 127.0.0.1:{replica} {server};" for replica in replicas)

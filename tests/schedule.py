@@ -1,6 +1,6 @@
-"""How `pytest -n` shares the tests out: a file at a time, so that its fixtures are made once.
+"""The schedule of `pytest -n`: one file at a time, so that its fixtures are made once.
 
-In the order of their names, which begins with those that take longest.
+In the order of their names, in which the longest files come first.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# The servers there are the session's, so one worker has all who ask them.
+# Its servers are session fixtures, so one worker runs all of its tests.
 SERVERS = "tests/e2e"
 SERVERS_OF_THEIR_OWN = {"tests/e2e/test_own_checkpoint.py"}
 

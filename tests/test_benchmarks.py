@@ -1,4 +1,4 @@
-"""What the benchmarks make of samples, and that their clients count what a server answered."""
+"""The benchmarks' figures from samples, and the counts of their client."""
 
 from __future__ import annotations
 
@@ -64,17 +64,21 @@ def results() -> Results:
         images=Images("made", 64, 500, 375, 50_000),
         precisions=["float32", "int8"],
     )
-    for number, pace in enumerate((1.0, 2.0)):
+    for number, factor in enumerate((1.0, 2.0)):
         for precision, rate in (("float32", 25.0), ("int8", 100.0)):
             for size in (1, 8):
-                sample = EngineSample(number, number, None, precision, size, pace * rate, 40 / rate)
+                sample = EngineSample(
+                    number, number, None, precision, size, factor * rate, 40 / rate
+                )
                 found.engine.append(sample)
                 for beside in (1, 16):
                     found.engine.append(replace(sample, sweep=None, beside=beside))
-            found.loads.append(LoadSample(number, precision, 1, a_load(pace * rate / 2, 20 / pace)))
-            found.loads.append(LoadSample(number, precision, 16, a_load(0.9 * pace * rate, 99)))
+            found.loads.append(
+                LoadSample(number, precision, 1, a_load(factor * rate / 2, 20 / factor))
+            )
+            found.loads.append(LoadSample(number, precision, 16, a_load(0.9 * factor * rate, 99)))
             found.starts.append(StartSample(number, precision, 1.4, 1.0, 2 * 10**8, 3 * 10**8))
-        found.loads.append(LoadSample(number, LITSERVE, 16, a_load(pace * 10, 99)))
+        found.loads.append(LoadSample(number, LITSERVE, 16, a_load(factor * 10, 99)))
         found.starts.append(StartSample(number, LITSERVE, 5.0, 2.0, 10**9, 10**9))
     found.accuracies = [
         Accuracy("float32", 200, 92.5, 98.5, 100.0),
@@ -100,7 +104,7 @@ def named(found: list[Ratio], beginning: str) -> Ratio:
         ("int8, memory", 200.0, True),
     ],
 )
-def test_ratios_hold_while_the_machine_changes_its_pace(
+def test_ratios_hold_while_the_machine_changes_its_speed(
     results: Results, beginning: str, value: float, met: bool
 ) -> None:
     ratio = named(ratios(results), beginning)
@@ -130,12 +134,12 @@ def test_the_page_has_one_place_for_the_last_run() -> None:
     assert len(LAST_RUN.findall(PAGE.read_text(encoding="utf-8"))) == 1
 
 
-def test_every_precision_of_a_processor_is_measured() -> None:
+def test_every_precision_of_a_cpu_is_measured() -> None:
     assert PRECISIONS == ("float32", "bfloat16", "int8")
 
 
 class Picky(http.server.BaseHTTPRequestHandler):
-    """Refuses every fifth image, and what is no form with a JPEG of the right size."""
+    """Refuses every fifth image, and a body that is not a form with a JPEG of the right size."""
 
     protocol_version = "HTTP/1.1"
     seen = 0
@@ -153,7 +157,7 @@ class Picky(http.server.BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the tests are quiet."""
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -181,7 +185,7 @@ def test_a_client_counts_answers_and_refusals_apart(client: Client, target: Targ
     wait_until_idle(target)
     found = load(client, target, connections=3, seconds=1)
     assert found.requests > 0
-    # What was under way at the end is in neither.
+    # Requests that were open at the end are in neither.
     assert Picky.seen - 1 - 3 <= found.requests + found.errors <= Picky.seen - 1
     assert found.errors == pytest.approx(Picky.seen / REFUSED_EVERY, abs=2)
     assert 0 < found.p50_ms <= found.p95_ms <= found.p99_ms <= 1000

@@ -1,4 +1,4 @@
-"""The files that deploy the service agree with it and with each other."""
+"""The deployment files agree with the service and with each other."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
     assert measure(directive("client_max_body_size"), BYTES) == default("max_body_bytes")
 
 
-def test_nginx_waits_longer_than_the_service_lets_a_request_take() -> None:
+def test_nginx_waits_longer_than_the_request_timeout() -> None:
     assert measure(directive("proxy_read_timeout"), SECONDS) > default("request_timeout_seconds")
 
 
@@ -98,7 +98,7 @@ def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     assert directive("proxy_next_upstream_tries") == "2"
 
 
-def test_nginx_says_by_itself_what_a_replica_need_not_have_repeated() -> None:
+def test_nginx_sends_a_replica_s_refusal_that_is_not_repeated() -> None:
     assert re.search(rf"(?m)^\s*proxy_set_header\s+{headers.ACCEL_REFUSAL}\s+\S+;", NGINX)
     (block,) = re.findall(
         rf"location\s+{load_shedding.NGINX_LOCATION.decode()}\s+{{([^}}]*)}}", NGINX
@@ -126,7 +126,7 @@ def test_there_are_replicas_to_balance() -> None:
     assert SERVICES["resnet"]["deploy"]["replicas"] >= 2
 
 
-def test_nginx_and_prometheus_ask_the_replicas() -> None:
+def test_nginx_and_prometheus_use_the_replicas_addresses() -> None:
     port = default("port")
     assert re.search(rf"server resnet:{port}\b", NGINX)
     (scrape,) = yaml.safe_load(text("deploy/prometheus.yml"))["scrape_configs"]
@@ -149,7 +149,7 @@ def test_grafana_shows_the_dashboard_from_prometheus() -> None:
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["uid"]}
 
 
-def test_every_metric_is_in_the_table_of_what_to_do() -> None:
+def test_every_metric_is_in_the_table_of_metrics() -> None:
     rows = text("docs/operations.md")
     families = {family.name for family in Metrics().registry.collect()}
     ours = {name for name in families if name.startswith("resnet_")}
@@ -160,7 +160,7 @@ def test_every_metric_is_in_the_table_of_what_to_do() -> None:
     assert {re.sub(r"_(total|info)$", "", name) for name in named} == ours
 
 
-def test_every_alert_is_in_the_table_of_what_to_look_at() -> None:
+def test_every_alert_is_in_the_table_of_alerts() -> None:
     (group,) = yaml.safe_load(text("deploy/alerts.yml"))["groups"]
     assert {rule["alert"] for rule in group["rules"]} == set(
         re.findall(r"Resnet[A-Z]\w+", text("docs/operations.md"))
@@ -173,7 +173,7 @@ def test_nginx_is_published_on_the_port_it_listens_on() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_no_container_can_do_more_than_it_must(name: str) -> None:
+def test_containers_have_no_privileges_beyond_their_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -211,7 +211,7 @@ def test_the_container_does_not_run_as_root() -> None:
     assert all(int(number) > 0 for number in user.split(":"))
 
 
-def test_the_label_names_the_version_that_is_inside() -> None:
+def test_the_label_has_the_version() -> None:
     labels = dict(one.split("=", 1) for one in shlex.split(" ".join(instructions("LABEL"))))
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
@@ -225,7 +225,7 @@ def test_the_command_is_a_program_without_a_shell() -> None:
     assert program in {script.name for script in entry_points(group="console_scripts")}
 
 
-def test_health_is_asked_where_it_is_answered() -> None:
+def test_the_health_check_uses_the_service_s_path() -> None:
     (image_check,) = instructions("HEALTHCHECK")
     compose_check = " ".join(SERVICES["resnet"]["healthcheck"]["test"])
     routes = {getattr(route, "path", "") for route in health.router.routes}
@@ -254,7 +254,7 @@ def test_the_dependencies_are_installed_by_their_hashes() -> None:
     for lock in ("serve", "gpu", "lite"):
         assert any(f"--require-hashes -r requirements/{lock}.txt" in rest for rest in installs)
     without = [one for one in installs if "--require-hashes" not in one and "--no-deps" not in one]
-    # What builds our own package and goes again.
+    # It builds our own package and is removed again.
     assert len(without) == 1
     assert without[0].endswith("install setuptools")
 
@@ -271,7 +271,7 @@ def test_gpus_get_the_same_dependencies_and_cudas_libraries() -> None:
     assert pins("gpu")["tensorflow"] == pins("serve")["tensorflow"]
 
 
-def test_the_small_image_has_the_dependencies_less_what_fetches_and_builds() -> None:
+def test_the_small_image_has_the_dependencies_without_those_of_builds() -> None:
     # Of Python 3.11 and later.
     project = pytest.importorskip("tomllib").loads(text("pyproject.toml"))
     builds = {"h5py", "huggingface_hub>=2", "keras>=3", "tensorflow>=2.21"}

@@ -1,4 +1,4 @@
-"""The documents' tables, links and paths agree with the code and the files."""
+"""Tables, links and paths in the documents agree with the code and the files."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def test_the_readme_names_every_depth(depth: int) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_are_named_exist(page: Path) -> None:
+def test_named_files_exist(page: Path) -> None:
     for target in MODULE.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
 

@@ -1,4 +1,4 @@
-"""Who may import whom, read from a fresh interpreter."""
+"""The modules that imports load, in a new interpreter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_importing_loads_no_framework(module: str) -> None:
 
 
 def test_a_start_imports_no_more_than_it_needs() -> None:
-    """What the other commands draw with, and what fetches."""
+    """Libraries of other commands and of downloads are not imported."""
     loaded = modules_after("from service.cli.main import main; import service.cli.commands.serve")
     assert "service.http.server" in loaded
     assert not loaded & {"service.cli.commands.describe", "httpx2", "huggingface_hub", "tenacity"}

@@ -1,4 +1,4 @@
-"""The manifests, held against the API's own schemas and against the service."""
+"""The manifests, checked against the API's schemas and the service."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_schema_of_the_api(kind: str, release: str) -> None:
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 @pytest.mark.parametrize("folder", ["base", "production"])
-def test_kustomize_renders_what_the_api_takes(folder: str) -> None:
+def test_kustomize_renders_valid_manifests(folder: str) -> None:
     validation = pytest.importorskip("kubernetes_validate")
     done = subprocess.run(
         ["kubectl", "kustomize", str(FOLDER / folder)], capture_output=True, text=True, timeout=60
@@ -79,7 +79,7 @@ def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:
     assert POD["terminationGracePeriodSeconds"] > own_end
 
 
-def test_the_probes_ask_what_they_should() -> None:
+def test_the_probes_use_the_service_s_paths() -> None:
     asked = {
         name: CONTAINER[f"{name}Probe"]["httpGet"]["path"]
         for name in ("startup", "readiness", "liveness")
@@ -98,7 +98,7 @@ def test_the_environment_is_made_of_settings() -> None:
     assert names <= set(Settings.fields())
 
 
-def test_a_container_can_do_no_more_than_it_must() -> None:
+def test_a_container_has_no_privileges_beyond_its_needs() -> None:
     security = CONTAINER["securityContext"]
     assert security["readOnlyRootFilesystem"] is True
     assert security["allowPrivilegeEscalation"] is False
@@ -108,7 +108,7 @@ def test_a_container_can_do_no_more_than_it_must() -> None:
     assert {"cpu", "memory"} == set(CONTAINER["resources"]["limits"])
 
 
-def test_everything_means_the_same_port_and_the_same_pods() -> None:
+def test_all_manifests_name_the_same_port_and_pods() -> None:
     (port,) = CONTAINER["ports"]
     assert port["containerPort"] == Settings.fields()["port"].default
     (published,) = BASE["Service"]["spec"]["ports"]
@@ -122,7 +122,7 @@ def test_everything_means_the_same_port_and_the_same_pods() -> None:
     assert SCALED["spec"]["scaleTargetRef"]["name"] == BASE["Deployment"]["metadata"]["name"]
 
 
-def test_scaling_looks_at_the_wait_and_not_at_the_processor() -> None:
+def test_scaling_uses_the_wait_and_not_the_cpu() -> None:
     (trigger,) = SCALED["spec"]["triggers"]
     assert trigger["type"] == "prometheus"
     assert "resnet_queue_wait_seconds" in trigger["metadata"]["query"]

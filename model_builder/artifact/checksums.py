@@ -1,4 +1,4 @@
-"""Whether a file is, bit for bit, the one that was published."""
+"""Hashes of files, and their comparison with published hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def checksum(path: Path, algorithm: str) -> str:
-    """The file's hash in hexadecimal."""
+    """The file's hash in hexadecimal. algorithm: a name of `hashlib`, such as "sha256"."""
     running = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):

@@ -1,12 +1,12 @@
 """The artifact: a folder with all that serving one model needs. The contract with `service`.
 
-manifest.json      everything there is to know, and the sha256 of every other file
+manifest.json      a `Manifest`, with the sha256 of every other file but the report
 network/           the inference network, in its engine's own format
 head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes], float32
 golden.safetensors "pixels" uint8 [N, H, W, 3] and the "logits" float32 [N, classes] that the
-                   network gave for them before anything was folded, exported or rounded
-labels.json        a name and, where there is one, a WordNet id for each class
-report.json        what was measured of it; not hashed, see `report`
+                   network gave for them before batch norm was fused and the network exported
+labels.json        a name for each class, and its WordNet id if it has one
+report.json        measurements of the artifact; not hashed, see `report`
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ LITERT_MODEL = "model.tflite"
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a quantized network was calibrated on. digest: of the crops' pixels."""
+    """The images that a quantized network was calibrated on.
+
+    source: where they come from, for people. photos, crops: their numbers. digest: sha256 of the
+    crops' pixels in hexadecimal.
+    """
 
     source: str
     photos: int
@@ -45,7 +49,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where the weights came from, and what their publisher says of them."""
+    """Where the weights come from, and what their publisher states.
+
+    digest: the algorithm and the hash of the published file, as in "md5-2cb9...".
+    top1_percent, top5_percent: on ImageNet's validation set, 0 to 100; None where not stated.
+    """
 
     checkpoint: str
     source: str
@@ -58,9 +66,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`manifest.json`. `files` maps each other file of the folder but the report to its sha256.
+    """The content of `manifest.json`.
 
-    calibration: of an int8 network.
+    engine: a name in the table of engines. versions: of the packages that built the network.
+    files: sha256 of every other file but the report, by its path in the folder.
+    calibration: of an int8 network. format: the version of the folder's layout.
     """
 
     name: str
@@ -76,13 +86,16 @@ class Manifest:
 
 
 def artifact_name(checkpoint: str, engine: str, precision: Precision) -> str:
-    """Of its folder in a cache, and of what is kept there about it."""
+    """The name of an artifact's folder in a cache, and of other files about the artifact."""
     return f"{checkpoint}-{engine}-{precision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The classifier behind global average pooling: kernel [features, classes], bias [classes]."""
+    """The classifier after global average pooling, float32.
+
+    kernel: [features, classes]. bias: [classes].
+    """
 
     kernel: Array
     bias: Array
@@ -90,7 +103,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """What the network must give: pixels uint8 [N, H, W, 3], logits float32 [N, classes]."""
+    """Expected results: pixels uint8 [N, H, W, 3], their logits float32 [N, classes]."""
 
     pixels: npt.NDArray[np.uint8]
     logits: Array
@@ -98,7 +111,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact that was read and found whole."""
+    """An artifact whose files were read and verified."""
 
     folder: Path
     manifest: Manifest
@@ -109,4 +122,5 @@ class Artifact:
 
     @property
     def network(self) -> Path:
+        """The folder of the network, in the format of its engine."""
         return self.folder / NETWORK

@@ -1,4 +1,4 @@
-"""How a checkpoint wants its images: data that travels with the weights."""
+"""The preprocessing of a checkpoint's images: data that belongs to the weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ RESAMPLING: dict[Interpolation, Image.Resampling] = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Resize the shorter edge, crop the centre, then normalise each channel.
+    """Resize the shorter edge, crop the center, then normalize each channel.
 
     resize_edge, crop_size: pixels. The longer edge follows the image's aspect ratio.
-    mean, std: in the scale of 0 to 255 and in the order of `channel_order`; the network is fed
+    mean, std: on the scale 0 to 255, in the order of `channel_order`; the network's input is
         `(pixels - mean) / std`.
+    Raises ValueError for a crop larger than the resized image, or a std that is not positive.
     """
 
     resize_edge: int
@@ -42,7 +43,7 @@ class Preprocessing:
             raise ValueError(f"std must be positive. Received: {self.std}")
 
 
-# keras.applications.imagenet_utils.preprocess_input(mode="caffe"): BGR, means taken off, no scale.
+# keras.applications.imagenet_utils.preprocess_input(mode="caffe"): BGR minus the mean, unscaled.
 CAFFE = Preprocessing(
     resize_edge=256,
     crop_size=224,
@@ -54,9 +55,9 @@ CAFFE = Preprocessing(
 
 
 def imagenet_rgb(resize_edge: int, interpolation: Interpolation) -> Preprocessing:
-    """What torchvision and timm do: RGB from 0 to 1, less ImageNet's mean, over its deviation.
+    """torchvision's and timm's: RGB scaled to 0 to 1, minus ImageNet's mean, divided by its std.
 
-    Their crop fractions are given as the edge they come to: timm's 0.95 is floor(224 / 0.95).
+    resize_edge: crop_size over the crop fraction, rounded down: 235 for timm's 0.95.
     """
     return Preprocessing(
         resize_edge=resize_edge,

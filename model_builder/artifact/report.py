@@ -1,6 +1,6 @@
-"""`report.json`: what was measured of an artifact, beside what it is made of.
+"""`report.json`: measurements of an artifact.
 
-It is no part of what the manifest's hashes cover: measuring again must not make another artifact.
+The manifest does not hash this file: a new measurement must not make another artifact.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ REPORT = "report.json"
 class Measurement:
     """One set of images run through one artifact.
 
-    images: what they were, for people. count: how many. origin: "build", measured when the artifact
-        was made, or "evaluate", measured by a user. digest: of the images' files; "" for a build.
-    agreement_percent: how often the most probable class is the float32 network's.
-    top1_percent, top5_percent, expected_calibration_error (0 to 1): None where the images have
-        no labels. images_per_second: None where it was not measured.
+    images: where they come from, for people. count: how many.
+    origin: "build", measured when the artifact was built, or "evaluate", measured by a user.
+    digest: of the images' files; "" for a build.
+    agreement_percent: how often the most probable class is the float32 network's, 0 to 100.
+    top1_percent, top5_percent (0 to 100), expected_calibration_error (0 to 1): None where the
+        images have no labels. images_per_second: None where it was not measured.
     """
 
     images: str
@@ -46,7 +47,7 @@ _ADAPTER = TypeAdapter(Report)
 
 
 def read_report(folder: Path) -> Report:
-    """Empty where nothing was measured. Raises InvalidArtifact."""
+    """The measurements in an artifact's folder; empty where it has none. Raises InvalidArtifact."""
     try:
         rows = json.loads((folder / REPORT).read_bytes())
         return _ADAPTER.validate_python([_current(row) for row in rows])
@@ -57,7 +58,7 @@ def read_report(folder: Path) -> Report:
 
 
 def _current(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of an earlier version as this one writes it."""
+    """A row in the present format. Earlier versions have "pictures" and no origin."""
     if "pictures" not in row:
         return row
     origin = "build" if row.get("top1_percent") is None else "evaluate"
@@ -67,19 +68,22 @@ def _current(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Replaces the whole at once."""
+    """Replaces the file atomically. Raises OSError."""
     atomic_write(folder / REPORT, _ADAPTER.dump_json(report, indent=2))
 
 
 def add_measurement(folder: Path, measurement: Measurement) -> None:
-    """Replaces an earlier one of the same files. Raises InvalidArtifact or OSError."""
+    """Adds one measurement, in place of an earlier one of the same images.
+
+    Raises InvalidArtifact or OSError.
+    """
     same = measurement.origin, measurement.digest
     others = [one for one in read_report(folder) if (one.origin, one.digest) != same]
     write_report(folder, (*others, measurement))
 
 
 def forget_measurements(folder: Path) -> int:
-    """Removes what users measured, and returns how many rows that was; the build's row stays.
+    """Removes the users' measurements and returns their number; the build's row stays.
 
     Raises InvalidArtifact or OSError.
     """

@@ -1,4 +1,4 @@
-"""Reads and writes the artifact's folder: see `manifest` for what is in it."""
+"""Reads and writes an artifact's folder. `manifest` describes its files."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ def write_artifact(
     write_network: Callable[[Path], None],
     report: Report = (),
 ) -> None:
-    """Writes the folder beside its final place and renames it: no reader sees half of it.
+    """Writes the folder under a temporary name and renames it, replacing an earlier one.
 
-    write_network: is given the path of `network/`, which does not exist yet.
-    What was at `folder` before is replaced. The caller holds the lock that keeps writers apart.
+    write_network: called with the path of `network/`, which does not exist yet.
+    manifest: its `files` are replaced by the hashes of what was written.
+    The caller holds the lock on `folder`. Raises InvalidArtifact where the number of labels or
+    of the head's classes is not the architecture's.
     """
     classes = manifest.architecture.classes
     if not len(labels) == classes == head.bias.shape[0]:
@@ -58,7 +60,7 @@ def write_artifact(
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = f".building-{folder.name}-"
-    # The caller holds the lock: these are left by processes that were killed.
+    # The caller holds the lock: these were left by killed processes.
     for stale in folder.parent.glob(f"{building}*"):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=building))
@@ -95,7 +97,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """The artifact, every file of it checked against its sha256. Raises InvalidArtifact."""
+    """The artifact, with every file verified against its sha256. Raises InvalidArtifact."""
     manifest = read_manifest(folder)
     found = _digests(folder)
     if found != manifest.files:
@@ -135,7 +137,7 @@ def _tensors(path: Path, *names: str) -> list[npt.NDArray[Any]]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """What is wrong, and with which field if it is one."""
+    """The path of the first invalid field, if there is one, and the reason."""
     first = error.errors()[0]
     return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 

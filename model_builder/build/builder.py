@@ -1,4 +1,4 @@
-"""A checkpoint's file to an artifact. Imports Keras and TensorFlow; import it only to build."""
+"""Builds an artifact from a checkpoint's weights. Imports Keras and TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ GOLDEN_IMAGES = 2
 
 
 def build_network(architecture: ResNetConfig, tensors: Tensors, input_size: int) -> keras.Model:
-    """The network in float32 with these tensors. Input normalised, output logits."""
+    """The network in float32 with these tensors.
+
+    Input: normalized float32 [N, input_size, input_size, 3]. Output: logits [N, classes].
+    """
     network = build_resnet(architecture, input_size=input_size)
     assign(network, tensors, architecture)
     return network
@@ -45,10 +48,10 @@ def build_artifact(
     target: BuildTarget,
     calibration: Path | None = None,
 ) -> None:
-    """Converts, fuses, exports and writes. The caller holds the lock on `folder`.
+    """Converts the weights, fuses batch norm, exports the network and writes the artifact.
 
-    calibration: a folder of images for quantization; by default the ones that come with the code.
-    Raises BuilderError.
+    calibration: a folder of images for quantization; None for those that come with the code.
+    The caller holds the lock on `folder`. Raises BuilderError.
     """
     if keras.backend.backend() != "tensorflow":
         raise BuilderError(
@@ -77,7 +80,10 @@ def build_artifact(
 
 
 def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
-    """Images made from a fixed seed, and the logits of the network as it was published."""
+    """Random images from a fixed seed, and their logits by the network before batch norm is fused.
+
+    network: float32, its input normalized.
+    """
     size = preprocessing.crop_size
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (GOLDEN_IMAGES, -(-size // 32), -(-size // 32), 3))
@@ -90,7 +96,7 @@ def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
 
 
 def manifest(checkpoint: Checkpoint, weights: Weights, target: BuildTarget) -> Manifest:
-    """All that is known of the artifact but the hashes of its files."""
+    """The manifest without the calibration and without the hashes of the artifact's files."""
     import tensorflow as tf
 
     return Manifest(

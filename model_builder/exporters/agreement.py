@@ -1,4 +1,4 @@
-"""How often a quantized network names the class that float32 names."""
+"""The agreement of a quantized network with float32."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Array = npt.NDArray[np.float32]
 def measure_agreement(
     inference: keras.Model, run: Callable[[Pixels], Array], head: Head, images: CalibrationSet
 ) -> Measurement:
-    """Runs both networks on the crops that calibrated nothing.
+    """How often both networks have the same most probable class, on crops not used to calibrate.
 
-    inference: float32. run: the quantized network, uint8 [1, S, S, 3] to float32
-    [1, h, w, features].
+    inference: the float32 network, from `fuse_batch_norm`. run: the quantized network, uint8
+    [1, S, S, 3] to float32 [1, h, w, features].
     """
 
     def best(features: npt.NDArray[Any]) -> int:
@@ -42,6 +42,8 @@ def measure_agreement(
             advance(1)
     share = round(100 * agreeing / len(crops), 2)
     logger.info(
-        "int8 names the class that float32 names for %.1f %% of %d crops", share, len(crops)
+        "The most probable class in int8 is that of float32 for %.1f %% of %d crops",
+        share,
+        len(crops),
     )
     return Measurement(f"other crops of {images.source}", len(crops), share)

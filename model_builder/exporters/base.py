@@ -1,7 +1,6 @@
-"""What an exporter is given, and what it gives: one module for each engine's network format.
+"""The interface of exporters: one module for each engine's network format.
 
-A module that exports has `export(source: ExportSource) -> Exported`. It is imported only in the
-process that builds.
+An exporter has `export(source: ExportSource) -> Exported`. Only the process that builds imports it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class FuseNetwork(Protocol):
-    """Makes the inference network: batch norm fused, normalisation inside, no classifier."""
+    """Makes the inference network: batch norm fused, normalization included, no classifier.
+
+    See `networks.fuse_batch_norm` for its input, its output and the arguments.
+    """
 
     def __call__(self, *, dtype: str, pixels_dtype: str) -> keras.Model: ...
 
@@ -34,8 +36,9 @@ class FuseNetwork(Protocol):
 class CalibrationSet:
     """Images for quantization.
 
-    source: where they come from, for people. photos: how many. crops: uint8 [N, S, S, 3], S the
-    network's input size. checked: other crops of the same photos, which calibrate nothing.
+    source: where they come from, for people. photos: how many. crops: uint8 [N, S, S, 3], with S
+    the network's input size. checked: other crops of the same photos, to compare the quantized
+    network with float32.
     """
 
     source: str
@@ -46,7 +49,11 @@ class CalibrationSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExportSource:
-    """name: the checkpoint's. calibration: makes the images; only quantization calls it."""
+    """The input of an exporter.
+
+    name: the checkpoint's. precision: of the exported network. fuse: makes the network. head: the
+    classifier, which is stored apart. calibration: makes the images for quantization.
+    """
 
     name: str
     precision: Precision
@@ -57,8 +64,9 @@ class ExportSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exported:
-    """write: writes the artifact's `network/` at a path that does not exist yet.
+    """The result of an exporter.
 
+    write: writes the artifact's `network/` at a path that does not exist yet.
     calibration, report: of a quantized network.
     """
 
@@ -69,7 +77,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class BuildTarget:
-    """What an artifact is built for: an engine's name, a precision, the exporter's module."""
+    """The engine and precision of an artifact, and the module of the exporter."""
 
     engine: str
     precision: Precision
@@ -77,6 +85,6 @@ class BuildTarget:
 
 
 def calibration_of(images: CalibrationSet) -> Calibration:
-    """The set as the manifest records it."""
+    """The manifest's record of a calibration set."""
     digest = hashlib.sha256(images.crops.tobytes()).hexdigest()
     return Calibration(images.source, images.photos, len(images.crops), digest)

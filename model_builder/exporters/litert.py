@@ -1,4 +1,4 @@
-"""The inference network in int8, for LiteRT. Imports TensorFlow; import it only to build."""
+"""The inference network in int8, for LiteRT. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ Array = npt.NDArray[np.float32]
 
 
 def export(source: ExportSource) -> Exported:
-    """Quantizes on the calibration's images, and measures the agreement with float32."""
-    # The converter takes float32 throughout.
+    """Quantizes with the calibration set, and measures the agreement with float32.
+
+    Raises CalibrationFailed.
+    """
+    # The converter takes a float32 network with a float32 input.
     inference = source.fuse(dtype="float32", pixels_dtype="float32")
     images = source.calibration()
     with counted(f"Calibrating {source.name}", len(images.crops)) as advance:
@@ -42,9 +45,9 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
     Its input can be resized to any batch. Weights are int8 with a scale a channel, activations
     int8 with a scale a tensor, after Jacob et al. 2018 (arXiv 1712.05877).
 
-    inference: from `fuse_batch_norm`, in float32, its pixels too. crops: uint8 [N, H, W, 3]; what
-    they give sets the ranges of activations. advance: told of each one that is through.
-    Raises CalibrationFailed where the crops do not hold the whole range of an image.
+    inference: from `fuse_batch_norm`, with float32 pixels. crops: uint8 [N, H, W, 3]; they set the
+    ranges of the activations. advance: called with 1 after each crop.
+    Raises CalibrationFailed where no crop has a pixel of 0 or none has one of 255.
     """
     _, height, width, channels = inference.input_shape
 
@@ -59,8 +62,8 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
             yield [crop[None].astype(np.float32)]
             advance(1)
 
-    # Given the object that owns the variables, the converter leaves them out of the model; not
-    # given it, it advises to.
+    # The converter warns where it is not given the object that owns the variables. With that
+    # object it leaves the variables out of the model.
     logging.getLogger("absl").setLevel(logging.ERROR)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -69,7 +72,7 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.float32
     with warnings.catch_warnings():
-        # That it was not told the input's range: it measures it.
+        # The range of the input is not stated: it is measured.
         warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
         model: bytes = converter.convert()
     _check_input(model)
@@ -77,13 +80,13 @@ def quantize(inference: keras.Model, crops: Pixels, advance: Callable[[int], Non
 
 
 def write_litert(model: bytes, folder: Path) -> None:
-    """Writes the network of an artifact."""
+    """Writes the network into the artifact's `network/`, which does not exist yet."""
     folder.mkdir()
     (folder / LITERT_MODEL).write_bytes(model)
 
 
 def runner(model: bytes) -> Callable[[Pixels], Array]:
-    """The feature map [1, h, w, features] of an image uint8 [1, H, W, 3], as LiteRT gives it."""
+    """A function from pixels uint8 [1, H, W, 3] to the feature map float32 [1, h, w, features]."""
     interpreter = Interpreter(model_content=model)
     interpreter.allocate_tensors()
     (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -98,7 +101,7 @@ def runner(model: bytes) -> Callable[[Pixels], Array]:
 
 
 def _check_input(model: bytes) -> None:
-    """A pixel must mean to the int8 network what it meant to the one in float32."""
+    """Raises CalibrationFailed unless the quantized input has scale 1 and zero point 0."""
     (given,) = Interpreter(model_content=model).get_input_details()
     scale, zero_point = given["quantization"]
     if (round(scale, 6), zero_point) != (1.0, 0):

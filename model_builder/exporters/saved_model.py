@@ -1,4 +1,4 @@
-"""The SavedModel of an artifact: what it is called within, and its graph as it was written."""
+"""The SavedModel of an artifact: the names in it, and its graph."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ PIXELS, FEATURES = "pixels", "features"
 
 @dataclass(frozen=True, slots=True)
 class SavedGraph:
-    """graph_def: a `GraphDef`. pixels, features: the names of its tensors, uint8 [N, H, W, 3] and
-    float32 [N, h, w, features].
+    """The graph of a SavedModel.
+
+    graph_def: a `GraphDef`. pixels, features: the names of its input, uint8 [N, H, W, 3], and of
+    its output, float32 [N, h, w, features].
     """
 
     graph_def: Any
@@ -25,7 +27,10 @@ class SavedGraph:
 
 
 def read_graph(folder: Path) -> SavedGraph:
-    """Not by `tf.saved_model.load`, which makes functions of it, and of them copy after copy."""
+    """Reads the graph of the SavedModel in `folder`.
+
+    `tf.saved_model.load` would turn it into functions, which copy the weights several times.
+    """
     import_tensorflow()
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 

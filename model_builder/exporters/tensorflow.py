@@ -14,17 +14,18 @@ from model_builder.exporters.saved_model import FEATURES, PIXELS, SAVED_MODEL, S
 
 
 def export(source: ExportSource) -> Exported:
-    """The network in the precision that it computes in."""
+    """Exports the network in the source's precision."""
     network = source.fuse(dtype=source.precision, pixels_dtype="uint8")
     return Exported(lambda folder: write_saved_model(network, folder))
 
 
 def write_saved_model(network: keras.Model, folder: Path) -> None:
-    """The network as signature `serving_default`: "pixels" uint8 [N, H, W, 3] to "features".
+    """Writes the network with the signature `serving_default`: "pixels" to "features".
 
-    Features leave in float32 whatever the network computes in. Constants, unlike variables, let
-    TensorFlow lay the weights out for the CPU once, at the first run. They lie in the graph
-    itself: in a function, as `tf.saved_model.save` leaves them, each step of loading copies them.
+    pixels: uint8 [N, H, W, 3]. features: float32 [N, h, w, features] in every precision.
+    The weights are constants: unlike variables, TensorFlow reorders them for the CPU once, at the
+    first run. They are in the graph itself: `tf.saved_model.save` would put them into functions,
+    which each step of loading copies.
     """
     _, height, width, channels = network.input_shape
     signature = [tf.TensorSpec([None, height, width, channels], tf.uint8, name=PIXELS)]

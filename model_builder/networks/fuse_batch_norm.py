@@ -31,7 +31,7 @@ def fuse_batch_norm(
     """
     size = preprocessing.crop_size
     fused = build_resnet(architecture, input_size=size, fused=True, head=False, dtype=dtype)
-    mean, std = rgb_normalisation(preprocessing)
+    mean, std = rgb_normalization(preprocessing)
     for spec in architecture.convolutions():
         kernel, bias = fused_convolution(network, spec, architecture.batch_norm_epsilon)
         if spec == architecture.stem:
@@ -42,8 +42,8 @@ def fuse_batch_norm(
         fused.get_layer(spec.name).set_weights([kernel, bias])
     pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")
     # Always in float32: bfloat16 can't represent a mean of 103.939.
-    centring = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centring")
-    return keras.Model(pixels, fused(centring(pixels)), name=f"{network.name}_inference")
+    centering = layers.Rescaling(1.0, list(-mean), dtype="float32", name="centering")
+    return keras.Model(pixels, fused(centering(pixels)), name=f"{network.name}_inference")
 
 
 def fused_convolution(
@@ -60,7 +60,7 @@ def fused_convolution(
     return (kernel * scale).astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
-def rgb_normalisation(
+def rgb_normalization(
     preprocessing: Preprocessing,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and standard deviation by channel in RGB order, on the scale 0 to 255."""

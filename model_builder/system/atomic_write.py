@@ -1,4 +1,4 @@
-"""Replaces a file in one step: a reader gets the old content or the new, never a part."""
+"""Atomic replacement of a file: readers get the old content or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """In place of what was there. Raises OSError, and then leaves nothing of its own behind."""
-    # By no process's number: two containers that share a cache may have the same.
+    """Writes `data` to `path`, replacing an earlier file.
+
+    Raises OSError; the earlier file then stays, and no temporary file is left.
+    """
+    # Not the process id: two containers that share a cache may have the same.
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         beside.write_bytes(data)

@@ -1,4 +1,4 @@
-"""What native libraries write to descriptor 2 before, or without, reading any log level."""
+"""The output of native libraries on descriptor 2, which no log level controls."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _CHATTER = re.compile(
 
 @contextmanager
 def redirect_native_stderr() -> Iterator[None]:
-    """Holds back what is written to descriptor 2; chatter goes to the debug log, the rest on."""
+    """Buffers what is written to descriptor 2. At the end, known lines without a message for the
+    user go to the log at the level "debug", the others to stderr.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
-    with _nameless_file() as held:
+    with _anonymous_file() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -41,8 +43,8 @@ def redirect_native_stderr() -> Iterator[None]:
                     sys.stderr.write(line + "\n")
 
 
-def _nameless_file() -> IO[bytes]:
-    """In memory where that can be: a container may have no folder that can be written."""
+def _anonymous_file() -> IO[bytes]:
+    """In memory on Linux: a container may have no writable folder."""
     if sys.platform == "linux":
         return os.fdopen(os.memfd_create("held"), "w+b")
     return tempfile.TemporaryFile()

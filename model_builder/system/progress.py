@@ -29,9 +29,10 @@ LOG_EVERY_SECONDS = 10.0
 def transfer(
     description: str, total_bytes: int | None, present_bytes: int = 0
 ) -> Iterator[Callable[[int], None]]:
-    """Shows bytes as they come, and their speed. Yields a function that is told how many more.
+    """Shows the progress and speed of a transfer. Yields a function that takes the bytes received
+    since its last call.
 
-    present_bytes: those that were there before.
+    total_bytes: None where unknown. present_bytes: those received before this transfer.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -52,10 +53,10 @@ def transfer(
 def _log_lines(
     description: str, total_bytes: int | None, present_bytes: int
 ) -> Callable[[int], None]:
-    """A line at once and then one every LOG_EVERY_SECONDS, as bytes come."""
+    """Logs one line now, and at most one every LOG_EVERY_SECONDS while bytes arrive."""
     size = "" if total_bytes is None else f" ({total_bytes / 1e6:.1f} MB)"
-    here = f", {present_bytes / 1e6:.1f} MB of it here" if present_bytes else ""
-    logger.info("%s%s%s", description, size, here)
+    present = f", {present_bytes / 1e6:.1f} MB received earlier" if present_bytes else ""
+    logger.info("%s%s%s", description, size, present)
     started = last = time.monotonic()
     received_bytes = 0
 
@@ -78,7 +79,9 @@ def _log_lines(
 
 @contextmanager
 def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows how many of a known number are done. Yields a function that is told how many more."""
+    """Shows how many of `total` are done. Yields a function that takes the number done since its
+    last call.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         logger.info("%s: %d", description, total)
@@ -96,7 +99,7 @@ def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _count_lines(description: str, total: int) -> Callable[[int], None]:
-    """A line every LOG_EVERY_SECONDS, as there are more."""
+    """Logs at most one line every LOG_EVERY_SECONDS."""
     last, done = time.monotonic(), 0
 
     def advance(more: int) -> None:
@@ -112,7 +115,7 @@ def _count_lines(description: str, total: int) -> Callable[[int], None]:
 
 @contextmanager
 def step(description: str) -> Iterator[None]:
-    """Shows that something of unknown length is going on, and for how long."""
+    """Shows a task of unknown length, with the time that it has taken."""
     console = Console(stderr=True)
     if not console.is_terminal:
         logger.info("%s", description)

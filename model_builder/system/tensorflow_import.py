@@ -1,4 +1,4 @@
-"""Imports TensorFlow without Keras, and without the lines that its native libraries print."""
+"""Imports TensorFlow without Keras, and without the output of its native libraries."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from types import ModuleType
 from model_builder.system.gc_control import gc_paused
 from model_builder.system.native_stderr import redirect_native_stderr
 
-# TensorFlow's last step is to import this, where it is there, so that SavedModels may hold Keras's
-# optimizers; all of Keras comes with it.
+# TensorFlow imports this last, if it is installed, so that SavedModels may hold Keras's
+# optimizers. It imports all of Keras.
 _KERAS_PART = "keras.src.optimizers"
 
 
 def import_tensorflow() -> ModuleType:
-    """TensorFlow. The first call takes seconds; what it prints of itself goes to the debug log.
+    """TensorFlow. The first call takes seconds; its native output goes to the debug log.
 
     Sets TensorFlow as Keras's backend unless the environment sets another. Does not import Keras.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow's own kernels are built for CPUs without AVX2. Of itself it takes oneDNN's
-    # only where there is VNNI.
+    # TensorFlow's own kernels are built for CPUs without AVX2. By default it uses oneDNN's only
+    # on CPUs with VNNI.
     if platform.machine() == "x86_64":
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if "tensorflow" not in sys.modules:
         with redirect_native_stderr(), gc_paused(), _not_there(_KERAS_PART):
             import tensorflow
 
-            # Looking for GPUs is what the CUDA libraries report on.
+            # The CUDA libraries print when GPUs are listed for the first time.
             tensorflow.config.list_physical_devices()
     return sys.modules["tensorflow"]
 
 
 @contextmanager
 def _not_there(name: str) -> Iterator[None]:
-    """To import that module raises ModuleNotFoundError meanwhile, unless it is imported already."""
+    """Meanwhile an import of the module raises ModuleNotFoundError, if it is not imported yet."""
+
     if name in sys.modules:
         yield
         return

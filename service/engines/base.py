@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""The interface of engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """Its name, as in "cpu:0"."""
+        """The device's name, such as "cpu:0"."""
 
     @property
     def max_batch_size(self) -> int:
@@ -26,16 +26,17 @@ class Engine(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """Batches that it runs at the same time, each from a thread of its own."""
+        """The number of batches that it runs at the same time, each called from its own thread."""
 
     def run(self, pixels: Pixels) -> Array:
         """Pixels uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features].
 
-        Any N; the first run of each is slow. Called by `concurrency` threads at a time.
+        Takes any N up to `max_batch_size`; the first run of each N is slow. Called by up to
+        `concurrency` threads at the same time.
         """
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
-        """Frees what other batch sizes needed; only these will be run."""
+        """Frees what other batch sizes needed; from now on only these are run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from service.engines.base import Hardware
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
-# Where looking for a larger batch ends; a batch of one already keeps a CPU's cores busy.
+# The largest batch to measure; a batch of one already uses all of a CPU's cores.
 MAX_BATCH_SIZE = 8
 
 
 class LiteRTEngine:
     """The int8 network of one artifact on the CPU.
 
-    An interpreter a batch size: to resize one takes as long as to make another, some 0.2 s. Each
-    has its own copy of the weights, laid out for the CPU.
+    One interpreter for each batch size: to resize one takes as long as to make another, about
+    0.2 s. Each has its own copy of the weights, in the CPU's layout.
     """
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
@@ -42,7 +42,7 @@ class LiteRTEngine:
 
     @property
     def concurrency(self) -> int:
-        """An interpreter has one set of feature maps."""
+        """1: an interpreter has one set of activations."""
         return 1
 
     def run(self, pixels: Pixels) -> Array:
@@ -59,7 +59,7 @@ class LiteRTEngine:
         self._prepared = {size: one for size, one in self._prepared.items() if size in batch_sizes}
 
     def _prepare(self, shape: tuple[int, ...]) -> tuple[Any, int, int]:
-        """An interpreter for one batch size, and its tensors' numbers."""
+        """An interpreter for one batch size, and the indices of its input and output."""
         try:
             with redirect_native_stderr():
                 interpreter = Interpreter(model_path=str(self._path), num_threads=self._threads)
@@ -73,7 +73,7 @@ class LiteRTEngine:
 
 
 def load(artifact: Artifact, hardware: Hardware) -> tuple[LiteRTEngine, ...]:
-    """Raises BuilderError where a GPU was asked for."""
+    """The engine, with nothing run yet. Raises BuilderError for a GPU."""
     if hardware.device == "gpu":
         raise BuilderError("int8 is for CPUs; on a GPU use bfloat16 or float16. Received: gpu")
     return (LiteRTEngine(artifact, hardware.cpu_threads),)

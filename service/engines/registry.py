@@ -59,7 +59,7 @@ ENGINES: tuple[EngineSpec, ...] = (
 
 
 def engine_called(name: str, engines: Sequence[EngineSpec] = ENGINES) -> EngineSpec:
-    """Raises InvalidArtifact for a name that is in no row."""
+    """The row with this name. Raises InvalidArtifact where there is none."""
     for spec in engines:
         if spec.name == name:
             return spec

@@ -1,4 +1,4 @@
-"""Which of TensorFlow's engines serves an artifact, and in which precision it is fastest."""
+"""TensorFlow: selects the CPU's or the GPU's engine for an artifact, and the fastest precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ BFLOAT16_CAPABILITY = (8, 0)
 
 
 def load(artifact: Artifact, hardware: Hardware) -> tuple[Engine, ...]:
-    """An engine on every device that was asked for. Raises BuilderError where there is none."""
+    """One engine for each GPU, or one for the CPU.
+
+    Raises BuilderError where the device or the precision is not available.
+    """
     kind = configure(hardware)
     precision = artifact.manifest.precision
     if kind == "GPU":
@@ -37,7 +40,10 @@ def load(artifact: Artifact, hardware: Hardware) -> tuple[Engine, ...]:
 
 
 def configure(hardware: Hardware) -> str:
-    """Looks for the process's devices and says which kind is used: "CPU" or "GPU"."""
+    """Configures TensorFlow's devices and returns the kind that is used: "CPU" or "GPU".
+
+    Raises BuilderError where a GPU is required and there is none.
+    """
     tf: Any = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
     if hardware.device == "gpu" and not gpus:
@@ -46,8 +52,8 @@ def configure(hardware: Hardware) -> str:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
-        # TensorFlow settles it when it first computes, and the first model has done so.
-        logger.debug("TensorFlow is configured already")
+        # It can't be changed after the first computation, which an earlier model has made.
+        logger.debug("TensorFlow is already configured")
     return "GPU" if gpus and hardware.device != "cpu" else "CPU"
 
 

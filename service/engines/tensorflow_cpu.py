@@ -15,15 +15,15 @@ from model_builder.system.tensorflow_import import import_tensorflow
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 
-# Where looking for a larger batch ends: arithmetic is what a CPU waits for from 8 on at the latest.
+# The largest batch to measure: from 8 on, arithmetic limits the throughput of every CPU.
 MAX_BATCH_SIZE = 8
 
 
 class CpuEngine:
-    """The network of one artifact in a session of its own.
+    """The network of one artifact in its own session.
 
-    A session copies the constants of its graph, 94 MB of a ResNet-50, less often than functions do:
-    it is ready sooner, and takes less memory (docs/performance.md).
+    A session copies the graph's constants, 94 MB for ResNet-50, less often than functions do: it
+    loads faster and takes less memory (docs/performance.md).
     """
 
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
@@ -35,11 +35,11 @@ class CpuEngine:
         graph.finalize()
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=threads,
-            # One batch at a time: a second pool would only take turns with the first.
+            # One batch at a time: a second pool would only compete with the first.
             inter_op_parallelism_threads=1,
             device_count={"GPU": 0},
         )
-        # The graph is never extended, and a second pass over it finds nothing to do.
+        # The graph is never extended, and a second optimizer pass changes nothing.
         config.experimental.optimize_for_static_graph = True
         config.graph_options.rewrite_options.meta_optimizer_iterations = 1
         session = tf.compat.v1.Session(graph=graph, config=config)
@@ -61,4 +61,4 @@ class CpuEngine:
         return self._run(pixels)
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
-        """One graph serves every size."""
+        """Does nothing: one graph serves every size."""

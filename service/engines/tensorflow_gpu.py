@@ -21,7 +21,7 @@ MAX_BATCH_SIZE = 256
 class GpuEngine:
     """The network of one artifact on one logical device, compiled for each batch size.
 
-    device: TensorFlow's name for it. Any will do; what compiling costs, a GPU gives back.
+    device: TensorFlow's name of a logical device, of any kind.
     """
 
     def __init__(self, artifact: Artifact, device: str) -> None:
@@ -53,9 +53,7 @@ class GpuEngine:
 
     @property
     def concurrency(self) -> int:
-        """The next batch is copied there while the last one runs, and none waits for Python in
-        between.
-        """
+        """2: the next batch is copied to the device while the last one runs."""
         return 2
 
     def features(self, pixels: Pixels) -> Any:
@@ -68,4 +66,4 @@ class GpuEngine:
         return features
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
-        """What XLA has compiled stays with the function."""
+        """Does nothing: XLA keeps what it compiled as long as the function exists."""

@@ -1,4 +1,4 @@
-"""Accuracy, calibration and throughput of one model in several precisions, on labelled images."""
+"""Accuracy, calibration and throughput of one model in several precisions, on labeled images."""
 
 from __future__ import annotations
 
@@ -34,22 +34,27 @@ CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImage:
+class LabeledImage:
+    """An image file and the index of its class."""
+
     path: Path
     class_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledFolder:
-    """images: those of a known class. skipped: folders and files whose name is no class."""
+class LabeledFolder:
+    """The labeled images of a folder.
 
-    images: tuple[LabelledImage, ...]
+    images: those of a known class. skipped: folders and files whose name is no class.
+    """
+
+    images: tuple[LabeledImage, ...]
     skipped: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one precision answered so far."""
+    """The results of one precision so far, and the seconds that they took."""
 
     confidences: list[float] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
@@ -59,7 +64,7 @@ class Tally:
     seconds: float = 0.0
 
     def add(self, probabilities: Array, class_ids: Sequence[int], reference: Array) -> None:
-        """probabilities, reference: float32 [N, classes], the latter the float32 network's."""
+        """Adds N images. probabilities, reference: float32 [N, classes]; reference is float32's."""
         self.classes = probabilities.shape[1]
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
         for row, class_id, best in zip(order, class_ids, reference.argmax(axis=1), strict=True):
@@ -69,7 +74,7 @@ class Tally:
         self.confidences += probabilities.max(axis=1).tolist()
 
     def measurement(self, images: str, digest: str) -> Measurement:
-        """Without top-5 where there are no more than five classes: it would always be 100 %."""
+        """The figures. top5_percent is None with five classes or fewer: it would always be 100."""
         return Measurement(
             images=images,
             count=len(self.right),
@@ -83,7 +88,9 @@ class Tally:
         )
 
     def _calibration_error(self) -> float:
-        """Gap between confidence and accuracy, over bins of confidence, weighted by their size."""
+        """Expected calibration error: the mean gap between confidence and accuracy over bins of
+        confidence, weighted by their size.
+        """
         confidences, right = np.array(self.confidences), np.array(self.right, float)
         bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         gaps = (
@@ -92,9 +99,9 @@ class Tally:
         return float(sum(gaps) / len(right))
 
 
-def labelled_images(folder: Path, labels: Sequence[Label]) -> LabelledFolder:
-    """Every file in a folder named after a class, by WordNet id or label, or whose own name
-    begins with a WordNet id. Raises InvalidParameter where there is none.
+def labeled_images(folder: Path, labels: Sequence[Label]) -> LabeledFolder:
+    """The images in folders named after a class, by WordNet id or label, and those whose file name
+    begins with a WordNet id. Raises InvalidParameter where there are none.
     """
     by_name = {name: i for i, label in enumerate(labels) for name in (label.wnid, label.name)}
     found, skipped = [], set()
@@ -102,19 +109,22 @@ def labelled_images(folder: Path, labels: Sequence[Label]) -> LabelledFolder:
         wnid = path.name.partition("_")[0].partition(".")[0]
         class_id = by_name.get(path.parent.name, by_name.get(wnid))
         if class_id is not None:
-            found.append(LabelledImage(path, class_id))
+            found.append(LabeledImage(path, class_id))
         else:
             skipped.add(str((path if path.parent == folder else path.parent).relative_to(folder)))
     if not found:
         raise InvalidParameter(
-            "Images lie in a folder for each class, named by WordNet id or label, or have names "
-            f"that begin with the WordNet id. Received: {folder}, which has no such image"
+            "Images must be in a folder for each class, named by WordNet id or label, or have "
+            f"names that begin with the WordNet id. Received: {folder}, which has no such image"
         )
-    return LabelledFolder(tuple(found), tuple(sorted(skipped)))
+    return LabeledFolder(tuple(found), tuple(sorted(skipped)))
 
 
-def digest_of(images: Sequence[LabelledImage]) -> str:
-    """Names, classes and contents: the same files give the same digest, wherever they lie."""
+def digest_of(images: Sequence[LabeledImage]) -> str:
+    """sha256 over the files' names, classes and contents, in hexadecimal.
+
+    The same files give the same digest in every folder.
+    """
     running = hashlib.sha256()
     for image in images:
         content = hashlib.sha256(image.path.read_bytes()).hexdigest()
@@ -123,7 +133,7 @@ def digest_of(images: Sequence[LabelledImage]) -> str:
 
 
 async def evaluate(
-    images: Sequence[LabelledImage],
+    images: Sequence[LabeledImage],
     services: Mapping[Precision, InferenceService],
     decoder: DecoderPool,
     preprocessing: Preprocessing,
@@ -131,14 +141,15 @@ async def evaluate(
     skipped: Callable[[Path, ServiceError], None],
     advance: Callable[[int], None],
 ) -> dict[Precision, Tally]:
-    """Decodes every image once and sends it through every service, chunk by chunk in turn.
+    """Decodes every image once and sends it through each service in turn, CHUNK images at a time.
 
     services: one for each precision of a model, "float32" among them. skipped: called with each
-    image that can't be decoded. Raises ServiceError.
+    image that can't be decoded. advance: called with the number of images done since the last
+    call. Raises ServiceError, and InvalidParameter where no image could be decoded.
     """
     tallies: dict[Precision, Tally] = {precision: Tally() for precision in services}
 
-    async def decode(image: LabelledImage) -> Pixels | ServiceError:
+    async def decode(image: LabeledImage) -> Pixels | ServiceError:
         try:
             data = await asyncio.to_thread(image.path.read_bytes)
             decoded = await decoder.decode(data, preprocessing, deadline=_due())

@@ -1,4 +1,4 @@
-"""Whether an artifact, on this machine's engines, still gives what its checkpoint gave."""
+"""Compares an artifact's results on this machine with its golden logits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from model_builder.artifact.manifest import Artifact, Precision
 from service.engines.base import Engine
 from service.inference.outputs import logits
 
-# Largest difference in units of the logits' standard deviation. bfloat16 keeps 8 bits of 24,
-# float16 11, int8 has 256 levels in all; what folding and another order of additions change in
-# float32 is below 1e-4.
+# Largest difference in units of the logits' standard deviation. bfloat16 keeps 8 of float32's 24
+# significant bits, float16 11; int8 has 256 levels. In float32, batch norm fusion and another order
+# of additions change less than 1e-4.
 TOLERANCE: dict[Precision, float] = {
     "float32": 1e-3,
     "bfloat16": 0.1,
@@ -23,7 +23,10 @@ TOLERANCE: dict[Precision, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """difference: the largest, in units of the golden logits' standard deviation."""
+    """The result on one device.
+
+    difference: the largest of any logit, in units of the golden logits' standard deviation.
+    """
 
     device: str
     difference: float
@@ -35,9 +38,9 @@ class Verification:
 
 
 def verify(artifact: Artifact, engine: Engine) -> Verification:
-    """Runs the golden images and holds the logits against the stored ones."""
+    """Runs the golden images on the engine and compares the logits with the stored ones."""
     golden = artifact.golden
-    # One at a time: every engine takes a batch of one.
+    # One by one: every engine takes a batch of one.
     given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])
     found = logits(given, artifact.head)
     difference = float(np.abs(found - golden.logits).max() / golden.logits.std())

@@ -23,8 +23,8 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
-from service.http.auth.api_keys import ApiKeys
-from service.http.auth.rate_limit import RateLimit
+from service.auth.api_keys import ApiKeys
+from service.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -33,6 +33,7 @@ from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
+from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
@@ -122,6 +123,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)
+    @app.exception_handler(Disconnected)
     async def client_left(_request: Request, _error: Exception) -> Response:
         service_metrics.rejections.labels("cancelled").inc()
         return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -25,6 +25,7 @@ from service.errors import (
     Unprocessable,
     UnsupportedMedia,
     UploadTimeout,
+    entry_of,
 )
 from service.http.headers import RETRY_AFTER
 from service.http.paths import PREDICT
@@ -55,8 +56,7 @@ STATUS: dict[type[ServiceError], int] = {
 
 def status_of(error: ServiceError | type[ServiceError]) -> int:
     """The HTTP status of an error or a class of errors."""
-    kind = error if isinstance(error, type) else type(error)
-    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+    return entry_of(error, STATUS)
 
 
 def problem(status: int, code: str, detail: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from types import FrameType
 import uvicorn
 
 from model_builder.errors import UnknownModel
+from service.auth.api_keys import InvalidKeyFile
 from service.http.app import create_app, prepare
-from service.http.auth.api_keys import InvalidKeyFile
 from service.http.protocol import BoundedHttpProtocol
 from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime

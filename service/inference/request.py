@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,28 @@ class InferenceRequest:
     version: str | None = None
     priority: int = 0
     wait_for_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDeadline:
+    """When a request's result is due, on the clock of `time.monotonic`.
+
+    The client's timeout counts from the request's arrival. The server's counts twice: for the
+    arrival of the images, and from then on for the result.
+
+    client_timeout_ms: as the request states it; None where it states none.
+    """
+
+    arrived: float
+    client_timeout_ms: float | None
+    server_timeout_seconds: float
+
+    def at(self, now: float) -> float:
+        """The deadline, seen at `arrived` or when the images are there."""
+        client = math.inf
+        if self.client_timeout_ms is not None:
+            client = self.arrived + self.client_timeout_ms / 1000
+        return min(client, now + self.server_timeout_seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from service.engines.registry import ENGINES, EngineSpec
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
 from service.inference.repository import Health, ModelRepository
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 class Runtime:
     """The models, the decoders, the watchdog, and InferenceService in front of them.
 
-    names: models to load, the default first; by default the settings'. load: loads a model by its
-    name; tests hand in quicker ones.
+    names: models to load, the default first; by default the settings'. engines: the table of
+    engines. load: loads a model by its name in place of the loader; tests hand in quicker ones.
     on_ready, on_failure: called from the loading thread, the latter with the reason.
     on_lost: called from the watchdog's thread, with the reason, when only a new process helps.
     Raises AmbiguousName where two names in the settings mean one model.
@@ -36,6 +37,7 @@ class Runtime:
         *,
         names: Sequence[str] | None = None,
         load: Callable[[str], Model] | None = None,
+        engines: Sequence[EngineSpec] = ENGINES,
         metrics: Metrics | None = None,
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[str], None] = lambda _: None,
@@ -43,6 +45,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
+        self._engines = engines
         self._decoder = make_decoder_pool(settings, self.metrics)
         self.repository = ModelRepository(
             settings.model.names if names is None else names,
@@ -86,7 +89,7 @@ class Runtime:
         self._decoder.close()
 
     def _load(self, name: str) -> Model:
-        model = load_model(name, self.settings, self.metrics)
+        model = load_model(name, self.settings, self.metrics, self._engines)
         # Not before: decoders that start take CPU time from what the loader measures.
         self._decoder.start()
         model.start()

@@ -1,4 +1,4 @@
-"""Logs with the request's id: a JSON object a line, or plain text on a terminal."""
+"""Logs with the request's id: one JSON object a line, or plain text on a terminal."""
 
 from __future__ import annotations
 
@@ -23,30 +23,29 @@ NOISY = (
     "asyncio",
 )
 
-# Fields of a record that are no fields of a request.
+# Attributes of a log record that are not fields of a request.
 RESERVED = {*RESERVED_ATTRS, "color_message", "message", "asctime"}
 
-# What the parts of a request have to say of it in its line of the log: `bind_log_fields`.
-_facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
+_fields: ContextVar[dict[str, object] | None] = ContextVar("fields", default=None)
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def bind_log_fields(**facts: object) -> None:
-    """Puts fields into this request's line of the log."""
-    known = _facts.get()
-    if known is not None:
-        known.update(facts)
+def bind_log_fields(**fields: object) -> None:
+    """Adds fields to the current request's line in the log; without a request, does nothing."""
+    bound = _fields.get()
+    if bound is not None:
+        bound.update(fields)
 
 
 @contextmanager
 def log_context() -> Iterator[dict[str, object]]:
-    """The fields that are noted within."""
-    facts: dict[str, object] = {}
-    token = _facts.set(facts)
+    """Collects the fields that are bound within, in the dictionary that it yields."""
+    fields: dict[str, object] = {}
+    token = _fields.set(fields)
     try:
-        yield facts
+        yield fields
     finally:
-        _facts.reset(token)
+        _fields.reset(token)
 
 
 class _RequestId(logging.Filter):
@@ -70,7 +69,10 @@ class _Text(logging.Formatter):
 
 
 def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -> None:
-    """Sends everything to stderr in one format, uvicorn's lines too."""
+    """Sends all logs, uvicorn's too, to stderr in one format.
+
+    level: a name of `logging`, in any case. log_format: "auto" is "text" on a terminal, or "json".
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())
     if log_format == "json" or (log_format == "auto" and not sys.stderr.isatty()):
@@ -86,7 +88,7 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
     else:
         handler.setFormatter(_Text("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Pillow warns of strange images; on stderr as it comes that would be no line of JSON.
+    # Pillow warns about unusual images: through logging, so that each warning is a line of JSON.
     logging.captureWarnings(True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

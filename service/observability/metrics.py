@@ -1,4 +1,4 @@
-"""Every metric of the service, in a registry of its own."""
+"""The metrics of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ BATCH_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256)
 
 
 class Metrics:
-    """Labels come from closed sets only: route templates, statuses, models, reasons."""
+    """Every metric, in its own registry.
+
+    Labels come from closed sets only: route templates, statuses, models, reasons.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -78,49 +81,49 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "resnet_queue_depth",
-            "Images that wait for the device now.",
+            "Images that wait for the device.",
             ["model"],
             registry=self.registry,
         )
         self.expected_wait_seconds = Gauge(
             "resnet_queue_expected_wait_seconds",
-            "What an image that arrives now is expected to wait for the device.",
+            "Expected wait for the device of an image that arrives now.",
             ["model"],
             registry=self.registry,
         )
         self.images = Counter(
             "resnet_images",
-            "Images by what became of them.",
+            "Images by result: ok, failed or dropped.",
             ["model", "result"],
             registry=self.registry,
         )
         self.rejections = Counter(
             "resnet_rejections",
-            "Requests turned away, by the error's code; cancelled: the client left.",
+            "Requests refused, by the error's code; cancelled: the client disconnected.",
             ["reason"],
             registry=self.registry,
         )
         self.self_tests = Counter(
             "resnet_canaries",
-            "The service's own images, sent through the queue to see that it answers rightly.",
+            "Self-tests by result: right, wrong, failed or late.",
             ["model", "result"],
             registry=self.registry,
         )
         self.worker_failures = Counter(
             "resnet_worker_failures",
-            "Times that a device's worker died, or was stuck in a batch.",
+            "Workers that died, or were stuck in a batch.",
             ["model", "reason"],
             registry=self.registry,
         )
         self.load_seconds = Gauge(
             "resnet_model_load_seconds",
-            "From the start of its loading to warm; the first model's with its framework.",
+            "From the start of loading to warm; for the first model with the framework's import.",
             ["model"],
             registry=self.registry,
         )
         self.memory_bytes = Gauge(
             "resnet_model_memory_bytes",
-            "Resident memory that the process gained while it was loaded.",
+            "Resident memory that the process gained while the model was loaded.",
             ["model"],
             registry=self.registry,
         )
@@ -132,7 +135,7 @@ class Metrics:
 
 
 class ModelMetrics:
-    """One model's share of the metrics: what a batcher reports to."""
+    """The metrics of one model, as a batcher and a self-test report them."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
         self._queue_seconds = metrics.queue_seconds.labels(model)

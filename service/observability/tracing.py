@@ -1,6 +1,6 @@
-"""OpenTelemetry traces, where the environment asks for them: a span a request, and its parts.
+"""OpenTelemetry traces where OTEL_ variables turn them on: a span for each request and its parts.
 
-Nothing of OpenTelemetry's SDK is imported otherwise.
+Otherwise OpenTelemetry's SDK is not imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Tracer
 
-# Any of them, not empty, turns traces on.
+# Each of them, if it is not empty, turns traces on.
 VARIABLES = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -29,11 +29,11 @@ NANOSECONDS = 1_000_000_000
 
 
 class TracingUnavailable(Exception):
-    """The environment asks for traces, and what makes them is not installed or not known."""
+    """Traces are turned on, and the SDK is not installed or the exporter is not supported."""
 
 
 class Timing(Protocol):
-    """Where one image's time went, in seconds; `finished` on the clock of `time.monotonic`."""
+    """The durations of one image in seconds; `finished` is on the clock of `time.monotonic`."""
 
     @property
     def decode_seconds(self) -> float: ...
@@ -49,13 +49,13 @@ class Timing(Protocol):
 
 
 class Spans:
-    """The parts of a request, as spans within the request's."""
+    """Records the parts of a request as children of the request's span."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
     def record(self, timings: Iterable[Timing]) -> None:
-        """Of each image: decode, queue, inference. Called within the request's span."""
+        """Three spans for each image: decode, queue, inference. Call it in the request's span."""
         to_wall = time.time() - time.monotonic()
         for timing in timings:
             end = timing.finished + to_wall
@@ -72,6 +72,7 @@ class Spans:
 
 
 def wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment turns traces on."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     return environment.get("OTEL_TRACES_EXPORTER") != "none" and any(
@@ -80,13 +81,13 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class Tracing:
-    """What FastAPI is to be told of telemetry, and the spans within a request's.
+    """FastAPI's telemetry configuration, and the spans within a request's.
 
-    Off unless the environment asks for it; then `spans` is None. Raises TracingUnavailable.
+    `spans` is None unless the environment turns traces on. Raises TracingUnavailable.
     """
 
     def __init__(self, untraced_paths: frozenset[str] = frozenset()) -> None:
-        """untraced_paths: those that are polled every few seconds."""
+        """untraced_paths: requests for these have no span."""
         self.spans: Spans | None = None
         self.fastapi: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
         self._provider: TracerProvider | None = None
@@ -96,7 +97,7 @@ class Tracing:
             self._provider = _provider()
         except ImportError as error:
             raise TracingUnavailable(
-                f"OTEL_ variables ask for traces, and {error}. Install the extra 'tracing', or set "
+                f"OTEL_ variables turn traces on, and {error}. Install the extra 'tracing', or set "
                 "OTEL_TRACES_EXPORTER=none."
             ) from error
         self.spans = Spans(self._provider.get_tracer(SERVICE_NAME, __version__))
@@ -108,13 +109,13 @@ class Tracing:
         }
 
     def close(self) -> None:
-        """Sends what was not sent yet, for as long as the exporter waits."""
+        """Sends the remaining spans; blocks up to the exporter's timeout."""
         if self._provider is not None:
             self._provider.shutdown()
 
 
 def _provider() -> TracerProvider:
-    """Reads the usual variables: the exporter's, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ..."""
+    """The SDK reads its own variables: the exporter's, OTEL_TRACES_SAMPLER and others."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -127,7 +128,7 @@ def _provider() -> TracerProvider:
             "Traces are sent by OTLP over HTTP. Received: OTEL_TRACES_EXPORTER="
             f"{exporter}, OTEL_EXPORTER_OTLP_PROTOCOL={protocol}"
         )
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, where they are set, go before this.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence where they are set.
     named = {"service.name": os.environ.get("OTEL_SERVICE_NAME") or SERVICE_NAME}
     resource = Resource.create({**named, "service.version": __version__})
     provider = TracerProvider(resource=resource)

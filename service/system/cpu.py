@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, and what they can compute in."""
+"""The CPUs that this process may use, and their features."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threadpoolctl import threadpool_limits
 
 CGROUP = Path("/sys/fs/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
-# In `CPUINFO`, on x86 and on ARM.
-PROCESSOR_FACTS = (
+# Names in `CPUINFO`, on x86 and on ARM.
+CPU_FIELDS = (
     "model name",
     "cpu family",
     "model",
@@ -25,10 +25,10 @@ PROCESSOR_FACTS = (
 
 
 def cpu_limit(cgroup: Path = CGROUP) -> int:
-    """CPUs that the scheduler will really give: affinity and the container's quota.
+    """The number of CPUs by affinity and the container's quota, rounded up; at least 1.
 
-    A container limited to 2 of a machine's 64 CPUs sees 64; as many threads would be
-    stopped by the quota for most of every 100 ms.
+    A container limited to 2 of a machine's 64 CPUs sees 64; the quota would stop 64 threads for
+    most of every 100 ms.
     """
     if hasattr(os, "sched_getaffinity"):
         available = len(os.sched_getaffinity(0))
@@ -39,27 +39,29 @@ def cpu_limit(cgroup: Path = CGROUP) -> int:
 
 
 def limit_blas_threads() -> None:
-    """NumPy multiplies small matrices here, which OpenBLAS shares out among threads that then
-    spin in wait for the next: on the CPUs that the network is to run on.
+    """Lets NumPy's BLAS use one thread in this process.
+
+    The service's own matrices are small. OpenBLAS would split them among threads that spin while
+    they wait for the next, on the CPUs that the network runs on.
     """
     threadpool_limits(1, user_api="blas")
 
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
     """Whether the CPU multiplies bfloat16 in hardware: AVX512-BF16 or AMX."""
-    flags = _facts(cpuinfo).get("flags", "").split()
+    flags = _fields(cpuinfo).get("flags", "").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str:
-    """What tells one kind of CPU from another, as far as the system says."""
-    facts = _facts(cpuinfo)
-    known = (facts.get(name) for name in PROCESSOR_FACTS)
+    """Identifies the CPU's model and features, as far as the system reports them."""
+    fields = _fields(cpuinfo)
+    known = (fields.get(name) for name in CPU_FIELDS)
     return ", ".join([platform.machine(), *filter(None, known)])
 
 
-def _facts(cpuinfo: Path) -> dict[str, str]:
-    """Of the first CPU; none on a system that does not say so there."""
+def _fields(cpuinfo: Path) -> dict[str, str]:
+    """The first CPU's fields; empty on a system without that file."""
     try:
         first, _, _ = cpuinfo.read_text().partition("\n\n")
     except OSError:
@@ -69,7 +71,7 @@ def _facts(cpuinfo: Path) -> dict[str, str]:
 
 
 def _cgroup_quota(cgroup: Path) -> float | None:
-    """CPUs allowed by the cgroup (version 2, else 1), or None for no limit."""
+    """CPUs allowed by the cgroup (version 2, else 1); None without a limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Memory that is no longer used, handed back to the system."""
+"""Returns unused memory to the system."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import gc
 
 
 def c_library() -> ctypes.CDLL:
-    """Unlike `ctypes.pythonapi`, it releases the interpreter's lock during a call."""
+    """The C library. Unlike `ctypes.pythonapi`, its calls release the interpreter's lock."""
     return ctypes.CDLL(None)
 
 
 def trim_memory() -> None:
-    """Garbage, and what is free in the arenas of all threads, which glibc keeps.
+    """Collects garbage, and returns the free memory of all of glibc's arenas to the system.
 
-    What loading leaves behind, or a queue of images: holes in the arenas of the threads that
-    made them. Of itself glibc gives back what is free at an arena's end alone. A C library without
-    `malloc_trim` returns it, or not, on its own.
+    Loading a model, or a queue of images, leaves free blocks inside the arenas of the threads that
+    allocated them; otherwise glibc returns only free memory at an arena's end. Without
+    `malloc_trim`, as in musl, only garbage is collected.
     """
     gc.collect()
     if trim := getattr(c_library(), "malloc_trim", None):

@@ -1,4 +1,4 @@
-"""A real server: its own process, its own socket, the published weights."""
+"""A real server in its own process, with a real socket and the published weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND_TIMEOUT_SECONDS = 500.0
 
 @dataclass
 class Server:
-    """A `python -m service`. `records` are its log's, as far as they were waited for."""
+    """A `python -m service`. records: of its log, as far as it was read."""
 
     process: subprocess.Popen[str]
     lines: Queue[str | None]
@@ -33,7 +33,7 @@ class Server:
     url: str = ""
 
     def wait_for(self, beginning: str) -> str:
-        """The rest of the first message that begins so; empty when the process ends before."""
+        """The rest of the first message with this beginning; empty if the process ends before."""
         while True:
             try:
                 line = self.lines.get(timeout=START_TIMEOUT_SECONDS)
@@ -64,7 +64,7 @@ def read_lines(stream: IO[str], lines: Queue[str | None]) -> None:
 
 @contextmanager
 def started(environment: dict[str, str]) -> Iterator[Server]:
-    """A server's process, ended here at the latest."""
+    """A server's process, killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "service"],
         env={**os.environ, "RESNET_PORT": "0", "RESNET_LOG_FORMAT": "json", **environment},
@@ -87,33 +87,38 @@ def started(environment: dict[str, str]) -> Iterator[Server]:
 
 @contextmanager
 def running(environment: dict[str, str]) -> Iterator[Server]:
-    """A server that is ready, with its `url`; without one where it ended instead."""
+    """A ready server with its `url`; the url is empty where the process ended instead."""
     with started(environment) as server:
         server.url = server.wait_for("Ready on ")
         yield server
 
 
 def start_real(environment: dict[str, str]) -> Iterator[Server]:
-    # What is asked here is whether answers are right, on however slow a machine.
-    retry_policy = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
-    with running({**retry_policy, **environment}) as server:
+    # The tests check results, also on a slow machine.
+    timeouts = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
+    with running({**timeouts, **environment}) as server:
         if not server.url:
-            # Weights that can't be had are no reason to pass: only a laptop may go without.
+            # In CI a test without weights fails; elsewhere it is skipped.
             unreachable = "No source of" in server.messages()
             give_up = pytest.skip if unreachable and not os.environ.get("CI") else pytest.fail
             give_up(server.messages())
         yield server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _downloads(home: Path) -> None:
+    """Servers find what the user has downloaded."""
+
+
 @pytest.fixture(scope="session")
 def float32_server() -> Iterator[Server]:
-    # Batches as large as a test waits for, whatever this machine gains by them.
+    # Batches of up to 8, also where this machine gains nothing from them.
     yield from start_real({"RESNET_PRECISION": "float32", "RESNET_MAX_BATCH_SIZE": "8"})
 
 
 @pytest.fixture(scope="module")
 def bfloat16_server() -> Iterator[Server]:
-    # Where the hardware has none, each further size to warm up takes long.
+    # Without hardware support each further size takes long to warm up.
     yield from start_real({"RESNET_PRECISION": "bfloat16", "RESNET_MAX_BATCH_SIZE": "4"})
 
 
@@ -121,8 +126,8 @@ def bfloat16_server() -> Iterator[Server]:
 def int8_server(
     float32_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """Served where there is no TensorFlow, from an artifact that was built where there is."""
-    # The same file, and no other test waits for it.
+    """Serves without TensorFlow, from an artifact that was built with it."""
+    # It uses the same downloaded file.
     assert float32_server.url
     done = resnet("quantize", "resnet50")
     assert done.returncode == 0, done.stderr
@@ -135,14 +140,14 @@ def int8_server(
 
 
 def without_tensorflow(folder: Path) -> Path:
-    """A folder which, first on the path, makes TensorFlow and what comes with it missing."""
+    """A folder that hides TensorFlow, Keras and h5py when it is first on the path."""
     for name in ("h5py", "keras", "tensorflow"):
         (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name} here')\n")
     return folder
 
 
 def resnet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command, in a process of its own."""
+    """Runs the `resnet` command in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "service", *arguments],
         env={**os.environ, **environment},

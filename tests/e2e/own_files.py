@@ -1,6 +1,6 @@
-"""Five files of random weights, a depth and a layout each, and what NumPy makes of them.
+"""Five files of random weights, one depth and one format each, and their logits in NumPy.
 
-Each is said to be fed as a row of the catalogue is, with a smaller image.
+Each is imported with the preprocessing of a catalog row, and a smaller image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from model_builder.checkpoints.catalog import CHECKPOINTS
 from tests.model_builder.artifact.test_reference_preprocessing import restated
 from tests.model_builder.keras_layout import write_keras_h5
 from tests.model_builder.published import keras_application, keras_weights, save_tfjs
-from tests.model_builder.reference import Reference, normalised, random_reference
+from tests.model_builder.reference import Reference, normalized, random_reference
 from tests.model_builder.torch_layout import save_safetensors, transformers_name
 
 Pixels = npt.NDArray[np.uint8]
@@ -98,7 +98,7 @@ class OwnFile:
             restated(replace(row, preprocessing=recipe))(Image.fromarray(image)), np.uint8
         )[None]
         if not self.from_keras:
-            return normalised(pixels).astype(np.float64)
+            return normalized(pixels).astype(np.float64)
         inputs = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
         return np.asarray(np.moveaxis(inputs, 3, 1), np.float64)
 

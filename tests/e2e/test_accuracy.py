@@ -58,7 +58,7 @@ def truths(photos: list[Path]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def reference(photos: list[Path], truths: list[int], float32_server: Server) -> Accuracy:
-    """keras.applications with the same weights, in float32, nothing folded."""
+    """keras.applications with the same weights, in float32, with batch norm."""
     assert float32_server.url  # it has fetched the checkpoint, if need be
     network = keras_network(checkpoint_file())
     pixels = np.concatenate([pixels_of(photo) for photo in photos])

@@ -1,4 +1,4 @@
-"""int8 on a CPU: quantised once, then served where there is no TensorFlow."""
+"""int8 on a CPU: quantized once, then served where there is no TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from model_builder.artifact.report import Measurement, write_report
 from model_builder.artifact.store_format import read_artifact
-from service.settings import Settings
 from tests.e2e.conftest import Server, resnet, running, without_tensorflow
 
 pytestmark = pytest.mark.weights
@@ -22,9 +21,9 @@ MAX_RESIDENT_BYTES = 300e6
 
 
 @pytest.fixture
-def folder(int8_server: Server) -> Path:
+def folder(int8_server: Server, home: Path) -> Path:
     assert int8_server.url
-    return Settings().model.home / "artifacts" / "resnet50.keras_in1k-litert-int8"
+    return home / "artifacts" / "resnet50.keras_in1k-litert-int8"
 
 
 def test_photos_are_named_without_tensorflow(int8_server: Server) -> None:
@@ -40,8 +39,8 @@ def test_with_every_batch_size_warm_it_takes_little_memory(int8_server: Server) 
     assert psutil.Process(int8_server.process.pid).memory_info().rss < MAX_RESIDENT_BYTES
 
 
-def test_what_was_measured_is_kept_for_the_next_start(folder: Path) -> None:
-    plan = json.loads((Settings().model.home / "plans" / f"{folder.name}.json").read_text())
+def test_what_was_measured_is_kept_for_the_next_start(folder: Path, home: Path) -> None:
+    plan = json.loads((home / "plans" / f"{folder.name}.json").read_text())
     assert plan["key"]["engine"].startswith("litert ")
     assert 0 < plan["seconds"]["1"] < 60
 
@@ -68,7 +67,7 @@ def test_its_logits_are_verified(folder: Path) -> None:
     assert "resnet50.keras_in1k in int8 on cpu:0: files whole" in done.stdout
 
 
-def test_quantising_again_with_the_same_images_changes_nothing(folder: Path) -> None:
+def test_quantizing_again_with_the_same_images_changes_nothing(folder: Path) -> None:
     before = (folder / "manifest.json").stat().st_mtime_ns
     done = resnet("quantize", "resnet50")
     assert done.returncode == 0, done.stderr
@@ -84,11 +83,11 @@ def test_one_that_disagrees_too_often_is_not_served(folder: Path, tmp_path: Path
         assert "for 51.5 % of 200 images (photos); at least 75 %" in server.messages()
 
 
-def test_without_tensorflow_nothing_is_built(folder: Path, tmp_path: Path) -> None:
+def test_without_tensorflow_nothing_is_built(folder: Path, home: Path, tmp_path: Path) -> None:
     """A checkpoint that is here, in a precision that is not."""
     assert folder.is_dir()
     (tmp_path / "home").mkdir()
-    shutil.copytree(Settings().model.home / "checkpoints", tmp_path / "home" / "checkpoints")
+    shutil.copytree(home / "checkpoints", tmp_path / "home" / "checkpoints")
     (tmp_path / "modules").mkdir()
     environment = {
         "RESNET_HOME": str(tmp_path / "home"),

@@ -27,7 +27,7 @@ def test_it_ends_when_told(int8_server: Server, sent: signal.Signals) -> None:
 
 @pytest.mark.weights
 def test_told_to_end_it_says_not_ready_and_serves_on(int8_server: Server) -> None:
-    """Long enough that the balancer has seen it; who can't wait says so twice."""
+    """For RESNET_DRAIN_SECONDS, so that the balancer sees it; a second signal ends the process."""
     assert int8_server.url
     environment = {**QUICK, "RESNET_PRECISION": "int8", "RESNET_DRAIN_SECONDS": "600"}
     with running(environment) as server, httpx2.Client(base_url=server.url, timeout=60) as client:
@@ -51,7 +51,7 @@ def test_it_ends_when_told_while_it_still_loads(tmp_path: Path) -> None:
 
 @pytest.mark.weights
 def test_a_second_start_fetches_and_builds_nothing(float32_server: Server, tmp_path: Path) -> None:
-    """And with TensorFlow in it, it ends when told as well."""
+    """With TensorFlow loaded, it also ends on a signal."""
     assert float32_server.url
     nowhere = {
         **QUICK,

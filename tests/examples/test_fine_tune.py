@@ -1,4 +1,4 @@
-"""The example with the published ResNet-50 and some of the digits; and what docs/own.md says."""
+"""The example with the published ResNet-50 and some of the digits, and docs/own.md's figures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_it_trains_imports_serves_and_gets_held_out_images_right(
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert (result["training_images"], result["held_out_images"]) == (120, 40)
-    # By chance it were 4. Seeds 0 to 4 gave 34, 35, 37, 34 and 38.
+    # By chance it would be 4. Seeds 0 to 4 gave 34, 35, 37, 34 and 38.
     assert result["held_out_right_served"] >= 30
     assert abs(result["held_out_right_served"] - result["held_out_right_here"]) <= 1
     assert (tmp_path / "home" / "own" / "digits" / "checkpoint.json").is_file()
@@ -61,7 +61,7 @@ def test_a_class_is_a_folder(tmp_path: Path) -> None:
     assert [file.name for file in found.files] == names
 
 
-def test_the_page_says_what_the_full_run_gave() -> None:
+def test_the_page_has_the_figures_of_the_full_run() -> None:
     right, held_out = SHOWN["held_out_right_served"], SHOWN["held_out_images"]
     assert f"**{right} of {held_out}**" in PAGE
     assert f"{SHOWN['training_images']} digits" in PAGE

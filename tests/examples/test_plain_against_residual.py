@@ -1,4 +1,4 @@
-"""The example, with next to nothing to train; and what docs/models.md says of its full run."""
+"""The example with a short training, and docs/models.md's figures of its full run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_every_run_is_on_the_page(one: dict[str, Any]) -> None:
     assert row in PAGE
 
 
-def test_what_the_page_concludes_is_what_the_runs_show() -> None:
+def test_the_conclusions_on_the_page_follow_from_the_runs() -> None:
     loss = {(one["kind"], one["depth"], one["seed"]): one["training_loss"][-1] for one in RUNS}
     for seed in range(3):
         assert loss["plain", 56, seed] > 100 * loss["plain", 20, seed]

@@ -1,4 +1,4 @@
-"""The example on a photo, with the published weights; and that docs/models.md shows its run."""
+"""The example on a photo with the published weights, and docs/models.md's figures of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_finds_what_the_page_shows(published: LocalFile, tmp_path: Path) -> N
         assert image.size == (880, 600)
 
 
-def test_the_page_concludes_what_was_found() -> None:
+def test_the_conclusions_on_the_page_follow_from_the_run() -> None:
     assert f"**{SHOWN['answer']}**, {SHOWN['probability']:.1%}".replace("%", " %") in PAGE
     blocks = SHOWN["blocks"]
     assert {one["answer_without"] for one in blocks} == {SHOWN["answer"]}

@@ -1,9 +1,10 @@
-"""What is made of the published weights."""
+"""Artifacts and a reference network from the published weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +14,13 @@ from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.download.fetch import LocalFile
 from service.engines.base import Hardware
 from service.engines.registry import engine_for
-from service.settings import Settings
 from tests.golden.reference import MODEL, keras_network
 
 
 @pytest.fixture(scope="session")
-def artifact(published: LocalFile) -> Callable[[Precision], Artifact]:
+def artifact(published: LocalFile, home: Path) -> Callable[[Precision], Artifact]:
     """ResNet-50 in a precision, built if it is not in the cache."""
-    store = ArtifactCache(Settings().model.home)
+    store = ArtifactCache(home)
 
     @cache
     def obtain(precision: Precision) -> Artifact:

@@ -1,6 +1,6 @@
-"""ResNet-50 of keras.applications with the published weights: an implementation not our own.
+"""ResNet-50 of keras.applications with the published weights: an independent implementation.
 
-`python -m tests.golden.reference` writes `logits.json` anew from it.
+`python -m tests.golden.reference` writes `logits.json` from it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from model_builder.checkpoints.catalog import find_checkpoint
 from model_builder.checkpoints.download.fetch import LocalFile, fetch
 from service.imaging.decoder import decode
 from service.settings import Settings
+from tests.home import HOME
 
 Array = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
@@ -27,20 +28,19 @@ STORED_CLASSES = 10
 
 
 def pixels_of(photo: Path) -> Pixels:
-    """uint8 [1, 224, 224, 3], as the service would feed it."""
+    """uint8 [1, 224, 224, 3], as the service computes it."""
     preprocessing = find_checkpoint(MODEL).preprocessing
     return decode(photo.read_bytes(), preprocessing, max_pixels=10**7)[None]
 
 
-def checkpoint_file() -> LocalFile:
-    """As published, from the cache that the service uses. Raises FetchFailed."""
-    settings = Settings()
-    folder = settings.model.home / "checkpoints"
-    return fetch(find_checkpoint(MODEL), folder, given=settings.model.checkpoint_file)
+def checkpoint_file(home: Path = HOME) -> LocalFile:
+    """As published, from RESNET_CHECKPOINT_FILE, the cache, or its source. Raises FetchFailed."""
+    given = Settings().model.checkpoint_file
+    return fetch(find_checkpoint(MODEL), home / "checkpoints", given=given)
 
 
 def keras_network(file: LocalFile) -> Any:
-    """Float32, nothing folded, output logits."""
+    """Float32, with batch norm, output logits."""
     from model_builder.system.tensorflow_import import import_tensorflow
 
     import_tensorflow()

@@ -1,6 +1,6 @@
-"""The published ResNet-50 as it is served, against stored logits and keras.applications.
+"""The served ResNet-50, compared with stored logits and keras.applications.
 
-What goes wrong without a word (padding, stride placement, epsilon, channel order) shows here.
+Errors that raise nothing (padding, stride placement, epsilon, channel order) change the logits.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def test_bfloat16_gives_the_same_class(served: Served, photo: Path) -> None:
     expected, received = softmax(served("float32", photo)), softmax(served("bfloat16", photo))
     assert received.argmax() == expected.argmax()
     np.testing.assert_allclose(received, expected, atol=0.02)
-    # Other numbers, as bfloat16 is bound to give: this is not the float32 network again.
+    # bfloat16 must differ a little: this is not the float32 network.
     assert np.abs(received - expected).max() > 0
 
 
@@ -81,6 +81,6 @@ def test_bfloat16_gives_the_same_class(served: Served, photo: Path) -> None:
         ("navy_uniform.jpg", "military uniform"),
     ],
 )
-def test_a_person_would_agree(served: Served, photo: str, label: str) -> None:
+def test_the_label_is_right(served: Served, photo: str, label: str) -> None:
     values = served("float32", PHOTOS / photo)
     assert imagenet1k()[int(values.argmax())].name == label

@@ -1,4 +1,4 @@
-"""What several tests of the builder start from."""
+"""Fixtures of several tests of the builder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A whole artifact, its network a stand-in."""
+    """A complete artifact with a stand-in for the network."""
     folder = tmp_path / "artifacts" / "tiny"
     write_artifact(folder, MANIFEST, LABELS, HEAD, GOLDEN, write_network)
     return folder

@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that serves files as stores and the hub do, and misbehaves when told to."""
+"""A server on 127.0.0.1 that serves files like storage servers and the hub, with given faults."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass(frozen=True)
 class Fault:
-    """What the server does to one request, in place of serving the file.
+    """The server's behavior for one request, in place of serving the file.
 
-    status, headers: of the answer. body: in place of the file's. sends: the part of the body after
-    which it stops: it hangs up then, or stays silent where `silent`. trickles: a chunk at a time,
-    with so many seconds between them. announced: whether the body's length is. garbage: the answer
-    is not HTTP.
+    status, headers: of the response. body: in place of the file's content. sends: the share of the
+    body that is sent before the connection is closed, or left open where `silent`. trickles:
+    seconds between chunks. announced: whether the response has a Content-Length. garbage: the
+    response is not HTTP.
     """
 
     status: int | None = None
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that came in. `range`, `if_range`, `token`: headers, or None."""
+    """One received request. `range`, `if_range`, `token`: headers, or None."""
 
     method: str
     path: str
@@ -56,8 +56,8 @@ class FaultyServer(ThreadingHTTPServer):
 
     faults_at: for the next requests of that method and path, before `faults`.
 
-    ranges: whether parts of files can be asked for. etags: whether answers have an ETag.
-    stopped: is set while an answer has stopped half-way; `go_on` ends every silence.
+    ranges: whether the server supports ranges. etags: whether responses have an ETag.
+    stopped: set while a response has stopped before its end; `go_on` ends every such stop.
     """
 
     daemon_threads = True
@@ -97,7 +97,7 @@ class FaultyServer(ThreadingHTTPServer):
         return queue.popleft() if queue else Fault()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: clients that are killed while they are served are part of the tests."""
+        """Logs nothing: tests kill clients while they are served."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.go_on.wait(PATIENCE_SECONDS)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what was asked for is in `asked`."""
+        """Logs nothing: the requests are in `asked`."""
 
 
 def publish_on_hub(
@@ -190,7 +190,7 @@ def publish_on_hub(
     repository: str = "someone/resnet18.test_in1k",
     file: str = "model.safetensors",
 ) -> tuple[str, str]:
-    """Lays a large file out as the hub does: its facts at `resolve`, its bytes at the CDN.
+    """Publishes a large file like the hub: its metadata at `resolve`, its bytes at the CDN.
 
     Returns the two paths, the first that of the revision "main".
     """

@@ -1,4 +1,4 @@
-"""A web server on this machine that serves one file, well or badly."""
+"""A web server on this machine that serves one file, with or without faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WAIT_SECONDS = 60
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves CONTENT, in the way that the path names, and remembers what was asked for."""
+    """Serves CONTENT with the behavior that the path names, and records the requests."""
 
     daemon_threads = True
 
@@ -51,4 +51,4 @@ class FileHandler(BaseHTTPRequestHandler):
         self.wfile.write(body[: len(body) // 2] if kind in ("cut", "unannounced") else body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what was asked for is in `requests`."""
+        """Logs nothing: the requests are in `requests`."""

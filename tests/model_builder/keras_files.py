@@ -1,4 +1,4 @@
-"""Small networks of our own in Keras's files, and those files edited."""
+"""Small networks of ours in Keras's files, and edits of those files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ARCHITECTURE = ResNetConfig.of("resnet18", classes=3)
 
 @cache
 def small_network() -> keras.Model:
-    """Made once: nobody may change it."""
+    """Made once; tests must not change it."""
     return build_resnet(ARCHITECTURE, input_size=32)
 
 
 def saved(network: keras.Model, path: Path) -> Path:
-    """In the format that the name stands for: .keras, .weights.h5 or the legacy .h5."""
+    """Writes it in the format of the name's suffix: .keras, .weights.h5 or the legacy .h5."""
     save: Any = network.save_weights if path.name.endswith(".weights.h5") else network.save
     save(path)
     return path

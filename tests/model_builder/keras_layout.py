@@ -1,4 +1,4 @@
-"""Weights laid out and named as Keras publishes them."""
+"""Weights in the layout and with the names that Keras publishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as others publish them, written from a reference's state dict, and what is made of them."""
+"""Files in the publishers' formats, written from a reference's state dict, and their logits."""
 
 from __future__ import annotations
 
@@ -103,6 +103,6 @@ def served_logits(
     images: npt.NDArray[np.uint8],
     preprocessing: Preprocessing = PREPROCESSING,
 ) -> Array:
-    """Of the inference network, from pixels, with the classifier as the service has it."""
+    """Logits of the inference network, from pixels, with the service's classifier."""
     features = fuse_batch_norm(network, architecture, preprocessing)(images)
     return logits(np.asarray(features), Head(*network.get_layer("fc").get_weights()))

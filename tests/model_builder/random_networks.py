@@ -1,4 +1,4 @@
-"""Networks to test with: shapes alone, or random weights that behave like trained ones."""
+"""Networks for tests: shapes only, or random weights with the statistics of trained ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LAST_OF_BOTTLENECK = ("_bn3", "_3_bn")
 
 @cache
 def shapes_only(architecture: ResNetConfig, **options: Any) -> keras.Model:
-    """The network with its variables declared and none of them filled: no memory, little time.
+    """The network with declared variables that are not initialized: no memory, little time.
 
-    Made once: nobody may change it.
+    Made once; tests must not change it.
     """
     with keras.StatelessScope(initialize_variables=False):
         return build_resnet(architecture, **options)
@@ -36,7 +36,7 @@ def random_network(architecture: ResNetConfig, *, input_size: int, seed: int = 0
 
 
 def randomise(network: keras.Model, inputs: Array, *, seed: int) -> None:
-    """Fills every variable at random, biases too; running statistics are those of `inputs`."""
+    """Fills every variable and bias at random; running statistics are those of `inputs`."""
     rng = np.random.default_rng(seed)
     for variable in network.weights:
         shape = tuple(variable.shape)
@@ -45,7 +45,7 @@ def randomise(network: keras.Model, inputs: Array, *, seed: int) -> None:
             fan_in = np.prod(shape[:-1])
             values = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
         elif field == "gamma":
-            # Were no block's last scale small, depth would multiply every rounding error.
+            # Small scales at the ends of blocks: otherwise depth multiplies every rounding error.
             small = layer_name.endswith(LAST_OF_BOTTLENECK)
             values = rng.uniform(0.5, 1.5, shape).astype(np.float32) * np.float32(
                 0.2 if small else 1
@@ -60,12 +60,12 @@ def randomise(network: keras.Model, inputs: Array, *, seed: int) -> None:
 
 
 def tensors_of(network: keras.Model) -> dict[str, Array]:
-    """What `convert.assign` takes: "conv1/kernel", "bn1/gamma", ... to arrays."""
+    """The input of `loader.assign`: "conv1/kernel", "bn1/gamma", ... to arrays."""
     return {"/".join(v.path.split("/")[-2:]): v.numpy() for v in network.weights}
 
 
 def same_padded(network: keras.Model) -> keras.Model:
-    """The network as it would be if Keras were left to pad: equal shapes, other numbers."""
+    """The network with Keras's own padding: equal shapes, other results."""
 
     def same_padding(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()

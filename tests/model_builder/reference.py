@@ -1,7 +1,7 @@
-"""ResNets in NumPy, to compare with: written from torchvision's `resnet.py`, in PyTorch's layout.
+"""Reference ResNets in NumPy, written from torchvision's `resnet.py`, in PyTorch's layout.
 
 Shares nothing with the package: images are NCHW, kernels OIHW, names those of state dicts, and
-everything is float64. Slow and plain; meant for small images.
+everything is float64. Slow; for small images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEPTHS = tuple(BLOCKS)
 
 @dataclass(frozen=True)
 class Reference:
-    """One network's state dict and what no tensor of it shows.
+    """One network's state dict, and the parts of its configuration that no tensor shows.
 
     same_padding: pad as TensorFlow does when left to itself, which PyTorch never does. dtype: that
     everything is computed in.
@@ -41,7 +41,7 @@ class Reference:
     dtype: type[np.floating[Any]] = np.float64
 
     def logits(self, images: npt.NDArray[Any]) -> Wide:
-        """[N, 3, H, W], normalised, to [N, classes]."""
+        """[N, 3, H, W], normalized, to logits [N, classes]."""
         x = np.maximum(self._normalised("bn1", self._convolved("conv1", images, 2)), 0)
         x = self._windows(x, 3, 2, fill=-np.inf).max(axis=(4, 5))
         for stage, count in enumerate(BLOCKS[self.depth], start=1):
@@ -52,7 +52,7 @@ class Reference:
         return logits + self.state_dict["fc.bias"]
 
     def _block(self, name: str, x: Wide, stride: int) -> Wide:
-        """Torchvision's BasicBlock or Bottleneck, by how many convolutions it has."""
+        """Torchvision's BasicBlock or Bottleneck, by its number of convolutions."""
         last = 3 if f"{name}.conv3.weight" in self.state_dict else 2
         striding = 2 if last == 3 and not self.stride_in_1x1 else 1
         residual = x
@@ -74,7 +74,7 @@ class Reference:
         return np.moveaxis(np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))), -1, 1)
 
     def _windows(self, x: npt.NDArray[Any], kernel: int, stride: int, *, fill: float) -> Wide:
-        """What a kernel sees at each place: [N, C, H', W', kernel, kernel]."""
+        """The input of a kernel at each position: [N, C, H', W', kernel, kernel]."""
         before = after = kernel // 2
         if self.same_padding and stride == 2 and x.shape[-1] % 2 == 0 and kernel > 1:
             before, after = (kernel - 2) // 2, (kernel - 1) // 2
@@ -92,7 +92,7 @@ class Reference:
 
 
 class _Measuring(Reference):
-    """Sets every running statistic to that of the images that pass."""
+    """Sets every running statistic to that of its input."""
 
     def _normalised(self, name: str, x: Wide) -> Wide:
         self.state_dict[f"{name}.running_mean"] = x.mean(axis=(0, 2, 3)).astype(np.float32)
@@ -103,12 +103,12 @@ class _Measuring(Reference):
 def random_reference(
     depth: int, *, seed: int, classes: int = 10, stride_in_1x1: bool = False
 ) -> Reference:
-    """Random weights; running statistics are those of random images, as after training."""
+    """Random weights, with the running statistics of random images."""
     rng = np.random.default_rng(seed)
     state_dict = random_state_dict(depth, rng, classes)
-    # Whatever comes of it is what the network has: float32 will do, in half the time.
+    # The statistics need not be exact: float32 takes half the time.
     measuring = _Measuring(depth, state_dict, stride_in_1x1, dtype=np.float32)
-    measuring.logits(normalised(random_images(4, seed=seed)))
+    measuring.logits(normalized(random_images(4, seed=seed)))
     return Reference(depth, measuring.state_dict, stride_in_1x1)
 
 
@@ -140,8 +140,8 @@ def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dic
             if expansion == 4:
                 shapes = [(channels, width, 1), (width, width, 3), (width, 4 * width, 1)]
             for number, (inputs, outputs, kernel) in enumerate(shapes, start=1):
-                # A trained network's residuals are small; as large as what they are added to, a
-                # hundred of them would blow float32's own error up.
+                # A trained network's residuals are small. If they were as large as the shortcuts, a
+                # hundred of them would amplify the error of float32.
                 gamma = 0.3 if number == len(shapes) else 1.0
                 add(f"{name}.conv{number}", f"{name}.bn{number}", inputs, outputs, kernel, gamma)
             if index == 0 and (stage > 1 or expansion == 4):
@@ -154,15 +154,15 @@ def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dic
 
 
 def random_images(count: int, *, seed: int, size: int = 64) -> npt.NDArray[np.uint8]:
-    """uint8 [N, size, size, 3]: colored blocks under noise, so that they can be told apart."""
+    """uint8 [N, size, size, 3]: colored blocks with noise, so that images differ."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 192, (count, -(-size // 8), -(-size // 8), 3))
     smooth = blocks.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
     return (smooth + rng.integers(0, 64, smooth.shape)).astype(np.uint8)
 
 
-def normalised(images: npt.NDArray[np.uint8]) -> Array:
-    """As torchvision feeds a network: NCHW, scaled to 0..1, less the mean, over the deviation."""
+def normalized(images: npt.NDArray[np.uint8]) -> Array:
+    """torchvision's input: NCHW, scaled to 0..1, minus the mean, divided by the deviation."""
     mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
     scaled: Array = ((images / 255 - mean) / std).astype(np.float32)
     return np.asarray(scaled.transpose(0, 3, 1, 2), np.float32)

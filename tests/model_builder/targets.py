@@ -1,4 +1,4 @@
-"""What the tests build: TensorFlow's network in two precisions."""
+"""The build targets of the tests: TensorFlow's network in two precisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `import model_builder` offers, and what it does not import."""
+"""The public names of `model_builder`, and the modules that it does not import."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_importing_loads_no_framework(statement: str) -> None:
 
 
 @pytest.mark.parametrize("name", model_builder.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert name in dir(model_builder)
     assert getattr(model_builder, name) is not None
 
 
-def test_other_names_are_not_there() -> None:
+def test_other_names_do_not_exist() -> None:
     with pytest.raises(AttributeError, match="module 'model_builder' has no attribute 'nothing'"):
         _ = model_builder.nothing
 

@@ -1,4 +1,4 @@
-"""Weights laid out and named as PyTorch's publishers have them."""
+"""Weights in the layout and with the names of PyTorch's publishers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float32]
 
 
 def save_safetensors(path: Path, state_dict: Mapping[str, Array], **more: Any) -> Path:
-    """With a counter for each batch norm, as PyTorch keeps them."""
+    """With a counter for each batch norm, as in PyTorch."""
     means = [name for name in state_dict if name.endswith(".running_mean")]
     counters = {
         name.replace("running_mean", "num_batches_tracked"): np.array(7, np.int64) for name in means

@@ -23,7 +23,7 @@ PREPROCESSING = Preprocessing(SIZE, SIZE, "bilinear", "RGB", (128, 128, 128), (6
 
 @dataclass(frozen=True)
 class World:
-    """A network, the file that it was published in, and the catalogue that lists it."""
+    """A network, the file that it was published in, and its row in the catalog."""
 
     network: keras.Model
     file: Path
@@ -50,7 +50,7 @@ def make_world(folder: Path) -> World:
         name=NAME,
         architecture=architecture,
         preprocessing=PREPROCESSING,
-        # Nobody listens on port 9: what is not given can't be fetched.
+        # Nothing listens on port 9: the file can't be fetched.
         sources=(UrlSource("http://127.0.0.1:9/weights.h5", md5),),
         licence="MIT",
         paper="https://arxiv.org/abs/1512.03385",

@@ -7,8 +7,6 @@ import io
 import json
 import logging
 import os
-import socket
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,10 +18,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from model_builder.artifact.manifest import Artifact, Manifest, Provenance
-from model_builder.artifact.preprocessing import Preprocessing
-from model_builder.artifact.store_format import read_artifact, write_artifact
-from model_builder.networks.config import ResNetConfig
+from model_builder.artifact.manifest import Artifact
 from service.http.app import create_app
 from service.http.protocol import BoundedHttpProtocol
 from service.imaging.pool import DecoderPool
@@ -32,16 +27,14 @@ from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import PREFIX, Settings
-from tests.nginx import Nginx, free_port
+from tests.service.color_artifact import MODEL_NAME as MODEL_NAME
+from tests.service.color_artifact import write_color_artifact
 from tests.service.fakes import (
-    LABELS,
     WAIT_SECONDS,
     FakeEngine,
     Recorder,
     batch_sizes_of,
-    color_head,
     eventually,
-    no_golden,
 )
 
 with warnings.catch_warnings():
@@ -49,22 +42,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient as TestClient
 
-MODEL_NAME = "resnet18.colors"
-PREPROCESSING = Preprocessing(40, 32, "bilinear", "RGB", (127.5, 127.5, 127.5), (127.5,) * 3)
-PROVENANCE = Provenance(
-    checkpoint=MODEL_NAME,
-    source="made by the tests",
-    digest="none",
-    licence="Apache-2.0",
-    paper="none",
-    top1_percent=None,
-    top5_percent=None,
-)
-
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is set outside, and what is in this machine's cache, says nothing about these tests."""
+    """Tests depend neither on settings in the environment nor on this machine's cache."""
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -76,30 +57,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return write_color_artifact(tmp_path_factory.mktemp("artifacts") / MODEL_NAME)
 
 
-def write_color_artifact(folder: Path) -> Artifact:
-    """Depth 18, five colors for classes, images of 32 x 32. Its network is no network."""
-
-    def write_network(folder: Path) -> None:
-        folder.mkdir()
-        (folder / "network.txt").write_text("a FakeEngine runs this")
-
-    manifest = Manifest(
-        name=MODEL_NAME,
-        architecture=ResNetConfig.of("resnet18", classes=len(LABELS)),
-        preprocessing=PREPROCESSING,
-        provenance=PROVENANCE,
-        engine="tensorflow",
-        precision="float32",
-        versions={},
-        files={},
-    )
-    write_artifact(folder, manifest, LABELS, color_head(), no_golden(), write_network)
-    return read_artifact(folder)
-
-
 @dataclass(frozen=True)
 class Service:
-    """A service that runs, and what it is made of."""
+    """A running service and its parts."""
 
     client: TestClient
     app: FastAPI
@@ -112,7 +72,7 @@ class Service:
         return self.engines[0]
 
     def sample(self, name: str, **labels: str) -> float:
-        """A metric's value now; 0 where it was never touched."""
+        """A metric's value; 0 where it has none."""
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
@@ -122,12 +82,12 @@ class Serve(Protocol):
 
 @pytest.fixture
 def serve(artifact: Artifact) -> Iterator[Serve]:
-    """Starts a ready service with the engines (one by default) and settings that are given."""
+    """Starts a ready service with the given engines (one by default) and settings."""
     with contextlib.ExitStack() as stack:
 
         def start(*engines: FakeEngine, **given: Any) -> Service:
             engines = engines or (FakeEngine(),)
-            # What the engine is given is what the test sends, unless it wants more.
+            # The engine gets the test's images only, unless the test turns self-tests on.
             on_lost = given.pop("on_lost", lambda _: None)
             settings = Settings.of(
                 **{"model": MODEL_NAME, "self_test_interval_seconds": 0, **given}
@@ -154,7 +114,7 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
             )
             client = stack.enter_context(TestClient(app))
             for engine in engines:
-                # Whatever a test left it at, the service must be able to end.
+                # The service must be able to end, also after a test that left the engine blocked.
                 stack.callback(engine.release)
             assert ready.wait(WAIT_SECONDS)
             for engine in engines:
@@ -171,7 +131,7 @@ def service(serve: Serve) -> Service:
 
 @pytest.fixture
 def start_app() -> Iterator[Callable[..., TestClient]]:
-    """A service with a `load` of the test's own, started and not waited for."""
+    """Starts a service with the test's own `load`, without waiting for it."""
     with contextlib.ExitStack() as stack:
 
         def start(load: Callable[[str], Model], **given: Any) -> TestClient:
@@ -191,7 +151,7 @@ class MakeModel(Protocol):
 
 @pytest.fixture
 def make_model(artifact: Artifact) -> Iterator[MakeModel]:
-    """Started models of any name, each around one engine of its own unless more are given."""
+    """Started models of any name, each with its own engine unless engines are given."""
     with contextlib.ExitStack() as stack:
 
         def make(name: str, *engines: FakeEngine, observer: ModelObserver | None = None) -> Model:
@@ -242,7 +202,7 @@ def listening(
 ) -> Iterator[int]:
     """The port on which a real server serves the app, in a thread.
 
-    The app has started already: its TestClient sees to that, and to its end.
+    The app must be started: its TestClient starts and stops it.
     """
     config = uvicorn.Config(
         app,
@@ -266,34 +226,12 @@ def listening(
         assert not thread.is_alive()
 
 
-@contextlib.contextmanager
-def behind_nginx(app: FastAPI) -> Iterator[int]:
-    """The port of an nginx in front of the app, with the project's own rules."""
-    # Of a path that nginx's own user may read, which pytest's are not.
-    with tempfile.TemporaryDirectory(prefix="nginx-") as folder, listening(app) as behind:
-        port = free_port()
-        nginx = Nginx(Path(folder), port, [behind])
-
-        def is_up() -> bool:
-            assert nginx.process.poll() is None, nginx.log.read_text()
-            with contextlib.suppress(ConnectionError):
-                socket.create_connection(("127.0.0.1", port), WAIT_SECONDS).close()
-                return True
-            return False
-
-        try:
-            eventually(is_up)
-            yield port
-        finally:
-            nginx.stop()
-
-
 @pytest.fixture
 def log_lines() -> Callable[[], list[dict[str, Any]]]:
-    """What the service has logged as JSON, a dictionary a line."""
+    """The service's log in JSON, one dictionary for each line."""
     root = logging.getLogger()
     theirs, written = root.handlers, io.StringIO()
-    # Out of the way, or they would be closed: they are pytest's.
+    # pytest's handlers, which `configure_logging` would close.
     root.handlers = []
     with contextlib.redirect_stderr(written):
         configure_logging("info", "json")

@@ -1,4 +1,4 @@
-"""What stands in for a device: an engine that sees colors, and does as it is told."""
+"""Stand-ins for a device: an engine that sees colors, with controlled faults."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ COLOR_KERNEL = (
 
 
 def color_head() -> Head:
-    """Names the color that an image has most of, from what `FakeEngine` gives."""
+    """Classifies an image by its dominant color, from `FakeEngine`'s features."""
     kernel = np.zeros((FEATURES, len(LABELS)), np.float32)
     kernel[:3] = COLOR_KERNEL
     return Head(10 * kernel, np.array([0, 0, 0, -20, 5], np.float32))
 
 
 def no_golden() -> Golden:
-    """A fake engine gives what it likes."""
+    """A stand-in for golden images, which a fake engine does not reproduce."""
     return Golden(np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, len(LABELS)), np.float32))
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Waits until it holds, and fails where it never does."""
+    """Waits until the condition holds; fails after WAIT_SECONDS."""
     end = time.monotonic() + WAIT_SECONDS
     while not condition():
         if time.monotonic() > end:
@@ -60,7 +60,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 class FakeEngine:
     """The first three features are the mean red, green and blue, 0 to 1; the rest are zeros.
 
-    batches: the sizes that it was given. failure: raised by `run`. missing: how many feature maps
+    batches: the sizes of its batches. failure: raised by `run`. missing: how many feature maps
     too few it returns. blind: whether it sees blue whatever it is shown.
     """
 
@@ -115,12 +115,12 @@ class FakeEngine:
 
 
 def batch_sizes_of(engine: FakeEngine) -> BatchSizes:
-    """Its sizes, each as quick as the others: to take all that wait is best."""
+    """Its sizes with equal latencies: the best batch is all waiting images."""
     return BatchSizes(dict.fromkeys(engine.batch_sizes, 0.001))
 
 
 class Recorder:
-    """A batcher's observer."""
+    """A model's observer that records what it is called with."""
 
     def __init__(self) -> None:
         self.done: list[int] = []
@@ -152,5 +152,5 @@ class Recorder:
 
     @property
     def images(self) -> int:
-        """Images that it was told of."""
+        """The number of images in all recorded events."""
         return sum(self.done) + sum(self.failed) + sum(self.drops.values())

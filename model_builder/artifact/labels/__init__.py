@@ -1,8 +1,8 @@
-"""The classes that published checkpoints know: WordNet ids and names, in the order of the logits.
+"""The classes of published checkpoints: WordNet ids and names, in the order of the logits.
 
-`imagenet1k.tsv` has the 1000 synsets of ILSVRC 2012 in the order of their ids, each with the
-first lemma that WordNet 3.0 gives it. Three lemmas stand for two classes each; those six say
-which is meant, as in "crane (bird)".
+`imagenet1k.tsv` has the 1000 synsets of ILSVRC 2012 in the order of their ids, each with its
+first lemma in WordNet 3.0. Three lemmas belong to two classes each; those six have an addition,
+as in "crane (bird)".
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def imagenet1k() -> tuple[Label, ...]:
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
-    """A user's own classes, in the order of the logits: a name a line, or JSON.
+    """A user's own classes, in the order of the logits, from a text file or JSON.
 
-    JSON: a list of names, or an object from index to name as transformers' `id2label` has them.
-    Raises ConversionFailed.
+    Text: one name a line. JSON: a list of names, or an object from index to name, such as
+    transformers' `id2label`. Raises ConversionFailed.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -115,8 +115,8 @@ def _group(left: float, top: float, group: BlockGroup, fill: str) -> Iterator[Sh
         yield from _box(left, y, label(convolution), fill)
         y += BOX_HEIGHT
     if group.count > 1:
-        centre = (top + ARROW + y) / 2
-        yield Text(left + BOX_LEFT - 10, centre, f"{group.count} x", 14, anchor="end")
+        center = (top + ARROW + y) / 2
+        yield Text(left + BOX_LEFT - 10, center, f"{group.count} x", 14, anchor="end")
     if not block.has_shortcut:
         yield Line(((middle, y), (middle, bottom)), INK)
         return
@@ -124,9 +124,9 @@ def _group(left: float, top: float, group: BlockGroup, fill: str) -> Iterator[Sh
     yield from _shortcut(left, top + 2, plus + PLUS / 2, group)
     yield Line(((middle, y), (middle, plus)), INK, arrow=True)
     yield Box(middle - PLUS / 2, plus, PLUS, PLUS, PAPER, INK, PLUS / 2)
-    centre = plus + PLUS / 2
+    center = plus + PLUS / 2
     for dx, dy in ((4, 0), (0, 4)):
-        yield Line(((middle - dx, centre - dy), (middle + dx, centre + dy)), INK)
+        yield Line(((middle - dx, center - dy), (middle + dx, center + dy)), INK)
     yield Line(((middle, plus + PLUS), (middle, bottom)), INK)
 
 

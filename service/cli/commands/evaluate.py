@@ -21,7 +21,7 @@ from service.cli.options import DeviceOption, HomeOption, JsonOption, end, setti
 from service.engines.base import Hardware
 from service.engines.registry import engine_for
 from service.errors import InvalidParameter, ServiceError
-from service.evaluation.accuracy import digest_of, labelled_images
+from service.evaluation.accuracy import digest_of, labeled_images
 from service.evaluation.accuracy import evaluate as evaluate_all
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.inference.loader import make_decoder_pool, warm_model
@@ -52,7 +52,7 @@ def evaluate(
     device: DeviceOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Measure accuracy, agreement with float32 and speed on labelled images.
+    """Measure accuracy, agreement with float32 and speed on labeled images.
 
     What was measured is kept beside each artifact, and GET /models shows it. By default float32
     and int8 are measured; float32, which the others are held against, always is.
@@ -66,8 +66,8 @@ def evaluate(
     try:
         artifacts = _artifacts(name, precision or ["int8"], settings, hardware)
         reference = artifacts["float32"]
-        labelled = labelled_images(folder, reference.labels)
-        for one in labelled.skipped:
+        labeled = labeled_images(folder, reference.labels)
+        for one in labeled.skipped:
             typer.echo(f"{one} is skipped: no class has that name", err=True)
         for one, artifact in artifacts.items():
             models[one] = warm_model(artifact, settings, hardware, metrics)
@@ -75,10 +75,10 @@ def evaluate(
         services = {
             one: InferenceService(OneModel(model), decoder) for one, model in models.items()
         }
-        with counted(f"Evaluating {name}", len(labelled.images)) as advance:
+        with counted(f"Evaluating {name}", len(labeled.images)) as advance:
             tallies = asyncio.run(
                 evaluate_all(
-                    labelled.images,
+                    labeled.images,
                     services,
                     decoder,
                     reference.manifest.preprocessing,
@@ -86,7 +86,7 @@ def evaluate(
                     advance=advance,
                 )
             )
-        digest = digest_of(labelled.images)
+        digest = digest_of(labeled.images)
         measured = {one: tally.measurement(folder.name, digest) for one, tally in tallies.items()}
         for one, measurement in measured.items():
             add_measurement(artifacts[one].folder, measurement)

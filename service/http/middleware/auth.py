@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
-from service.http.auth.api_keys import ApiKeys
-from service.http.auth.rate_limit import RateLimit
+from service.auth.access import authenticate, check_rate
+from service.auth.api_keys import ApiKeys
+from service.auth.rate_limit import RateLimit
+from service.errors import ServiceError, Unauthorized
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
 from service.http.problem_details import respond_to
@@ -41,11 +40,8 @@ class AuthMiddleware:
         client = address[0] if address else "unknown"
         if self._keys is not None:
             client = self._named(Headers(scope=scope), self._keys)
-        if self._limit is not None and (wait := self._limit.take(client)):
-            raise RateLimited(
-                f"{client} has sent too many requests. The next one may be sent in {wait:.1f} s.",
-                retry_after_seconds=math.ceil(wait),
-            )
+        if self._limit is not None:
+            check_rate(self._limit, client)
 
     def _named(self, headers: Headers, keys: ApiKeys) -> str:
         scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
@@ -54,9 +50,4 @@ class AuthMiddleware:
             raise Unauthorized(
                 f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."
             )
-        client = keys.client(key)
-        if client is None:
-            raise Unauthorized("The API key is not known here.")
-        if client.off:
-            raise Forbidden(f"The API key of {client.name} has been turned off.")
-        return client.name
+        return authenticate(keys, key)

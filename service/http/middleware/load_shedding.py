@@ -10,13 +10,13 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.auth.token_bucket import TokenBucket
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
-from service.http.request.deadline import RequestDeadline
 from service.http.request.request_id import identifier_of
-from service.http.token_bucket import TokenBucket
+from service.inference.request import RequestDeadline
 from service.inference.runtime import Runtime
 from service.observability.logging import request_id
 from service.observability.metrics import Metrics

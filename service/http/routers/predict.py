@@ -14,8 +14,7 @@ from service.http.dependencies import ServiceDep, SettingsDep, SpansDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.problem_details import problem_of
-from service.http.request.deadline import RequestDeadline
-from service.http.request.disconnect import cancel_on_disconnect
+from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
 from service.http.request.uploads import read_images
 from service.http.routers.predict_description import description_of
@@ -28,8 +27,15 @@ from service.http.schemas import (
     SeveralImages,
     Timing,
 )
+from service.inference.disconnect import cancel_on_disconnect
 from service.inference.outputs import top_k as top_classes
-from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
+from service.inference.request import (
+    InferenceRequest,
+    InferenceResult,
+    RequestDeadline,
+    RowResult,
+    RowTiming,
+)
 from service.observability.logging import bind_log_fields, request_id
 from service.settings import Settings
 
@@ -83,7 +89,7 @@ async def predict(
     bind_log_fields(images=len(images))
     due = deadline.at(time.monotonic())
     work = service.infer(InferenceRequest(images, due, model=model))
-    result = await cancel_on_disconnect(request.receive, work)
+    result = await cancel_on_disconnect(disconnected(request.receive), work)
     timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
     if spans is not None:
         spans.record(timings)

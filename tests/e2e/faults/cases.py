@@ -14,10 +14,10 @@ from tests.e2e.faults.load import BROKEN, Clients, Report
 from tests.e2e.faults.stack import Stack
 
 BUILD_SECONDS = 600.0
-# The next image of a user or the next canary finds the fault.
+# The next image of a client or the next self-test finds the fault.
 COUNTED_SECONDS = 20.0
 # With a reason, where it is due.
-TOLD_WHY = {429, 503, 504}
+NEED_REASONS = {429, 503, 504}
 # Of what one replica can do alone. Another that starts takes a CPU meanwhile.
 STEADY_SHARE = 0.6
 
@@ -73,10 +73,10 @@ async def peak_of(port: int, image: bytes, seconds: float) -> float:
     return report.goodput
 
 
-def told(report: Report) -> bool:
+def explained(report: Report) -> bool:
     """Whether nothing but 200 came, or another status with a reason that is one."""
     return all(
-        outcome.status == 200 or (outcome.status in TOLD_WHY and outcome.reason)
+        outcome.status == 200 or (outcome.status in NEED_REASONS and outcome.reason)
         for outcome in report.outcomes
     ) and bool(report.statuses[200])
 
@@ -146,7 +146,8 @@ async def clients_that_hang_up(setting: Setting) -> Row:
     waiting = [await replica.metric("resnet_queue_depth") for replica in stack.replicas]
     computed = await answered() - before - report.statuses[200]
     note = f"{left} left, {sum(waiting):.0f} of their images wait, {computed:.0f} were computed"
-    return Row("clients that hang up half-way", report, told(report) and not sum(waiting), note)
+    held = explained(report) and not sum(waiting)
+    return Row("clients that hang up half-way", report, held, note)
 
 
 async def clients_that_trickle(setting: Setting) -> Row:
@@ -227,7 +228,7 @@ async def a_truncated_file(setting: Setting) -> Row:
         victim.start()
         try:
             back = await victim.ready(within=BUILD_SECONDS)
-            ended = f"built anew in {back:.0f} s"
+            ended = f"rebuilt in {back:.0f} s"
         except TimeoutError:
             assert victim.process is not None
             ended = f"a new start ends with {victim.process.poll()}"

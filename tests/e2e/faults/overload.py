@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from tests.e2e.faults.cases import Case, Row, Setting, peak_of, told
+from tests.e2e.faults.cases import Case, Row, Setting, explained, peak_of
 from tests.e2e.faults.crowd import Crowd
 from tests.e2e.faults.load import Clients, Report
 from tests.e2e.faults.stack import Replica
@@ -81,7 +81,7 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     latest = max(outcome.seconds for outcome in report.outcomes if outcome.status == 200)
     in_time = latest <= DEADLINE_SLACK * DEADLINE_MS / 1000 and not report.statuses[504]
     quick = max(probes.slowest.values()) < SLOWEST_PROBE_SECONDS
-    held = told(report) and share >= LEAST_SHARE and in_time and grown <= MOST_GROWN and quick
+    held = explained(report) and share >= LEAST_SHARE and in_time and grown <= MOST_GROWN and quick
     note = (
         f"goodput {goodput:.1f} a second, {share:.0%} of the peak; the devices were busy "
         f"for {worked / took:.0%} of the time, the clients took {spent / took:.2f} of "

@@ -24,7 +24,7 @@ class Died(BaseException):
 
 
 class Sabotaged:
-    """An engine that works until it is told otherwise; then one batch does not."""
+    """An engine that works, except for one batch after a signal."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

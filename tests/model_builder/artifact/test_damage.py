@@ -1,4 +1,4 @@
-"""Every kind of damage to an artifact is found, and the file named."""
+"""Damage of every kind to an artifact is detected, and the error names the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def rehash(folder: Path, name: str) -> None:
-    """Damage that the hashes know nothing of: a writer's mistake."""
+    """Writes a file's present hash into the manifest, so that only the content is wrong."""
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     edit(folder, lambda manifest: manifest["files"].update({name: digest}))
 
@@ -102,9 +102,7 @@ def empty_the_manifest(folder: Path) -> None:
         (lambda f: edit(f, lambda m: m.update(format=FORMAT + 1)), f"has format {FORMAT + 1}; "),
     ],
 )
-def test_a_manifest_that_can_not_be_read(
-    folder: Path, damage: Callable[[Path], None], named: str
-) -> None:
+def test_an_unreadable_manifest(folder: Path, damage: Callable[[Path], None], named: str) -> None:
     damage(folder)
     with pytest.raises(InvalidArtifact, match=named):
         read_manifest(folder)
@@ -154,7 +152,9 @@ def never_listed(folder: Path, name: str) -> None:
         (a_head_of_another_format, "head.safetensors: "),
     ],
 )
-def test_parts_that_do_not_fit(folder: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_parts_of_different_sizes(
+    folder: Path, damage: Callable[[Path], None], message: str
+) -> None:
     damage(folder)
     with pytest.raises(InvalidArtifact, match=message):
         read_artifact(folder)

@@ -9,7 +9,7 @@ import pytest
 from model_builder.artifact.labels import imagenet1k
 
 
-def test_a_thousand_of_them() -> None:
+def test_there_are_1000() -> None:
     labels = imagenet1k()
     assert len(labels) == 1000
     assert len({label.name for label in labels}) == 1000

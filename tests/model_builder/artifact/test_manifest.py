@@ -44,8 +44,8 @@ def test_the_manifest_has_the_hash_of_every_other_file(folder: Path) -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_others_may_read_what_one_wrote(folder: Path) -> None:
-    """An image is built as one user and run as another."""
+def test_other_users_can_read_an_artifact(folder: Path) -> None:
+    """A container image is built as one user and run as another."""
     umask = os.umask(0o022)
     os.umask(umask)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o755
@@ -63,7 +63,7 @@ def test_an_artifact_may_be_moved(folder: Path, tmp_path: Path) -> None:
     [(LABELS[:2], HEAD), (LABELS, Head(HEAD.kernel[:, :2].copy(), HEAD.bias[:2]))],
     ids=["labels", "head"],
 )
-def test_parts_that_do_not_fit_are_not_written(
+def test_parts_of_different_sizes_are_not_written(
     tmp_path: Path, labels: tuple[Label, ...], head: Head
 ) -> None:
     with pytest.raises(InvalidArtifact, match=r"^resnet18\.test_in1k has 3 classes\. Received: "):
@@ -89,13 +89,13 @@ def half_a_network(folder: Path) -> None:
     raise DiskFull
 
 
-def test_a_failing_writer_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DiskFull):
         write_artifact(tmp_path / "tiny", MANIFEST, LABELS, HEAD, GOLDEN, half_a_network)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failing_writer_leaves_the_old_one(folder: Path) -> None:
+def test_a_failed_writer_leaves_the_old_artifact(folder: Path) -> None:
     before = read_artifact(folder).manifest
     with pytest.raises(DiskFull):
         write_artifact(folder, replace(MANIFEST, name="new"), LABELS, HEAD, GOLDEN, half_a_network)
@@ -103,7 +103,7 @@ def test_a_failing_writer_leaves_the_old_one(folder: Path) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_nobody_sees_half_an_artifact(folder: Path) -> None:
+def test_readers_never_see_a_partial_artifact(folder: Path) -> None:
     seen = []
 
     def look_while_writing(network: Path) -> None:
@@ -116,7 +116,7 @@ def test_nobody_sees_half_an_artifact(folder: Path) -> None:
     assert read_artifact(folder).manifest.name == "new"
 
 
-def test_what_a_killed_writer_left_is_swept(folder: Path) -> None:
+def test_the_leftovers_of_a_killed_writer_are_removed(folder: Path) -> None:
     own = folder.with_name(".building-tiny-abc")
     another = folder.with_name(".building-large-abc")
     for left in (own, another):

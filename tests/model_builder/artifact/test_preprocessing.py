@@ -1,4 +1,4 @@
-"""Recipes that make no sense are refused."""
+"""Invalid preprocessing is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from model_builder.artifact.preprocessing import CAFFE
         ({"std": (1.0, 1.0, -1.0)}, "std must be positive. Received: (1.0, 1.0, -1.0)"),
     ],
 )
-def test_nonsense(changes: dict[str, object], message: str) -> None:
+def test_invalid_values(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(CAFFE, **changes)  # type: ignore[arg-type]
 

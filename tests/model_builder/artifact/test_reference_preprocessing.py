@@ -1,6 +1,6 @@
-"""The pixels that the service feeds a network, against the transforms of the weights' publishers.
+"""The network's input pixels, compared with the transforms of the weights' publishers.
 
-Their rule is restated here on Pillow; where torchvision and timm are installed, they are asked too.
+Their rule is restated here on Pillow; torchvision and timm are compared too where installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from model_builder.artifact.preprocessing import CAFFE, Interpolation
 from model_builder.checkpoints.catalog import CHECKPOINTS
 from model_builder.checkpoints.checkpoint import Checkpoint
-from model_builder.networks.fuse_batch_norm import rgb_normalisation
+from model_builder.networks.fuse_batch_norm import rgb_normalization
 from service.imaging.transforms import crop
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,13 +41,13 @@ SIZES = [
     (1280, 960),
     (227, 480),
 ]
-# One row for each recipe there is.
+# One row for each preprocessing in the catalog.
 RECIPES = list({row.preprocessing: row for row in reversed(CHECKPOINTS.values())}.values())
 ROWS = pytest.mark.parametrize("row", RECIPES, ids=lambda row: row.name)
 
 
 def make_image(size: tuple[int, int]) -> Image.Image:
-    """Noise over a slope: every pixel of a crop that is one off is another."""
+    """Noise over a gradient: a crop that is one pixel off differs in every pixel."""
     width, height = size
     rng = np.random.default_rng(width * height)
     slope = np.add.outer(np.arange(height), np.arange(width))[..., None] // np.array((1, 2, 3))
@@ -104,8 +104,8 @@ def test_pixels_are_those_of_the_reference(
 
 
 @ROWS
-def test_the_reference_minds_half_a_pixel_and_the_filter(row: Checkpoint) -> None:
-    """What an image of odd margins gives one pixel to the left, or with another filter."""
+def test_the_reference_depends_on_half_a_pixel_and_on_the_filter(row: Checkpoint) -> None:
+    """An image with odd margins, cropped one pixel to the left or resized with another filter."""
     image = make_image((501, 333))
     recipe = row.preprocessing
     expected = np.asarray(restated(row)(image))
@@ -118,7 +118,7 @@ def test_the_reference_minds_half_a_pixel_and_the_filter(row: Checkpoint) -> Non
 
 
 def timm_config(row: Checkpoint) -> Any:
-    """What timm's own catalogue says of a row's weights."""
+    """timm's own configuration for a row's weights."""
     timm = pytest.importorskip("timm", reason="timm is not installed")
     config = timm.get_pretrained_cfg(row.name)
     assert config is not None
@@ -131,7 +131,7 @@ TIMM_ROWS = [
 
 
 @pytest.mark.parametrize("row", TIMM_ROWS, ids=lambda row: row.name)
-def test_rows_are_as_timm_has_them(row: Checkpoint) -> None:
+def test_rows_match_timm(row: Checkpoint) -> None:
     config = timm_config(row)
     trained, tested = config.input_size[1], (config.test_input_size or config.input_size)[1]
     at_224 = config.crop_pct if trained == 224 else config.test_crop_pct
@@ -161,14 +161,14 @@ def test_pixels_are_those_of_timm(name: str, size: tuple[int, int]) -> None:
     )
     expected = transform(make_image(size)).numpy()
     pixels = np.asarray(crop(make_image(size), row.preprocessing), np.float64)
-    mean, std = rgb_normalisation(row.preprocessing)
+    mean, std = rgb_normalization(row.preprocessing)
     received = ((pixels - mean) / std).transpose(2, 0, 1)
     # A wrong pixel is off by at least 1 / (255 * 0.229).
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
-def test_rows_are_as_torchvision_has_them(depth: int) -> None:
+def test_rows_match_torchvision(depth: int) -> None:
     models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
     weights = models.get_model_weights(f"resnet{depth}")
     for tag, entry in zip(("tv_in1k", "tv2_in1k"), weights, strict=False):
@@ -182,13 +182,13 @@ def test_rows_are_as_torchvision_has_them(depth: int) -> None:
         assert (row.top1_percent, row.top5_percent) == (metrics["acc@1"], metrics["acc@5"])
 
 
-def test_caffe_normalisation_is_that_of_keras_exactly() -> None:
-    """Means off, nothing scaled, blue first: the same float32 for every value of every channel."""
+def test_caffe_normalization_equals_that_of_keras() -> None:
+    """Mean subtracted, unscaled, blue first: equal in float32 for every value of every channel."""
     import keras
 
     every = np.stack([np.arange(256)] * 3, axis=-1).astype(np.float32)[None]
     expected = keras.applications.resnet.preprocess_input(every.copy())
-    mean, std = rgb_normalisation(CAFFE)
+    mean, std = rgb_normalization(CAFFE)
     rescaling = keras.layers.Rescaling(list(1 / std), list(-mean / std), dtype="float32")
     received = np.asarray(rescaling(every))[..., ::-1]
     assert received.dtype == expected.dtype == np.float32

@@ -1,4 +1,4 @@
-"""What was measured of an artifact, kept beside it."""
+"""Measurements of an artifact, stored in its folder."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_an_artifact_has_the_report_that_it_was_written_with(folder: Path) -> No
     assert read_artifact(folder).report == (CROPS,)
 
 
-def test_what_is_measured_later_is_added_and_leaves_the_artifact_whole(folder: Path) -> None:
+def test_a_later_measurement_is_added_and_changes_no_hash(folder: Path) -> None:
     add_measurement(folder, PHOTOS)
     assert read_artifact(folder).report == (CROPS, PHOTOS)
 
 
-def test_the_same_images_measured_again_replace_what_was(folder: Path) -> None:
+def test_a_measurement_of_the_same_images_replaces_the_earlier_one(folder: Path) -> None:
     add_measurement(folder, PHOTOS)
     again = replace(PHOTOS, top1_percent=92.0)
     add_measurement(folder, again)
@@ -48,7 +48,7 @@ def test_the_same_images_measured_again_replace_what_was(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith(".")) == []
 
 
-def test_nothing_was_measured(folder: Path) -> None:
+def test_an_artifact_without_measurements(folder: Path) -> None:
     (folder / REPORT).unlink()
     assert read_artifact(folder).report == ()
 
@@ -59,14 +59,14 @@ def test_a_damaged_report_is_named(folder: Path) -> None:
         read_artifact(folder)
 
 
-def test_folders_of_one_name_with_other_files_have_a_row_each(folder: Path) -> None:
+def test_folders_with_one_name_and_different_files_have_a_row_each(folder: Path) -> None:
     other = replace(PHOTOS, digest="b" * 64)
     add_measurement(folder, PHOTOS)
     add_measurement(folder, other)
     assert read_report(folder) == (CROPS, PHOTOS, other)
 
 
-def test_what_a_user_measured_can_be_forgotten(folder: Path) -> None:
+def test_measurements_of_users_can_be_removed(folder: Path) -> None:
     add_measurement(folder, PHOTOS)
     assert forget_measurements(folder) == 1
     assert forget_measurements(folder) == 0

@@ -1,4 +1,4 @@
-"""What a build says of itself."""
+"""The manifest that a build writes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Artifacts found by name, built when missing, rebuilt when damaged: a real ResNet-18 throughout.
+"""Artifacts are found by name, and built where missing or damaged. With a real ResNet-18.
 
-Its weights are random, and a small catalogue passed to the store has it in place of the real one.
+Its weights are random; the cache is given a small catalog that contains it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """Built once; tests that damage it take a copy."""
+    """Built once; tests that damage it use a copy."""
     store = ArtifactCache(tmp_path_factory.mktemp("home"), find=world.find, build=BuildRequest.run)
     return store.obtain(NAME, FLOAT32, checkpoint_file=world.file)
 
@@ -108,7 +108,7 @@ def test_in_bfloat16(world: World, built: Artifact, tmp_path: Path) -> None:
 
 
 def test_an_existing_artifact_is_not_built_again(world: World, home: Path) -> None:
-    """There is no file to build it from."""
+    """No file is given to build it from."""
     artifact = ArtifactCache(home, find=world.find, build=BuildRequest.run).obtain(NAME, FLOAT32)
     assert artifact.folder.parent == home / "artifacts"
     assert not (home / "checkpoints").exists()
@@ -123,7 +123,7 @@ def test_a_path_is_read_and_not_looked_up(world: World, built: Artifact, tmp_pat
 
 
 def test_a_damaged_artifact_at_a_path_is_refused(world: World, home: Path) -> None:
-    """It is the user's: it is not ours to build again."""
+    """It belongs to the user: it is not built again."""
     (folder,) = (home / "artifacts").iterdir()
     (folder / "labels.json").write_text("[]")
     with pytest.raises(InvalidArtifact, match=r"is not as it was written: labels\.json"):
@@ -162,7 +162,7 @@ def test_a_damaged_artifact_is_built_again(
     assert read_artifact(folder).manifest == artifact.manifest
 
 
-def test_many_at_once_build_once(
+def test_concurrent_callers_build_once(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     callers = 3
@@ -181,7 +181,7 @@ def test_many_at_once_build_once(
     assert len(built) == 1
 
 
-def test_what_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
+def test_a_checkpoint_that_can_not_be_fetched_is_not_built(world: World, tmp_path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"http://127\.0\.0\.1:9/weights\.h5"):
         ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run).obtain(NAME, FLOAT32)
     assert not [path for path in (tmp_path / "artifacts").iterdir() if path.is_dir()]
@@ -196,7 +196,7 @@ def test_another_checkpoint_file_is_refused(world: World, tmp_path: Path) -> Non
         )
 
 
-def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
+def test_a_home_that_is_not_writable(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BuilderError, match="can't be written"):
         ArtifactCache(tmp_path / "file", find=world.find, build=BuildRequest.run).obtain(
@@ -211,7 +211,7 @@ def test_a_home_that_can_not_be_written(world: World, tmp_path: Path) -> None:
         ("/nowhere/to/be/found", UnknownModel, "path of an artifact folder"),
     ],
 )
-def test_names_in_the_real_catalogue(
+def test_names_in_the_real_catalog(
     tmp_path: Path, name: str, error: type[BuilderError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -237,8 +237,8 @@ def imported(network: keras.Model, digest: str, *names: str) -> tuple[CustomChec
     return checkpoint, tensors_of(network)
 
 
-def test_an_import_during_a_build_is_what_is_served(world: World, tmp_path: Path) -> None:
-    """The build that was under way has the old weights: it is done again."""
+def test_an_import_during_a_build_is_built(world: World, tmp_path: Path) -> None:
+    """The running build has the old weights: it is repeated."""
     old, new = (random_network(ResNetConfig.of("resnet18"), input_size=SIZE) for _ in range(2))
     builds: list[str] = []
 
@@ -258,7 +258,7 @@ def test_an_import_during_a_build_is_what_is_served(world: World, tmp_path: Path
 
 
 def test_an_artifact_of_an_earlier_import_is_not_served(world: World, tmp_path: Path) -> None:
-    """As two processes can leave it: the import first, then a build of what was there before."""
+    """As two processes can leave it: an import, then a build that began before it."""
     network = random_network(ResNetConfig.of("resnet18"), input_size=SIZE)
     cache = ArtifactCache(tmp_path, find=world.find, build=BuildRequest.run)
     cache.add(*imported(network, "sha256-old"))

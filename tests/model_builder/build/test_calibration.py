@@ -1,4 +1,4 @@
-"""The crops that int8 networks are calibrated on."""
+"""The crops for the calibration of int8 networks."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def save(path: Path, color: str, size: tuple[int, int] = (80, 60)) -> None:
     Image.new("RGB", size, color).save(path)
 
 
-def test_the_shipped_photos_give_the_same_crops_each_time() -> None:
+def test_the_crops_of_the_shipped_photos_are_deterministic() -> None:
     first, second = (calibration_set(None, SMALL) for _ in range(2))
     assert first.crops.shape == (CROPS, 32, 32, 3)
     assert first.checked.shape == (CHECKED_CROPS, 32, 32, 3)
     assert first.crops.dtype == np.uint8
     assert calibration_of(first) == calibration_of(second)
     assert (first.source, first.photos) == (SHIPPED, 8)
-    # Real images, and not the same one over and over.
+    # Real images that differ.
     assert len({crop.tobytes() for crop in (*first.crops, *first.checked)}) == CROPS + CHECKED_CROPS
     assert first.crops.std() > 40
 
 
-def test_a_whole_pixel_range_is_in_what_calibrates(tmp_path: Path) -> None:
+def test_the_crops_have_the_whole_range_of_pixels(tmp_path: Path) -> None:
     save(tmp_path / "grey.png", "grey")
     made = calibration_set(tmp_path, SMALL)
     assert (made.crops.min(), made.crops.max()) == (0, 255)
     assert set(made.checked.reshape(-1)) == {128}
 
 
-def test_a_folder_and_those_below_it(tmp_path: Path) -> None:
+def test_a_folder_and_its_subfolders(tmp_path: Path) -> None:
     save(tmp_path / "red.png", "red")
     save(tmp_path / "more" / "BLUE.JPG", "blue")
     (tmp_path / "notes.txt").write_text("no image")
@@ -65,7 +65,7 @@ def test_other_images_are_another_calibration(tmp_path: Path) -> None:
 
 
 def test_photos_are_upright(tmp_path: Path) -> None:
-    """Left half red, right half blue, turned: red is above."""
+    """Left half red, right half blue, rotated: red is at the top."""
     image = Image.new("RGB", (80, 80), "red")
     image.paste("blue", (40, 0, 80, 80))
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""A hub checkpoint's whole way: its file, the artifact on disk, the engine, the classifier."""
+"""From a hub checkpoint's file to logits: the artifact on disk, the engine, the classifier."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.inference.outputs import logits
 from tests.model_builder.published import TOLERANCE
 from tests.model_builder.random_networks import relative_difference
 from tests.model_builder.reference import (
-    normalised,
+    normalized,
     random_images,
     random_reference,
 )
@@ -42,5 +42,5 @@ def test_logits_of_the_artifact_are_those_of_the_reference(name: str, tmp_path: 
     hardware = Hardware(device="cpu", cpu_threads=2)
     images = random_images(2, seed=1, size=224)
     features = load_engines(artifact, hardware)[0].run(images)
-    expected = reference.logits(normalised(images))
+    expected = reference.logits(normalized(images))
     assert relative_difference(logits(features, artifact.head), expected) < TOLERANCE

@@ -1,4 +1,4 @@
-"""What comes back from a build in a process of its own, and what is left of it here."""
+"""Builds in a subprocess: their logs, their errors and their end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from model_builder.errors import BuilderError, ConversionFailed
 
 @dataclass(frozen=True)
 class Pretended:
-    """In place of a build."""
+    """A stand-in for a build."""
 
     folder: Path
     outcome: Literal["done", "builder error", "other error", "death"]
@@ -40,7 +40,7 @@ def pretend(folder: Path, outcome: Any) -> None:
     build_in_subprocess(cast(BuildRequest, Pretended(folder, outcome)))
 
 
-def test_it_is_another_process_and_ends_with_the_build(
+def test_the_build_runs_in_another_process_which_ends_with_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -48,17 +48,17 @@ def test_it_is_another_process_and_ends_with_the_build(
     pid = int((tmp_path / "pid").read_text())
     assert pid != os.getpid()
     assert not psutil.pid_exists(pid)
-    # What it logs is logged here, once, and what libraries print goes nowhere.
+    # Its log records are logged here once; the output of native libraries is not.
     assert caplog.messages == ["Building something"]
     assert capfd.readouterr().err == ""
 
 
-def test_its_error_is_raised_here(tmp_path: Path) -> None:
+def test_its_error_is_raised_in_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ConversionFailed, match="no tensor for fc/bias"):
         pretend(tmp_path, "builder error")
 
 
-def test_an_error_that_nobody_foresaw_has_its_traceback_in_the_log(
+def test_an_unexpected_error_has_its_traceback_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(BuilderError, match="ZeroDivisionError: division by zero"):
@@ -66,12 +66,12 @@ def test_an_error_that_nobody_foresaw_has_its_traceback_in_the_log(
     assert "in run" in caplog.text
 
 
-def test_a_process_that_dies_is_said_to_have(tmp_path: Path) -> None:
+def test_the_error_says_that_the_process_died(tmp_path: Path) -> None:
     with pytest.raises(BuilderError, match=r"ended before it was done, with exit status 7"):
         pretend(tmp_path, "death")
 
 
-def test_without_tensorflow_it_says_what_is_missing() -> None:
+def test_without_tensorflow_the_error_says_what_is_missing() -> None:
     """In an interpreter that has none."""
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"

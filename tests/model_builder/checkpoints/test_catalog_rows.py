@@ -32,7 +32,7 @@ def test_rows_are_named_after_their_architecture(row: Checkpoint) -> None:
 
 
 @ROWS
-def test_rows_say_what_must_be_known(row: Checkpoint) -> None:
+def test_rows_state_license_and_paper(row: Checkpoint) -> None:
     assert row.top1_percent is None or row.top5_percent is not None
     if row.top1_percent is not None and row.top5_percent is not None:
         assert 50 < row.top1_percent < row.top5_percent < 100
@@ -70,7 +70,7 @@ def test_no_two_sources_are_the_same() -> None:
     assert len({source.address for source in sources}) == len(sources)
 
 
-def test_keras_checkpoints_are_as_keras_pins_them() -> None:
+def test_keras_checkpoints_have_the_hashes_of_keras() -> None:
     from keras.src.applications.resnet import BASE_WEIGHTS_PATH, WEIGHTS_HASHES
 
     for depth in (50, 101, 152):

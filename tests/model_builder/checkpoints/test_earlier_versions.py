@@ -33,7 +33,7 @@ CONFIG = ResNetConfig.of("resnet18", "B", True, 1.001e-5, 3)
 
 
 def state_architecture(path: Path, architecture: dict[str, Any]) -> None:
-    """Replaces what the file states of its network."""
+    """Replaces the network's description in the file."""
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, "architecture": architecture}), encoding="utf-8")
 

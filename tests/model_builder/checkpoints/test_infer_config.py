@@ -16,7 +16,7 @@ from tests.model_builder.reference import random_state_dict
 
 
 def contents(architecture: ResNetConfig, **known: Any) -> StateDict:
-    """Shapes alone: the zeros behind them take no memory."""
+    """Zeros of the right shapes that take no memory."""
     tensors = {
         name: np.broadcast_to(np.float32(0), shape)
         for name, shape in variables(architecture).items()
@@ -52,7 +52,7 @@ def test_depth_classes_and_shortcut_are_in_the_tensors(
 
 
 @pytest.mark.parametrize("shortcut", ["A", "none"])
-def test_shortcuts_without_weights_are_asked_for(shortcut: Shortcut) -> None:
+def test_shortcuts_without_weights_must_be_stated(shortcut: Shortcut) -> None:
     published = infer("torch", contents(ResNetConfig.of("resnet18", shortcut)))
     assert published.shortcut is None
     with pytest.raises(ConversionFailed, match="does not show shortcut, and it has to be stated"):
@@ -65,7 +65,7 @@ def test_shortcuts_without_weights_are_asked_for(shortcut: Shortcut) -> None:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_strides_of_bottlenecks_are_asked_for(depth: int) -> None:
+def test_strides_of_bottlenecks_must_be_stated(depth: int) -> None:
     published = infer(
         "torch", contents(ResNetConfig.of(name_of_depth(depth)), batch_norm_epsilon=1e-5)
     )
@@ -81,14 +81,14 @@ def test_strides_of_bottlenecks_are_asked_for(depth: int) -> None:
             assert architecture == ResNetConfig.of(name_of_depth(depth), stride_in_1x1=stated)
 
 
-def test_epsilon_is_asked_for() -> None:
+def test_epsilon_must_be_stated() -> None:
     published = infer("torch", contents(ResNetConfig.of("resnet18")))
     with pytest.raises(ConversionFailed, match="does not show batch_norm_epsilon"):
         published.architecture()
 
 
 @pytest.mark.parametrize("stride_in_1x1", [False, True])
-def test_strides_that_the_file_says_are_taken(stride_in_1x1: bool) -> None:
+def test_strides_in_the_file_are_used(stride_in_1x1: bool) -> None:
     architecture = ResNetConfig.of("resnet50", stride_in_1x1=stride_in_1x1)
     found = contents(architecture, strides=strides(architecture), batch_norm_epsilon=1e-5)
     assert infer("keras_v3", found).architecture() == architecture
@@ -114,7 +114,7 @@ def test_strides_of_no_resnet() -> None:
         ({"shortcut": "C"}, "The file's network has shortcut='B'. Received: 'C'"),
     ],
 )
-def test_the_caller_says_something_else(stated: dict[str, Any], message: str) -> None:
+def test_the_caller_contradicts_the_file(stated: dict[str, Any], message: str) -> None:
     published = infer(
         "keras_h5",
         contents(ResNetConfig.of("resnet50"), stride_in_1x1=True, batch_norm_epsilon=1e-5),
@@ -194,7 +194,7 @@ def with_one_projection_more(tensors: Tensors) -> None:
         (with_one_projection_more, r"\(option B\) or everywhere \(C\). Received: layer1_1_down"),
     ],
 )
-def test_what_is_not_complete(damage: Callable[[Tensors], None], message: str) -> None:
+def test_incomplete_files(damage: Callable[[Tensors], None], message: str) -> None:
     found = contents(ResNetConfig.of("resnet18"))
     damage(found.tensors)
     found.keys["layer1_0_conv3/bias"] = "layer1.0.conv3.bias"

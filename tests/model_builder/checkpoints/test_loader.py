@@ -1,4 +1,4 @@
-"""Published tensors under our names, and into the network: complete or an error."""
+"""Published tensors by our names, assigned to the network completely or refused."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_convolution_bias_goes_into_the_moving_mean(complete: dict[str, Array]
     assign(network, complete, ARCHITECTURE)
     moving_mean = tensors_of(network)["bn1/moving_mean"]
     np.testing.assert_array_equal(moving_mean, 5 - np.arange(64))
-    np.testing.assert_array_equal(complete["bn1/moving_mean"], 5)  # what was given is left alone
+    np.testing.assert_array_equal(complete["bn1/moving_mean"], 5)  # the given tensors are unchanged
 
 
 def drop(tensors: dict[str, Array]) -> None:

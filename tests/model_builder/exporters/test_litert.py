@@ -1,4 +1,4 @@
-"""A ResNet-18 in int8: complete, and close to what it was."""
+"""A ResNet-18 in int8 is complete and close to float32."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def quantized() -> Quantized:
     return Quantized(inference, quantize(inference, IMAGES.crops, steps.append), sum(steps))
 
 
-def test_it_gives_what_float32_gives_but_for_rounding(quantized: Quantized) -> None:
+def test_its_features_are_close_to_float32(quantized: Quantized) -> None:
     run = runner(quantized.model)
     crops = IMAGES.checked[:32]
     found = np.concatenate([run(crop[None]) for crop in crops])
@@ -48,11 +48,11 @@ def test_it_gives_what_float32_gives_but_for_rounding(quantized: Quantized) -> N
     assert found.shape == expected.shape
     pooled, right = found.mean(axis=(1, 2)), expected.mean(axis=(1, 2))
     error = np.abs(pooled - right).mean() / right.std()
-    # Near, and not the float32 network again.
+    # Close, and not float32 itself.
     assert 1e-3 < error < 0.1
 
 
-def test_nothing_but_the_answer_is_float(quantized: Quantized) -> None:
+def test_only_the_output_is_float(quantized: Quantized) -> None:
     tensors = Interpreter(model_content=quantized.model).get_tensor_details()
     floats = [
         tensor["shape"].tolist() for tensor in tensors if np.dtype(tensor["dtype"]).kind == "f"

@@ -1,4 +1,4 @@
-"""The numbers of the family, against those that torchvision and Keras publish for theirs."""
+"""Parameters and MACs of the family, compared with those that torchvision and Keras publish."""
 
 from __future__ import annotations
 
@@ -78,17 +78,17 @@ def test_parameters_of_another_classifier() -> None:
 @pytest.mark.parametrize(
     ("depth", "shortcut", "million"), [(row[0], row[1], row[4]) for row in NUMBERS]
 )
-def test_multiply_adds(depth: int, shortcut: Shortcut, million: int) -> None:
+def test_macs(depth: int, shortcut: Shortcut, million: int) -> None:
     assert round(ResNetConfig.of(name_of_depth(depth), shortcut).macs() / 1e6) == million
 
 
 @pytest.mark.parametrize(("depth", "million"), [(50, 3858), (101, 7570), (152, 11282)])
-def test_multiply_adds_with_the_stride_in_the_1x1(depth: int, million: int) -> None:
+def test_macs_with_the_stride_in_the_1x1(depth: int, million: int) -> None:
     architecture = ResNetConfig.of(name_of_depth(depth), stride_in_1x1=True)
     assert round(architecture.macs() / 1e6) == million
 
 
-def test_multiply_adds_follow_the_image() -> None:
+def test_macs_for_other_images() -> None:
     architecture = ResNetConfig.of("resnet18")
     without_classifier = architecture.macs(64) - 512 * 1000
     assert architecture.macs(128) - 512 * 1000 == 4 * without_classifier
@@ -152,7 +152,9 @@ def test_strides() -> None:
 
 
 @pytest.mark.parametrize(("stride_in_1x1", "strides"), [(True, (2, 1, 1)), (False, (1, 2, 1))])
-def test_where_a_bottleneck_halves(stride_in_1x1: bool, strides: tuple[int, ...]) -> None:
+def test_which_convolution_of_a_bottleneck_has_the_stride(
+    stride_in_1x1: bool, strides: tuple[int, ...]
+) -> None:
     blocks = {b.name: b for b in ResNetConfig.of("resnet50", stride_in_1x1=stride_in_1x1).blocks()}
     assert tuple(c.stride for c in blocks["layer2_0"].convolutions) == strides
     assert tuple(c.stride for c in blocks["layer2_1"].convolutions) == (1, 1, 1)

@@ -33,7 +33,7 @@ def shortcuts(drawing: ElementTree.Element) -> int:
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_every_kind_of_block_and_every_shape_is_there(tmp_path: Path, depth: int) -> None:
+def test_every_kind_of_block_and_every_shape_is_drawn(tmp_path: Path, depth: int) -> None:
     architecture = ResNetConfig.of(name_of_depth(depth))
     said = texts(drawn(tmp_path, architecture))
     assert said["224 x 224 x 3"] == 1
@@ -44,23 +44,23 @@ def test_every_kind_of_block_and_every_shape_is_there(tmp_path: Path, depth: int
             assert all(said[label(one)] for one in block.all_convolutions())
 
 
-def test_blocks_that_are_alike_are_counted_not_repeated(tmp_path: Path) -> None:
+def test_equal_blocks_are_counted_not_repeated(tmp_path: Path) -> None:
     assert texts(drawn(tmp_path, ResNetConfig.of("resnet152")))["35 x"] == 1
 
 
 def test_a_plain_network_has_no_shortcuts(tmp_path: Path) -> None:
     assert shortcuts(drawn(tmp_path, ResNetConfig.of("resnet34", "none"))) == 0
-    # One for the three blocks of layer1 that are alike, two for each later stage.
+    # One for the three equal blocks of layer1, two for each later stage.
     assert shortcuts(drawn(tmp_path, ResNetConfig.of("resnet34", "B"))) == 7
 
 
-def test_what_option_a_does_is_written_on_it(tmp_path: Path) -> None:
+def test_the_padding_of_option_a_is_labeled(tmp_path: Path) -> None:
     said = texts(drawn(tmp_path, ResNetConfig.of("resnet34", "A")))
     assert said["every 2nd pixel"] == 3
     assert [said[f"zeros up to {filters}"] for filters in (128, 256, 512)] == [1, 1, 1]
 
 
-def test_networks_side_by_side_stay_on_the_page_and_their_stages_in_line(tmp_path: Path) -> None:
+def test_networks_side_by_side_fit_the_page_and_align_their_stages(tmp_path: Path) -> None:
     drawing = drawn(tmp_path, *(ResNetConfig.of(name_of_depth(depth)) for depth in DEPTHS))
     width, height = (float(drawing.get(name, "")) for name in ("width", "height"))
     boxes = [box for box in drawing.iter(f"{SVG}rect") if box.get("x")]
@@ -70,7 +70,7 @@ def test_networks_side_by_side_stay_on_the_page_and_their_stages_in_line(tmp_pat
     assert len(heights) == 1
 
 
-def test_the_png_is_the_svg_in_pixels(tmp_path: Path) -> None:
+def test_the_png_has_the_shapes_of_the_svg(tmp_path: Path) -> None:
     drawing = drawn(tmp_path, ResNetConfig.of("resnet18"))
     draw([describe(ResNetConfig.of("resnet18"))], tmp_path / "drawing.png")
     with Image.open(tmp_path / "drawing.png") as image:

@@ -1,4 +1,4 @@
-"""The inference network against the network that it was folded from."""
+"""The inference network, compared with the network that it was made from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import (
     fuse_batch_norm,
     fused_convolution,
-    rgb_normalisation,
+    rgb_normalization,
 )
 from tests.model_builder.random_networks import random_network, relative_difference
 from tests.model_builder.reference import random_images
@@ -30,7 +30,7 @@ V1 = ResNetConfig.of("resnet50", stride_in_1x1=True, batch_norm_epsilon=1.001e-5
 
 
 def scaled(channel_order: ChannelOrder) -> Preprocessing:
-    """Means and deviations that differ by channel, so that no order can pass for another."""
+    """Means and deviations that differ by channel, so that a wrong order changes the result."""
     return Preprocessing(
         resize_edge=SIZE,
         crop_size=SIZE,
@@ -51,8 +51,8 @@ def make() -> Make:
     return cache(lambda architecture: random_network(architecture, input_size=SIZE))
 
 
-def normalised(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> Any:
-    """What a preprocessing says, done plainly."""
+def normalized(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> Any:
+    """Normalization as the preprocessing states it, in NumPy."""
     values = pixels.astype(np.float32)
     if preprocessing.channel_order == "BGR":
         values = values[..., [2, 1, 0]]
@@ -78,22 +78,22 @@ def logits(network: keras.Model, features: Any) -> npt.NDArray[np.float32]:
         pytest.param(V1, caffe(), id="v1-caffe"),
     ],
 )
-def test_folded_logits_are_the_networks(
+def test_the_fused_network_gives_the_same_logits(
     architecture: ResNetConfig, preprocessing: Preprocessing, make: Make
 ) -> None:
     network = make(architecture)
     pixels = random_images(4, size=SIZE, seed=1)
-    expected = network(normalised(pixels, preprocessing), training=False)
+    expected = network(normalized(pixels, preprocessing), training=False)
     received = logits(network, fuse_batch_norm(network, architecture, preprocessing)(pixels))
     assert relative_difference(received, expected) < 1e-4
 
 
 @pytest.mark.parametrize("shortcut", ["A", "C", "none"])
-def test_every_shortcut_folds(shortcut: Any) -> None:
+def test_every_kind_of_shortcut_is_fused(shortcut: Any) -> None:
     architecture = ResNetConfig.of("resnet18", shortcut, classes=10)
     network = random_network(architecture, input_size=SIZE)
     pixels = random_images(4, size=SIZE, seed=1)
-    expected = network(normalised(pixels, scaled("RGB")), training=False)
+    expected = network(normalized(pixels, scaled("RGB")), training=False)
     received = logits(network, fuse_batch_norm(network, architecture, scaled("RGB"))(pixels))
     assert relative_difference(received, expected) < 1e-4
 
@@ -102,7 +102,7 @@ def test_every_shortcut_folds(shortcut: Any) -> None:
 def test_bfloat16(architecture: ResNetConfig, make: Make) -> None:
     network = make(architecture)
     pixels = random_images(4, size=SIZE, seed=1)
-    expected = network(normalised(pixels, caffe()), training=False)
+    expected = network(normalized(pixels, caffe()), training=False)
     inference = fuse_batch_norm(network, architecture, caffe(), dtype="bfloat16")
     features = inference(pixels)
     assert keras.backend.standardize_dtype(features.dtype) == "bfloat16"
@@ -110,11 +110,11 @@ def test_bfloat16(architecture: ResNetConfig, make: Make) -> None:
     assert relative_difference(logits(network, features), expected) < 0.05
 
 
-def test_the_mean_is_taken_off_in_float32(make: Make) -> None:
+def test_the_mean_is_subtracted_in_float32(make: Make) -> None:
     inference = fuse_batch_norm(make(BASIC), BASIC, caffe(), dtype="bfloat16")
     pixels = random_images(1, size=SIZE, seed=1)
-    layer = inference.get_layer("centring")
-    expected = normalised(pixels, caffe())[..., ::-1]
+    layer = inference.get_layer("centering")
+    expected = normalized(pixels, caffe())[..., ::-1]
     assert layer.compute_dtype == "float32"
     np.testing.assert_allclose(np.asarray(layer(pixels)), expected, atol=1e-4)
 
@@ -129,7 +129,7 @@ def test_pixels_go_in_as_uint8_and_features_come_out(make: Make) -> None:
     assert keras.layers.BatchNormalization not in kinds
 
 
-def test_folding_leaves_the_network_alone(make: Make) -> None:
+def test_fusion_leaves_the_network_unchanged(make: Make) -> None:
     network = make(BASIC)
     before = network.get_weights()
     fuse_batch_norm(network, BASIC, caffe())
@@ -137,7 +137,7 @@ def test_folding_leaves_the_network_alone(make: Make) -> None:
         np.testing.assert_array_equal(old, new)
 
 
-def test_folded_convolution() -> None:
+def test_fused_convolution() -> None:
     """BN(Wx) written out for one convolution, with a variance so small that epsilon counts."""
     network = random_network(BASIC, input_size=SIZE)
     gamma, beta, mean, _ = network.get_layer("bn1").get_weights()
@@ -153,16 +153,16 @@ def test_folded_convolution() -> None:
 @pytest.mark.parametrize(
     ("channel_order", "red_mean", "red_std"), [("RGB", 123.675, 58.395), ("BGR", 103.53, 67.375)]
 )
-def test_normalisation_in_the_order_of_pixels(
+def test_normalization_in_the_order_of_pixels(
     channel_order: ChannelOrder, red_mean: float, red_std: float
 ) -> None:
-    mean, std = rgb_normalisation(scaled(channel_order))
+    mean, std = rgb_normalization(scaled(channel_order))
     assert (mean[0], std[0]) == (red_mean, red_std)
 
 
-def test_caffe_is_what_keras_applications_does() -> None:
+def test_caffe_equals_keras_applications() -> None:
     pixels = random_images(2, size=SIZE, seed=1)
     expected = keras.applications.resnet.preprocess_input(pixels.astype(np.float32))
-    mean, std = rgb_normalisation(CAFFE)
+    mean, std = rgb_normalization(CAFFE)
     received = (pixels - mean) / std
     np.testing.assert_allclose(received[..., ::-1], expected, atol=1e-4)

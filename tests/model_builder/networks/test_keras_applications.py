@@ -1,4 +1,4 @@
-"""Our ResNet-50 against that of keras.applications, given the same weights as they are published.
+"""Our ResNet-50, compared with that of keras.applications with the same published weights.
 
 The weights are random, their running statistics measured, their convolution biases not zero. The
 deeper ones, whose files and logits are no other: `test_reference_keras.py`.
@@ -41,7 +41,7 @@ SOURCE = UrlSource("https://example.org/weights.h5", md5="")
 
 @dataclass(frozen=True)
 class Published:
-    """Weights as their publisher has them, and the logits that they give there."""
+    """Weights in the publisher's layout, and the logits of the publisher's network."""
 
     architecture: ResNetConfig
     tensors: Tensors
@@ -80,7 +80,7 @@ def converted(published: Published, architecture: ResNetConfig | None = None) ->
 
 
 def logits(network: keras.Model, published: Published) -> Any:
-    """Of the network that has batch norms, as `preprocess_input` feeds it."""
+    """Logits of the network with batch norms, on the output of `preprocess_input`."""
     prepare = keras.applications.resnet.preprocess_input
     return network(prepare(published.pixels.astype(np.float32)), training=False)
 
@@ -88,7 +88,7 @@ def logits(network: keras.Model, published: Published) -> Any:
 def served_logits(
     published: Published, preprocessing: Preprocessing = PREPROCESSING
 ) -> npt.NDArray[np.float32]:
-    """Of the inference network, from uint8 pixels, with the classifier in NumPy."""
+    """Logits of the inference network, from uint8 pixels, with the classifier in NumPy."""
     network = converted(published)
     features = fuse_batch_norm(network, published.architecture, preprocessing)(published.pixels)
     kernel, bias = network.get_layer("fc").get_weights()
@@ -144,8 +144,8 @@ def test_the_inference_network_gives_them_from_pixels(published: Published) -> N
         without_swapped_means,
     ],
 )
-def test_silent_errors_are_not_silent_here(
+def test_silent_errors_change_the_logits(
     published: Published, mistaken: Callable[[Published], Any]
 ) -> None:
-    """Each of these loads and runs without a word, and gives wrong logits."""
+    """Each of these loads and runs without an error, and gives wrong logits."""
     assert relative_difference(mistaken(published), published.logits) > 10 * TOLERANCE

@@ -1,4 +1,4 @@
-"""Files of keras.applications' networks, in each of Keras's formats, against Keras itself."""
+"""Files of keras.applications' networks in each of Keras's formats, compared with Keras."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_logits_are_those_of_keras(published: Published, tmp_path: Path) -> None
 
 @cache
 def random_basic(architecture: ResNetConfig) -> keras.Model:
-    """Shared by the tests, which must not change it."""
+    """Made once; tests must not change it."""
     network = build_resnet(architecture, input_size=SIZE)
     rng = np.random.default_rng(architecture.depth)
     network.set_weights([rng.random(x.shape, np.float32) for x in network.get_weights()])
@@ -164,7 +164,7 @@ def random_basic(architecture: ResNetConfig) -> keras.Model:
 @pytest.mark.parametrize("depth", [18, 34])
 @pytest.mark.parametrize("name", ["network.keras", "network.weights.h5", "network.h5"])
 def test_basic_blocks_come_back_as_they_were_saved(depth: int, name: str, tmp_path: Path) -> None:
-    """keras.applications does not have these networks; ours save them."""
+    """keras.applications does not have these networks; ours are saved."""
     architecture = ResNetConfig.of(name_of_depth(depth), batch_norm_epsilon=2e-5, classes=10)
     saved = random_basic(architecture)
     save: Any = saved.save_weights if name.endswith(".weights.h5") else saved.save

@@ -27,7 +27,7 @@ from tests.model_builder.random_networks import relative_difference, same_padded
 from tests.model_builder.reference import (
     DEPTHS,
     Reference,
-    normalised,
+    normalized,
     random_images,
     random_reference,
 )
@@ -47,13 +47,13 @@ class Expected:
         return ResNetConfig.of(name_of_depth(self.reference.depth), classes=10)
 
     def received(self, network: keras.Model) -> Any:
-        return network(normalised(IMAGES).transpose(0, 2, 3, 1), training=False)
+        return network(normalized(IMAGES).transpose(0, 2, 3, 1), training=False)
 
 
 @pytest.fixture(scope="module")
 def expected(request: pytest.FixtureRequest) -> Expected:
     reference = random_reference(request.param, seed=request.param)
-    logits = reference.logits(normalised(IMAGES))
+    logits = reference.logits(normalized(IMAGES))
     assert logits.std(axis=0).mean() > 0.05  # the images can be told apart
     network = build_resnet(
         ResNetConfig.of(name_of_depth(reference.depth), classes=10), input_size=SIZE
@@ -134,7 +134,7 @@ def with_channels_swapped(expected: Expected) -> Any:
 def test_silent_errors_are_caught(
     expected: Expected, mistaken: Callable[[Expected], Any], tmp_path: Path
 ) -> None:
-    """Each loads and runs without a word; only its numbers are wrong."""
+    """Each loads and runs without an error; only its results are wrong."""
     published = read_checkpoint(torch_file(tmp_path, expected.reference))
     assign(expected.network, published.tensors, expected.architecture)
     assert relative_difference(expected.received(expected.network), expected.logits) < TOLERANCE
@@ -153,8 +153,8 @@ def test_a_second_softmax_is_caught(expected: Expected, tmp_path: Path) -> None:
 
 
 @DEEP_ENOUGH
-def test_the_reference_itself_minds_padding_epsilon_and_strides(expected: Expected) -> None:
-    """So that what is compared with can't be wrong in the same way."""
+def test_the_reference_depends_on_padding_epsilon_and_strides(expected: Expected) -> None:
+    """The reference must not have the same errors."""
     for changes in ({"same_padding": True}, {"epsilon": 1e-3}, {"stride_in_1x1": True}):
-        other = replace(expected.reference, **changes).logits(normalised(IMAGES))
+        other = replace(expected.reference, **changes).logits(normalized(IMAGES))
         assert relative_difference(other, expected.logits) > 10 * TOLERANCE

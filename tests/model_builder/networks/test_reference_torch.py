@@ -1,6 +1,6 @@
-"""Converted networks against PyTorch itself, and against the libraries that publish in it.
+"""Converted networks, compared with PyTorch and with the libraries that publish its weights.
 
-Skipped where PyTorch is not installed: `test_reference_numpy` needs no such thing.
+Skipped where PyTorch is not installed; `test_reference_numpy` does not need it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.model_builder.reference import (
     BLOCKS,
     DEPTHS,
     Reference,
-    normalised,
+    normalized,
     random_images,
     random_reference,
 )
@@ -52,7 +52,7 @@ def tensors(state_dict: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def plain(reference: Reference) -> tuple[Network, dict[str, Any]]:
-    """The network by PyTorch's operations."""
+    """The network in PyTorch's operations."""
     state_dict = tensors(reference.state_dict)
     functional = torch.nn.functional
 
@@ -112,7 +112,7 @@ def of_transformers(reference: Reference) -> tuple[Network, dict[str, Any]]:
 
 
 def filled(network: Any, state_dict: Mapping[str, Array]) -> tuple[Network, dict[str, Any]]:
-    """The network with every tensor but its counters replaced, and the state dict it then saves."""
+    """The network with every tensor but its counters replaced, and its state dict."""
     found = network.load_state_dict(tensors(state_dict), strict=False)
     assert not found.unexpected_keys
     assert all(key.endswith("num_batches_tracked") for key in found.missing_keys)
@@ -129,8 +129,8 @@ def test_logits_are_those_of_pytorch(
 ) -> None:
     network, state_dict = publisher(reference)
     with torch.inference_mode():
-        expected = network(torch.from_numpy(normalised(IMAGES))).numpy()
-    assert relative_difference(reference.logits(normalised(IMAGES)), expected) < TOLERANCE
+        expected = network(torch.from_numpy(normalized(IMAGES))).numpy()
+    assert relative_difference(reference.logits(normalized(IMAGES)), expected) < TOLERANCE
     path = tmp_path / "model.pth"
     torch.save(state_dict, path)
     published = read_checkpoint(path)
@@ -138,7 +138,7 @@ def test_logits_are_those_of_pytorch(
     architecture = published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5)
     assert architecture == ResNetConfig.of(name_of_depth(reference.depth), classes=10)
     received = converted(published, architecture)
-    inputs = normalised(IMAGES).transpose(0, 2, 3, 1)
+    inputs = normalized(IMAGES).transpose(0, 2, 3, 1)
     assert relative_difference(received(inputs, training=False), expected) < TOLERANCE
     assert relative_difference(served_logits(received, architecture, IMAGES), expected) < TOLERANCE
 

@@ -1,4 +1,4 @@
-"""The networks that are built: shapes, names, shortcuts, strides, dtypes."""
+"""Built networks: shapes, names, shortcuts, strides, dtypes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.model_builder.reference import random_images
 
 
 def stage_outputs(network: keras.Model, depth: int) -> list[tuple[int | None, ...]]:
-    """Shapes behind the stem's convolution, its pooling and each stage, batch left out."""
+    """Shapes after the stem's convolution, its pooling and each stage, without the batch."""
     layers = ResNetConfig.of(name_of_depth(depth)).layers
     last = [f"layer{stage}_{count - 1}_relu" for stage, count in enumerate(layers, 1)]
     return [network.get_layer(name).output.shape[1:] for name in ["relu", "maxpool", *last]]
@@ -63,7 +63,7 @@ def test_shapes_of_other_images(
 
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
 @pytest.mark.parametrize("depth", [18, 50])
-def test_every_shortcut_fits_an_odd_image(depth: int, shortcut: Shortcut) -> None:
+def test_every_kind_of_shortcut_takes_an_odd_image(depth: int, shortcut: Shortcut) -> None:
     architecture = ResNetConfig.of(name_of_depth(depth), shortcut)
     network = shapes_only(architecture, input_size=225, head=False)
     assert network.output_shape == (None, 8, 8, architecture.feature_width)
@@ -114,7 +114,7 @@ def option_a() -> keras.Model:
         ("layer2_1", "layer2_0_relu"),  # the identity
     ],
 )
-def test_option_a_subsamples_and_fills_with_zeros(
+def test_option_a_subsamples_and_pads_with_zeros(
     option_a: keras.Model, block: str, before: str
 ) -> None:
     spec = next(b for b in OPTION_A.blocks() if b.name == block)
@@ -187,7 +187,7 @@ def test_stride_placement(
 
 
 @pytest.mark.parametrize("shortcut", ["A", "B"])
-def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
+def test_a_new_block_is_the_identity(shortcut: Shortcut) -> None:
     network = build_resnet(ResNetConfig.of("resnet18", shortcut), input_size=64)
     pixels = random_images(1, size=64, seed=1).astype(np.float32)
     before, after = tapped(
@@ -200,7 +200,7 @@ def test_a_fresh_block_is_the_identity(shortcut: Shortcut) -> None:
     np.testing.assert_array_equal(before, after)
 
 
-def test_a_fresh_plain_network_is_not_silent() -> None:
+def test_a_new_plain_network_does_not_output_zeros() -> None:
     network = build_resnet(ResNetConfig.of("resnet18", "none"), input_size=64)
     assert np.asarray(network(random_images(1, size=64, seed=1).astype(np.float32))).std() > 0
 

@@ -1,4 +1,4 @@
-"""The table of a network, against the paper's and against the network that Keras builds."""
+"""The summary of a network, compared with the paper's table and with Keras's network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_table_is_the_papers(depth: int) -> None:
         expected = [kernel.format(w=width, wide=4 * width) for kernel in kernels]
         for block in stage.blocks:
             assert [label(one).removesuffix(", /2") for one in block.convolutions] == expected
-    # The paper gives two digits, and does not say what of the shortcuts it counts.
+    # The paper gives two digits, and does not state which shortcuts it counts.
     assert network.macs / 1e9 == pytest.approx(billions, rel=0.02)
 
 
@@ -97,7 +97,7 @@ def test_shortcuts_of_a_bottleneck(
     assert stages["layer2"].shortcuts() == Counter(of_layer2)
 
 
-def test_blocks_that_are_alike_are_grouped() -> None:
+def test_equal_blocks_are_grouped() -> None:
     counts = {
         depth: [[group.count for group in stage.groups()] for stage in describe(one).stages[2:6]]
         for depth, one in ((18, ResNetConfig.of("resnet18")), (152, ResNetConfig.of("resnet152")))
@@ -105,7 +105,7 @@ def test_blocks_that_are_alike_are_grouped() -> None:
     assert counts == {18: [[2], [1, 1], [1, 1], [1, 1]], 152: [[1, 2], [1, 7], [1, 35], [1, 2]]}
 
 
-def test_the_titles_tell_networks_apart() -> None:
+def test_titles_are_unique() -> None:
     networks = [
         ResNetConfig.of(name_of_depth(depth), shortcut, v1)
         for depth, shortcut, v1 in product(DEPTHS, SHORTCUTS, (True, False))
@@ -128,7 +128,7 @@ def test_the_layer_summary_has_every_layer(monkeypatch: pytest.MonkeyPatch) -> N
     assert f"Trainable params: {architecture.parameters():,}" in summary
 
 
-def test_without_graphviz_keras_draws_nothing_and_it_says_what_is_missing(
+def test_without_graphviz_the_error_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

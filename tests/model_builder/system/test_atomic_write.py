@@ -1,4 +1,4 @@
-"""A file that is replaced at once."""
+"""Atomic replacement of a file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from model_builder.system.atomic_write import atomic_write
 
 
-def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+def test_it_replaces_an_earlier_file(tmp_path: Path) -> None:
     for data in (b"one", b"another"):
         atomic_write(tmp_path / "file", data)
         assert (tmp_path / "file").read_bytes() == data
         assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_where_it_can_not_nothing_is_left_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError):
         atomic_write(tmp_path / "file", b"data")

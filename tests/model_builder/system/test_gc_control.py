@@ -1,4 +1,4 @@
-"""The garbage collector rests while modules are imported, and no longer."""
+"""The garbage collector is off while modules are imported, and on again afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from model_builder.system.gc_control import gc_paused
 
 
-def test_it_rests_within() -> None:
+def test_it_is_off_within() -> None:
     with gc_paused():
         assert not gc.isenabled()
         there: list[object] = []
@@ -19,7 +19,7 @@ def test_it_rests_within() -> None:
     assert any(one is there for one in gc.get_objects())
 
 
-def test_it_works_again_after_a_failure() -> None:
+def test_it_is_on_again_after_an_error() -> None:
     with pytest.raises(ModuleNotFoundError), gc_paused():
         raise ModuleNotFoundError
     assert gc.isenabled()

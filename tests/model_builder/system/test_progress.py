@@ -1,4 +1,4 @@
-"""How far a file has come, told in a log and drawn on a terminal."""
+"""The progress of a transfer, in the log and on a terminal."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_the_log_has_size_and_speed(
     with transfer("Fetching weights", 100_000_000, 20_000_000) as advance:
         advance(30_000_000)
     first, second = caplog.messages
-    assert first == "Fetching weights (100.0 MB), 20.0 MB of it here"
+    assert first == "Fetching weights (100.0 MB), 20.0 MB received earlier"
     assert re.fullmatch(r"Fetching weights: 50\.0 MB of 100\.0, \d+\.\d\d MB/s", second)
 
 
-def test_the_log_is_not_flooded(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_in_the_log_are_limited(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "model_builder")
     with transfer("Fetching weights", None) as advance:
         for _ in range(100):

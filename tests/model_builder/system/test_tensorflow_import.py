@@ -1,4 +1,4 @@
-"""What importing TensorFlow prints, in an interpreter of its own."""
+"""The output of TensorFlow's import, in a new interpreter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_importing_is_quiet() -> None:
     assert stderr_of(code) == ""
 
 
-def test_only_chatter_is_held_back() -> None:
+def test_only_known_lines_are_suppressed() -> None:
     code = (
         "import os, sys; from model_builder.system.native_stderr import redirect_native_stderr\n"
         "with redirect_native_stderr():\n"
@@ -54,10 +54,10 @@ def test_only_chatter_is_held_back() -> None:
     assert stderr_of(code).splitlines() == ["out of memory", "a traceback", "afterwards"]
 
 
-def test_onednn_is_used_on_any_x86_unless_somebody_says_otherwise(
+def test_onednn_is_used_on_every_x86_unless_the_environment_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Settled before TensorFlow is imported, and nothing is settled by what is there already.
+    # Read before TensorFlow is imported, and not from the present environment.
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     for machine, given, expected in (
         ("x86_64", None, "1"),

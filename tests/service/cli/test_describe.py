@@ -18,7 +18,7 @@ from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from model_builder.networks.summary import describe
 from service.cli.main import main
 from tests.interpreter import modules_after
-from tests.service.conftest import PREPROCESSING
+from tests.service.color_artifact import PREPROCESSING
 
 run = CliRunner(env={"COLUMNS": "240"}).invoke
 PAGE = (DOCS / "models.md").read_text(encoding="utf-8")

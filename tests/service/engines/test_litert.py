@@ -67,7 +67,7 @@ def engine(artifact: Artifact) -> LiteRTEngine:
     return engine
 
 
-def test_it_says_what_it_is(engine: LiteRTEngine) -> None:
+def test_its_properties(engine: LiteRTEngine) -> None:
     assert (engine.device, engine.max_batch_size) == ("cpu:0", MAX_BATCH_SIZE)
 
 
@@ -89,14 +89,14 @@ def test_features_outlive_the_next_batch(engine: LiteRTEngine) -> None:
     np.testing.assert_array_equal(kept, before)
 
 
-def test_what_is_not_kept_can_be_run_again(engine: LiteRTEngine) -> None:
+def test_a_size_that_was_freed_can_be_run_again(engine: LiteRTEngine) -> None:
     pixels = random_images(2, size=SIZE, seed=8)
     before = engine.run(pixels)
     engine.retain_sizes((1,))
     np.testing.assert_array_equal(engine.run(pixels), before)
 
 
-def test_its_logits_are_near_those_of_the_network_that_it_was(
+def test_its_logits_are_close_to_the_float32_network(
     artifact: Artifact, engine: LiteRTEngine
 ) -> None:
     result = verify(artifact, engine)

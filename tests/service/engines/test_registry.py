@@ -1,19 +1,24 @@
-"""The table of engines; a second int8 engine needs a row and two files."""
+"""The table of engines, and a second int8 engine: a row, an engine file and an exporter file."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model_builder.artifact.labels import Label
 from model_builder.artifact.store_format import read_artifact
 from model_builder.build.cache import ArtifactCache
 from model_builder.build.subprocess import BuildRequest
+from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import BuilderError, InvalidArtifact
 from service.engines.base import Hardware
 from service.engines.registry import (
@@ -25,14 +30,19 @@ from service.engines.registry import (
 )
 from service.inference.artifacts import check_agreement, obtain_artifact
 from service.inference.loader import warm_model
+from service.inference.request import InferenceRequest
+from service.inference.runtime import Runtime
 from service.observability.metrics import Metrics
 from service.settings import Settings
-from tests.model_builder.world import NAME, SIZE, World, make_world
+from tests.model_builder.random_networks import tensors_of
+from tests.model_builder.world import NAME, PREPROCESSING, SIZE, World, make_world
 from tests.service.engines.toy_engine import SPEC
-from tests.service.fakes import WAIT_SECONDS
+from tests.service.fakes import WAIT_SECONDS, Array
+from tests.service.images import plain
 
 CPU = Hardware("cpu", 1)
 WITH_TOY = (SPEC, *ENGINES)
+LABELS = tuple(Label(f"class {index}") for index in range(1000))
 
 
 @pytest.mark.parametrize(
@@ -54,16 +64,17 @@ def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
         engine_for("int8", Hardware("gpu", 1))
 
 
-def test_an_engine_that_is_in_no_row_is_named() -> None:
-    with pytest.raises(InvalidArtifact, match=r"tensorflow, litert\. Received: onnx"):
-        engine_called("onnx")
+def test_an_unknown_engine_is_named() -> None:
+    known = ", ".join(spec.name for spec in ENGINES)
+    with pytest.raises(InvalidArtifact, match=rf"{known}\. Received: unknown$"):
+        engine_called("unknown")
 
 
 def test_a_new_engine_in_front_leaves_the_choice_of_precision_as_it_is() -> None:
     assert choose_precision("auto", CPU, WITH_TOY) == choose_precision("auto", CPU)
 
 
-def test_names_can_be_told_apart_in_a_folders_name() -> None:
+def test_names_have_no_separator_of_folder_names() -> None:
     assert not [spec.name for spec in ENGINES if "-" in spec.name]
 
 
@@ -123,6 +134,55 @@ def test_a_second_int8_engine_becomes_a_model(world: World, cache: ArtifactCache
     assert set(row.pooled.tolist()) == {9.0}
     assert model.close(WAIT_SECONDS)
     assert {path.name for path in cache.remove(NAME)} >= {toy.folder.name, float32.folder.name}
+
+
+def test_the_toy_and_litert_answer_requests_from_one_process(
+    world: World, cache: ArtifactCache
+) -> None:
+    """The same weights under two names: one found by its name, one by its artifact's folder."""
+    for name in ("for-toy", "for-litert"):
+        cache.add(
+            CustomCheckpoint(name, world.row.architecture, PREPROCESSING, LABELS, "a test", "none"),
+            tensors_of(world.network),
+        )
+    cache.obtain("for-toy", engine_for("int8", CPU, WITH_TOY).target("int8"))
+    litert = cache.obtain("for-litert", engine_for("int8", CPU).target("int8"))
+    settings = Settings.of(
+        home=cache.home, device="cpu", precision="int8", max_batch_size=2, min_agreement_percent=0
+    )
+    ready, failures = threading.Event(), list[str]()
+    runtime = Runtime(
+        settings,
+        names=("for-toy", str(litert.folder)),
+        engines=WITH_TOY,
+        on_ready=ready.set,
+        on_failure=failures.append,
+    )
+
+    async def infer(model: str) -> Array:
+        deadline = time.monotonic() + WAIT_SECONDS
+        request = InferenceRequest((plain("red"),), deadline, ("embedding",), model)
+        return (await runtime.service.infer_one(request)).outputs["embedding"]
+
+    async def both() -> tuple[Array, Array]:
+        return await asyncio.gather(infer("for-toy"), infer("for-litert"))
+
+    runtime.start()
+    try:
+        assert ready.wait(10 * WAIT_SECONDS), failures
+        served = {model.name: model.artifact.manifest for model in runtime.repository.models}
+        assert {name: (one.engine, one.precision) for name, one in served.items()} == {
+            "for-toy": ("toy", "int8"),
+            "for-litert": ("litert", "int8"),
+        }
+        toy, measured = asyncio.run(both())
+    finally:
+        runtime.stop()
+    # The mean of red pixels, which is what the toy gives for every feature.
+    assert set(toy.tolist()) == {85.0}
+    red = np.broadcast_to(np.array([255, 0, 0], np.uint8), (1, SIZE, SIZE, 3))
+    (engine,) = load_engines(litert, CPU)
+    assert measured.tolist() == engine.run(np.ascontiguousarray(red)).mean(axis=(1, 2))[0].tolist()
 
 
 def test_the_folder_of_an_artifact_decides_engine_and_precision(

@@ -43,13 +43,13 @@ CLASSES = 7
 BATCH_SIZES = (1, 2, 3)
 CPU = "/device:CPU:0"
 HARDWARE = Hardware(device="cpu", cpu_threads=2)
-# As the Keras checkpoints want it: BGR and means that bfloat16 can't hold.
+# As in the Keras checkpoints: BGR, and means that bfloat16 can't represent.
 PREPROCESSING = Preprocessing(72, SIZE, "bilinear", "BGR", (103.939, 116.779, 123.68), (58.0,) * 3)
 
 
 @dataclass(frozen=True)
 class Built:
-    """One network as an artifact of each precision, and what Keras says of `pixels`."""
+    """One network as an artifact of each precision, and Keras's results for `pixels`."""
 
     artifacts: dict[Precision, Artifact]
     pixels: Pixels
@@ -97,9 +97,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         return read_artifact(folder)
 
     pixels = random_images(3, size=SIZE, seed=5)
-    normalised = (pixels[..., ::-1] - np.array(PREPROCESSING.mean)) / np.array(PREPROCESSING.std)
+    normalized = (pixels[..., ::-1] - np.array(PREPROCESSING.mean)) / np.array(PREPROCESSING.std)
     whole = keras.Model(network.input, [network.get_layer("avgpool").input, network.output])
-    features, scores = whole(normalised.astype(np.float32), training=False)
+    features, scores = whole(normalized.astype(np.float32), training=False)
     return Built(
         {"float32": artifact("float32"), "bfloat16": artifact("bfloat16")},
         pixels,
@@ -114,12 +114,12 @@ def engine(built: Built) -> CpuEngine:
 
 
 def assert_close(received: Array, expected: Array, tolerance: float) -> None:
-    """Within that share of how much the expected values differ among themselves."""
+    """tolerance: in units of the expected values' standard deviation."""
     assert received.shape == expected.shape
     assert float(np.abs(received - expected).max()) < tolerance * float(expected.std())
 
 
-def test_it_says_what_it_is(engine: CpuEngine) -> None:
+def test_its_properties(engine: CpuEngine) -> None:
     assert engine.device == "cpu:0"
     assert engine.max_batch_size == MAX_BATCH_SIZE
 
@@ -133,7 +133,7 @@ def test_features_are_the_keras_networks(built: Built, engine: CpuEngine, count:
 
 
 def test_images_differ_and_keep_their_place(built: Built, engine: CpuEngine) -> None:
-    """Else what is compared here would say little."""
+    """Otherwise the comparisons here would prove little."""
     forward, backward = engine.run(built.pixels), engine.run(built.pixels[::-1].copy())
     assert_close(backward[::-1], forward, 1e-4)
     assert float(np.abs(forward[0] - forward[1]).mean()) > 0.1 * float(forward.std())
@@ -148,7 +148,7 @@ def test_with_the_head_behind_it_probabilities_are_the_keras_networks(
 
 
 def mean_error(received: Array, expected: Array) -> float:
-    """As a share of how much the expected values differ among themselves."""
+    """In units of the expected values' standard deviation."""
     assert received.dtype == np.float32
     assert received.shape == expected.shape
     return float(np.abs(received - expected).mean() / expected.std())
@@ -166,7 +166,7 @@ def test_xla_computes_the_same_for_every_batch_size(built: Built, engine: CpuEng
 
 
 def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
-    """Not the same where the CPU has bfloat16: it rounds in other places, which also shows
+    """Not equal where the CPU has bfloat16: XLA rounds in other places, which also shows
     that it is another program.
     """
     plain = CpuEngine(built.artifacts["bfloat16"], threads=2)
@@ -177,7 +177,7 @@ def test_xla_in_bfloat16_is_as_close_as_without(built: Built) -> None:
         assert not has_bfloat16() or not np.array_equal(found, plain.run(built.pixels[:size]))
 
 
-def test_what_load_makes_of_this_machine(built: Built) -> None:
+def test_load_on_this_machine(built: Built) -> None:
     (engine,) = load(built.artifacts["float32"], HARDWARE)
     assert engine.device == "cpu:0"
     (chosen,) = load_engines(built.artifacts["float32"], Hardware(device="cpu", cpu_threads=2))
@@ -188,7 +188,7 @@ def test_what_load_makes_of_this_machine(built: Built) -> None:
 def test_a_network_that_was_saved_as_functions(
     built: Built, engine: CpuEngine, tmp_path: Path
 ) -> None:
-    """As `tf.saved_model.save` does it, and as in artifacts of earlier versions."""
+    """As `tf.saved_model.save` writes it, and as in artifacts of earlier versions."""
     import tensorflow as tf
 
     artifact = built.artifacts["float32"]
@@ -203,7 +203,7 @@ def test_a_network_that_was_saved_as_functions(
         assert_close(older.run(built.pixels[:size]), engine.run(built.pixels[:size]), 1e-4)
 
 
-def test_a_gpu_that_is_not_there_is_an_error(built: Built) -> None:
+def test_a_missing_gpu_is_an_error(built: Built) -> None:
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -221,12 +221,12 @@ def cpuinfo(folder: Path, flags: str) -> Path:
 @pytest.mark.parametrize(
     ("flags", "precision"), [("avx2 avx512_bf16", "bfloat16"), ("avx2", "float32")]
 )
-def test_the_fastest_precision_of_a_processor(tmp_path: Path, flags: str, precision: str) -> None:
+def test_the_fastest_precision_of_a_cpu(tmp_path: Path, flags: str, precision: str) -> None:
     assert fastest_precision(HARDWARE, cpuinfo(tmp_path, flags)) == precision
 
 
 @pytest.mark.parametrize("wanted", get_args(Precision))
-def test_a_precision_that_was_asked_for_is_kept(wanted: Precision) -> None:
+def test_a_requested_precision_is_kept(wanted: Precision) -> None:
     assert choose_precision(wanted, HARDWARE) == wanted
 
 
@@ -282,7 +282,7 @@ print(json.dumps({
 
 
 def test_two_devices_each_compute_on_their_own(built: Built, tmp_path: Path) -> None:
-    """Two logical CPUs in a process of their own: devices are settled once a process."""
+    """Two logical CPUs in a new process: a process configures its devices once."""
     np.save(tmp_path / "pixels.npy", built.pixels)
     files = [built.artifacts["float32"].folder, tmp_path / "pixels.npy", tmp_path / "outputs.npy"]
     done = subprocess.run(
@@ -305,7 +305,7 @@ def test_two_devices_each_compute_on_their_own(built: Built, tmp_path: Path) -> 
 
 @pytest.fixture
 def served(built: Built, tmp_path: Path) -> Callable[[], tuple[TestClient, Metrics]]:
-    """The whole service on the artifact's folder, nothing of it faked."""
+    """The whole service on the artifact's folder, without fakes."""
 
     def serve() -> tuple[TestClient, Metrics]:
         settings = Settings.of(

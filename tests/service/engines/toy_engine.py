@@ -1,6 +1,6 @@
-"""A second int8 engine: what a new one needs is this file, its exporter, and a row.
+"""A second int8 engine: this file, its exporter and a row are all that it needs.
 
-It computes nothing: every feature is the mean of the image, which its exporter could not know.
+Every feature is the mean of the image.
 """
 
 from __future__ import annotations

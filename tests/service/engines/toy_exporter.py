@@ -1,4 +1,4 @@
-"""Writes what `toy_engine` reads: the number of features."""
+"""Writes the network of `toy_engine`: the number of features."""
 
 from __future__ import annotations
 

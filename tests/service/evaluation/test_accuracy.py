@@ -1,4 +1,4 @@
-"""Labelled images, and what is counted of them."""
+"""Labeled images, and the measurements on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model_builder.artifact.manifest import Artifact
 from model_builder.artifact.report import Measurement
 from model_builder.errors import CalibrationFailed
 from service.errors import InvalidParameter
-from service.evaluation.accuracy import Tally, digest_of, evaluate, labelled_images
+from service.evaluation.accuracy import Tally, digest_of, evaluate, labeled_images
 from service.imaging.pool import DecoderPool
 from service.inference.artifacts import check_agreement
 from service.inference.service import InferenceService, OneModel
@@ -38,9 +38,9 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     write(tmp_path / "notes.txt")
     write(tmp_path / "n99999999_unknown.jpg")
     write(tmp_path / "purple" / "any.jpg")
-    labelled = labelled_images(tmp_path, LABELS)
-    assert labelled.skipped == ("n99999999_unknown.jpg", "notes.txt", "purple")
-    found = {str(one.path.relative_to(tmp_path)): one.class_id for one in labelled.images}
+    labeled = labeled_images(tmp_path, LABELS)
+    assert labeled.skipped == ("n99999999_unknown.jpg", "notes.txt", "purple")
+    found = {str(one.path.relative_to(tmp_path)): one.class_id for one in labeled.images}
     assert found == {
         "n00000002/any.jpg": 1,
         "white/any.jpg": 3,
@@ -52,11 +52,11 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
 def test_no_labelled_image_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "photo.jpg")
     with pytest.raises(InvalidParameter, match="which has no such image"):
-        labelled_images(tmp_path, LABELS)
+        labeled_images(tmp_path, LABELS)
 
 
 def rows(*confident: tuple[int, float]) -> Array:
-    """Probabilities of ten classes: what the named one leaves is shared by the others."""
+    """Probabilities of ten classes: the given one, and equal shares of the rest for the others."""
     made = np.empty((len(confident), 10), np.float32)
     for row, (class_id, probability) in zip(made, confident, strict=True):
         row[:] = (1 - probability) / 9
@@ -64,13 +64,13 @@ def rows(*confident: tuple[int, float]) -> Array:
     return made
 
 
-def test_what_is_counted() -> None:
+def test_the_figures() -> None:
     tally = Tally(seconds=2.0)
     probabilities = rows((3, 0.9), (3, 0.9), (9, 0.5), (1, 0.5))
     reference = rows((3, 0.8), (5, 0.8), (9, 0.8), (1, 0.8))
     tally.add(probabilities, [3, 0, 8, 1], reference)
     found = tally.measurement("photos", "digest")
-    # The second is wrong, and right in five: of equal classes the first ones are named.
+    # The second is wrong, and right among five: of equal classes the first ones rank higher.
     assert (found.top1_percent, found.top5_percent) == (50, 75)
     assert found.agreement_percent == 75
     assert found.images_per_second == 2
@@ -80,7 +80,7 @@ def test_what_is_counted() -> None:
 
 
 class Wrong(FakeEngine):
-    """Sees red and green for one another."""
+    """Exchanges red and green."""
 
     def run(self, pixels: Pixels) -> Array:
         return super().run(pixels[..., [1, 0, 2]])
@@ -95,7 +95,7 @@ def decoder() -> Iterator[DecoderPool]:
     pool.close()
 
 
-def test_every_image_goes_through_the_service_of_every_precision(
+def test_every_image_is_sent_to_the_service_of_every_precision(
     make_model: MakeModel, decoder: DecoderPool, tmp_path: Path
 ) -> None:
     for index in range(14):
@@ -111,7 +111,7 @@ def test_every_image_goes_through_the_service_of_every_precision(
     }
     tallies = asyncio.run(
         evaluate(
-            labelled_images(tmp_path, LABELS).images,
+            labeled_images(tmp_path, LABELS).images,
             services,
             decoder,
             models["float32"].artifact.manifest.preprocessing,
@@ -132,7 +132,7 @@ def test_every_image_goes_through_the_service_of_every_precision(
     assert tallies["float32"].seconds > 0
 
 
-def test_nothing_but_broken_images_is_an_error(
+def test_broken_images_only_are_an_error(
     make_model: MakeModel, decoder: DecoderPool, tmp_path: Path
 ) -> None:
     write(tmp_path / "blue" / "broken.png", b"no image")
@@ -140,7 +140,7 @@ def test_nothing_but_broken_images_is_an_error(
     with pytest.raises(InvalidParameter, match="None of the 1 images could be decoded"):
         asyncio.run(
             evaluate(
-                labelled_images(tmp_path, LABELS).images,
+                labeled_images(tmp_path, LABELS).images,
                 {"float32": InferenceService(OneModel(model), decoder)},
                 decoder,
                 model.artifact.manifest.preprocessing,
@@ -150,11 +150,11 @@ def test_nothing_but_broken_images_is_an_error(
         )
 
 
-def test_the_digest_is_of_what_the_files_hold_wherever_they_lie(tmp_path: Path) -> None:
+def test_the_digest_depends_on_the_contents_and_not_on_the_folder(tmp_path: Path) -> None:
     for folder, content in (("a/photos", b"1"), ("b/photos", b"1"), ("c/photos", b"2")):
         write(tmp_path / folder / "red" / "one.png", content)
     first, moved, other = (
-        digest_of(labelled_images(tmp_path / name / "photos", LABELS).images) for name in "abc"
+        digest_of(labeled_images(tmp_path / name / "photos", LABELS).images) for name in "abc"
     )
     assert first == moved != other
 
@@ -181,8 +181,8 @@ def test_other_precisions_need_no_report(artifact: Artifact) -> None:
     check_agreement(artifact, 100.0)
 
 
-def test_what_a_user_measured_never_refuses_a_start(artifact: Artifact) -> None:
-    """Images of no class at all, or an artifact compared with itself, say nothing of the build."""
+def test_measurements_of_users_never_refuse_a_start(artifact: Artifact) -> None:
+    """Unlabeled images, or an artifact compared with itself, are no measurement of the build."""
     built = Measurement("crops", 128, 90.0)
     strange = Measurement("x-rays", 500, 2.0, 0.0, origin="evaluate", digest="a")
     check_agreement(int8(artifact, built, strange), 75.0)

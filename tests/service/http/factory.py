@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from service import create_app
 from service.inference.model import Model
-from tests.service.conftest import MODEL_NAME, write_color_artifact
+from tests.service.color_artifact import MODEL_NAME, write_color_artifact
 from tests.service.fakes import FakeEngine, Recorder, batch_sizes_of, eventually
 
 

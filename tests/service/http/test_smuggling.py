@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.nginx import NGINX
-from tests.service.conftest import Service, behind_nginx
+from tests.service.behind_nginx import behind_nginx
+from tests.service.conftest import Service
 from tests.service.fakes import WAIT_SECONDS, eventually
 
 pytestmark = pytest.mark.skipif(

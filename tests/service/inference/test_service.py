@@ -171,14 +171,14 @@ def test_a_caller_that_waits_for_room_gets_every_result(
     service = service_of(model)
 
     async def work() -> list[InferenceResult]:
-        patient = [
+        waiting = [
             asyncio.ensure_future(infer(service, RED, wait_for_room=True)) for _ in range(40)
         ]
         await asyncio.to_thread(eventually, lambda: model.queue_depth >= 9)
         with pytest.raises(QueueFull):
             await infer(service, *[RED] * 10)
         engine.release()
-        return await asyncio.gather(*patient)
+        return await asyncio.gather(*waiting)
 
     with engine.blocked():
         results = run(work())

@@ -1,4 +1,4 @@
-"""Log lines, as a program that reads them finds them: the process's own stderr."""
+"""Log lines on the process's stderr."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def json_lines(code: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stderr_of(code).splitlines()]
 
 
-def test_a_line_is_an_object_with_the_requests_id() -> None:
+def test_a_line_is_a_json_object_with_the_request_id() -> None:
     before, within = json_lines("""
 configure_logging("info", "json")
 logger.info("before")
@@ -97,7 +97,7 @@ logging.getLogger("uvicorn.error").info("started")
     assert [line["message"] for line in lines] == ["fine", "started"]
 
 
-def test_where_stderr_is_no_terminal_auto_is_json() -> None:
+def test_auto_is_json_where_stderr_is_not_a_terminal() -> None:
     (line,) = json_lines('configure_logging("info", "auto")\nlogger.info("here")')
     assert line["message"] == "here"
 
@@ -107,7 +107,7 @@ def test_text_is_for_people() -> None:
     assert text.endswith("INFO    here\n")
 
 
-def test_configuring_twice_says_everything_once() -> None:
+def test_configuring_twice_logs_each_record_once() -> None:
     lines = json_lines("""
 configure_logging("info", "text")
 configure_logging("info", "json")

@@ -1,4 +1,4 @@
-"""Traces, as a collector gets them over HTTP."""
+"""Traces as a collector receives them over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 class Collector(HTTPServer):
-    """Keeps the bodies that it was sent."""
+    """Records the received bodies."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Keep)
@@ -55,7 +55,7 @@ def collector() -> Iterator[Collector]:
         thread.join(WAIT_SECONDS)
 
 
-def test_a_request_is_a_span_and_its_parts_are_spans_within(
+def test_a_request_is_a_span_with_spans_of_its_parts(
     serve: Serve, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="the extra 'tracing' is not installed")
@@ -109,11 +109,11 @@ def test_a_request_is_a_span_and_its_parts_are_spans_within(
         ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, False),
     ],
 )
-def test_only_the_usual_variables_turn_it_on(environment: dict[str, str], wanted: bool) -> None:
+def test_which_variables_turn_it_on(environment: dict[str, str], wanted: bool) -> None:
     assert tracing.wanted(environment) is wanted
 
 
-def test_otherwise_nothing_of_it_is_imported() -> None:
+def test_otherwise_the_sdk_is_not_imported() -> None:
     loaded = modules_after(
         "from service.http.app import create_app\n"
         "from service.settings import Settings\n"

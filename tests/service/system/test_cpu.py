@@ -1,4 +1,4 @@
-"""CPUs and their instructions, from files such as the kernel's."""
+"""CPUs and their instructions, from files in the kernel's format."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ def version_1(cgroup: Path, quota: str, period: str) -> None:
     (cgroup / "cpu/cpu.cfs_period_us").write_text(period)
 
 
-def test_without_a_quota_every_processor_counts(tmp_path: Path) -> None:
+def test_without_a_quota_every_cpu_counts(tmp_path: Path) -> None:
     assert cpu_limit(tmp_path) == AVAILABLE
     assert cpu_limit(tmp_path / "missing") == AVAILABLE
 
 
-def test_a_process_that_is_held_to_some_processors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As by taskset; 0 is this process. Elsewhere than on Linux the system says how many it has."""
+def test_a_process_with_cpu_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with taskset; 0 is this process. Other systems than Linux have no affinity."""
     held = {0: {1, 3, 5}, 1: set(range(64))}
     monkeypatch.setattr(os, "sched_getaffinity", held.__getitem__, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
@@ -72,7 +70,7 @@ def test_a_quota_of_cgroup_version_1(tmp_path: Path, quota: str, limit: int) -> 
     assert cpu_limit(tmp_path) == limit
 
 
-def test_version_2_is_asked_first(tmp_path: Path) -> None:
+def test_version_2_takes_precedence(tmp_path: Path) -> None:
     version_2(tmp_path, "100000 100000\n")
     version_1(tmp_path, "-1\n", "100000\n")
     assert cpu_limit(tmp_path) == 1
@@ -99,15 +97,15 @@ def test_bfloat16(tmp_path: Path, flags: str, expected: bool) -> None:
     assert has_bfloat16(cpuinfo) is expected
 
 
-def test_where_no_file_says_so_there_is_none(tmp_path: Path) -> None:
+def test_without_the_file_there_is_no_bfloat16(tmp_path: Path) -> None:
     assert has_bfloat16(tmp_path / "missing") is False
 
 
-def test_processors_are_told_apart(tmp_path: Path) -> None:
+def test_cpu_models_differ(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("CPU\t: 0\nmodel name\t: EPYC\ncpu MHz\t\t: 2450.0\n\nprocessor\t: 1\n")
     before = cpu_model(cpuinfo)
-    # What changes while it runs is no part of it.
+    # Values that change at run time are not part of it.
     cpuinfo.write_text(cpuinfo.read_text().replace("2450", "3500"))
     assert cpu_model(cpuinfo) == before
     cpuinfo.write_text(cpuinfo.read_text().replace("EPYC", "Xeon"))

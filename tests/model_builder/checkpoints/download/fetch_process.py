@@ -36,7 +36,7 @@ MODULE = "tests.model_builder.checkpoints.download.fetch_process"
 ROOT = Path(__file__).parents[4]
 TIMEOUT_SECONDS = 60
 
-# Fails as fast as a test should, and as surely as the real thing.
+# Short waits: the same retries as in production, in less time.
 QUICK = RetryPolicy(
     attempts=3, first_wait_seconds=0.0, longest_wait_seconds=0.0, read_timeout_seconds=5.0
 )
@@ -66,7 +66,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fetch in another process came to, and that process's log."""
+    """The result of a fetch in another process, and that process's log."""
 
     path: Path | None
     error: str | None
@@ -74,8 +74,8 @@ class Outcome:
 
 
 def begin(*jobs: Job, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Starts the fetches, one after the other, and returns once the first is about to begin."""
-    wishes = [
+    """Starts the fetches, in sequence, and returns when the first is about to begin."""
+    requests = [
         {"kind": type(job.source).__name__, **json.loads(json.dumps(asdict(job), default=str))}
         for job in jobs
     ]
@@ -84,7 +84,7 @@ def begin(*jobs: Job, environment: Mapping[str, str] | None = None) -> subproces
             sys.executable,
             "-m",
             MODULE,
-            json.dumps(wishes),
+            json.dumps(requests),
         ],
         cwd=ROOT,
         env={**os.environ, "NO_PROXY": "127.0.0.1", **(environment or {})},
@@ -110,7 +110,7 @@ def end(process: subprocess.Popen[str]) -> list[Outcome]:
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    """Returns once it is true; what another process writes has no event to wait for."""
+    """Returns when the condition holds; another process's writes have no event to wait for."""
     for _ in range(100 * TIMEOUT_SECONDS):
         if true():
             return
@@ -118,17 +118,17 @@ def wait_for(true: Callable[[], bool]) -> None:
     raise AssertionError(f"It did not come to that within {TIMEOUT_SECONDS} s.")
 
 
-def main(wishes: list[dict[str, Any]]) -> None:
+def main(requests: list[dict[str, Any]]) -> None:
     kinds: dict[str, type[Source]] = {
         kind.__name__: kind for kind in (UrlSource, NpmSource, HubSource)
     }
     say({"ready": True})
-    for wish in wishes:
-        retry_policy = RetryPolicy(**wish["fetching"].pop("retry_policy"))
-        fetching = DownloadConfig(**wish["fetching"], retry_policy=retry_policy)
-        row = checkpoint(kinds[wish["kind"]](**wish["source"]))
+    for request in requests:
+        retry_policy = RetryPolicy(**request["fetching"].pop("retry_policy"))
+        fetching = DownloadConfig(**request["fetching"], retry_policy=retry_policy)
+        row = checkpoint(kinds[request["kind"]](**request["source"]))
         try:
-            say({"path": str(fetch(row, Path(wish["folder"]), config=fetching).path)})
+            say({"path": str(fetch(row, Path(request["folder"]), config=fetching).path)})
         except FetchFailed as error:
             say({"error": str(error)})
 

@@ -1,4 +1,4 @@
-"""The operator's wishes: addresses behind a mirror, passwords kept, deadlines."""
+"""Download settings: addresses behind a mirror, hidden passwords, deadlines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ URL = "https://weights.example.org/resnet/resnet50.h5"
         ("https://mirror/a/b/", "https://mirror/a/b/weights.example.org/resnet/resnet50.h5"),
     ],
 )
-def test_a_mirror_stands_before_host_and_path(mirror: str | None, address: str) -> None:
+def test_a_mirror_precedes_host_and_path(mirror: str | None, address: str) -> None:
     assert DownloadConfig(mirror=mirror).address(URL) == address
 
 

@@ -1,4 +1,4 @@
-"""Files brought to this machine: from a real server, a stand-in npm, the cache, a given path."""
+"""Files from a real server, a stand-in for npm, the cache, and a given path."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["good", "moved"])
-def test_a_file_arrives(server: FileServer, tmp_path: Path, kind: str) -> None:
+def test_a_file_is_fetched(server: FileServer, tmp_path: Path, kind: str) -> None:
     source = at(server, kind)
     file = fetch(checkpoint(source), tmp_path)
     assert file.path == tmp_path / "resnet18.test_in1k" / "weights.h5"
@@ -74,7 +74,7 @@ def test_a_tampered_cache_is_replaced(server: FileServer, tmp_path: Path) -> Non
         ("wrong", f"expected md5 {MD5}. Received: "),
     ],
 )
-def test_a_file_that_does_not_arrive(
+def test_a_file_that_is_not_received(
     server: FileServer, tmp_path: Path, kind: str, reason: str
 ) -> None:
     source = at(server, kind)
@@ -85,7 +85,7 @@ def test_a_file_that_does_not_arrive(
     assert left_in(tmp_path) == []
 
 
-def test_a_server_that_is_not_there(server: FileServer, tmp_path: Path) -> None:
+def test_a_server_that_does_not_exist(server: FileServer, tmp_path: Path) -> None:
     server.server_close()
     with pytest.raises(FetchFailed, match=r"weights\.h5: ConnectError: "):
         fetch(checkpoint(at(server, "good")), tmp_path)
@@ -95,7 +95,7 @@ def test_a_server_that_is_not_there(server: FileServer, tmp_path: Path) -> None:
 def test_the_next_source_is_tried(server: FileServer, tmp_path: Path) -> None:
     sources = [at(server, kind) for kind in ("500", "wrong", "good")]
     assert fetch(checkpoint(*sources), tmp_path).source is sources[2]
-    # A server that fails may recover, and is asked again; wrong bytes stay wrong.
+    # A failed request is repeated; a file with a wrong hash is not requested again.
     asked = list(dict.fromkeys(server.requests))
     assert asked == ["/500/weights.h5", "/wrong/weights.h5", "/good/weights.h5"]
     assert server.requests.count("/500/weights.h5") > 1
@@ -133,7 +133,7 @@ def test_two_processes_fetch_once(server: FileServer, tmp_path: Path) -> None:
     assert server.requests == ["/good/weights.h5"]
 
 
-def test_a_killed_process_leaves_neither_lock_nor_files(server: FileServer, tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_lock_and_no_files(server: FileServer, tmp_path: Path) -> None:
     source = at(server, "good")
     server.go_on.clear()
     with start_fetching(source, tmp_path) as process:
@@ -164,13 +164,13 @@ def test_another_given_file_is_refused(server: FileServer, tmp_path: Path) -> No
     assert server.requests == []
 
 
-def test_a_given_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_given_file_that_does_not_exist(tmp_path: Path) -> None:
     missing = tmp_path / "weights.h5"
     with pytest.raises(FetchFailed, match=rf"^There is no file {missing}\.$"):
         fetch(checkpoint(UrlSource("https://example.org/weights.h5", MD5)), tmp_path, given=missing)
 
 
-def test_a_cache_that_can_not_be_written(tmp_path: Path) -> None:
+def test_a_cache_that_is_not_writable(tmp_path: Path) -> None:
     folder = tmp_path / "file"
     folder.write_bytes(b"")
     with pytest.raises(FetchFailed, match=r"The cache folder .* can't be used: "):
@@ -191,7 +191,7 @@ Npm = Callable[[str], None]
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Npm:
-    """Puts an `npm` on the path that runs a shell script, and nothing else but the system's."""
+    """Sets PATH to an `npm` that runs the given shell script, and the system's programs."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "published.tgz").write_bytes(CONTENT)
@@ -233,7 +233,7 @@ def test_npm_that_fails(npm: Npm, tmp_path: Path, script: str, reason: str) -> N
     assert left_in(tmp_path) == []
 
 
-def test_all_that_was_tried_is_told(
+def test_the_error_lists_every_source_that_was_tried(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

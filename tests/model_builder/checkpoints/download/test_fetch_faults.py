@@ -1,6 +1,6 @@
-"""Everything that a server, another process or a cache can do to a fetch, and what comes of it.
+"""Faults of servers, of other processes and of the cache, and the outcome of a fetch.
 
-docs/sources.md has the same table for the operator.
+docs/sources.md has this table for operators.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ IMPATIENT = DownloadConfig(retry_policy=replace(QUICK, read_timeout_seconds=0.3)
 
 @dataclass(frozen=True)
 class Met:
-    """Faults that a fetch gets over. asked: the Range of each request that was made."""
+    """Faults that a fetch recovers from. asked: the Range of each request."""
 
     faults: tuple[Fault, ...]
     asked: tuple[str | None, ...]
@@ -51,7 +51,7 @@ class Met:
 
 @dataclass(frozen=True)
 class Refused:
-    """Faults that it does not. says: in the error. requests: how many were made."""
+    """Faults that it does not recover from. says: in the error. requests: how many were made."""
 
     faults: tuple[Fault, ...]
     says: str
@@ -136,7 +136,9 @@ def tamper(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", MET)
-def test_faults_that_are_met(make_server: MakeServer, tmp_path: Path, name: str) -> None:
+def test_faults_that_a_fetch_recovers_from(
+    make_server: MakeServer, tmp_path: Path, name: str
+) -> None:
     case = MET[name]
     server = make_server(ranges=case.ranges)
     server.faults += case.faults
@@ -147,7 +149,7 @@ def test_faults_that_are_met(make_server: MakeServer, tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_faults_that_are_not(make_server: MakeServer, tmp_path: Path, name: str) -> None:
+def test_faults_that_end_a_fetch(make_server: MakeServer, tmp_path: Path, name: str) -> None:
     case = REFUSED[name]
     server = make_server(ranges=case.ranges)
     server.faults += case.faults
@@ -196,7 +198,7 @@ def test_the_deadline_is_for_all_sources(faulty_server: FaultyServer, tmp_path: 
     assert last in str(raised.value).splitlines()
 
 
-def test_what_came_before_a_deadline_is_continued_later(
+def test_a_download_that_a_deadline_ended_is_resumed_later(
     faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
     faulty_server.faults.append(Fault(sends=0.5, silent=True))
@@ -223,7 +225,7 @@ def test_retries_are_logged(
 @pytest.mark.parametrize(
     "found", [CONTENT[:-1], b"", OTHER], ids=["half-written", "empty", "other"]
 )
-def test_a_damaged_cache_is_told_and_replaced(
+def test_a_damaged_cache_is_logged_and_replaced(
     faulty_server: FaultyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, found: bytes
 ) -> None:
     path = tamper(tmp_path, found)
@@ -259,15 +261,13 @@ def test_offline_uses_the_cache(faulty_server: FaultyServer, tmp_path: Path) -> 
     assert fetch(checkpoint(source), tmp_path, config=DownloadConfig(offline=True)).path == path
 
 
-def test_a_store_passes_its_wishes_on(tmp_path: Path) -> None:
+def test_a_cache_passes_its_download_settings_on(tmp_path: Path) -> None:
     store = ArtifactCache(tmp_path, fetching=DownloadConfig(offline=True))
     with pytest.raises(FetchFailed, match="not asked: RESNET_OFFLINE is set"):
         store.obtain("resnet50", FLOAT32)
 
 
-def test_a_mirror_takes_the_place_of_the_origin(
-    faulty_server: FaultyServer, tmp_path: Path
-) -> None:
+def test_a_mirror_replaces_the_origin(faulty_server: FaultyServer, tmp_path: Path) -> None:
     source = UrlSource("https://weights.invalid/resnet/weights.h5", MD5)
     faulty_server.files["/cached/weights.invalid/resnet/weights.h5"] = CONTENT
     mirrored = replace(IMPATIENT, mirror=f"{faulty_server.url}/cached/")
@@ -276,7 +276,7 @@ def test_a_mirror_takes_the_place_of_the_origin(
     assert file.source is source
 
 
-def test_a_mirror_s_password_is_sent_and_not_told(
+def test_a_mirror_s_password_is_sent_and_not_logged(
     faulty_server: FaultyServer, tmp_path: Path
 ) -> None:
     address = faulty_server.url.removeprefix("http://")
@@ -304,7 +304,7 @@ def test_the_wait_for_another_process_ends_at_the_deadline(tmp_path: Path) -> No
 
 
 def test_two_processes_fetch_once(faulty_server: FaultyServer, tmp_path: Path) -> None:
-    """The second is about to begin while the first is half-way."""
+    """The second is about to begin when the first has received half."""
     faulty_server.faults.append(Fault(sends=0.5, silent=True))
     source = source_at(faulty_server)
     first = begin(Job(source, tmp_path))
@@ -315,12 +315,14 @@ def test_two_processes_fetch_once(faulty_server: FaultyServer, tmp_path: Path) -
     for outcome in outcomes:
         assert outcome.path is not None, outcome.error
         assert outcome.path.read_bytes() == CONTENT
-    # One fetched, in two answers; the other found it.
+    # One fetched, in two responses; the other found the file.
     assert faulty_server.ranges_asked() == [None, HALF]
     assert sum("Fetching resnet18.test_in1k" in outcome.log for outcome in outcomes) == 1
 
 
-def test_a_killed_process_is_continued(faulty_server: FaultyServer, tmp_path: Path) -> None:
+def test_the_download_of_a_killed_process_is_resumed(
+    faulty_server: FaultyServer, tmp_path: Path
+) -> None:
     faulty_server.faults.append(Fault(sends=0.5, silent=True))
     source = source_at(faulty_server)
     process = begin(Job(source, tmp_path))
@@ -338,9 +340,7 @@ def test_a_killed_process_is_continued(faulty_server: FaultyServer, tmp_path: Pa
     assert left_in(tmp_path) == {"weights.h5"}
 
 
-def test_what_a_killed_process_left_may_be_anything(
-    faulty_server: FaultyServer, tmp_path: Path
-) -> None:
+def test_a_killed_process_may_leave_any_bytes(faulty_server: FaultyServer, tmp_path: Path) -> None:
     folder = tmp_path / "resnet18.test_in1k"
     (folder / ".fetching-abc").mkdir(parents=True)
     (folder / ".fetching-abc" / "half.tgz").write_bytes(OTHER)

@@ -1,6 +1,6 @@
-"""Files of the hub by its library, from a local server that answers as the hub does.
+"""Downloads by the hub's library, from a local server with the hub's responses.
 
-Each fetch runs in a new process, because the library reads its variables when it is imported.
+Each fetch runs in a new process: the library reads its environment variables on import.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OTHER = bytes(reversed(CONTENT))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 SOURCE = HubSource("someone/resnet18.test_in1k", "model.safetensors", "torch")
 RESOLVE = "/someone/resnet18.test_in1k/resolve/main/model.safetensors"
-WISHES = DownloadConfig(retry_policy=QUICK)
+CONFIG = DownloadConfig(retry_policy=QUICK)
 PLAIN = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_TOKEN": ""}
 
 
@@ -61,9 +61,9 @@ class Hub:
         return begin(*jobs, environment=environment)
 
     def fetch(
-        self, source: HubSource = SOURCE, wishes: DownloadConfig = WISHES, **variables: str
+        self, source: HubSource = SOURCE, config: DownloadConfig = CONFIG, **variables: str
     ) -> Outcome:
-        (outcome,) = end(self.begin(Job(source, self.machine / "ours", wishes), **variables))
+        (outcome,) = end(self.begin(Job(source, self.machine / "ours", config), **variables))
         return outcome
 
     @property
@@ -87,7 +87,7 @@ def hub(make_server: MakeServer, tmp_path: Path) -> Hub:
 
 
 def fill_cache(hub: Hub, content: bytes, *, name: str = SHA256) -> None:
-    """Lays a file out in the cache as the library does."""
+    """Writes a file into the cache in the library's layout."""
     for folder in (hub.repository / "blobs", hub.repository / "refs", hub.snapshot.parent):
         folder.mkdir(parents=True)
     (hub.repository / "blobs" / name).write_bytes(content)
@@ -95,7 +95,7 @@ def fill_cache(hub: Hub, content: bytes, *, name: str = SHA256) -> None:
     hub.snapshot.symlink_to(f"../../blobs/{name}")
 
 
-def test_a_file_arrives_in_the_hub_s_cache(hub: Hub) -> None:
+def test_a_file_is_fetched_into_the_hub_s_cache(hub: Hub) -> None:
     outcome = hub.fetch()
     assert outcome.path == hub.snapshot, outcome.error
     assert outcome.path.read_bytes() == CONTENT
@@ -108,7 +108,7 @@ def test_a_file_arrives_in_the_hub_s_cache(hub: Hub) -> None:
 @pytest.mark.parametrize("revision", ["main", COMMIT])
 def test_a_cached_file_needs_no_request(hub: Hub, revision: str) -> None:
     source = replace(SOURCE, revision=revision)
-    job = Job(source, hub.machine / "ours", WISHES)
+    job = Job(source, hub.machine / "ours", CONFIG)
     first, second = end(hub.begin(job, job))
     assert first == second
     assert first.path == hub.snapshot, first.error
@@ -121,14 +121,14 @@ def test_a_cache_that_others_filled_is_used(hub: Hub) -> None:
     assert hub.api.asked == hub.cdn.asked == []
 
 
-def test_the_cache_may_be_named_by_itself(hub: Hub) -> None:
+def test_the_cache_has_its_own_variable(hub: Hub) -> None:
     outcome = hub.fetch(HF_HUB_CACHE=str(hub.machine / "elsewhere"))
     assert outcome.path is not None, outcome.error
     assert outcome.path.is_relative_to(hub.machine / "elsewhere")
 
 
 @pytest.mark.parametrize("where", ["variable", "file"])
-def test_the_token_goes_to_the_hub_alone(hub: Hub, where: str) -> None:
+def test_the_token_is_sent_to_the_hub_only(hub: Hub, where: str) -> None:
     if where == "file":
         (hub.machine / "hf").mkdir()
         (hub.machine / "hf" / "token").write_text("hf_secret")
@@ -139,16 +139,16 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "wishes", "reason"),
+    ("variables", "config", "reason"),
     [
-        ({"HF_HUB_OFFLINE": "1"}, WISHES, "HF_HUB_OFFLINE is set"),
+        ({"HF_HUB_OFFLINE": "1"}, CONFIG, "HF_HUB_OFFLINE is set"),
         ({}, DownloadConfig(offline=True), "RESNET_OFFLINE is set"),
     ],
 )
 def test_offline_sends_no_request(
-    hub: Hub, variables: dict[str, str], wishes: DownloadConfig, reason: str
+    hub: Hub, variables: dict[str, str], config: DownloadConfig, reason: str
 ) -> None:
-    outcome = hub.fetch(SOURCE, wishes, **variables)
+    outcome = hub.fetch(SOURCE, config, **variables)
     assert outcome.error is not None
     assert f"- {hub.api.url}{RESOLVE}: not asked: {reason}" in outcome.error.splitlines()
     assert hub.api.asked == hub.cdn.asked == []
@@ -156,7 +156,7 @@ def test_offline_sends_no_request(
 
 @dataclass(frozen=True)
 class Met:
-    """Faults that a fetch gets over. asked: the Range of each request to the CDN."""
+    """Faults that a fetch recovers from. asked: the Range of each request to the CDN."""
 
     head: tuple[Fault, ...] = ()
     get: tuple[Fault, ...] = ()
@@ -165,7 +165,7 @@ class Met:
 
 @dataclass(frozen=True)
 class Refused:
-    """Faults that it does not. says: in the error. asked: requests to the hub and to the CDN."""
+    """Faults that it does not recover from. says: in the error. asked: requests to hub and CDN."""
 
     says: str
     asked: tuple[int, int]
@@ -231,7 +231,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A case's outcome, what it asked of the hub and of the CDN, and what it left in the cache."""
+    """The outcome of a case, its requests to the hub and the CDN, and the files in the cache."""
 
     outcome: Outcome
     api: list[Asked]
@@ -241,7 +241,7 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
-    """Every case, from one repository each, fetched by one process."""
+    """Every case with its own repository, fetched by one process."""
     hub = Hub(FaultyServer(), FaultyServer(), tmp_path_factory.mktemp("hub"))
     hub.api.start()
     hub.cdn.start()
@@ -252,11 +252,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
         main, stored = publish_on_hub(hub.api, hub.cdn, CONTENT, repository=repository)
         hub.api.faults_at["HEAD", main] = deque(case.head)
         hub.cdn.faults_at["GET", stored] = deque(case.get)
-        source, wishes = replace(SOURCE, repository=repository), WISHES
+        source, config = replace(SOURCE, repository=repository), CONFIG
         if isinstance(case, Refused):
             source = replace(source, sha256=case.sha256)
-            wishes = replace(WISHES, deadline_seconds=case.deadline_seconds)
-        jobs.append(Job(source, hub.machine / "ours", wishes))
+            config = replace(CONFIG, deadline_seconds=case.deadline_seconds)
+        jobs.append(Job(source, hub.machine / "ours", config))
         paths.append((main, stored))
     try:
         outcomes = end(hub.begin(*jobs))
@@ -277,7 +277,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
 
 
 @pytest.mark.parametrize("name", MET)
-def test_faults_that_are_met(seen: dict[str, Seen], name: str) -> None:
+def test_faults_that_a_fetch_recovers_from(seen: dict[str, Seen], name: str) -> None:
     case = seen[name]
     assert case.outcome.path is not None, case.outcome.error
     assert case.outcome.path.read_bytes() == CONTENT
@@ -286,7 +286,7 @@ def test_faults_that_are_met(seen: dict[str, Seen], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_faults_that_are_not(seen: dict[str, Seen], name: str) -> None:
+def test_faults_that_end_a_fetch(seen: dict[str, Seen], name: str) -> None:
     case = seen[name]
     assert case.outcome.error is not None
     assert REFUSED[name].says in case.outcome.error
@@ -294,7 +294,7 @@ def test_faults_that_are_not(seen: dict[str, Seen], name: str) -> None:
     assert SHA256 not in case.blobs
 
 
-def test_the_library_s_lines_are_in_our_log_once(seen: dict[str, Seen]) -> None:
+def test_the_library_s_log_records_are_logged_once(seen: dict[str, Seen]) -> None:
     log = seen["the CDN hangs up"].outcome.log
     broken = sum(
         isinstance(case, Met) and any(f.sends < 1 for f in case.get) for case in MET.values()
@@ -302,7 +302,7 @@ def test_the_library_s_lines_are_in_our_log_once(seen: dict[str, Seen]) -> None:
     assert log.count("Trying to resume download") == broken == 2
 
 
-def test_a_large_file_is_continued(hub: Hub) -> None:
+def test_a_large_file_is_resumed(hub: Hub) -> None:
     """In the library's steps of 10 MiB."""
     content = CONTENT * 90
     _, stored = publish_on_hub(hub.api, hub.cdn, content)
@@ -328,8 +328,8 @@ def test_connection_refused(hub: Hub) -> None:
     assert "ConnectError: [Errno 111] Connection refused (3 attempts)" in outcome.error
 
 
-def test_damaged_caches_are_told_and_replaced(hub: Hub) -> None:
-    """The library would hand them all out, the last without asking anybody."""
+def test_damaged_caches_are_logged_and_replaced(hub: Hub) -> None:
+    """The library would return them all, the last one without a request."""
     damages = {"other": OTHER, "half": CONTENT[:-1], "empty": b"", "pinned": OTHER}
     jobs = []
     for name, content in damages.items():
@@ -337,7 +337,7 @@ def test_damaged_caches_are_told_and_replaced(hub: Hub) -> None:
         fill_cache(replace(hub, name=name), content)
         revision = COMMIT if name == "pinned" else "main"
         source = replace(SOURCE, repository=f"someone/{name}", revision=revision)
-        jobs.append(Job(source, hub.machine / "ours", WISHES))
+        jobs.append(Job(source, hub.machine / "ours", CONFIG))
     outcomes = end(hub.begin(*jobs))
     for name, outcome in zip(damages, outcomes, strict=True):
         assert outcome.path == replace(hub, name=name).snapshot, outcome.error
@@ -347,8 +347,8 @@ def test_damaged_caches_are_told_and_replaced(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("content", [CONTENT, OTHER], ids=["whole", "damaged"])
-def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
-    """As on a machine that never sees the hub."""
+def test_a_file_that_was_copied_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
+    """As on a machine without access to the hub."""
     path = tmp_path / "resnet18.test_in1k" / "model.safetensors"
     path.parent.mkdir()
     path.write_bytes(content)
@@ -365,7 +365,7 @@ def test_a_file_put_into_our_own_cache(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_damaged_file_without_a_link_is_replaced(hub: Hub) -> None:
-    """The library would link to it, without a look, and hand it out."""
+    """The library would link to it and return it unverified."""
     fill_cache(hub, OTHER)
     hub.snapshot.unlink()
     outcome = hub.fetch()
@@ -376,7 +376,7 @@ def test_a_damaged_file_without_a_link_is_replaced(hub: Hub) -> None:
 
 def test_a_damaged_cache_is_not_used_offline(hub: Hub) -> None:
     fill_cache(hub, OTHER)
-    outcome = hub.fetch(wishes=DownloadConfig(offline=True))
+    outcome = hub.fetch(config=DownloadConfig(offline=True))
     assert outcome.error is not None
     assert (
         f"- the cache: model.safetensors is not the published file: expected sha256 {SHA256}"
@@ -386,9 +386,9 @@ def test_a_damaged_cache_is_not_used_offline(hub: Hub) -> None:
     assert hub.api.asked == hub.cdn.asked == []
 
 
-def test_a_cache_without_links_is_verified_by_the_hub_s_word(hub: Hub) -> None:
-    """As on Windows: nothing there tells the hash, so that the hub must."""
-    job = Job(SOURCE, hub.machine / "ours", WISHES)
+def test_a_cache_without_links_is_verified_against_the_hub_s_etag(hub: Hub) -> None:
+    """As on Windows: no file name states the hash, so that the hub must."""
+    job = Job(SOURCE, hub.machine / "ours", CONFIG)
     first, second = end(hub.begin(job, job, HF_HUB_DISABLE_SYMLINKS="1"))
     assert first.path == second.path == hub.snapshot, first.error
     assert not hub.snapshot.is_symlink()
@@ -401,22 +401,22 @@ def test_a_cache_without_links_is_verified_by_the_hub_s_word(hub: Hub) -> None:
 
 def test_two_processes_fetch_once(hub: Hub) -> None:
     hub.cdn.faults.append(Fault(sends=0.5, silent=True))
-    patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
-    job = Job(SOURCE, hub.machine / "ours", WISHES)
-    first = hub.begin(job, **patient)
+    long_timeout = {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+    job = Job(SOURCE, hub.machine / "ours", CONFIG)
+    first = hub.begin(job, **long_timeout)
     assert hub.cdn.stopped.wait(60)
-    second = hub.begin(job, **patient)
+    second = hub.begin(job, **long_timeout)
     hub.cdn.go_on.set()
     for outcome in end(first) + end(second):
         assert outcome.path == hub.snapshot, outcome.error
-    # Both belong to the first: it broke off when it was let go.
+    # Both are of the first process: its connection was closed when it was released.
     assert hub.cdn.ranges_asked() == [None, None]
 
 
-def test_a_killed_process_does_no_harm(hub: Hub) -> None:
-    """The library starts again, and leaves the incomplete file alone."""
+def test_a_killed_process_leaves_the_cache_usable(hub: Hub) -> None:
+    """The library starts again, and ignores the incomplete file."""
     hub.cdn.faults.append(Fault(sends=0.5, silent=True))
-    process = hub.begin(Job(SOURCE, hub.machine / "ours", WISHES))
+    process = hub.begin(Job(SOURCE, hub.machine / "ours", CONFIG))
     assert hub.cdn.stopped.wait(60)
     wait_for(lambda: len(hub.blobs()) == 1)
     process.kill()

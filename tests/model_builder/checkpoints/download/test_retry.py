@@ -1,4 +1,4 @@
-"""When another attempt is made, after what wait, and when no more."""
+"""When another attempt is made, after which wait, and when none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from model_builder.checkpoints.download.config import Deadline, RetryPolicy
 from model_builder.checkpoints.download.retry import Transient, may_pass, retry, retry_after_seconds
 from model_builder.errors import FetchFailed
 
-PATIENCE = RetryPolicy(attempts=4, first_wait_seconds=1.0, longest_wait_seconds=5.0)
+POLICY = RetryPolicy(attempts=4, first_wait_seconds=1.0, longest_wait_seconds=5.0)
 
 
 def failing(failures: Iterable[Exception]) -> Callable[[], str]:
-    """What raises one failure a call, and then works."""
+    """Raises one failure a call, then succeeds."""
     remaining = iter(failures)
 
     def attempt() -> str:
@@ -29,21 +29,21 @@ def failing(failures: Iterable[Exception]) -> Callable[[], str]:
 
 def waits_of(failures: Iterable[Exception], *, deadline_seconds: float = 3600.0) -> list[float]:
     waits: list[float] = []
-    retry(failing(failures), PATIENCE, Deadline(deadline_seconds), name="it", sleep=waits.append)
+    retry(failing(failures), POLICY, Deadline(deadline_seconds), name="it", sleep=waits.append)
     return waits
 
 
-def test_what_works_at_once_is_not_repeated() -> None:
+def test_a_success_is_not_repeated() -> None:
     assert waits_of([]) == []
 
 
-def test_waits_double_and_are_spread() -> None:
+def test_waits_double_and_have_a_random_part() -> None:
     waits = waits_of([Transient("busy")] * 3)
     for wait, least in zip(waits, (1.0, 2.0, 4.0), strict=True):
         assert least <= wait <= least + 1
 
 
-def test_waits_end_to_grow() -> None:
+def test_waits_have_a_maximum() -> None:
     waits = waits_of([Transient("cut off", progressed=True)] * 8)
     assert len(waits) == 8
     assert all(5.0 <= wait <= 6.0 for wait in waits[3:])
@@ -54,11 +54,11 @@ def test_the_server_may_ask_for_longer_waits() -> None:
     assert 61 <= wait <= 62
 
 
-def test_it_is_given_up_after_attempts_that_got_no_further() -> None:
+def test_attempts_without_progress_are_limited() -> None:
     waits: list[float] = []
     failures = [Transient("busy")] * 3 + [Transient("still busy")] + [Transient("unseen")]
     with pytest.raises(FetchFailed, match=r"^still busy \(4 attempts\)$"):
-        retry(failing(failures), PATIENCE, Deadline(3600), name="it", sleep=waits.append)
+        retry(failing(failures), POLICY, Deadline(3600), name="it", sleep=waits.append)
     assert len(waits) == 3
 
 
@@ -67,11 +67,11 @@ def test_progress_resets_the_count_of_attempts() -> None:
     assert len(waits_of([lost, lost, lost, further, lost, lost, further, lost, lost])) == 9
 
 
-def test_no_wait_goes_beyond_the_deadline() -> None:
+def test_no_wait_exceeds_the_deadline() -> None:
     waits: list[float] = []
     attempt = failing([Transient("the server answered 429", retry_after_seconds=3600)])
     with pytest.raises(FetchFailed) as raised:
-        retry(attempt, PATIENCE, Deadline(60), name="it", sleep=waits.append)
+        retry(attempt, POLICY, Deadline(60), name="it", sleep=waits.append)
     assert waits == []
     assert str(raised.value) == (
         "the server answered 429 and asks for a wait of 3600 s; "

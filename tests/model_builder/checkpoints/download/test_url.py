@@ -1,4 +1,4 @@
-"""One URL to one file: what is asked of the server, and what stays on the disk."""
+"""One URL to one file: the requests, and the bytes that are kept."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ def fetch(server: FaultyServer, path: Path, *, deadline_seconds: float = 60.0) -
     )
 
 
-def test_a_file_arrives_in_one_answer(faulty_server: FaultyServer, path: Path) -> None:
+def test_a_file_is_received_in_one_response(faulty_server: FaultyServer, path: Path) -> None:
     assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
     assert faulty_server.ranges_asked() == [None]
 
 
-def test_what_an_earlier_process_left_is_continued(faulty_server: FaultyServer, path: Path) -> None:
+def test_the_bytes_of_an_earlier_process_are_resumed(
+    faulty_server: FaultyServer, path: Path
+) -> None:
     path.write_bytes(CONTENT[:1000])
     assert fetch(faulty_server, path) is True
     assert path.read_bytes() == CONTENT
@@ -64,7 +66,7 @@ def test_what_an_earlier_process_left_is_continued(faulty_server: FaultyServer, 
         ({"ETag": f"W/{ETAG}"}, None),
     ],
 )
-def test_the_rest_is_asked_for_if_the_file_is_the_same(
+def test_the_rest_is_requested_if_the_file_is_unchanged(
     faulty_server: FaultyServer, path: Path, headers: dict[str, str], validator: str | None
 ) -> None:
     faulty_server.faults.append(Fault(sends=0.5, headers=headers))
@@ -83,8 +85,8 @@ def test_a_server_without_ranges_is_not_asked_for_parts(
     assert server.ranges_asked() == [None, None]
 
 
-def test_a_server_may_forget_its_ranges(make_server: MakeServer, path: Path) -> None:
-    """It answers 200 with the whole file; the part that was there must not stay before it."""
+def test_a_server_that_stops_supporting_ranges(make_server: MakeServer, path: Path) -> None:
+    """It answers 200 with the whole file, which must replace the bytes received before."""
     server = make_server(ranges=False)
     path.write_bytes(b"x" * 1000)
     assert fetch(server, path) is False
@@ -99,7 +101,9 @@ def test_a_whole_file_is_not_fetched_again(faulty_server: FaultyServer, path: Pa
     assert faulty_server.ranges_asked() == [f"bytes={len(CONTENT)}-"]
 
 
-def test_more_than_a_whole_file_is_thrown_away(faulty_server: FaultyServer, path: Path) -> None:
+def test_more_bytes_than_the_whole_file_are_discarded(
+    faulty_server: FaultyServer, path: Path
+) -> None:
     path.write_bytes(CONTENT + b"x")
     assert fetch(faulty_server, path) is False
     assert path.read_bytes() == CONTENT
@@ -107,7 +111,7 @@ def test_more_than_a_whole_file_is_thrown_away(faulty_server: FaultyServer, path
 
 
 @pytest.mark.parametrize("span", [f"bytes 0-99/{len(CONTENT)}", "items 1000-1999/*"])
-def test_other_bytes_than_asked_for_are_not_appended(
+def test_other_bytes_than_the_requested_ones_are_not_appended(
     faulty_server: FaultyServer, path: Path, span: str
 ) -> None:
     path.write_bytes(CONTENT[:1000])
@@ -117,7 +121,7 @@ def test_other_bytes_than_asked_for_are_not_appended(
     assert faulty_server.ranges_asked() == ["bytes=1000-", None]
 
 
-def test_a_compressed_answer_is_unpacked_and_not_continued(
+def test_a_compressed_response_is_decompressed_and_not_resumed(
     faulty_server: FaultyServer, path: Path
 ) -> None:
     packed = Fault(headers={"Content-Encoding": "gzip"}, body=gzip.compress(CONTENT))
@@ -128,7 +132,7 @@ def test_a_compressed_answer_is_unpacked_and_not_continued(
 
 
 @pytest.mark.parametrize(("ranges", "left"), [(True, CONTENT[:HALF]), (False, None)])
-def test_what_came_stays_where_it_can_be_continued(
+def test_received_bytes_are_kept_where_the_server_has_ranges(
     make_server: MakeServer, path: Path, ranges: bool, left: bytes | None
 ) -> None:
     server = make_server(ranges=ranges)
@@ -144,15 +148,15 @@ def test_no_attempt_begins_after_the_deadline(faulty_server: FaultyServer, path:
     assert faulty_server.asked == []
 
 
-def test_size_and_what_was_here_are_logged(
+def test_the_size_and_the_bytes_received_earlier_are_logged(
     faulty_server: FaultyServer, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "model_builder")
     path.write_bytes(CONTENT[:HALF])
     fetch(faulty_server, path)
-    assert caplog.messages == ["Fetching weights (0.3 MB), 0.1 MB of it here"]
+    assert caplog.messages == ["Fetching weights (0.3 MB), 0.1 MB received earlier"]
 
 
-def test_an_address_that_is_none(path: Path) -> None:
+def test_an_invalid_url(path: Path) -> None:
     with pytest.raises(FetchFailed, match=r"^UnsupportedProtocol: .*missing an 'http://'"):
         download("weights", path, description="", retry_policy=QUICK, deadline=Deadline(60.0))

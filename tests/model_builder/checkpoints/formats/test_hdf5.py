@@ -1,4 +1,4 @@
-"""HDF5 files and zips of Keras's that are broken, or mean harm."""
+"""Broken and malicious HDF5 files and zips in Keras's formats."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def nothing(file: h5py.File, dataset: str) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["network.weights.h5", "network.h5"])
-def test_hdf5_that_means_harm_or_is_broken(
+def test_broken_and_malicious_hdf5(
     name: str, damage: Callable[[h5py.File, str], None], message: str, tmp_path: Path
 ) -> None:
     path = saved(small_network(), tmp_path / name)
@@ -91,8 +91,8 @@ def test_a_dataset_that_no_layer_lists(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
-def test_names_in_pieces(tmp_path: Path) -> None:
-    """As Keras writes lists of names that are too long for one attribute."""
+def test_names_split_over_attributes(tmp_path: Path) -> None:
+    """Keras splits lists of names that are too long for one attribute."""
     path = saved(small_network(), tmp_path / "network.h5")
     expected = read_checkpoint(path)
     with h5py.File(path, "r+") as file:

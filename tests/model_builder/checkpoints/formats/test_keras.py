@@ -1,4 +1,4 @@
-"""Keras's files, read as data: names, numbering, and whose network it is."""
+"""Keras's files, read as data: names, numbering, and the library that wrote the network."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def zeros(*shapes: tuple[int, ...]) -> list[Array]:
     return [np.zeros(shape, np.float32) for shape in shapes]
 
 
-def test_fields_go_by_their_order() -> None:
+def test_the_order_of_tensors_gives_their_fields() -> None:
     assert list(by_field("a", zeros((1, 1, 2, 3), (3,)))) == ["a/kernel", "a/bias"]
     assert list(by_field("a", zeros((2, 3)))) == ["a/kernel"]
     batch_norm = ["a/gamma", "a/beta", "a/moving_mean", "a/moving_variance"]
@@ -79,7 +79,7 @@ def test_fields_go_by_their_order() -> None:
 @pytest.mark.parametrize(
     "shapes",
     [
-        ((3,), (3,), (3,)),  # a batch norm without scale or shift: which of them can't be told
+        ((3,), (3,), (3,)),  # a batch norm without scale or without shift: ambiguous
         ((3,),),
         ((1, 1, 2, 3), (3,), (3,)),
         ((),),
@@ -98,7 +98,7 @@ def test_the_classifier_may_have_any_name() -> None:
         to_state_dict(published, None)
 
 
-def test_two_layers_for_one_place() -> None:
+def test_two_layers_with_one_name_of_ours() -> None:
     published = by_field("conv1_conv", zeros((7, 7, 3, 64))) | by_field(
         "conv1", zeros((7, 7, 3, 64))
     )
@@ -110,7 +110,7 @@ def test_two_layers_for_one_place() -> None:
     ("stem", "stride_in_1x1", "epsilon"),
     [("conv1_bn", True, 1.001e-5), ("bn_conv1", True, None), ("bn1", None, None)],
 )
-def test_lineages_settle_what_they_can(
+def test_layer_names_imply_the_variant(
     stem: str, stride_in_1x1: bool | None, epsilon: float | None
 ) -> None:
     published = by_field("conv1_conv", zeros((7, 7, 3, 64))) if stem == "conv1_bn" else {}
@@ -118,7 +118,7 @@ def test_lineages_settle_what_they_can(
     assert (found.stride_in_1x1, found.batch_norm_epsilon) == (stride_in_1x1, epsilon)
 
 
-def test_layers_are_found_by_their_number_where_the_file_has_no_names(tmp_path: Path) -> None:
+def test_layers_without_names_are_found_by_their_number(tmp_path: Path) -> None:
     path = saved(small_network(), tmp_path / "network.keras")
     expected = read_checkpoint(path)
     received = read_checkpoint(rewritten(path))
@@ -137,7 +137,7 @@ def test_weights_alone_need_names(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def tuned() -> keras.Model:
-    """As fine-tuning leaves networks: nested, with a new head and an optimizer."""
+    """A fine-tuned network: nested, with a new head and an optimizer."""
     body = build_resnet(ARCHITECTURE, input_size=32, head=False)
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D()(body(inputs)))

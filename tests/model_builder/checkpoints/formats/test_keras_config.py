@@ -1,4 +1,4 @@
-"""Descriptions of networks in Keras's files: read as JSON, and refused where they mean another."""
+"""Configs of networks in Keras's files: read as JSON, and refused where they differ from ours."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def test_what_may_carry_code_is_refused(
 def test_networks_that_only_look_like_resnets(
     name: str, changes: Config, message: str, tmp_path: Path
 ) -> None:
-    """Their tensors fit; what they compute is something else."""
+    """Their tensors have our shapes; their results would differ."""
     path = saved(small_network(), tmp_path / "network.keras")
     rewritten(path, lambda config: layer(config, name)["config"].update(changes))
     with pytest.raises(ConversionFailed, match=message):
         read_checkpoint(path)
 
 
-def test_the_description_of_what_is_no_network() -> None:
+def test_a_config_that_is_not_a_network() -> None:
     for config in ({}, {"class_name": "Functional"}, {"class_name": "Sequential", "config": []}):
         with pytest.raises(ConversionFailed, match="network's config can't be read"):
             read_config(config)

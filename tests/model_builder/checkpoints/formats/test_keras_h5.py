@@ -25,7 +25,7 @@ def our_name(published: str) -> str:
 
 @pytest.fixture
 def tensors() -> dict[str, Array]:
-    """As published: two layers, one with a bias."""
+    """Two layers, one with a bias, as published."""
     rng = np.random.default_rng(0)
     return {
         "conv1_bn/gamma": rng.random(64, np.float32),

@@ -54,7 +54,7 @@ def write_tfjs(
     edit: Edit = lambda _: None,
     cut_bytes: int = 0,
 ) -> NpmSource:
-    """A package as npm and TensorFlow.js lay it out; `edit` may change its model.json."""
+    """A package in the layout of npm and TensorFlow.js. edit: changes its model.json."""
     content = b"".join(values.astype("<f4").tobytes() for values in tensors.values())
     content = content[: len(content) - cut_bytes]
     shard_bytes = -(-len(content) // shards)
@@ -85,7 +85,7 @@ def write_tfjs(
 
 @pytest.fixture
 def tensors() -> dict[str, Array]:
-    """As published: two layers, one with a bias."""
+    """Two layers, one with a bias, as published."""
     rng = np.random.default_rng(0)
     fields = ("gamma", "beta", "moving_mean", "moving_variance")
     published = {f"bn_conv1/{field}": rng.random(64, np.float32) for field in fields}
@@ -170,7 +170,7 @@ def weights(model: dict[str, Any]) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_tensorflow_js_that_is_not_understood(
+def test_unsupported_tensorflow_js(
     tmp_path: Path, tensors: dict[str, Array], edit: Edit, message: str
 ) -> None:
     path = tmp_path / "package.tgz"
@@ -203,15 +203,15 @@ def test_a_broken_package(tmp_path: Path, tensors: dict[str, Array], keep: float
         read_tfjs(path, source)
 
 
-def test_a_model_json_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_model_json(tmp_path: Path) -> None:
     path = tmp_path / "package.tgz"
     write_package(path, {"package/ResNet/model.json": b'{"weightsManifest": ['})
     with pytest.raises(ConversionFailed, match=r"package\.tgz: package/ResNet/model\.json: "):
         read_tfjs(path, SOURCE)
 
 
-def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
-    """A small package may unpack to any size: what its header states is counted before."""
+def test_a_package_that_is_too_large_unpacked(tmp_path: Path) -> None:
+    """A small package may unpack to any size: the sizes in its headers are added up first."""
     path = tmp_path / "package.tgz"
     info = tarfile.TarInfo("package/ResNet/group1-shard1of1.bin")
     info.size = FILE_BYTES_LIMIT + 1

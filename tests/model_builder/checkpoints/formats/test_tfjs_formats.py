@@ -139,9 +139,7 @@ def weights(model: Model) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_what_is_not_understood(
-    folder: Path, edit: Callable[[Model], object], message: str
-) -> None:
+def test_unsupported_contents(folder: Path, edit: Callable[[Model], object], message: str) -> None:
     with pytest.raises(ConversionFailed, match=message):
         read_checkpoint(edited(folder, edit))
 
@@ -161,7 +159,7 @@ def test_a_broken_package(folder: Path, keep: float) -> None:
         read_checkpoint(path, format="tfjs")
 
 
-def test_a_package_that_unpacks_to_too_much(tmp_path: Path) -> None:
+def test_a_package_that_is_too_large_unpacked(tmp_path: Path) -> None:
     info = tarfile.TarInfo("package/a/huge.bin")
     info.size = 2 << 30
     (tmp_path / "package.tar").write_bytes(info.tobuf() + b"\0" * 1024)

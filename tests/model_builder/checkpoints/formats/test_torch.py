@@ -82,7 +82,9 @@ def test_counters_are_left_out_and_nothing_else(
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_kernels_are_turned_and_widened(dtype: type[np.floating[Any]], tmp_path: Path) -> None:
+def test_kernels_are_transposed_and_converted_to_float32(
+    dtype: type[np.floating[Any]], tmp_path: Path
+) -> None:
     kernel = np.arange(64 * 3 * 7 * 7, dtype=dtype).reshape(64, 3, 7, 7) % 256
     dense = np.arange(20, dtype=dtype).reshape(10, 2)
     save_file({"conv1.weight": kernel, "fc.weight": dense}, tmp_path / "model.safetensors")
@@ -93,9 +95,7 @@ def test_kernels_are_turned_and_widened(dtype: type[np.floating[Any]], tmp_path:
     np.testing.assert_array_equal(tensors["fc/kernel"], dense.T)
 
 
-def test_a_prefix_that_all_names_have_is_taken_off(
-    state_dict: dict[str, Array], tmp_path: Path
-) -> None:
+def test_a_prefix_of_all_names_is_removed(state_dict: dict[str, Array], tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_safetensors(path, {f"module.{name}": x for name, x in state_dict.items()})
     assert read_checkpoint(path).depth == 18
@@ -137,7 +137,7 @@ def test_pth_needs_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ('{"downsample_in_bottleneck": true}', True),
     ],
 )
-def test_transformers_config_says_where_the_strides_are(
+def test_transformers_config_states_the_strides(
     config: str | None, stride_in_1x1: bool | None, tmp_path: Path
 ) -> None:
     if config is not None:

@@ -9,8 +9,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.http.auth.api_keys import ApiKeys, Client, InvalidKeyFile, hash_of, read_keys
-from service.http.auth.rate_limit import RateLimit
+from service.auth.api_keys import ApiKeys, Client, InvalidKeyFile, hash_of, read_keys
+from service.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
 from tests.service.conftest import Serve, Service, TestClient

@@ -16,7 +16,8 @@ from service.batching.admission import Admission
 from service.errors import QueueFull
 from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryBudget
 from tests.nginx import NGINX
-from tests.service.conftest import MODEL_NAME, Serve, Service, behind_nginx, listening
+from tests.service.behind_nginx import behind_nginx
+from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
 
 

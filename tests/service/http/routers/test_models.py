@@ -18,7 +18,8 @@ from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.errors import BuilderError
 from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from service.inference.model import Model
-from tests.service.conftest import MODEL_NAME, PREPROCESSING, MakeModel, Service, TestClient
+from tests.service.color_artifact import MODEL_NAME, PREPROCESSING
+from tests.service.conftest import MakeModel, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
 
 
@@ -30,7 +31,7 @@ def listed(client: TestClient) -> dict[str, dict[str, Any]]:
 
 
 def rows(depth: int) -> list[Checkpoint]:
-    """The catalogue's checkpoints of one depth."""
+    """The catalog's checkpoints of one depth."""
     return [row for row in CHECKPOINTS.values() if row.depth == depth]
 
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from service.http.token_bucket import TokenBucket
+from service.auth.token_bucket import TokenBucket
 
 # Clients that are remembered: the most recent. A client that was forgotten has a full bucket.
 MAX_CLIENTS = 10_000
