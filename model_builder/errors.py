@@ -11,30 +11,49 @@ BuilderError
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class BuilderError(Exception):
-    """Base of every error that the builder raises on purpose."""
+    """Base of every error that the builder raises on purpose.
+
+    `code` names it to those who are not told the message, which may hold paths and addresses.
+    """
+
+    code: ClassVar[str] = "load_failed"
 
 
 class UnknownModel(BuilderError):
     """No checkpoint, depth or artifact folder goes by the name that was asked for."""
 
+    code = "unknown_model"
+
 
 class FetchFailed(BuilderError):
     """Every source was tried and none gave the file. The message lists them."""
+
+    code = "fetch_failed"
 
 
 class VerificationFailed(FetchFailed):
     """A file arrived whole and its hash is not the published one."""
 
+    code = "verification_failed"
+
 
 class ConversionFailed(BuilderError):
     """Published tensors do not fill the network exactly."""
+
+    code = "conversion_failed"
 
 
 class CalibrationFailed(BuilderError):
     """There are no images to calibrate on, or what came of them is not to be served."""
 
+    code = "calibration_failed"
+
 
 class InvalidArtifact(BuilderError):
     """An artifact folder is incomplete, altered, or of another format version."""
+
+    code = "invalid_artifact"
