@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from model_builder.system.printable import printable_lines
+
 logger = logging.getLogger(__name__)
 
 _CHATTER = re.compile(
@@ -38,7 +40,7 @@ def redirect_native_stderr() -> Iterator[None]:
                 if _CHATTER.match(line):
                     logger.debug("%s", line)
                 else:
-                    sys.stderr.write(line + "\n")
+                    sys.stderr.write(printable_lines(line) + "\n")
 
 
 def _nameless_file() -> IO[bytes]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
+from model_builder.system.printable import printable, printable_lines
 from service.settings import PREFIX, Settings
 
 ModelOption = Annotated[
@@ -50,5 +52,15 @@ def settings_with(**given: Any) -> Settings:
 
 def end(message: str) -> NoReturn:
     """Says why on stderr and exits with 2."""
-    typer.echo(message, err=True)
+    say(message, err=True)
     sys.exit(2)
+
+
+def say(message: object, *, err: bool = False) -> None:
+    """Prints it as data: a name or a message in it can't steer the terminal."""
+    typer.echo(printable_lines(str(message)), err=err)
+
+
+def cell(value: object, style: str = "") -> Text:
+    """A table's cell with the value as data, which is no markup either."""
+    return Text(printable(str(value)), style)

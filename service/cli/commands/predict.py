@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from model_builder.errors import BuilderError
 from service.cli.options import (
@@ -23,6 +22,7 @@ from service.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
+    cell,
     end,
     settings_with,
 )
@@ -115,12 +115,12 @@ def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
     table = Table("image", "class", "probability")
     for photo, outcome in zip(photos, outcomes, strict=True):
         if isinstance(outcome, str):
-            table.add_row(Text(str(photo)), Text(outcome, "red"), "", end_section=True)
+            table.add_row(cell(photo), cell(outcome, "red"), "", end_section=True)
             continue
         for index, one in enumerate(outcome):
             table.add_row(
-                Text(str(photo) if index == 0 else ""),
-                Text(one.label),
+                cell(photo if index == 0 else ""),
+                cell(one.label),
                 f"{one.probability:7.2%}",
                 end_section=index == len(outcome) - 1,
             )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from model_builder.errors import BuilderError
-from service.cli.options import FileOption, HomeOption, end, settings_with
+from service.cli.options import FileOption, HomeOption, end, say, settings_with
 from service.engines.registry import engine_for
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
@@ -39,11 +39,11 @@ def quantize(
     except BuilderError as error:
         end(f"{name} can't be quantized. {error}")
     made = artifact.manifest.calibration
-    typer.echo(artifact.folder)
+    say(artifact.folder)
     if made is not None:
-        typer.echo(f"Calibrated on {made.crops} crops of {made.source} ({made.photos} photos).")
+        say(f"Calibrated on {made.crops} crops of {made.source} ({made.photos} photos).")
     for one in artifact.report:
-        typer.echo(
+        say(
             f"Names the class that float32 names for {one.agreement_percent:g} % of "
             f"{one.count} images: {one.images}."
         )
