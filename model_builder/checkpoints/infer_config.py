@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import numpy as np
 
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict, Tensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
+from model_builder.system.printable import shortlist
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -166,7 +170,7 @@ def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
     if projected:
         raise ConversionFailed(
             "Shortcuts have weights where the shape changes (option B) or everywhere (C). "
-            f"Received: {', '.join(sorted(projected))}"
+            f"Received: {shortlist(sorted(projected))}"
         )
     return None
 
@@ -174,13 +178,13 @@ def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
 def _check_complete(state_dict: StateDict, architecture: ResNetConfig) -> None:
     expected = variables(architecture)
     if missing := sorted(expected.keys() - state_dict.tensors.keys()):
-        raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
+        raise ConversionFailed(f"The checkpoint has no tensor for {shortlist(missing)}")
     # Convolutions have no bias variable: `loader.assign` moves a bias into the batch norm.
     biases = {f"{spec.name}/bias": (spec.filters,) for spec in architecture.convolutions()}
     if strange := sorted(state_dict.tensors.keys() - expected.keys() - biases.keys()):
         raise ConversionFailed(
             f"No variable of a {architecture.name} takes "
-            f"{', '.join(state_dict.keys[name] for name in strange)}"
+            f"{shortlist(state_dict.keys[name] for name in strange)}"
         )
     for name, values in state_dict.tensors.items():
         shape = expected.get(name) or biases[name]
@@ -189,6 +193,23 @@ def _check_complete(state_dict: StateDict, architecture: ResNetConfig) -> None:
                 f"{state_dict.keys[name]} is {name}, and has shape {shape} in a "
                 f"{architecture.name}. Received: {values.shape}"
             )
+    check_finite(state_dict.tensors, state_dict.keys)
+
+
+def check_finite(tensors: Tensors, keys: Mapping[str, str] | None = None) -> None:
+    """Raises ConversionFailed where a weight is infinite or not a number.
+
+    A ReLU makes 0 of it, so that the network may answer like a sound one.
+
+    keys: the tensors' names in the file, where those are others.
+    """
+    broken = [
+        f"{(keys or {}).get(name, name)} ({values.size - finite} of {values.size})"
+        for name, values in tensors.items()
+        if (finite := np.count_nonzero(np.isfinite(values))) < values.size
+    ]
+    if broken:
+        raise ConversionFailed(f"Weights are infinite or not a number in {shortlist(broken)}")
 
 
 def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
@@ -198,7 +219,7 @@ def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
             return stride_in_1x1
     halving = sorted(f"{name}: {stride}" for name, stride in strides.items() if stride > 1)
     raise ConversionFailed(
-        f"No {stated.name} has these strides. Received: strides {', '.join(halving)}"
+        f"No {stated.name} has these strides. Received: strides {shortlist(halving)}"
     )
 
 

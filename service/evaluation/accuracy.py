@@ -41,10 +41,13 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class LabelledFolder:
-    """images: those of a known class. skipped: folders and files whose name is no class."""
+    """images: those of a known class. skipped: folders and files whose name is no class.
+    not_files: pipes, devices and the like.
+    """
 
     images: tuple[LabelledImage, ...]
     skipped: tuple[str, ...]
+    not_files: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,8 +100,11 @@ def labelled_images(folder: Path, labels: Sequence[Label]) -> LabelledFolder:
     begins with a WordNet id. Raises InvalidParameter where there is none.
     """
     by_name = {name: i for i, label in enumerate(labels) for name in (label.wnid, label.name)}
-    found, skipped = [], set()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    found, skipped, not_files = [], set(), []
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        if not path.is_file():
+            not_files.append(str(path.relative_to(folder)))
+            continue
         wnid = path.name.partition("_")[0].partition(".")[0]
         class_id = by_name.get(path.parent.name, by_name.get(wnid))
         if class_id is not None:
@@ -110,7 +116,7 @@ def labelled_images(folder: Path, labels: Sequence[Label]) -> LabelledFolder:
             "Images lie in a folder for each class, named by WordNet id or label, or have names "
             f"that begin with the WordNet id. Received: {folder}, which has no such image"
         )
-    return LabelledFolder(tuple(found), tuple(sorted(skipped)))
+    return LabelledFolder(tuple(found), tuple(sorted(skipped)), tuple(not_files))
 
 
 def digest_of(images: Sequence[LabelledImage]) -> str:

@@ -69,6 +69,8 @@ def evaluate(
         labelled = labelled_images(folder, reference.labels)
         for one in labelled.skipped:
             say(f"{one} is skipped: no class has that name", err=True)
+        for one in labelled.not_files:
+            say(f"{one} is skipped: it is no file", err=True)
         for one, artifact in artifacts.items():
             models[one] = warm_model(artifact, settings, hardware, metrics)
             models[one].start()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_builder.errors import BuilderError
+from model_builder.system.regular_file import read_regular_file
 from service.cli.options import (
     DeviceOption,
     FileOption,
@@ -100,7 +101,7 @@ async def _predict_all(
     async def one(photo: Path) -> Scores | str:
         async with at_work:
             try:
-                data = await asyncio.to_thread(photo.read_bytes)
+                data = await asyncio.to_thread(read_regular_file, photo)
                 deadline = time.monotonic() + TIMEOUT_SECONDS
                 request = InferenceRequest((data,), deadline, wait_for_room=True)
                 row = await service.infer_one(request)

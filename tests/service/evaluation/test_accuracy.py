@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,9 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     write(tmp_path / "notes.txt")
     write(tmp_path / "n99999999_unknown.jpg")
     write(tmp_path / "purple" / "any.jpg")
+    os.mkfifo(tmp_path / "white" / "pipe.jpg")
     labelled = labelled_images(tmp_path, LABELS)
+    assert labelled.not_files == ("white/pipe.jpg",)
     assert labelled.skipped == ("n99999999_unknown.jpg", "notes.txt", "purple")
     found = {str(one.path.relative_to(tmp_path)): one.class_id for one in labelled.images}
     assert found == {
