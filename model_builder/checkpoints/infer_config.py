@@ -16,6 +16,13 @@ from model_builder.system.printable import shortlist
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
+# How `resnet import` is told what no tensor shows.
+OPTIONS = {
+    "shortcut": "--shortcut A, or --shortcut none for a plain network",
+    "stride_in_1x1": "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant "
+    "v1.5 (False) for torchvision's, timm's and transformers'",
+    "batch_norm_epsilon": "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
+}
 BLOCK = re.compile(r"layer([1-4])_(\d+)_conv1/kernel")
 
 
@@ -54,29 +61,38 @@ class PublishedTensors:
 
         Raises ConversionFailed where a value is neither in the file nor stated, or the two differ.
         """
+        if missing := self.unstated(
+            shortcut=shortcut, stride_in_1x1=stride_in_1x1, batch_norm_epsilon=batch_norm_epsilon
+        ):
+            raise ConversionFailed(" ".join(missing))
         return ResNetConfig.of(
             self.network,
-            shortcut=_settled(
-                "shortcut",
-                self.shortcut,
-                shortcut,
-                "--shortcut A, or --shortcut none for a plain network",
-            ),
-            stride_in_1x1=_settled(
-                "stride_in_1x1",
-                self.stride_in_1x1,
-                stride_in_1x1,
-                "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant v1.5 "
-                "(False) for torchvision's, timm's and transformers'",
-            ),
+            shortcut=_settled("shortcut", self.shortcut, shortcut),
+            stride_in_1x1=_settled("stride_in_1x1", self.stride_in_1x1, stride_in_1x1),
             batch_norm_epsilon=_settled(
-                "batch_norm_epsilon",
-                self.batch_norm_epsilon,
-                batch_norm_epsilon,
-                "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
+                "batch_norm_epsilon", self.batch_norm_epsilon, batch_norm_epsilon
             ),
             classes=self.classes,
         )
+
+    def unstated(
+        self,
+        *,
+        shortcut: Shortcut | None = None,
+        stride_in_1x1: bool | None = None,
+        batch_norm_epsilon: float | None = None,
+    ) -> list[str]:
+        """A sentence for each value that is neither in the file nor stated, with its option."""
+        values = {
+            "shortcut": (self.shortcut, shortcut),
+            "stride_in_1x1": (self.stride_in_1x1, stride_in_1x1),
+            "batch_norm_epsilon": (self.batch_norm_epsilon, batch_norm_epsilon),
+        }
+        return [
+            f"The file does not show {name}, and it has to be stated: {OPTIONS[name]}."
+            for name, value in values.items()
+            if value == (None, None)
+        ]
 
     def check(self, architecture: ResNetConfig) -> None:
         """Raises ConversionFailed unless the tensors belong to this network.
@@ -223,10 +239,9 @@ def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
     )
 
 
-def _settled(name: str, found: T | None, given: T | None, hint: str) -> T:
+def _settled(name: str, found: T | None, given: T | None) -> T:
     if found is not None and given is not None and found != given:
         raise ConversionFailed(f"The file's network has {name}={found!r}. Received: {given!r}")
     settled = given if found is None else found
-    if settled is None:
-        raise ConversionFailed(f"The file does not show {name}, and it has to be stated: {hint}.")
+    assert settled is not None
     return settled

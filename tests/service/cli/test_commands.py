@@ -104,6 +104,7 @@ def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> No
     asked = run(main, ["import", str(file), *fed, "--epsilon", "1e-5"])
     assert asked.exit_code == 2
     assert "has to be stated: --shortcut A, or --shortcut none" in asked.output
+    assert "batch_norm_epsilon" not in asked.output
     done = run(main, ["import", str(file), *fed, "--epsilon", "1e-5", "--shortcut", "none"])
     assert done.output.startswith("plain: resnet18, shortcuts none, v1.5, 1000 classes")
     assert printed("describe plain").startswith("resnet18, plain, ")
@@ -123,6 +124,28 @@ def test_import_takes_variant_and_epsilon_from_the_checkpoint_that_it_is_like(
     assert again.exit_code == 2
     assert "flowers is imported already: --replace replaces it." in again.output
     assert run(main, [*arguments, "--replace"]).exit_code == 0
+
+
+def test_import_lists_everything_that_is_missing_at_once(tmp_path: Path) -> None:
+    state_dict = random_state_dict(50, np.random.default_rng(0), classes=3)
+    plain = {name: x for name, x in state_dict.items() if "downsample" not in name}
+    file = save_safetensors(tmp_path / "weights.safetensors", plain)
+    asked = run(main, ["import", str(file), "--name", "x", "--crop", "224", "--channels", "RGB"])
+    assert asked.exit_code == 2
+    beginnings = [
+        f"{file} can't be imported. This is missing:",
+        "  - The file does not show shortcut, and it has to be stated: --shortcut A, or",
+        "  - The file does not show stride_in_1x1, and it has to be stated: --variant v1 (True)",
+        "  - The file does not show batch_norm_epsilon, and it has to be stated: --epsilon 1e-5",
+        "  - How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "
+        "--interpolation, --channels, --mean, --std. Missing: --resize, --interpolation, --mean, "
+        "--std.",
+        "  - The classifier has 3 classes: name them with --labels FILE.",
+    ]
+    lines = asked.output.splitlines()
+    assert len(lines) == len(beginnings)
+    for line, beginning in zip(lines, beginnings, strict=True):
+        assert line.startswith(beginning)
 
 
 def test_import_says_first_that_the_file_is_missing(tmp_path: Path) -> None:
