@@ -88,9 +88,7 @@ def plain_messages() -> Iterator[None]:
         raise
 
 
-main = typer.Typer(
-    cls=Resnet, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+main = typer.Typer(cls=Resnet, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:

@@ -23,7 +23,7 @@ from model_builder.networks import summary as family
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.summary import Description, Stage
-from service.cli.options import HomeOption, Variant, cell, end, settings_with
+from service.cli.options import HomeOption, Variant, cell, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 Compare = Literal["depths", "shortcuts", "variants"]
@@ -37,6 +37,7 @@ def describe(
         typer.Argument(
             help="A depth (resnet18), a checkpoint, published or imported, or an artifact folder.",
             metavar="NAME",
+            autocompletion=complete_model,
         ),
     ] = "resnet50",
     shortcut: Annotated[

@@ -17,7 +17,15 @@ from model_builder.artifact.manifest import Artifact, Precision
 from model_builder.artifact.report import Measurement, add_measurement
 from model_builder.errors import BuilderError
 from model_builder.system.progress import counted
-from service.cli.options import DeviceOption, HomeOption, JsonOption, end, say, settings_with
+from service.cli.options import (
+    DeviceOption,
+    HomeOption,
+    JsonOption,
+    ModelArgument,
+    end,
+    say,
+    settings_with,
+)
 from service.engines.base import Hardware
 from service.engines.registry import engine_for
 from service.errors import InvalidParameter, ServiceError
@@ -33,9 +41,7 @@ from service.settings import Settings
 
 
 def evaluate(
-    name: Annotated[
-        str, typer.Argument(help="A depth, a checkpoint or an import.", metavar="MODEL")
-    ],
+    name: ModelArgument,
     folder: Annotated[
         Path,
         typer.Argument(

@@ -17,7 +17,7 @@ from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import Shortcut
-from service.cli.options import HomeOption, Variant, end, settings_with
+from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 T = TypeVar("T")
@@ -50,7 +50,10 @@ def import_(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(help="A checkpoint with the same preprocessing, variant and epsilon."),
+        typer.Option(
+            help="A checkpoint with the same preprocessing, variant and epsilon.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     resize: Annotated[int | None, typer.Option(help="The shorter edge, in pixels.")] = None,
     crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,

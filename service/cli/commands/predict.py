@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS
 from model_builder.errors import BuilderError
 from model_builder.system.regular_file import read_regular_file
 from service.cli.options import (
@@ -34,6 +35,7 @@ from service.inference.request import InferenceRequest
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
+from service.settings import Settings
 
 Scores = tuple[ClassScore, ...]
 
@@ -76,7 +78,12 @@ def predict(
         )
         runtime.start()
         try:
-            ready.wait()
+            seconds = load_timeout_seconds(settings)
+            if not ready.wait(seconds):
+                end(
+                    f"{settings.model.default} was not ready after {seconds:g} s: "
+                    "RESNET_FETCH_TIMEOUT_SECONDS and the time that two builds may take."
+                )
             if failed:
                 end(failed[0])
             outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k))
@@ -87,6 +94,11 @@ def predict(
     _print_json(photos, outcomes) if as_json else _print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def load_timeout_seconds(settings: Settings) -> float:
+    """For the download, for another process that builds, and for a build of our own."""
+    return settings.model.fetch_timeout_seconds + 2 * BUILD_TIMEOUT_SECONDS
 
 
 async def _predict_all(

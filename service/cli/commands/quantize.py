@@ -8,16 +8,14 @@ from typing import Annotated
 import typer
 
 from model_builder.errors import BuilderError
-from service.cli.options import FileOption, HomeOption, end, say, settings_with
+from service.cli.options import FileOption, HomeOption, ModelArgument, end, say, settings_with
 from service.engines.registry import engine_for
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
 def quantize(
-    name: Annotated[
-        str, typer.Argument(help="A depth, a checkpoint or an import.", metavar="MODEL")
-    ],
+    name: ModelArgument,
     calibration: Annotated[
         Path | None,
         typer.Option(

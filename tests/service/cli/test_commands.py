@@ -42,6 +42,53 @@ def test_every_setting_is_an_option_of_serve(name: str) -> None:
     assert f"--{name.replace('_', '-')} " in run(main, ["serve", "--help"]).output
 
 
+def test_serve_shows_every_default() -> None:
+    helped = " ".join(re.sub(r"[│╭╮╰╯─]", " ", run(main, ["serve", "--help"]).output).split())
+    for name, field in Settings.fields().items():
+        option = helped.split(f" --{name.replace('_', '-')} ")[1].split(" --")[0]
+        assert "Default: " in option or "Deprecated: " in option, option
+        assert (field.description or "").split()[0] in option
+    for shown in (
+        "Default: resnet50.",
+        "Default: 8000.",
+        "Default: 30.",
+        "Default: 20971520 (20 MiB).",
+        "Default: 50000000 (50 million).",
+        "Default: no.",
+        "Default: none.",
+    ):
+        assert shown in helped, shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("resnet se", ["serve"]),
+        ("resnet p", ["predict", "pull"]),
+        ("resnet serve --trus", ["--trusted-proxies"]),
+        ("resnet describe resnet18.a", ["resnet18.a1_in1k"]),
+        ("resnet predict --model flow", ["flowers"]),
+        ("resnet quantize resnet1018", []),
+    ],
+)
+def test_a_shell_is_offered_commands_options_and_models(
+    typed: str, offered: list[str], tmp_path: Path
+) -> None:
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=1000)
+    file = save_safetensors(tmp_path / "weights.safetensors", state_dict)
+    home = {"RESNET_HOME": str(tmp_path)}
+    arguments = ["import", str(file), "--like", "resnet18.tv_in1k", "--name", "flowers"]
+    assert run(main, arguments, env=home).exit_code == 0
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    completing = {"_RESNET_COMPLETE": "complete_bash", **words, **home}
+    assert run(main, [], env=completing, prog_name="resnet").output.split() == offered
+
+
+def test_the_completion_of_a_shell_is_shown() -> None:
+    shown = run(main, ["--show-completion", "bash"], prog_name="resnet").output
+    assert "complete -o default -F _resnet_completion resnet" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
