@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from model_builder.errors import InvalidArtifact
 from model_builder.system.atomic_write import atomic_write
+from model_builder.system.regular_file import read_regular_file
 
 REPORT = "report.json"
 
@@ -49,7 +50,7 @@ _ADAPTER = TypeAdapter(Report)
 def read_report(folder: Path) -> Report:
     """The measurements in an artifact's folder; empty where it has none. Raises InvalidArtifact."""
     try:
-        rows = json.loads((folder / REPORT).read_bytes())
+        rows = json.loads(read_regular_file(folder / REPORT))
         return _ADAPTER.validate_python([_current(row) for row in rows])
     except FileNotFoundError:
         return ()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
@@ -31,6 +32,8 @@ from model_builder.artifact.manifest import (
 )
 from model_builder.artifact.report import REPORT, Report, read_report, write_report
 from model_builder.errors import InvalidArtifact
+from model_builder.system.printable import shortlist
+from model_builder.system.regular_file import read_regular_file
 
 _MANIFEST_ADAPTER = TypeAdapter(Manifest)
 _LABELS_ADAPTER = TypeAdapter(tuple[Label, ...])
@@ -84,7 +87,7 @@ def write_artifact(
 def read_manifest(folder: Path) -> Manifest:
     """The manifest alone, unverified. Raises InvalidArtifact."""
     try:
-        manifest = _MANIFEST_ADAPTER.validate_json((folder / MANIFEST).read_bytes())
+        manifest = _MANIFEST_ADAPTER.validate_json(read_regular_file(folder / MANIFEST))
     except OSError as error:
         raise InvalidArtifact(f"{folder} is no artifact: {error}") from error
     except ValidationError as error:
@@ -106,7 +109,7 @@ def read_artifact(folder: Path) -> Artifact:
             for name in found.keys() | manifest.files.keys()
             if found.get(name) != manifest.files.get(name)
         )
-        raise InvalidArtifact(f"{folder} is not as it was written: {', '.join(changed)}")
+        raise InvalidArtifact(f"{folder} is not as it was written: {shortlist(changed)}")
     try:
         labels = _LABELS_ADAPTER.validate_json((folder / LABELS).read_bytes())
     except OSError as error:
@@ -115,6 +118,12 @@ def read_artifact(folder: Path) -> Artifact:
         raise InvalidArtifact(f"{folder / LABELS}: {_first_problem(error)}") from error
     head = Head(*_tensors(folder / HEAD, "kernel", "bias"))
     golden = Golden(*_tensors(folder / GOLDEN, "pixels", "logits"))
+    for name, values in (("head", head.kernel), ("head", head.bias), ("logits", golden.logits)):
+        if not np.isfinite(values).all():
+            raise InvalidArtifact(
+                f"{folder} was built from weights that are infinite or not a number: its {name} "
+                "is. Import sound weights."
+            )
     expected = (manifest.architecture.feature_width, manifest.architecture.classes)
     if (
         head.kernel.shape != expected

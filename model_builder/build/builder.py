@@ -18,7 +18,7 @@ from model_builder.build.calibration import calibration_set
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.formats.state_dict import Tensors
 from model_builder.checkpoints.loader import Weights, assign
-from model_builder.errors import BuilderError
+from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.exporters.base import BuildTarget, Exported, ExportSource
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
@@ -64,6 +64,11 @@ def build_artifact(
         kernel, bias = network.get_layer("fc").get_weights()
         head = Head(np.asarray(kernel, np.float32), np.asarray(bias, np.float32))
         expected = golden(network, preprocessing)
+    if not np.isfinite(expected.logits).all():
+        raise ConversionFailed(
+            f"{checkpoint.name} gives logits that are infinite or not a number for images of "
+            "random pixels."
+        )
     exporter = import_module(target.exporter)
     exported: Exported = exporter.export(
         ExportSource(

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
 from model_builder.errors import CalibrationFailed
 from model_builder.exporters.base import CalibrationSet
+from model_builder.system.regular_file import check_regular_file
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,9 +54,10 @@ def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
     photos = []
     for path in (paths[index] for index in sorted(chosen)):
         try:
+            check_regular_file(path)
             with Image.open(path) as photo:
                 photos.append(ImageOps.exif_transpose(photo).convert("RGB"))
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise CalibrationFailed(f"{path} is no image: {error}") from error
     if not photos:
         raise CalibrationFailed(

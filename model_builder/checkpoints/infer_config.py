@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import numpy as np
 
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict, Tensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
+from model_builder.system.printable import shortlist
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
+# How `resnet import` is told what no tensor shows.
+OPTIONS = {
+    "shortcut": "--shortcut A, or --shortcut none for a plain network",
+    "stride_in_1x1": "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant "
+    "v1.5 (False) for torchvision's, timm's and transformers'",
+    "batch_norm_epsilon": "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
+}
 BLOCK = re.compile(r"layer([1-4])_(\d+)_conv1/kernel")
 
 
@@ -50,29 +61,38 @@ class PublishedTensors:
 
         Raises ConversionFailed where a value is neither in the file nor stated, or the two differ.
         """
+        if missing := self.unstated(
+            shortcut=shortcut, stride_in_1x1=stride_in_1x1, batch_norm_epsilon=batch_norm_epsilon
+        ):
+            raise ConversionFailed(" ".join(missing))
         return ResNetConfig.of(
             self.network,
-            shortcut=_settled(
-                "shortcut",
-                self.shortcut,
-                shortcut,
-                "--shortcut A, or --shortcut none for a plain network",
-            ),
-            stride_in_1x1=_settled(
-                "stride_in_1x1",
-                self.stride_in_1x1,
-                stride_in_1x1,
-                "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant v1.5 "
-                "(False) for torchvision's, timm's and transformers'",
-            ),
+            shortcut=_settled("shortcut", self.shortcut, shortcut),
+            stride_in_1x1=_settled("stride_in_1x1", self.stride_in_1x1, stride_in_1x1),
             batch_norm_epsilon=_settled(
-                "batch_norm_epsilon",
-                self.batch_norm_epsilon,
-                batch_norm_epsilon,
-                "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
+                "batch_norm_epsilon", self.batch_norm_epsilon, batch_norm_epsilon
             ),
             classes=self.classes,
         )
+
+    def unstated(
+        self,
+        *,
+        shortcut: Shortcut | None = None,
+        stride_in_1x1: bool | None = None,
+        batch_norm_epsilon: float | None = None,
+    ) -> list[str]:
+        """A sentence for each value that is neither in the file nor stated, with its option."""
+        values = {
+            "shortcut": (self.shortcut, shortcut),
+            "stride_in_1x1": (self.stride_in_1x1, stride_in_1x1),
+            "batch_norm_epsilon": (self.batch_norm_epsilon, batch_norm_epsilon),
+        }
+        return [
+            f"The file does not show {name}, and it has to be stated: {OPTIONS[name]}."
+            for name, value in values.items()
+            if value == (None, None)
+        ]
 
     def check(self, architecture: ResNetConfig) -> None:
         """Raises ConversionFailed unless the tensors belong to this network.
@@ -166,7 +186,7 @@ def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
     if projected:
         raise ConversionFailed(
             "Shortcuts have weights where the shape changes (option B) or everywhere (C). "
-            f"Received: {', '.join(sorted(projected))}"
+            f"Received: {shortlist(sorted(projected))}"
         )
     return None
 
@@ -174,13 +194,13 @@ def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
 def _check_complete(state_dict: StateDict, architecture: ResNetConfig) -> None:
     expected = variables(architecture)
     if missing := sorted(expected.keys() - state_dict.tensors.keys()):
-        raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
+        raise ConversionFailed(f"The checkpoint has no tensor for {shortlist(missing)}")
     # Convolutions have no bias variable: `loader.assign` moves a bias into the batch norm.
     biases = {f"{spec.name}/bias": (spec.filters,) for spec in architecture.convolutions()}
     if strange := sorted(state_dict.tensors.keys() - expected.keys() - biases.keys()):
         raise ConversionFailed(
             f"No variable of a {architecture.name} takes "
-            f"{', '.join(state_dict.keys[name] for name in strange)}"
+            f"{shortlist(state_dict.keys[name] for name in strange)}"
         )
     for name, values in state_dict.tensors.items():
         shape = expected.get(name) or biases[name]
@@ -189,6 +209,23 @@ def _check_complete(state_dict: StateDict, architecture: ResNetConfig) -> None:
                 f"{state_dict.keys[name]} is {name}, and has shape {shape} in a "
                 f"{architecture.name}. Received: {values.shape}"
             )
+    check_finite(state_dict.tensors, state_dict.keys)
+
+
+def check_finite(tensors: Tensors, keys: Mapping[str, str] | None = None) -> None:
+    """Raises ConversionFailed where a weight is infinite or not a number.
+
+    A ReLU makes 0 of it, so that the network may answer like a sound one.
+
+    keys: the tensors' names in the file, where those are others.
+    """
+    broken = [
+        f"{(keys or {}).get(name, name)} ({values.size - finite} of {values.size})"
+        for name, values in tensors.items()
+        if (finite := np.count_nonzero(np.isfinite(values))) < values.size
+    ]
+    if broken:
+        raise ConversionFailed(f"Weights are infinite or not a number in {shortlist(broken)}")
 
 
 def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
@@ -198,14 +235,13 @@ def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
             return stride_in_1x1
     halving = sorted(f"{name}: {stride}" for name, stride in strides.items() if stride > 1)
     raise ConversionFailed(
-        f"No {stated.name} has these strides. Received: strides {', '.join(halving)}"
+        f"No {stated.name} has these strides. Received: strides {shortlist(halving)}"
     )
 
 
-def _settled(name: str, found: T | None, given: T | None, hint: str) -> T:
+def _settled(name: str, found: T | None, given: T | None) -> T:
     if found is not None and given is not None and found != given:
         raise ConversionFailed(f"The file's network has {name}={found!r}. Received: {given!r}")
     settled = given if found is None else found
-    if settled is None:
-        raise ConversionFailed(f"The file does not show {name}, and it has to be stated: {hint}.")
+    assert settled is not None
     return settled

@@ -19,9 +19,11 @@ from model_builder.checkpoints.custom import TENSORS, CustomCheckpoint
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats.readers import READERS, identify
 from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
-from model_builder.checkpoints.infer_config import PublishedTensors, infer
+from model_builder.checkpoints.infer_config import PublishedTensors, check_finite, infer
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
+from model_builder.system.printable import shortlist
+from model_builder.system.regular_file import NotARegularFile, check_regular_file
 
 if TYPE_CHECKING:
     import keras
@@ -52,9 +54,11 @@ def custom_weights(folder: Path, checkpoint: CustomCheckpoint) -> Weights:
     """The weights of an imported checkpoint in `folder`. Raises ConversionFailed."""
     path = folder / checkpoint.name / TENSORS
     try:
+        check_regular_file(path)
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ConversionFailed(f"{path} can't be read: {error}") from error
+    check_finite(tensors)
     return Weights(tensors, checkpoint.labels, checkpoint.source, checkpoint.digest)
 
 
@@ -75,8 +79,15 @@ def read_checkpoint(path: Path, *, format: CheckpointFormat | None = None) -> Pu
     """
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
-    format = format or identify(path)
-    return infer(format, READERS[format](path))
+    try:
+        format = format or identify(path)
+        return infer(format, READERS[format](path))
+    except NotARegularFile as error:
+        raise ConversionFailed(f"Weights are read from files. {error}") from error
+    except RecursionError:
+        raise ConversionFailed(f"{path.name} is nested too deeply for a network's") from None
+    except MemoryError:
+        raise ConversionFailed(f"{path.name} does not fit into this machine's memory") from None
 
 
 def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: ResNetConfig) -> None:
@@ -95,9 +106,9 @@ def assign(network: keras.Model, tensors: Mapping[str, Array], architecture: Res
     # The last two parts of a Keras weight path are the layer's name and the field's.
     variables = {f"{v.path.split('/')[-2]}/{v.path.split('/')[-1]}": v for v in network.weights}
     if missing := sorted(variables.keys() - tensors.keys()):
-        raise ConversionFailed(f"The checkpoint has no tensor for {', '.join(missing)}")
+        raise ConversionFailed(f"The checkpoint has no tensor for {shortlist(missing)}")
     if unused := sorted(tensors.keys() - variables.keys()):
-        raise ConversionFailed(f"The network has no variable for {', '.join(unused)}")
+        raise ConversionFailed(f"The network has no variable for {shortlist(unused)}")
     for name, variable in variables.items():
         if tuple(variable.shape) != tensors[name].shape:
             raise ConversionFailed(

@@ -7,6 +7,7 @@ Layers are named after the state dict of torchvision's ResNet, with underscores 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ Shortcut = Literal["A", "B", "C", "none"]
 BlockKind = Literal["basic", "bottleneck"]
 Layers = tuple[int, int, int, int]
 
+NAME = re.compile(r"[A-Za-z0-9._-]+")
 # Name, kind of block, blocks in each of the four stages: table 1 of the paper.
 RESNETS: dict[str, tuple[BlockKind, Layers]] = {
     "resnet18": ("basic", (2, 2, 2, 2)),
@@ -79,8 +81,10 @@ class ResNetConfig:
     width_per_group: int = WIDTH_PER_GROUP
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("name must not be empty. Received: ''")
+        if not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"name must be letters, digits, '.', '_' and '-'. Received: {self.name!r}"
+            )
         if self.block not in EXPANSION:
             raise ValueError(f"block must be basic or bottleneck. Received: {self.block!r}")
         if len(self.layers) != len(STAGE_WIDTHS) or min(self.layers) < 1:

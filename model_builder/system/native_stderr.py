@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from model_builder.system.printable import printable_lines
+
 logger = logging.getLogger(__name__)
 
 _CHATTER = re.compile(
@@ -40,7 +42,7 @@ def redirect_native_stderr() -> Iterator[None]:
                 if _CHATTER.match(line):
                     logger.debug("%s", line)
                 else:
-                    sys.stderr.write(line + "\n")
+                    sys.stderr.write(printable_lines(line) + "\n")
 
 
 def _anonymous_file() -> IO[bytes]:

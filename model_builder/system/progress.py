@@ -20,6 +20,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from model_builder.system.printable import printable
+
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 10.0
@@ -39,14 +41,14 @@ def transfer(
         yield _log_lines(description, total_bytes, present_bytes)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=total_bytes, completed=present_bytes)
+        task = progress.add_task(printable(description), total=total_bytes, completed=present_bytes)
         yield lambda received_bytes: progress.advance(task, received_bytes)
 
 
@@ -88,13 +90,13 @@ def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
         yield _count_lines(description, total)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(printable(description), total=total)
         yield lambda more: progress.advance(task, more)
 
 
@@ -119,7 +121,7 @@ def step(description: str) -> Iterator[None]:
     console = Console(stderr=True)
     if not console.is_terminal:
         logger.info("%s", description)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        progress.add_task(description, total=None)
+        progress.add_task(printable(description), total=None)
         yield

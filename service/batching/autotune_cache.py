@@ -10,11 +10,13 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from model_builder.system.atomic_write import atomic_write
+from model_builder.system.regular_file import read_regular_file
 from service.batching.batch_sizes import BatchSizes
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "plans"
+MAX_BYTES = 1 << 20
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -43,7 +45,7 @@ class AutotuneCache:
 
     def read(self) -> BatchSizes | None:
         try:
-            kept = _ADAPTER.validate_json(self.path.read_bytes())
+            kept = _ADAPTER.validate_json(read_regular_file(self.path, MAX_BYTES))
             return BatchSizes(kept.seconds) if kept.key == self.key else None
         except FileNotFoundError:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from model_builder.system.gc_control import gc_paused
+from model_builder.system.printable import printable_lines
 from service.version import __version__
 
 NAMES = (
@@ -66,10 +68,27 @@ class Resnet(TyperGroup):
         super().__init__(**attributes)
         self.commands = Commands()
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with plain_messages():
+            return super().make_context(*args, **extra)
 
-main = typer.Typer(
-    cls=Resnet, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+    def invoke(self, ctx: Any) -> Any:
+        with plain_messages():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def plain_messages() -> Iterator[None]:
+    """Escapes what an error says of arguments: a shell's pattern may have put any name there."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = printable_lines(message)  # type: ignore[attr-defined]
+        raise
+
+
+main = typer.Typer(cls=Resnet, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from pydantic import ValidationError
+from rich.text import Text
 
+from model_builder.system.printable import printable, printable_lines
 from service.settings import PREFIX, Settings
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """The names that a shell offers: the catalog's and the imports'."""
+    from model_builder.checkpoints.catalog import all_names
+    from service.inference.artifacts import make_artifact_cache
+
+    imported: list[str] = []
+    # The command itself says what is wrong with the environment.
+    with suppress(ValidationError):
+        imported = [one.name for one in make_artifact_cache(Settings()).list_custom()]
+    return [name for name in (*all_names(), *imported) if name.startswith(incomplete)]
+
 
 ModelOption = Annotated[
     str | None,
-    typer.Option(help="A depth (resnet50), a checkpoint, or an artifact folder.", metavar="NAME"),
+    typer.Option(
+        help="A depth (resnet50), a checkpoint, or an artifact folder.",
+        metavar="NAME",
+        autocompletion=complete_model,
+    ),
 ]
 PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16", "float16", "int8"] | None,
@@ -25,7 +45,15 @@ FileOption = Annotated[
     Path | None, typer.Option(help="The checkpoint's published file, already on this machine.")
 ]
 NamesArgument = Annotated[
-    list[str], typer.Argument(help="Depths or checkpoints.", metavar="NAME...")
+    list[str],
+    typer.Argument(help="Depths or checkpoints.", metavar="NAME...", autocompletion=complete_model),
+]
+# One of them.
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A depth, a checkpoint or an import.", metavar="MODEL", autocompletion=complete_model
+    ),
 ]
 Variant = Literal["v1", "v1.5"]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
@@ -50,5 +78,15 @@ def settings_with(**given: Any) -> Settings:
 
 def end(message: str) -> NoReturn:
     """Says why on stderr and exits with 2."""
-    typer.echo(message, err=True)
+    say(message, err=True)
     sys.exit(2)
+
+
+def say(message: object, *, err: bool = False) -> None:
+    """Prints it as data: a name or a message in it can't steer the terminal."""
+    typer.echo(printable_lines(str(message)), err=err)
+
+
+def cell(value: object, style: str = "") -> Text:
+    """A table's cell with the value as data, which is no markup either."""
+    return Text(printable(str(value)), style)

@@ -46,10 +46,12 @@ class LabeledFolder:
     """The labeled images of a folder.
 
     images: those of a known class. skipped: folders and files whose name is no class.
+    not_files: pipes, devices and the like.
     """
 
     images: tuple[LabeledImage, ...]
     skipped: tuple[str, ...]
+    not_files: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -104,8 +106,11 @@ def labeled_images(folder: Path, labels: Sequence[Label]) -> LabeledFolder:
     begins with a WordNet id. Raises InvalidParameter where there are none.
     """
     by_name = {name: i for i, label in enumerate(labels) for name in (label.wnid, label.name)}
-    found, skipped = [], set()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    found, skipped, not_files = [], set(), []
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        if not path.is_file():
+            not_files.append(str(path.relative_to(folder)))
+            continue
         wnid = path.name.partition("_")[0].partition(".")[0]
         class_id = by_name.get(path.parent.name, by_name.get(wnid))
         if class_id is not None:
@@ -117,7 +122,7 @@ def labeled_images(folder: Path, labels: Sequence[Label]) -> LabeledFolder:
             "Images must be in a folder for each class, named by WordNet id or label, or have "
             f"names that begin with the WordNet id. Received: {folder}, which has no such image"
         )
-    return LabeledFolder(tuple(found), tuple(sorted(skipped)))
+    return LabeledFolder(tuple(found), tuple(sorted(skipped)), tuple(not_files))
 
 
 def digest_of(images: Sequence[LabeledImage]) -> str:

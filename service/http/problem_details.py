@@ -35,6 +35,9 @@ from service.observability.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 EXAMPLE_REQUEST_ID = "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33"
+INTERNAL_SERVER_ERROR = 500
+# What a client is told where the service is at fault.
+FAULT = "The service failed; the log has the cause, under the id of this request."
 MEDIA_TYPE = "application/problem+json"
 # A subclass has its base's status unless it has its own.
 STATUS: dict[type[ServiceError], int] = {
@@ -72,7 +75,14 @@ def problem(status: int, code: str, detail: str) -> dict[str, Any]:
 
 
 def problem_of(error: ServiceError) -> dict[str, Any]:
-    return problem(status_of(error), error.code, str(error))
+    """Where the service is at fault its message, which may hold paths, goes to the log alone: the
+    client gets the code and the request's id. InferenceFailed's holds none.
+    """
+    status, detail = status_of(error), str(error)
+    if status == INTERNAL_SERVER_ERROR:
+        logger.error("%s", error, exc_info=error.__cause__ or error)
+        detail = detail if isinstance(error, InferenceFailed) else FAULT
+    return problem(status, error.code, detail)
 
 
 def example_problem(status: int, code: str, detail: str) -> dict[str, Any]:
@@ -97,11 +107,9 @@ def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSON
 
 
 def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
-    """The response to a domain error; counted, and logged where the service is at fault."""
+    """The response to a domain error, which is counted."""
     headers = {}
     status = status_of(error)
-    if status == 500:
-        logger.error("%s", error, exc_info=error.__cause__ or error)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_seconds is not None:

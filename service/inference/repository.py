@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from model_builder.checkpoints.catalog import canonical_name, names_of
@@ -24,6 +26,8 @@ OK = "ok"
 
 class AmbiguousName(BuilderError):
     """Two models answer to one name."""
+
+    code = "ambiguous_name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,30 @@ class Health:
 class Entry:
     """One model that is to be served.
 
-    requested: its name in the settings. reason: why it is not ready.
+    requested: its name in the settings, or an artifact folder's path. position: there, from 1.
+    cause: why it failed, for the log. incident: where to find that in the log, for clients.
     """
 
     requested: str
+    position: int = 1
     state: ModelState = "loading"
-    reason: str = ""
+    cause: str = ""
+    incident: str = ""
     model: Model | None = None
+
+    @property
+    def title(self) -> str:
+        """What clients are told of it: a path is nobody's but the operator's."""
+        if Path(self.requested).name == self.requested:
+            return self.requested
+        return f"artifact folder {self.position}" if self.model is None else self.model.name
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, for clients; empty where it is."""
+        if self.state == "failed":
+            return f"{self.title} can't be served: {self.incident}. The log has the cause."
+        return f"loading {self.title}" if self.model is None else ""
 
     def names(self) -> set[str]:
         """Every name that stands for this model: its own, its aliases, the settings'."""
@@ -67,7 +88,7 @@ class ModelRepository:
 
     names: what to load, the first being the default. load: blocks; raises BuilderError.
     on_ready: called from the thread when every model is loaded or failed, and one is ready.
-    on_failure: called from the thread, with the reason, when no model can be served or two
+    on_failure: called from the thread, with the cause, when no model can be served or two
     models answer to one name.
     Raises AmbiguousName where two names mean the same model.
     """
@@ -80,7 +101,7 @@ class ModelRepository:
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._entries = tuple(Entry(name) for name in names)
+        self._entries = tuple(Entry(name, position) for position, name in enumerate(names, 1))
         taken: dict[str, str] = {}
         for entry in self._entries:
             other = taken.setdefault(canonical_name(entry.requested), entry.requested)
@@ -107,17 +128,13 @@ class ModelRepository:
 
     @property
     def pending(self) -> dict[str, str]:
-        """Requested names that are not served, or not yet, each with the reason."""
-        return {
-            entry.requested: entry.reason or f"loading {entry.requested}"
-            for entry in self._entries
-            if entry.model is None
-        }
+        """Requested names that are not served, or not yet, each with the reason for clients."""
+        return {entry.requested: entry.reason for entry in self._entries if entry.model is None}
 
     def health(self) -> Health:
         """The state now."""
-        loading = [f"loading {one.requested}" for one in self._entries if one.state == "loading"]
-        failed = [] if self.models else [one.reason for one in self._entries if one.reason]
+        loading = [one.reason for one in self._entries if one.state == "loading"]
+        failed = [] if self.models else [e.reason for e in self._entries if e.state == "failed"]
         found = {
             "models": failed or loading,
             "workers": [problem for model in self.models for problem in model.worker_problems()],
@@ -160,7 +177,8 @@ class ModelRepository:
                 f"This server does not serve {asked}. It serves {served}; see /models."
             )
         if entry.model is None:
-            raise ModelNotReady(entry.reason or "The model is still loading.")
+            failed = entry.state == "failed"
+            raise ModelNotReady(entry.reason if failed else "The model is still loading.")
         return entry.model
 
     def close(self, timeout_seconds: float) -> None:
@@ -187,15 +205,15 @@ class ModelRepository:
                 self._check_names(entry, model)
             except AmbiguousName as error:
                 model.close(0)
-                self._fail(entry, str(error))
-                self._on_failure(entry.reason)
+                self._fail(entry, error.code, str(error))
+                self._on_failure(entry.cause)
                 return
             except BuilderError as error:
-                self._fail(entry, str(error))
+                self._fail(entry, error.code, str(error))
                 continue
             except Exception as error:
                 logger.exception("Loading %s failed", entry.requested)
-                self._fail(entry, f"{type(error).__name__}: {error}")
+                self._fail(entry, BuilderError.code, f"{type(error).__name__}: {error}")
                 continue
             entry.model, entry.state = model, "draining" if self._draining else "ready"
             if self._closing:
@@ -205,7 +223,7 @@ class ModelRepository:
         if self.models:
             self._on_ready()
         else:
-            self._on_failure("; ".join(entry.reason for entry in self._entries))
+            self._on_failure("; ".join(entry.cause for entry in self._entries))
 
     def _check_names(self, entry: Entry, model: Model) -> None:
         """Raises AmbiguousName where another model answers to a name of this one."""
@@ -217,6 +235,8 @@ class ModelRepository:
                     f"({model.name}): import one of them under another name."
                 )
 
-    def _fail(self, entry: Entry, reason: str) -> None:
-        entry.state, entry.reason = "failed", f"{entry.requested} can't be served. {reason}"
-        logger.error("%s", entry.reason)
+    def _fail(self, entry: Entry, code: str, cause: str) -> None:
+        entry.cause = f"{entry.requested} can't be served. {cause}"
+        entry.incident = f"{code}, incident {secrets.token_hex(4)}"
+        entry.state = "failed"
+        logger.error("%s (%s)", entry.cause, entry.incident)

@@ -12,6 +12,8 @@ from typing import Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from model_builder.system.printable import printable_lines
+
 NOISY = (
     "httpx2",
     "httpcore2",
@@ -55,7 +57,13 @@ class _RequestId(logging.Filter):
 
 
 class _Text(logging.Formatter):
-    """A line for people: the message, then the request's id and the bound fields."""
+    """A line for people: the message, then the request's id and the bound fields.
+
+    What others wrote in it is data: control characters are escaped, further lines indented.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         fields = {

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from model_builder.errors import ConversionFailed
+from model_builder.system.regular_file import read_regular_file
 
+# A thousand times ImageNet's.
+MAX_BYTES = 16 << 20
 _NAMES = TypeAdapter(list[str])
 
 
@@ -41,12 +44,19 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     transformers' `id2label`. Raises ConversionFailed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_file(path, MAX_BYTES).decode()
         if path.suffix.lower() != ".json":
             return tuple(Label(line.strip()) for line in text.splitlines() if line.strip())
         content = json.loads(text)
         if isinstance(content, dict):
             content = [content[str(index)] for index in range(len(content))]
-        return tuple(Label(name) for name in _NAMES.validate_python(content))
-    except (OSError, ValueError, KeyError) as error:
+        names = _NAMES.validate_python(content)
+        # Half of a pair of surrogates is no text: it can neither be stored nor answered.
+        "".join(names).encode()
+        return tuple(Label(name) for name in names)
+    except ValidationError as error:
+        raise ConversionFailed(
+            f"{path} can't be read as labels: {error.errors()[0]['msg']}"
+        ) from error
+    except (OSError, ValueError, KeyError, RecursionError) as error:
         raise ConversionFailed(f"{path} can't be read as labels: {error}") from error

@@ -14,6 +14,7 @@ from model_builder.checkpoints.download.config import Deadline, DownloadConfig
 from model_builder.checkpoints.download.sources.npm import TEMPORARY_PREFIX
 from model_builder.checkpoints.download.sources.source import Source
 from model_builder.errors import FetchFailed, VerificationFailed
+from model_builder.system.regular_file import check_regular_file
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,12 @@ def fetch(
 
 
 def _given(checkpoint: Checkpoint, path: Path) -> LocalFile:
-    if not path.is_file():
-        raise FetchFailed(f"There is no file {path}.")
+    try:
+        check_regular_file(path)
+    except FileNotFoundError:
+        raise FetchFailed(f"There is no file {path}.") from None
+    except OSError as error:
+        raise FetchFailed(f"{path} can't be read: {error}") from error
     refusals = []
     for source in checkpoint.sources:
         try:

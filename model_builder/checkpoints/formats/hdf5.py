@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import mmap
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
 from pathlib import Path
@@ -11,8 +13,13 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array
+from model_builder.checkpoints.formats.byte_budget import FILE_BYTES_LIMIT, ByteBudget
+from model_builder.checkpoints.formats.state_dict import Array
 from model_builder.errors import ConversionFailed
+
+# Signature, version 1, three bytes of zero; the size follows.
+HEAP = b"GCOL\x01\0\0\0"
+NAME_CHARACTERS = 1000
 
 
 @contextmanager
@@ -21,6 +28,8 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(source, "r") as file:
             yield file
+    except RecursionError:
+        raise
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ConversionFailed(f"{name} is not an HDF5 weights file of Keras: {error}") from error
 
@@ -37,21 +46,33 @@ def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
     return found
 
 
-def array(dataset: h5py.Group | h5py.Dataset) -> Array:
-    """The values in float32. Raises ConversionFailed on data outside the file."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise ConversionFailed(f"{dataset.name} is not stored in the file itself")
-    if dataset.dtype.kind != "f" or dataset.nbytes > FILE_BYTES_LIMIT:
-        raise ConversionFailed(
-            f"{dataset.name} is not a tensor of a ResNet. "
-            f"Received: {dataset.dtype} {dataset.shape}, {dataset.nbytes} bytes"
-        )
-    return np.asarray(dataset, np.float32)
+def arrays(datasets: Iterable[h5py.Group | h5py.Dataset], file: str) -> list[Array]:
+    """The values of each in float32. All are measured before any is read.
+
+    file: its name. Raises ConversionFailed on data outside the file, or too much.
+    """
+    budget, measured = ByteBudget(file), []
+    for dataset in datasets:
+        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+            raise ConversionFailed(f"{dataset.name} is not stored in the file itself")
+        if dataset.dtype.kind != "f" or dataset.nbytes > FILE_BYTES_LIMIT:
+            raise ConversionFailed(
+                f"{dataset.name} is not a tensor of a ResNet. "
+                f"Received: {dataset.dtype} {dataset.shape}, {dataset.nbytes} bytes"
+            )
+        # A chunk is unpacked whole, and may be larger than the dataset.
+        chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
+        budget.take(dataset.name, max(dataset.nbytes, 4 * dataset.size, chunk_bytes))
+        measured.append(dataset)
+    # What is too large for a float32 becomes infinite, and is refused as that.
+    with np.errstate(over="ignore"):
+        return [np.asarray(dataset, np.float32) for dataset in measured]
 
 
-def names(group: h5py.Group, attribute: str) -> list[str]:
+def names(group: h5py.Group, attribute: str, string_bytes: int) -> list[str]:
     """The names in an attribute, which Keras splits when long: attribute0, attribute1, ...
 
+    string_bytes: the file's `longest_string_bytes`. Raises ConversionFailed.
     Source: keras/src/legacy/saving/legacy_h5_format.py, `load_attributes_from_hdf5_group`.
     """
     numbered = (f"{attribute}{index}" for index in count())
@@ -60,7 +81,29 @@ def names(group: h5py.Group, attribute: str) -> list[str]:
     )
     if not pieces:
         raise ConversionFailed(f"{group.name} has no attribute {attribute!r}")
-    return [text(name) for piece in pieces for name in group.attrs[piece]]
+    found: list[str] = []
+    for piece in pieces:
+        # Each of the names may be one and the same long string.
+        elements = math.prod(group.attrs.get_id(piece).shape)
+        ByteBudget(f"{group.name} {piece}").take("its names", elements * string_bytes)
+        found += map(text, group.attrs[piece])
+    if any(len(name) > NAME_CHARACTERS for name in found):
+        raise ConversionFailed(f"{group.name} has names of more than {NAME_CHARACTERS} characters")
+    return found
+
+
+def longest_string_bytes(path: Path) -> int:
+    """Bytes of the largest global heap collection, where a file keeps strings of any length.
+
+    Source: HDF5 File Format Specification, version 3.0, section III.E.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        largest, at = 0, data.find(HEAP)
+        while at >= 0:
+            stated = int.from_bytes(data[at + len(HEAP) : at + len(HEAP) + 8], "little")
+            largest = max(largest, min(stated, len(data)))
+            at = data.find(HEAP, at + 1)
+        return largest
 
 
 def text(value: str | bytes) -> str:

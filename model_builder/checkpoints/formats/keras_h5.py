@@ -5,16 +5,24 @@ Source: keras/src/legacy/saving/legacy_h5_format.py.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats.hdf5 import array, member, names, opened, text
+from model_builder.checkpoints.formats.byte_budget import parse_json
+from model_builder.checkpoints.formats.hdf5 import (
+    arrays,
+    longest_string_bytes,
+    member,
+    names,
+    opened,
+    text,
+)
 from model_builder.checkpoints.formats.keras_config import read_config
 from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
+from model_builder.system.printable import shortlist
 
 # A file of a whole model has this group too.
 OPTIMIZER = "optimizer_weights"
@@ -22,22 +30,29 @@ OPTIMIZER = "optimizer_weights"
 
 def read(path: Path) -> StateDict:
     """The tensors, without an optimizer's state. Raises ConversionFailed."""
+    owners: list[str] = []
+    datasets: list[h5py.Group | h5py.Dataset] = []
     layers: dict[str, list[Array]] = {}
+    string_bytes = longest_string_bytes(path)
     with opened(path, path.name) as file:
         root = member(file, "model_weights") if "model_weights" in file else file
         unread = _datasets(root)
-        for group_name in names(root, "layer_names"):
+        for group_name in names(root, "layer_names", string_bytes):
             group = member(root, group_name)
-            for weight_name in names(group, "weight_names"):
+            for weight_name in names(group, "weight_names", string_bytes):
                 # The group of a nested network holds the weights of all its layers.
-                owner = weight_name.split("/")[-2] if "/" in weight_name else group_name
-                layers.setdefault(owner, []).append(array(member(group, weight_name)))
+                owners.append(weight_name.split("/")[-2] if "/" in weight_name else group_name)
+                datasets.append(member(group, weight_name))
                 unread.discard(f"{group_name}/{weight_name}")
+        if unread:
+            raise ConversionFailed(f"{path.name} lists no layer for {shortlist(sorted(unread))}")
+        for owner, values in zip(owners, arrays(datasets, path.name), strict=True):
+            layers.setdefault(owner, []).append(values)
         described = file.attrs.get("model_config")
-    if unread:
-        raise ConversionFailed(f"{path.name} lists no layer for {', '.join(sorted(unread))}")
-    published = {k: v for name, arrays in layers.items() for k, v in by_field(name, arrays).items()}
-    config = None if described is None else read_config(json.loads(text(described)))
+    published = {
+        k: v for name, of_layer in layers.items() for k, v in by_field(name, of_layer).items()
+    }
+    config = None if described is None else read_config(parse_json(text(described), "model_config"))
     return to_state_dict(published, config)
 
 

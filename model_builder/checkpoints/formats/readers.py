@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs, torch, t
 from model_builder.checkpoints.formats.hdf5 import opened
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict
 from model_builder.errors import ConversionFailed
+from model_builder.system.regular_file import check_regular_file
 
 READERS: dict[CheckpointFormat, Callable[[Path], StateDict]] = {
     "keras_h5": keras_h5.read,
@@ -27,13 +27,18 @@ def identify(path: Path) -> CheckpointFormat:
     """The format of a file, from its first bytes and the names in it. Raises ConversionFailed."""
     if path.is_dir() or path.name == tfjs.MODEL:
         return "tfjs"
+    check_regular_file(path)
     if h5py.is_hdf5(path):
         return "keras_h5" if _is_legacy(path) else "keras_v3"
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if keras_v3.WEIGHTS in archive.namelist():
-                return "keras_v3"
-    elif tarfile.is_tarfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except keras_v3.BROKEN_ZIP as error:
+            raise ConversionFailed(f"{path.name} is a broken zip: {error}") from error
+        if keras_v3.WEIGHTS in names:
+            return "keras_v3"
+    elif tfjs.is_package(path):
         return "tfjs"
     elif not torch.is_safetensors(path) and not torch.is_pickle(path):
         raise ConversionFailed(

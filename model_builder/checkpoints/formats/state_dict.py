@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.errors import ConversionFailed
+from model_builder.system.printable import shortlist
 
 Array = npt.NDArray[np.float32]
 Tensors = dict[str, Array]
 CheckpointFormat = Literal["keras_h5", "keras_v3", "tfjs", "torch", "transformers"]
-
-# Four times a ResNet-152. A file that unpacks to more is broken or malicious.
-FILE_BYTES_LIMIT = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,5 +66,5 @@ def rename(
         else:
             tensors[name], keys[name] = values, key
     if unknown:
-        raise ConversionFailed(f"No layer of the network takes {', '.join(sorted(unknown))}")
+        raise ConversionFailed(f"No layer of the network takes {shortlist(sorted(unknown))}")
     return tensors, keys

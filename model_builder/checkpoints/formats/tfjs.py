@@ -5,24 +5,33 @@ Source of the format: `weightsManifest` of model.json, in tfjs-core's io/types.t
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
-import json
 import math
 import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from model_builder.checkpoints.formats.byte_budget import (
+    FILE_BYTES_LIMIT,
+    ByteBudget,
+    parse_json,
+)
 from model_builder.checkpoints.formats.keras_config import read_config
 from model_builder.checkpoints.formats.keras_names import to_state_dict
-from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, Array, StateDict
+from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
+from model_builder.system.printable import shortlist
+from model_builder.system.regular_file import read_regular_file
 
 MODEL = "model.json"
+GZIP = b"\x1f\x8b"
+TAR, TAR_OFFSET = b"ustar", 257
 
 
 def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = None) -> StateDict:
@@ -34,10 +43,15 @@ def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = N
     Raises ConversionFailed, and VerificationFailed where the shards have another hash.
     """
     packed = path.is_file() and path.name != MODEL
-    where, files = _package(path, folder) if packed else _folder(path)
+    where, files, size_of = _package(path, folder) if packed else _folder(path)
     try:
-        model = json.loads(files(MODEL))
+        model = parse_json(files(MODEL), MODEL)
         groups = model["weightsManifest"]
+        budget = ByteBudget(path.name)
+        for group in groups:
+            # One shard may be named again and again.
+            for name in group["paths"]:
+                budget.take(name, size_of(name))
         shards = [b"".join(files(name) for name in group["paths"]) for group in groups]
         digest = hashlib.sha256(b"".join(shards)).hexdigest()
         if shards_sha256 is not None and digest != shards_sha256:
@@ -53,6 +67,13 @@ def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = N
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionFailed(f"{path.name}: {where}{MODEL}: {error}") from error
     return to_state_dict(published, read_config(described) if described else None)
+
+
+def is_package(path: Path) -> bool:
+    """Whether the file is a tarball or, as npm's are, one that gzip has compressed."""
+    with path.open("rb") as file:
+        first = file.read(TAR_OFFSET + len(TAR))
+    return first.startswith(GZIP) or first.endswith(TAR)
 
 
 def _published(groups: list[dict[str, Any]], shards: list[bytes]) -> dict[str, Array]:
@@ -85,39 +106,76 @@ def _tensor(weight: dict[str, Any], stream: io.BytesIO) -> Array:
     return values.reshape(tuple(shape))
 
 
-def _folder(path: Path) -> tuple[str, Callable[[str], bytes]]:
+def _folder(path: Path) -> tuple[str, Callable[[str], bytes], Callable[[str], int]]:
     folder = path if path.is_dir() else path.parent
 
-    def file(name: str) -> bytes:
+    def member(name: str) -> Path:
         if Path(name).name != name:
             raise ConversionFailed(f"A shard must be in the folder of {MODEL}. Received: {name!r}")
         if not (folder / name).is_file():
             raise KeyError(name)
-        return (folder / name).read_bytes()
+        return folder / name
 
-    return f"{folder}/", file
+    return (
+        f"{folder}/",
+        lambda name: read_regular_file(member(name), FILE_BYTES_LIMIT),
+        lambda name: member(name).stat().st_size,
+    )
 
 
-def _package(path: Path, folder: str | None) -> tuple[str, Callable[[str], bytes]]:
+def _package(
+    path: Path, folder: str | None
+) -> tuple[str, Callable[[str], bytes], Callable[[str], int]]:
     files: dict[str, bytes] = {}
-    left_bytes = FILE_BYTES_LIMIT
+    budget = ByteBudget(path.name)
     try:
-        with tarfile.open(path) as package:
-            for member in package:
+        # Not "r:*", which would unpack what is compressed twice.
+        with (
+            _unpacked(path) as unpacked,
+            tarfile.open(fileobj=_Bounded(unpacked, path.name), mode="r:") as tar,
+        ):
+            for member in tar:
                 if not member.name.endswith((f"/{MODEL}", ".bin")):
                     continue
-                left_bytes -= member.size
-                if left_bytes < 0:
-                    raise ConversionFailed(
-                        f"{path.name} is too large for a ResNet: {member.name} alone has "
-                        f"{member.size} bytes"
-                    )
-                if content := package.extractfile(member):
+                # A sparse one takes more than is read for it.
+                budget.take(member.name, member.size)
+                if content := tar.extractfile(member):
                     files[member.name] = content.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ConversionFailed(f"{path} is not an npm package: {error}") from error
     found = [name for name in files if name.endswith(f"/{MODEL}")]
     if folder is None and len(found) != 1:
-        raise ConversionFailed(f"{path.name} should hold one {MODEL}. Received: {found}")
+        raise ConversionFailed(
+            f"{path.name} should hold one {MODEL}. Received: {shortlist(found) or 'none'}"
+        )
     prefix = f"package/{folder}/" if folder is not None else found[0].removesuffix(MODEL)
-    return prefix, {name.removeprefix(prefix): data for name, data in files.items()}.__getitem__
+    found_files = {name.removeprefix(prefix): data for name, data in files.items()}
+    return prefix, found_files.__getitem__, lambda name: len(found_files[name])
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+    return cast(BinaryIO, gzip.open(path)) if packed else path.open("rb")
+
+
+class _Bounded(io.RawIOBase):
+    """What a tarball unpacks to. Its headers too may claim any length, and are read whole."""
+
+    def __init__(self, unpacked: BinaryIO, name: str) -> None:
+        self._unpacked = unpacked
+        self._budget = ByteBudget(name)
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
+            raise ValueError("a tarball is read in parts")
+        self._budget.take("its headers and files", size)
+        return self._unpacked.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if (skipped := offset - self.tell()) > 0:
+            self._budget.take("what is skipped in it", skipped)
+        return self._unpacked.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._unpacked.tell()

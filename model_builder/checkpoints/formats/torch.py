@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
+from model_builder.checkpoints.formats.byte_budget import JSON_BYTES_LIMIT, ByteBudget
 from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
 from model_builder.errors import ConversionFailed
 
@@ -79,6 +82,7 @@ def key_names(path: Path) -> list[str]:
     """
     if not is_safetensors(path):
         return list(_pickled(path))
+    _check_header(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return list(file.keys())
@@ -99,11 +103,26 @@ def is_pickle(path: Path) -> bool:
 
 
 def _safetensors(path: Path) -> dict[str, Array]:
+    _check_header(path)
+    ByteBudget(path.name).take("its end", path.stat().st_size)
     try:
         found = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise _no_safetensors(path, error) from error
+    budget = ByteBudget(path.name)
+    for key, view in found:
+        budget.take(key, 4 * math.prod(view["shape"]))
     return {key: _array(key, view) for key, view in found if not key.endswith(IGNORED)}
+
+
+def _check_header(path: Path) -> None:
+    """Raises ConversionFailed where the JSON before the tensors is too long for a ResNet's."""
+    with path.open("rb") as file:
+        header_bytes = int.from_bytes(file.read(8), "little")
+    if header_bytes > JSON_BYTES_LIMIT:
+        raise ConversionFailed(
+            f"{path.name} may have a header of {JSON_BYTES_LIMIT} bytes. Received: {header_bytes}"
+        )
 
 
 def _no_safetensors(path: Path, error: safetensors.SafetensorError) -> ConversionFailed:
@@ -118,7 +137,8 @@ def _array(key: str, view: Mapping[str, Any]) -> Array:
         return values.reshape(shape)
     if view["dtype"] not in FLOATS:
         raise ConversionFailed(f"{key} holds no floating-point numbers. Received: {view['dtype']}")
-    values = np.frombuffer(view["data"], FLOATS[view["dtype"]]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = np.frombuffer(view["data"], FLOATS[view["dtype"]]).astype(np.float32)
     return values.reshape(shape)
 
 
@@ -130,6 +150,10 @@ def _pickled(path: Path) -> dict[str, Array]:
             f"{path.name} is PyTorch's own format, and PyTorch is not installed: "
             "pip install 'resnet-server[torch]', or save its tensors as safetensors."
         ) from None
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked_bytes = sum(info.file_size for info in archive.infolist())
+        ByteBudget(path.name).take("its end", unpacked_bytes)
     try:
         # weights_only: a pickle can run any code; with it only tensors and containers are read.
         found = torch.load(path, map_location="cpu", weights_only=True)
@@ -144,11 +168,16 @@ def _pickled(path: Path) -> dict[str, Array]:
     if not isinstance(found, Mapping):
         raise ConversionFailed(f"{path.name} holds no state dict. Received: {type(found).__name__}")
     tensors: dict[str, Array] = {}
+    budget = ByteBudget(path.name)
     for key, tensor in found.items():
+        if not isinstance(key, str):
+            raise ConversionFailed(f"A tensor's key is its name. Received: {type(key).__name__}")
         if key.endswith(IGNORED):
             continue
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             kind = getattr(tensor, "dtype", type(tensor).__name__)
             raise ConversionFailed(f"{key} holds no floating-point tensor. Received: {kind}")
+        # A tensor may repeat a small memory, or share it with others.
+        budget.take(key, 4 * tensor.numel())
         tensors[key] = tensor.detach().float().numpy()
     return tensors

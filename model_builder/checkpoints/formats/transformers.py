@@ -5,13 +5,14 @@ Source: transformers/models/resnet/modeling_resnet.py.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
+from model_builder.checkpoints.formats.byte_budget import parse_json
 from model_builder.checkpoints.formats.state_dict import StateDict, layer_name, rename
 from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
 from model_builder.errors import ConversionFailed
+from model_builder.system.regular_file import read_regular_file
 
 STEM = "resnet.embedder.embedder."
 LAYER = re.compile(
@@ -61,7 +62,7 @@ def _stride_in_1x1(path: Path) -> bool | None:
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_bytes())
+        config = parse_json(read_regular_file(path), path.name)
         if first := config.get("downsample_in_first_stage", False):
             raise ConversionFailed(
                 f"{path}: our networks keep the image's size in the first stage. "

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from model_builder.artifact.manifest import MANIFEST
@@ -23,7 +23,7 @@ from model_builder.networks import summary as family
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.summary import Description, Stage
-from service.cli.options import HomeOption, Variant, end, settings_with
+from service.cli.options import HomeOption, Variant, cell, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 Compare = Literal["depths", "shortcuts", "variants"]
@@ -37,6 +37,7 @@ def describe(
         typer.Argument(
             help="A depth (resnet18), a checkpoint, published or imported, or an artifact folder.",
             metavar="NAME",
+            autocompletion=complete_model,
         ),
     ] = "resnet50",
     shortcut: Annotated[
@@ -136,7 +137,7 @@ def _print(networks: Sequence[Description], compare: Compare | None) -> None:
     console = Console()
     size = networks[0].input_size
     what = f"All {compare}" if compare else networks[0].title
-    console.print(Text(f"{what}, for images of {size} x {size}"))
+    console.print(cell(f"{what}, for images of {size} x {size}"))
     console.print(_side_by_side(networks, compare) if compare else _table(networks[0]))
     if published := _published(networks):
         console.print(_accuracies(published))
@@ -163,7 +164,7 @@ def _table(network: Description) -> Table:
 
 def _side_by_side(networks: Sequence[Description], compare: Compare) -> Table:
     columns = "stage", "in the paper", "output"
-    titles = (one.title.replace(", ", "\n") for one in networks)
+    titles = (Column(Text("\n").join(map(cell, one.title.split(", ")))) for one in networks)
     table = Table(*columns, *titles, show_lines=True)
     for rows in zip(*(one.stages for one in networks), strict=True):
         cells = [Text("\n".join(_cell(stage, compare))) for stage in rows]
@@ -219,5 +220,5 @@ def _accuracies(checkpoints: Sequence[Checkpoint]) -> Table:
     for row in sorted(checkpoints, key=lambda row: row.depth):
         stated = row.top1_percent, row.top5_percent
         percents = ("" if one is None else f"{one} %" for one in stated)
-        table.add_row(row.name, *percents, row.licence)
+        table.add_row(cell(row.name), *percents, cell(row.licence))
     return table

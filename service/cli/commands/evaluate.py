@@ -17,7 +17,15 @@ from model_builder.artifact.manifest import Artifact, Precision
 from model_builder.artifact.report import Measurement, add_measurement
 from model_builder.errors import BuilderError
 from model_builder.system.progress import counted
-from service.cli.options import DeviceOption, HomeOption, JsonOption, end, settings_with
+from service.cli.options import (
+    DeviceOption,
+    HomeOption,
+    JsonOption,
+    ModelArgument,
+    end,
+    say,
+    settings_with,
+)
 from service.engines.base import Hardware
 from service.engines.registry import engine_for
 from service.errors import InvalidParameter, ServiceError
@@ -33,16 +41,12 @@ from service.settings import Settings
 
 
 def evaluate(
-    name: Annotated[
-        str, typer.Argument(help="A depth, a checkpoint or an import.", metavar="MODEL")
-    ],
+    name: ModelArgument,
     folder: Annotated[
         Path,
         typer.Argument(
             help="Images: a folder a class, named by WordNet id or label, or files whose names "
             "begin with the WordNet id.",
-            exists=True,
-            file_okay=False,
         ),
     ],
     precision: Annotated[
@@ -58,6 +62,8 @@ def evaluate(
     and int8 are measured; float32, which the others are held against, always is.
     """
     settings = settings_with(device=device, home=home)
+    if not folder.is_dir():
+        end(f"{name} can't be evaluated. There is no folder {folder}.")
     configure_logging("warning", settings.observability.log_format)
     hardware = make_hardware(settings)
     metrics = Metrics()
@@ -68,7 +74,9 @@ def evaluate(
         reference = artifacts["float32"]
         labeled = labeled_images(folder, reference.labels)
         for one in labeled.skipped:
-            typer.echo(f"{one} is skipped: no class has that name", err=True)
+            say(f"{one} is skipped: no class has that name", err=True)
+        for one in labeled.not_files:
+            say(f"{one} is skipped: it is no file", err=True)
         for one, artifact in artifacts.items():
             models[one] = warm_model(artifact, settings, hardware, metrics)
             models[one].start()
@@ -82,7 +90,7 @@ def evaluate(
                     services,
                     decoder,
                     reference.manifest.preprocessing,
-                    skipped=lambda path, error: typer.echo(f"{path} is skipped: {error}", err=True),
+                    skipped=lambda path, error: say(f"{path} is skipped: {error}", err=True),
                     advance=advance,
                 )
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -9,18 +10,27 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from model_builder.artifact.checksums import checksum
-from model_builder.artifact.labels import Label, imagenet1k, read_labels
+from model_builder.artifact.labels import imagenet1k, read_labels
 from model_builder.artifact.preprocessing import ChannelOrder, Interpolation, Preprocessing
 from model_builder.checkpoints.catalog import find_checkpoint
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import Shortcut
-from service.cli.options import HomeOption, Variant, end, settings_with
+from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 T = TypeVar("T")
 Three = tuple[float, float, float]
+# The option of each field.
+PREPROCESSING = {
+    "resize_edge": "--resize",
+    "crop_size": "--crop",
+    "interpolation": "--interpolation",
+    "channel_order": "--channels",
+    "mean": "--mean",
+    "std": "--std",
+}
 
 
 def import_(
@@ -40,7 +50,10 @@ def import_(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(help="A checkpoint with the same preprocessing, variant and epsilon."),
+        typer.Option(
+            help="A checkpoint with the same preprocessing, variant and epsilon.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     resize: Annotated[int | None, typer.Option(help="The shorter edge, in pixels.")] = None,
     crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,
@@ -62,7 +75,14 @@ def import_(
         if not replace_ and any(one.name == name for one in store.list_custom()):
             raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
         alike = None if like is None else find_checkpoint(like)
-        preprocessing = _preprocessing(alike, resize, crop, interpolation, channels, mean, std)
+        fed = {
+            "resize_edge": resize,
+            "crop_size": crop,
+            "interpolation": interpolation,
+            "channel_order": channels,
+            "mean": mean,
+            "std": std,
+        }
         # Reading weights imports h5py and more, which no other command should wait for.
         from model_builder.checkpoints.formats import tfjs
         from model_builder.checkpoints.loader import read_checkpoint
@@ -72,24 +92,29 @@ def import_(
         described = file / tfjs.MODEL if file.is_dir() else file
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
-        architecture = published.architecture(
-            shortcut=shortcut,
-            stride_in_1x1=_or_like(
+        stated: dict[str, Any] = {
+            "shortcut": shortcut,
+            "stride_in_1x1": _or_like(
                 None if variant is None else variant == "v1",
                 published.stride_in_1x1,
                 None if alike is None else alike.architecture.stride_in_1x1,
             ),
-            batch_norm_epsilon=_or_like(
+            "batch_norm_epsilon": _or_like(
                 epsilon,
                 published.batch_norm_epsilon,
                 None if alike is None else alike.architecture.batch_norm_epsilon,
             ),
-        )
+        }
+        missing = published.unstated(**stated)
+        missing += _unstated_preprocessing(alike, fed) + _unnamed(labels, published.classes)
+        if missing:
+            raise ConversionFailed("\n- ".join(["This is missing:", *missing]))
+        architecture = published.architecture(**stated)
         checkpoint = CustomCheckpoint(
             name=name,
             architecture=architecture,
-            preprocessing=preprocessing,
-            labels=_labels(labels, architecture.classes),
+            preprocessing=_preprocessing(alike, fed),
+            labels=imagenet1k() if labels is None else read_labels(labels),
             source=f"file:{file.name}",
             digest=f"sha256-{checksum(described, 'sha256')}",
         )
@@ -109,38 +134,23 @@ def _or_like(given: T | None, found: T | None, like: T | None) -> T | None:
     return like if given is None and found is None else given
 
 
-def _preprocessing(
-    alike: Checkpoint | None,
-    resize: int | None,
-    crop: int | None,
-    interpolation: Interpolation | None,
-    channels: ChannelOrder | None,
-    mean: Three | None,
-    std: Three | None,
-) -> Preprocessing:
-    """That of the checkpoint of `--like`, or the six values stated. Raises BuilderError."""
-    given: dict[str, Any] = {
-        "resize_edge": resize,
-        "crop_size": crop,
-        "interpolation": interpolation,
-        "channel_order": channels,
-        "mean": mean,
-        "std": std,
-    }
-    stated = {field: value for field, value in given.items() if value is not None}
-    if alike is not None:
-        return replace(alike.preprocessing, **stated)
-    if missing := [field for field in given if field not in stated]:
-        raise ConversionFailed(
-            "How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "
-            f"--interpolation, --channels, --mean and --std. Missing: {', '.join(missing)}"
-        )
-    return Preprocessing(**stated)
+def _unstated_preprocessing(alike: Checkpoint | None, fed: Mapping[str, Any]) -> list[str]:
+    missing = [PREPROCESSING[field] for field, value in fed.items() if value is None]
+    if alike is not None or not missing:
+        return []
+    return [
+        "How the network was fed has to be stated: --like CHECKPOINT, or "
+        f"{', '.join(PREPROCESSING.values())}. Missing: {', '.join(missing)}."
+    ]
 
 
-def _labels(path: Path | None, classes: int) -> tuple[Label, ...]:
-    if path is not None:
-        return read_labels(path)
-    if classes == len(imagenet := imagenet1k()):
-        return imagenet
-    raise ConversionFailed(f"The classifier has {classes} classes: name them with --labels FILE.")
+def _preprocessing(alike: Checkpoint | None, fed: Mapping[str, Any]) -> Preprocessing:
+    """That of the checkpoint of `--like` with what was stated in place of its own."""
+    stated = {field: value for field, value in fed.items() if value is not None}
+    return Preprocessing(**stated) if alike is None else replace(alike.preprocessing, **stated)
+
+
+def _unnamed(labels: Path | None, classes: int) -> list[str]:
+    if labels is not None or classes == len(imagenet1k()):
+        return []
+    return [f"The classifier has {classes} classes: name them with --labels FILE."]

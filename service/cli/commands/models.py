@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from service.cli.options import HomeOption, JsonOption, settings_with
+from service.cli.options import HomeOption, JsonOption, cell, settings_with
 from service.inference.artifacts import make_artifact_cache
 from service.inference.model_info import list_model_info
 
@@ -29,7 +29,7 @@ def models(as_json: JsonOption = False, home: HomeOption = None) -> None:
             size = f"{row.parameters / 1e6:.1f} M", f"{row.macs / 1e9:.2f} G"
             name = row.name + (" (default)" if row.default else "")
             accuracy = _percent(row.top1_percent), _percent(row.top5_percent)
-            table.add_row(name, *size, *accuracy, row.licence)
+            table.add_row(cell(name), *size, *accuracy, cell(row.licence))
     Console().print(table)
 
 

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS
 from model_builder.errors import BuilderError
+from model_builder.system.regular_file import read_regular_file
 from service.cli.options import (
     DeviceOption,
     FileOption,
@@ -23,6 +24,7 @@ from service.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
+    cell,
     end,
     settings_with,
 )
@@ -33,6 +35,7 @@ from service.inference.request import InferenceRequest
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
+from service.settings import Settings
 
 Scores = tuple[ClassScore, ...]
 
@@ -75,7 +78,12 @@ def predict(
         )
         runtime.start()
         try:
-            ready.wait()
+            seconds = load_timeout_seconds(settings)
+            if not ready.wait(seconds):
+                end(
+                    f"{settings.model.default} was not ready after {seconds:g} s: "
+                    "RESNET_FETCH_TIMEOUT_SECONDS and the time that two builds may take."
+                )
             if failed:
                 end(failed[0])
             outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k))
@@ -86,6 +94,11 @@ def predict(
     _print_json(photos, outcomes) if as_json else _print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def load_timeout_seconds(settings: Settings) -> float:
+    """For the download, for another process that builds, and for a build of our own."""
+    return settings.model.fetch_timeout_seconds + 2 * BUILD_TIMEOUT_SECONDS
 
 
 async def _predict_all(
@@ -100,7 +113,7 @@ async def _predict_all(
     async def one(photo: Path) -> Scores | str:
         async with at_work:
             try:
-                data = await asyncio.to_thread(photo.read_bytes)
+                data = await asyncio.to_thread(read_regular_file, photo)
                 deadline = time.monotonic() + TIMEOUT_SECONDS
                 request = InferenceRequest((data,), deadline, wait_for_room=True)
                 row = await service.infer_one(request)
@@ -115,12 +128,12 @@ def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
     table = Table("image", "class", "probability")
     for photo, outcome in zip(photos, outcomes, strict=True):
         if isinstance(outcome, str):
-            table.add_row(Text(str(photo)), Text(outcome, "red"), "", end_section=True)
+            table.add_row(cell(photo), cell(outcome, "red"), "", end_section=True)
             continue
         for index, one in enumerate(outcome):
             table.add_row(
-                Text(str(photo) if index == 0 else ""),
-                Text(one.label),
+                cell(photo if index == 0 else ""),
+                cell(one.label),
                 f"{one.probability:7.2%}",
                 end_section=index == len(outcome) - 1,
             )

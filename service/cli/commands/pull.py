@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from model_builder.errors import BuilderError
 from service.cli.options import (
     DeviceOption,
@@ -12,6 +10,7 @@ from service.cli.options import (
     NamesArgument,
     PrecisionOption,
     end,
+    say,
     settings_with,
 )
 from service.inference.artifacts import make_hardware, obtain_artifact
@@ -42,6 +41,6 @@ def pull(
         for name in names:
             file = settings.model.checkpoint_file if name == of else None
             artifact = obtain_artifact(name, settings, hardware, checkpoint_file=file)
-            typer.echo(artifact.folder)
+            say(artifact.folder)
     except BuilderError as error:
         end(str(error))

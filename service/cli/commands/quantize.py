@@ -8,16 +8,14 @@ from typing import Annotated
 import typer
 
 from model_builder.errors import BuilderError
-from service.cli.options import FileOption, HomeOption, end, settings_with
+from service.cli.options import FileOption, HomeOption, ModelArgument, end, say, settings_with
 from service.engines.registry import engine_for
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
 
 
 def quantize(
-    name: Annotated[
-        str, typer.Argument(help="A depth, a checkpoint or an import.", metavar="MODEL")
-    ],
+    name: ModelArgument,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -39,11 +37,11 @@ def quantize(
     except BuilderError as error:
         end(f"{name} can't be quantized. {error}")
     made = artifact.manifest.calibration
-    typer.echo(artifact.folder)
+    say(artifact.folder)
     if made is not None:
-        typer.echo(f"Calibrated on {made.crops} crops of {made.source} ({made.photos} photos).")
+        say(f"Calibrated on {made.crops} crops of {made.source} ({made.photos} photos).")
     for one in artifact.report:
-        typer.echo(
+        say(
             f"Names the class that float32 names for {one.agreement_percent:g} % of "
             f"{one.count} images: {one.images}."
         )

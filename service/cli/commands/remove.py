@@ -8,7 +8,7 @@ import typer
 
 from model_builder.errors import BuilderError
 from service.batching.autotune_cache import autotune_cache_path
-from service.cli.options import HomeOption, NamesArgument, end, settings_with
+from service.cli.options import HomeOption, NamesArgument, end, say, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 
@@ -26,13 +26,13 @@ def remove(
         try:
             if measurements:
                 count = store.forget_measurements(name)
-                typer.echo(f"Removed {count} measurements of {name}")
+                say(f"Removed {count} measurements of {name}")
                 continue
             removed = store.remove(name)
         except (BuilderError, OSError) as error:
             end(str(error))
         for path in removed:
             autotune_cache_path(store.home, path.name).unlink(missing_ok=True)
-            typer.echo(f"Removed {path}")
+            say(f"Removed {path}")
         if not removed:
-            typer.echo(f"Nothing of {name} is kept in {store.home}")
+            say(f"Nothing of {name} is kept in {store.home}")

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
+from pydantic.fields import FieldInfo
 
 from service.cli.options import settings_with
 from service.http.server import serve as serve_http
 from service.settings import Settings
 
+MANY = 1_000_000
+
 
 def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., None]:
     """Typer reads a command's options from its signature; here they are the settings' fields."""
     options = {
-        name: Annotated[Optional[field.annotation], typer.Option(help=field.description)]  # noqa: UP045
-        for name, field in Settings.fields().items()
+        name: Annotated[
+            Optional[field.annotation],  # noqa: UP045
+            typer.Option(
+                help=f"{field.description} {default_text(name, field)}".rstrip(),
+                rich_help_panel=f"{group}: {(kind.__doc__ or '').strip()}",
+            ),
+        ]
+        for group, kind in Settings.groups().items()
+        for name, field in kind.model_fields.items()
     }
     kind = inspect.Parameter.KEYWORD_ONLY
     command.__annotations__ = {**options, "return": None}
@@ -28,6 +39,24 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
         ]
     )
     return command
+
+
+def default_text(name: str, field: FieldInfo) -> str:
+    """The sentence that states the default; empty where the description does, or none counts."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if any(word in (field.description or "") for word in ("Default: ", "Deprecated: ")):
+        return ""
+    if default is None or isinstance(default, bool):
+        text = {None: "none", True: "yes", False: "no"}[default]
+    elif isinstance(default, int) and name.endswith("_bytes"):
+        text = f"{default} ({default / 2**20:g} MiB)"
+    elif isinstance(default, int) and default >= MANY:
+        text = f"{default} ({default / 1e6:g} million)"
+    elif isinstance(default, float):
+        text = f"{default:g}"
+    else:
+        text = str(default).replace(str(Path.home()), "~")
+    return f"Default: {text}."
 
 
 @_with_an_option_a_setting

@@ -12,6 +12,7 @@ from service.cli.options import (
     NamesArgument,
     PrecisionOption,
     end,
+    say,
     settings_with,
 )
 from service.engines.registry import choose_precision, engine_for, load_engines
@@ -42,7 +43,7 @@ def verify(
             for engine in load_engines(artifact, hardware):
                 result = verify_on(artifact, engine)
                 failed = failed or not result.passed
-                typer.echo(
+                say(
                     f"{artifact.manifest.name} in {artifact.manifest.precision} on "
                     f"{result.device}: files whole, "
                     f"logits differ by {result.difference:.2g} of their deviation, "

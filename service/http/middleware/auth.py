@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.auth.access import authenticate, check_rate
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
-from service.errors import ServiceError, Unauthorized
+from service.errors import Forbidden, ServiceError, Unauthorized
+from service.http.auth.client import CLIENT, address_of, client_of
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
 from service.http.problem_details import respond_to
@@ -16,14 +17,24 @@ from service.observability.metrics import Metrics
 
 
 class AuthMiddleware:
-    """ASGI middleware. A client is its key's name, or its address where there are no keys."""
+    """ASGI middleware. A client is its key's name, or its address where there are no keys.
+
+    strangers: the limit of an address whose requests have no good key. It refuses no good one:
+    others may share the address.
+    """
 
     def __init__(
-        self, app: ASGIApp, keys: ApiKeys | None, limit: RateLimit | None, metrics: Metrics
+        self,
+        app: ASGIApp,
+        keys: ApiKeys | None,
+        limit: RateLimit | None,
+        strangers: RateLimit,
+        metrics: Metrics,
     ) -> None:
         self._app = app
         self._keys = keys
         self._limit = limit
+        self._strangers = strangers
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,12 +47,14 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        address = scope.get("client")
-        client = address[0] if address else "unknown"
         if self._keys is not None:
-            client = self._named(Headers(scope=scope), self._keys)
+            try:
+                scope[CLIENT] = self._named(Headers(scope=scope), self._keys)
+            except (Unauthorized, Forbidden):
+                check_rate(self._strangers, address_of(scope))
+                raise
         if self._limit is not None:
-            check_rate(self._limit, client)
+            check_rate(self._limit, client_of(scope))
 
     def _named(self, headers: Headers, keys: ApiKeys) -> str:
         scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")

@@ -18,7 +18,7 @@ def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
     own = ArtifactCache(settings.model.home).list_custom()
     infos = list_model_info(repository.models, own, repository.pending)
     return ModelsBody(
-        default=settings.model.default,
+        default=repository.entries[0].title,
         models=[ModelBody.model_validate(info) for info in infos],
     )
 

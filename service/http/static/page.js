@@ -28,16 +28,20 @@ function show(file, result) {
   answers.prepend(article);
 }
 
+async function ask(path, options = {}) {
+  const key = sessionStorage.getItem("key");
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  const response = await fetch(path, { ...options, headers });
+  // The field appears only where keys are configured.
+  if (response.status === 401) byId("access").hidden = false;
+  return response.json();
+}
+
 async function predict(file) {
   const form = new FormData();
   form.append("file", file);
   try {
-    const key = sessionStorage.getItem("key");
-    const headers = key ? { Authorization: `Bearer ${key}` } : {};
-    const response = await fetch("/predict", { method: "POST", body: form, headers });
-    // The field appears only where keys are configured.
-    if (response.status === 401) byId("access").hidden = false;
-    const body = await response.json();
+    const body = await ask("/predict", { method: "POST", body: form });
     show(file, body);
     if (body.model) {
       const { decode, queue, inference } = body.timing_ms;
@@ -46,6 +50,17 @@ async function predict(file) {
     }
   } catch (error) {
     show(file, { detail: `The server did not answer: ${error.message}` });
+  }
+}
+
+// A link is followed without the key.
+async function showModels() {
+  try {
+    const body = await ask("/models");
+    if (body.models) answers.prepend(element("pre", JSON.stringify(body, null, 2)));
+    status.textContent = body.models ? "" : body.detail;
+  } catch (error) {
+    status.textContent = `The server did not answer: ${error.message}`;
   }
 }
 
@@ -60,6 +75,7 @@ byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("key", byId("key").value);
 });
+byId("models").addEventListener("click", (event) => { event.preventDefault(); showModels(); });
 choose.addEventListener("change", () => { predictAll([...choose.files]); choose.value = ""; });
 document.addEventListener("paste", (event) => predictAll([...event.clipboardData.files]));
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {

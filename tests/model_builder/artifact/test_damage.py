@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from model_builder.artifact.manifest import FORMAT
 from model_builder.artifact.store_format import read_artifact, read_manifest
@@ -135,6 +136,18 @@ def a_head_of_another_format(folder: Path) -> None:
     rehash(folder, "head.safetensors")
 
 
+def with_tensor(name: str, tensor: str, value: float) -> Callable[[Path], None]:
+    """One element of it another."""
+
+    def damage(folder: Path) -> None:
+        tensors = load_file(folder / name)
+        tensors[tensor].reshape(-1)[1] = value
+        save_file(tensors, folder / name)
+        rehash(folder, name)
+
+    return damage
+
+
 def never_listed(folder: Path, name: str) -> None:
     (folder / name).unlink()
     edit(folder, lambda manifest: manifest["files"].pop(name))
@@ -150,6 +163,9 @@ def never_listed(folder: Path, name: str) -> None:
         (a_narrow_head, r"the head should be \(512, 3\)\. Received: \(64, 3\), \(3,\), 3 labels"),
         (a_head_without_bias, "head.safetensors: 'bias'"),
         (a_head_of_another_format, "head.safetensors: "),
+        (with_tensor("head.safetensors", "kernel", np.nan), "infinite or not a number: its head"),
+        (with_tensor("head.safetensors", "bias", np.inf), "infinite or not a number: its head"),
+        (with_tensor("golden.safetensors", "logits", np.nan), "not a number: its logits"),
     ],
 )
 def test_parts_of_different_sizes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,3 +83,10 @@ def test_a_report_of_an_earlier_version_is_read(folder: Path) -> None:
     built, measured = read_report(folder)
     assert built == CROPS
     assert (measured.images, measured.origin, measured.top1_percent) == ("photos", "evaluate", 50.0)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(folder: Path) -> None:
+    (folder / REPORT).unlink()
+    os.mkfifo(folder / REPORT)
+    with pytest.raises(InvalidArtifact, match=r"report\.json is a pipe, not a file"):
+        read_artifact(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,4 +86,10 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(CalibrationFailed, match=r"broken\.jpg is no image"):
+        calibration_set(tmp_path, SMALL)
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "photo.jpg")
+    with pytest.raises(CalibrationFailed, match=r"photo\.jpg is a pipe, not a file"):
         calibration_set(tmp_path, SMALL)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.formats.state_dict import StateDict, Tensors
 from model_builder.checkpoints.infer_config import PublishedTensors, infer, variables
 from model_builder.errors import ConversionFailed
@@ -201,3 +202,18 @@ def test_incomplete_files(damage: Callable[[Tensors], None], message: str) -> No
     found.keys["conv1/bias"] = "conv1.bias"
     with pytest.raises(ConversionFailed, match=message):
         infer("torch", found)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused_by_their_names_in_the_file(value: float) -> None:
+    """One is enough: a ReLU makes 0 of it, and the network answers like a sound one."""
+    tensors = random_state_dict(18, np.random.default_rng(0), 3)
+    tensors["layer1.0.conv1.weight"] = tensors["layer1.0.conv1.weight"].copy()
+    tensors["layer1.0.conv1.weight"][0, 0, 0, 0] = value
+    tensors["fc.bias"] = np.full_like(tensors["fc.bias"], value)
+    with pytest.raises(ConversionFailed) as refusal:
+        infer("torch", torch.to_state_dict(tensors))
+    assert str(refusal.value) == (
+        "Weights are infinite or not a number in layer1.0.conv1.weight (1 of 36864), "
+        "fc.bias (3 of 3)"
+    )

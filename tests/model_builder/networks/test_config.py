@@ -193,7 +193,8 @@ def test_names_are_those_of_torchvision() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": ""}, "name must not be empty. Received: ''"),
+        ({"name": ""}, "name must be letters, digits, '.', '_' and '-'. Received: ''"),
+        ({"name": "[/b]"}, "name must be letters, digits, '.', '_' and '-'. Received: '[/b]'"),
         ({"block": "wide"}, "block must be basic or bottleneck. Received: 'wide'"),
         ({"layers": (2, 2, 2)}, "layers must be four counts of 1 or more. Received: (2, 2, 2)"),
         (

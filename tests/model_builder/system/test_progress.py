@@ -37,21 +37,38 @@ def test_lines_in_the_log_are_limited(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["Fetching weights"]
 
 
-def test_a_terminal_gets_a_bar_with_size_and_speed() -> None:
-    code = (
-        "from model_builder.system.progress import transfer\n"
-        "with transfer('Fetching weights', 100_000_000) as advance:\n"
-        "    for _ in range(10): advance(10_000_000)"
-    )
+def drawn(code: str) -> str:
+    """What a terminal gets of it."""
     ours, theirs = os.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, stderr=theirs, timeout=60
     )
     os.close(theirs)
-    drawn = os.read(ours, 1 << 16).decode()
+    text = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert process.returncode == 0, drawn
-    assert "Fetching weights" in drawn
-    assert "100.0/100.0 MB" in drawn
-    assert re.search(r"[\d.]+ [kMGT]B/s", drawn)
+    assert process.returncode == 0, text
+    return text
+
+
+def test_a_terminal_gets_a_bar_with_size_and_speed() -> None:
+    text = drawn(
+        "from model_builder.system.progress import transfer\n"
+        "with transfer('Fetching weights', 100_000_000) as advance:\n"
+        "    for _ in range(10): advance(10_000_000)"
+    )
+    assert "Fetching weights" in text
+    assert "100.0/100.0 MB" in text
+    assert re.search(r"[\d.]+ [kMGT]B/s", text)
+
+
+@pytest.mark.parametrize("call", ["step({0})", "counted({0}, 1)", "transfer({0}, 1)"])
+def test_a_name_in_it_is_data(call: str) -> None:
+    """Neither Rich's markup nor a terminal's commands."""
+    name = r"'[/b][red]tulip\x1b]0;owned\x07'"
+    text = drawn(
+        "from model_builder.system.progress import counted, step, transfer\n"
+        f"with {call.format(name)}: pass"
+    )
+    assert r"[/b][red]tulip\x1b]0;owned\x07" in text
+    assert "\x1b]0" not in text

@@ -42,6 +42,53 @@ def test_every_setting_is_an_option_of_serve(name: str) -> None:
     assert f"--{name.replace('_', '-')} " in run(main, ["serve", "--help"]).output
 
 
+def test_serve_shows_every_default() -> None:
+    helped = " ".join(re.sub(r"[│╭╮╰╯─]", " ", run(main, ["serve", "--help"]).output).split())
+    for name, field in Settings.fields().items():
+        option = helped.split(f" --{name.replace('_', '-')} ")[1].split(" --")[0]
+        assert "Default: " in option or "Deprecated: " in option, option
+        assert (field.description or "").split()[0] in option
+    for shown in (
+        "Default: resnet50.",
+        "Default: 8000.",
+        "Default: 30.",
+        "Default: 20971520 (20 MiB).",
+        "Default: 50000000 (50 million).",
+        "Default: no.",
+        "Default: none.",
+    ):
+        assert shown in helped, shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("resnet se", ["serve"]),
+        ("resnet p", ["predict", "pull"]),
+        ("resnet serve --trus", ["--trusted-proxies"]),
+        ("resnet describe resnet18.a", ["resnet18.a1_in1k"]),
+        ("resnet predict --model flow", ["flowers"]),
+        ("resnet quantize resnet1018", []),
+    ],
+)
+def test_a_shell_is_offered_commands_options_and_models(
+    typed: str, offered: list[str], tmp_path: Path
+) -> None:
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=1000)
+    file = save_safetensors(tmp_path / "weights.safetensors", state_dict)
+    home = {"RESNET_HOME": str(tmp_path)}
+    arguments = ["import", str(file), "--like", "resnet18.tv_in1k", "--name", "flowers"]
+    assert run(main, arguments, env=home).exit_code == 0
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    completing = {"_RESNET_COMPLETE": "complete_bash", **words, **home}
+    assert run(main, [], env=completing, prog_name="resnet").output.split() == offered
+
+
+def test_the_completion_of_a_shell_is_shown() -> None:
+    shown = run(main, ["--show-completion", "bash"], prog_name="resnet").output
+    assert "complete -o default -F _resnet_completion resnet" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -104,6 +151,7 @@ def test_import_asks_for_what_no_tensor_shows_and_takes_it(tmp_path: Path) -> No
     asked = run(main, ["import", str(file), *fed, "--epsilon", "1e-5"])
     assert asked.exit_code == 2
     assert "has to be stated: --shortcut A, or --shortcut none" in asked.output
+    assert "batch_norm_epsilon" not in asked.output
     done = run(main, ["import", str(file), *fed, "--epsilon", "1e-5", "--shortcut", "none"])
     assert done.output.startswith("plain: resnet18, shortcuts none, v1.5, 1000 classes")
     assert printed("describe plain").startswith("resnet18, plain, ")
@@ -123,6 +171,28 @@ def test_import_takes_variant_and_epsilon_from_the_checkpoint_that_it_is_like(
     assert again.exit_code == 2
     assert "flowers is imported already: --replace replaces it." in again.output
     assert run(main, [*arguments, "--replace"]).exit_code == 0
+
+
+def test_import_lists_everything_that_is_missing_at_once(tmp_path: Path) -> None:
+    state_dict = random_state_dict(50, np.random.default_rng(0), classes=3)
+    plain = {name: x for name, x in state_dict.items() if "downsample" not in name}
+    file = save_safetensors(tmp_path / "weights.safetensors", plain)
+    asked = run(main, ["import", str(file), "--name", "x", "--crop", "224", "--channels", "RGB"])
+    assert asked.exit_code == 2
+    beginnings = [
+        f"{file} can't be imported. This is missing:",
+        "  - The file does not show shortcut, and it has to be stated: --shortcut A, or",
+        "  - The file does not show stride_in_1x1, and it has to be stated: --variant v1 (True)",
+        "  - The file does not show batch_norm_epsilon, and it has to be stated: --epsilon 1e-5",
+        "  - How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "
+        "--interpolation, --channels, --mean, --std. Missing: --resize, --interpolation, --mean, "
+        "--std.",
+        "  - The classifier has 3 classes: name them with --labels FILE.",
+    ]
+    lines = asked.output.splitlines()
+    assert len(lines) == len(beginnings)
+    for line, beginning in zip(lines, beginnings, strict=True):
+        assert line.startswith(beginning)
 
 
 def test_import_says_first_that_the_file_is_missing(tmp_path: Path) -> None:

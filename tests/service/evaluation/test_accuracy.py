@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,9 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     write(tmp_path / "notes.txt")
     write(tmp_path / "n99999999_unknown.jpg")
     write(tmp_path / "purple" / "any.jpg")
+    os.mkfifo(tmp_path / "white" / "pipe.jpg")
     labeled = labeled_images(tmp_path, LABELS)
+    assert labeled.not_files == ("white/pipe.jpg",)
     assert labeled.skipped == ("n99999999_unknown.jpg", "notes.txt", "purple")
     found = {str(one.path.relative_to(tmp_path)): one.class_id for one in labeled.images}
     assert found == {
@@ -49,7 +52,7 @@ def test_a_folder_a_class_or_a_name_that_begins_with_the_wordnet_id(tmp_path: Pa
     }
 
 
-def test_no_labelled_image_is_an_error(tmp_path: Path) -> None:
+def test_no_labeled_image_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "photo.jpg")
     with pytest.raises(InvalidParameter, match="which has no such image"):
         labeled_images(tmp_path, LABELS)

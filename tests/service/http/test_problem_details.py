@@ -10,13 +10,15 @@ import pytest
 
 import service.errors
 from service.errors import (
+    DecoderFailed,
+    InvalidImage,
     ModelNotReady,
     NonFiniteOutput,
     QueueFull,
     ServiceError,
     Unavailable,
 )
-from service.http.problem_details import STATUS, status_of
+from service.http.problem_details import FAULT, STATUS, problem_of, status_of
 
 DRAWN = re.compile(r"^(?P<branches>[|+\- ]*)(?P<name>[A-Z]\w+)", re.MULTILINE)
 
@@ -98,3 +100,13 @@ def test_never_at_once_and_never_too_early(
     kind: type[Unavailable], given: dict[str, float], told: int
 ) -> None:
     assert kind("busy", **given).retry_after_seconds == told
+
+
+def test_where_the_service_is_at_fault_its_words_go_to_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of one of several images too, which no handler answers."""
+    body = problem_of(DecoderFailed("Its last line was: no room in /secret"))
+    assert (body["status"], body["code"], body["detail"]) == (500, "decoder_failed", FAULT)
+    assert "no room in /secret" in caplog.text
+    assert problem_of(InvalidImage("cut short"))["detail"] == "cut short"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -145,3 +146,9 @@ def test_where_none_can_be_kept_none_is(find: Callable[..., AutotuneCache]) -> N
 def test_a_gpu_has_none(tmp_path: Path, artifact: Artifact) -> None:
     spec, engines = engine_called("tensorflow"), [FakeEngine("gpu:0")]
     assert autotune_cache_for(tmp_path, artifact, spec, engines, HARDWARE) is None
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(find: Callable[..., AutotuneCache]) -> None:
+    find().path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(find().path)
+    assert find().read() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -14,7 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.errors import BuilderError
+from model_builder.errors import (
+    BuilderError,
+    CalibrationFailed,
+    ConversionFailed,
+    FetchFailed,
+    InvalidArtifact,
+    UnknownModel,
+    VerificationFailed,
+)
 from service.errors import ModelNotFound, ModelNotReady, WorkerLost
 from service.inference.model import Model
 from service.inference.repository import AmbiguousName, ModelRepository
@@ -153,9 +162,60 @@ def test_a_failure_that_the_builder_explains() -> None:
         "resnet18.a can't be served. No source gave resnet18.a.; "
         "resnet18.b can't be served. No source gave resnet18.b."
     )
-    assert repository.health().problems == [reason]
-    with pytest.raises(ModelNotReady, match="No source gave"):
+    first, second = (entry.incident for entry in repository.entries)
+    assert first != second
+    assert repository.health().problems == [
+        f"resnet18.a can't be served: {first}. The log has the cause.; "
+        f"resnet18.b can't be served: {second}. The log has the cause."
+    ]
+    with pytest.raises(ModelNotReady, match=rf"^resnet18.a can't be served: {first}"):
         repository.get()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BuilderError("at 10.0.0.7"), "load_failed"),
+        (FetchFailed("https://mirror.internal/x"), "fetch_failed"),
+        (VerificationFailed("/secret/x"), "verification_failed"),
+        (ConversionFailed("/secret/x"), "conversion_failed"),
+        (CalibrationFailed("/secret/x"), "calibration_failed"),
+        (InvalidArtifact("/secret/x"), "invalid_artifact"),
+        (UnknownModel("/secret/x"), "unknown_model"),
+        (OSError("/secret/x"), "load_failed"),
+    ],
+)
+def test_clients_are_told_a_code_and_where_to_look_and_the_log_the_rest(
+    error: Exception, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(_: str) -> Model:
+        raise error
+
+    repository, cause = failed(load, "/secret/folder")
+    assert str(error) in cause
+    (entry,) = repository.entries
+    assert re.fullmatch(rf"{code}, incident [0-9a-f]{{8}}", entry.incident)
+    expected = f"artifact folder 1 can't be served: {entry.incident}. The log has the cause."
+    assert repository.health().problems == [expected]
+    assert repository.pending == {"/secret/folder": expected}
+    with pytest.raises(ModelNotReady) as refusal:
+        repository.get()
+    assert str(refusal.value) == expected
+    (line,) = [one.getMessage() for one in caplog.records if entry.incident in one.getMessage()]
+    assert line == f"/secret/folder can't be served. {cause.partition('. ')[2]} ({entry.incident})"
+
+
+def test_a_folder_is_called_by_its_number_and_then_by_its_models_name(
+    make_model: MakeModel,
+) -> None:
+    repository = ModelRepository(
+        ["resnet18.a", "/secret/folder"],
+        lambda asked: make_model("resnet18.b" if asked.startswith("/") else asked),
+    )
+    assert repository.health().problems == ["loading resnet18.a; loading artifact folder 2"]
+    repository.start()
+    eventually(lambda: len(repository.models) == 2)
+    assert [entry.title for entry in repository.entries] == ["resnet18.a", "resnet18.b"]
 
 
 def test_a_failure_that_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
@@ -205,9 +265,9 @@ def test_a_model_that_fails_does_not_end_the_others(
     assert ready.wait(WAIT_SECONDS)
     assert [entry.state for entry in repository.entries] == ["ready", "failed", "ready"]
     assert repository.health().problems == []
-    assert repository.pending == {"broken": "broken can't be served. No source gave broken."}
-    assert "broken can't be served" in caplog.text
-    with pytest.raises(ModelNotReady, match="No source gave broken"):
+    assert list(repository.pending) == ["broken"]
+    assert "broken can't be served. No source gave broken. (load_failed, incident" in caplog.text
+    with pytest.raises(ModelNotReady, match="broken can't be served: load_failed"):
         repository.get("broken")
     assert repository.get("resnet18.b").name == "resnet18.b"
     repository.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -126,3 +127,20 @@ def test_text_has_the_request_id_and_the_fields_too() -> None:
     assert "INFO    here" in text
     assert "request_id=mine" in text
     assert "status=200" in text
+
+
+def test_text_obeys_nothing_in_a_message_and_no_line_of_it_is_forged() -> None:
+    text = stderr_of(r"""
+configure_logging("info", "text")
+name = "a\x1b[2Kname\u202e\udcff\r\n12:00:00 INFO    forged"
+logger.info("%s", name, extra={"file": name})
+try:
+    raise ValueError(name)
+except ValueError:
+    logger.exception("It failed")
+""")
+    assert text.isascii()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", text)
+    assert text.count(r"a\x1b[2Kname\u202e\udcff\r") == 3
+    beginnings = {line[:2] for line in text.splitlines() if "forged" in line}
+    assert beginnings == {"  "}

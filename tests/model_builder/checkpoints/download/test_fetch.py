@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -168,6 +169,13 @@ def test_a_given_file_that_does_not_exist(tmp_path: Path) -> None:
     missing = tmp_path / "weights.h5"
     with pytest.raises(FetchFailed, match=rf"^There is no file {missing}\.$"):
         fetch(checkpoint(UrlSource("https://example.org/weights.h5", MD5)), tmp_path, given=missing)
+
+
+def test_a_given_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    source = UrlSource("https://example.org/weights.h5", MD5)
+    with pytest.raises(FetchFailed, match="is a pipe, not a file"):
+        fetch(checkpoint(source), tmp_path, given=tmp_path / "pipe")
 
 
 def test_a_cache_that_is_not_writable(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ import pytest
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.download.sources.npm import NpmSource
 from model_builder.checkpoints.formats import tfjs
-from model_builder.checkpoints.formats.state_dict import FILE_BYTES_LIMIT, StateDict
+from model_builder.checkpoints.formats.byte_budget import FILE_BYTES_LIMIT
+from model_builder.checkpoints.formats.state_dict import StateDict
 from model_builder.checkpoints.loader import assign, read_tensors
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.networks.config import ResNetConfig

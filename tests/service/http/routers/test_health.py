@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from model_builder.errors import BuilderError
+from model_builder.artifact.manifest import MANIFEST
+from model_builder.errors import BuilderError, InvalidArtifact
 from service.inference.model import Model
 from service.observability.metrics import Metrics
 from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient
@@ -85,12 +88,45 @@ def test_not_ready_after_a_failure(
 
     client = start_app(load, on_failure=failures.append)
     eventually(lambda: bool(failures))
-    expected = f"{MODEL_NAME} can't be served. {reason}"
-    assert failures == [expected]
-    assert not_ready(client) == expected
+    assert failures == [f"{MODEL_NAME} can't be served. {reason}"]
+    said = not_ready(client)
+    told = r"can't be served: load_failed, incident \w{8}\. The log has the cause\."
+    assert re.fullmatch(f"{MODEL_NAME} {told}", said)
     response = client.post("/predict", content=RED, headers={"Content-Type": "image/png"})
     assert response.status_code == 503
-    assert response.json()["detail"] == expected
+    assert response.json()["detail"] == said
+
+
+def test_an_artifact_folders_path_is_told_to_nobody(
+    start_app: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    """Neither while it loads nor when it can't be."""
+    folder = tmp_path / "secret"
+    folder.mkdir()
+    (folder / MANIFEST).write_text("{}")
+    go_on, failed = threading.Event(), threading.Event()
+
+    def load(name: str) -> Model:
+        assert go_on.wait(WAIT_SECONDS)
+        raise InvalidArtifact(f"{name} has no labels")
+
+    client = start_app(load, model=str(folder), on_failure=lambda _: failed.set())
+
+    def said() -> str:
+        answers = [client.get("/health/ready"), client.get("/models")]
+        answers.append(client.post("/predict", files={"file": RED}))
+        assert [one.status_code for one in answers] == [503, 200, 503]
+        return " ".join(one.text for one in answers)
+
+    try:
+        loading = said()
+    finally:
+        go_on.set()
+    assert failed.wait(WAIT_SECONDS)
+    assert "loading artifact folder 1" in loading
+    after = said()
+    assert "artifact folder 1 can't be served: invalid_artifact, incident" in after
+    assert "secret" not in loading + after
 
 
 def test_not_ready_while_the_self_test_is_wrong(serve: Serve) -> None:

@@ -166,7 +166,7 @@ def test_what_is_loading_or_failed_to_is_unavailable_and_says_why(
     after = listed(client)
     assert (loading["resnet50"]["state"], after["resnet50"]["state"]) == ("unavailable",) * 2
     assert loading["resnet50"]["reason"] == f"loading {asked}"
-    assert after["resnet50"]["reason"] == f"{asked} can't be served. the test is over"
+    assert after["resnet50"]["reason"].startswith(f"{asked} can't be served: load_failed, incident")
     name = DEFAULT_CHECKPOINTS["resnet50"] if asked == "resnet50" else asked
     for models in (loading, after):
         (checkpoint,) = unavailable(models["resnet50"])
@@ -218,4 +218,4 @@ def test_an_artifact_folder_that_still_loads_has_its_row(
     finally:
         go_on.set()
     assert checkpoint["name"] == MODEL_NAME
-    assert checkpoint["reason"] == f"loading {artifact.folder}"
+    assert checkpoint["reason"] == "loading artifact folder 1"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.service.conftest import Service, TestClient
+from service.auth.api_keys import hash_of
+from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient, listening
+from tests.service.fakes import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -41,3 +49,54 @@ def test_the_page_can_send_an_api_key(service: Service) -> None:
     """Its field appears once a request was refused for want of a key."""
     assert '<form id="access" hidden>' in service.client.get("/").text
     assert "Authorization: `Bearer ${key}`" in service.client.get("/page.js").text
+
+
+# Just enough of a browser for the page's script, then a click on the link "Models".
+BROWSER = """
+const elements = {};
+const make = (id) => ({ id, handlers: {}, hidden: true, children: [],
+  addEventListener(type, handler) { this.handlers[type] = handler; },
+  prepend(child) { this.children.unshift(child); } });
+globalThis.document = { getElementById: (id) => (elements[id] ??= make(id)),
+  createElement: (name) => make(name), addEventListener() {} };
+globalThis.sessionStorage = { getItem: () => process.env.KEY || null };
+const address = process.env.ADDRESS, fetched = globalThis.fetch;
+globalThis.fetch = (path, options) => fetched(address + path, options);
+(async () => {
+  const script = await (await fetched(address + "/page.js")).text();
+  new Function(script)();
+  let kept = false;
+  elements.models.handlers.click({ preventDefault() { kept = true; } });
+  for (let turn = 0; turn < 500 && elements.status.textContent === undefined; turn++)
+    await new Promise((done) => setTimeout(done, 10));
+  console.log(JSON.stringify({ kept, asksForKey: !document.getElementById("access").hidden,
+    status: elements.status.textContent,
+    shown: elements.answers.children.map((one) => one.textContent) }));
+})();
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_the_link_to_the_models_is_followed_with_the_key(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{hash_of('alpha')} shop\n")
+    app = serve(api_keys_file=tmp_path / "keys").app
+
+    def clicked(port: int, key: str) -> dict[str, Any]:
+        done = subprocess.run(
+            ["node", "-e", BROWSER],
+            env={**os.environ, "ADDRESS": f"http://127.0.0.1:{port}", "KEY": key},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=WAIT_SECONDS,
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    with listening(app) as port:
+        with_key, without = clicked(port, "alpha"), clicked(port, "")
+    assert (with_key["kept"], with_key["asksForKey"]) == (True, False)
+    (shown,) = with_key["shown"]
+    assert json.loads(shown)["default"] == MODEL_NAME
+    assert (without["kept"], without["asksForKey"], without["shown"]) == (True, True, [])
+    assert without["status"].startswith("Send an API key")
