@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
+from service.http.auth.client import client_of
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
 from service.http.request.deadline import RequestDeadline
@@ -36,7 +37,9 @@ LOG_INTERVAL_SECONDS = 10.0
 class LoadSheddingMiddleware:
     """The outermost middleware, pure ASGI: under overload most requests end here.
 
-    What it can't decide it lets through: the route checks everything again.
+    What it can't decide it lets through: the route checks everything again. It runs before keys are
+    checked. Where keys are configured it does not know the client, and refuses only what any client
+    would be refused.
     """
 
     def __init__(self, app: ASGIApp, *, runtime: Runtime, metrics: Metrics) -> None:
@@ -44,6 +47,7 @@ class LoadSheddingMiddleware:
         self._runtime = runtime
         self._metrics = metrics
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
+        self._clients_are_addresses = runtime.settings.security.api_keys_file is None
         self._budget = RetryBudget()
         self._refused = 0
         self._logged = -math.inf
@@ -74,7 +78,8 @@ class LoadSheddingMiddleware:
             given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
-            self._runtime.service.check_room(name, deadline=deadline)
+            client = client_of(scope) if self._clients_are_addresses else None
+            self._runtime.service.check_room(name, deadline=deadline, client=client)
         except Unavailable as error:
             return error
         except (ServiceError, ValueError, KeyError):
