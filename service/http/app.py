@@ -110,6 +110,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.rate_limit = limit
     # Added last means called first.
     if keys is not None or limit is not None:
         app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)

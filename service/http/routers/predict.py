@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
 from service.http.auth.client import client_of
-from service.http.dependencies import ServiceDep, SettingsDep, SpansDep
+from service.http.dependencies import RateLimitDep, ServiceDep, SettingsDep, SpansDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.problem_details import problem_of
@@ -51,6 +51,7 @@ async def predict(
     service: ServiceDep,
     settings: SettingsDep,
     spans: SpansDep,
+    rate_limit: RateLimitDep,
     model: Annotated[
         str | None,
         Query(min_length=1, description="A served model's name. Default: the first model served."),
@@ -83,6 +84,8 @@ async def predict(
     bind_log_fields(model=chosen.name)
     images = await read_images(request, settings, PARAMETERS)
     bind_log_fields(images=len(images))
+    if rate_limit is not None:
+        rate_limit.take_for_images(client, len(images))
     due = deadline.at(time.monotonic())
     work = service.infer(InferenceRequest(images, due, model=model, client=client))
     result = await cancel_on_disconnect(request.receive, work)
