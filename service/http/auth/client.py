@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from starlette.types import Scope
@@ -11,6 +11,8 @@ from starlette.types import Scope
 CLIENT: Final = "resnet.client"
 # Clients without an address, as over a Unix socket, share one name.
 UNKNOWN: Final = "unknown"
+# What one client is given at least: it may take any address of it.
+IPV6_PREFIX_BITS: Final = 64
 
 
 def client_of(scope: Scope) -> str:
@@ -25,10 +27,18 @@ def client_of(scope: Scope) -> str:
 def address_of(scope: Scope) -> str:
     """The IP address of the connection, or the one that a trusted proxy stated for it.
 
-    What is no IP address is "unknown": a proxy may pass on whatever text its own client sent.
+    An IPv6 address counts as its network of 64 bits, and one that stands for an IPv4 address as
+    that. What is no IP address is "unknown": a proxy may pass on whatever text its own client sent.
     """
     client = scope.get("client")
+    if not client:
+        return UNKNOWN
     try:
-        return str(ip_address(client[0])) if client else UNKNOWN
+        address = ip_address(client[0])
     except ValueError:
         return UNKNOWN
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), IPV6_PREFIX_BITS), strict=False))
