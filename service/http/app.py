@@ -119,7 +119,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         metrics=service_metrics,
         draining=lambda: runtime.repository.draining,
     )
-    app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
+    app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import Scope
+
+from service.http.auth.api_keys import ApiKeys
+from service.http.headers import API_KEY, AUTHORIZATION
 
 # Where AuthMiddleware puts the name of a good key's client.
 CLIENT: Final = "resnet.client"
@@ -22,6 +26,23 @@ def client_of(scope: Scope) -> str:
     """
     name = scope.get(CLIENT)
     return name if isinstance(name, str) else address_of(scope)
+
+
+def client_before_auth(scope: Scope, keys: ApiKeys | None) -> str | None:
+    """The client by which AuthMiddleware will know the request; None where it will refuse the key.
+
+    keys: None where none are configured. It decides nothing about the request.
+    """
+    if keys is None:
+        return address_of(scope)
+    client = keys.client(key_of(Headers(scope=scope)))
+    return None if client is None or client.off else client.name
+
+
+def key_of(headers: Headers) -> str:
+    """The API key that a request states; empty without one."""
+    scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
+    return bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
 
 
 def address_of(scope: Scope) -> str:

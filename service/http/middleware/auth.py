@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
 from service.http.auth.api_keys import ApiKeys
-from service.http.auth.client import CLIENT, client_of
+from service.http.auth.client import CLIENT, client_of, key_of
 from service.http.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
@@ -48,8 +48,7 @@ class AuthMiddleware:
             )
 
     def _named(self, headers: Headers, keys: ApiKeys) -> str:
-        scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
-        key = bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
+        key = key_of(headers)
         if not key:
             raise Unauthorized(
                 f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
-from service.http.auth.client import client_of
+from service.http.auth.api_keys import ApiKeys
+from service.http.auth.client import client_before_auth
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
 from service.http.request.deadline import RequestDeadline
@@ -38,16 +39,18 @@ class LoadSheddingMiddleware:
     """The outermost middleware, pure ASGI: under overload most requests end here.
 
     What it can't decide it lets through: the route checks everything again. It runs before keys are
-    checked. Where keys are configured it does not know the client, and refuses only what any client
-    would be refused.
+    checked, and looks a key up only to know whose share to compare: a request without a good one is
+    refused only where any client's would be.
     """
 
-    def __init__(self, app: ASGIApp, *, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, runtime: Runtime, metrics: Metrics, keys: ApiKeys | None
+    ) -> None:
         self._app = app
         self._runtime = runtime
         self._metrics = metrics
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
-        self._clients_are_addresses = runtime.settings.security.api_keys_file is None
+        self._keys = keys
         self._budget = RetryBudget()
         self._refused = 0
         self._logged = -math.inf
@@ -78,7 +81,7 @@ class LoadSheddingMiddleware:
             given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
-            client = client_of(scope) if self._clients_are_addresses else None
+            client = client_before_auth(scope, self._keys)
             self._runtime.service.check_room(name, deadline=deadline, client=client)
         except Unavailable as error:
             return error

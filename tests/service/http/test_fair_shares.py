@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -100,23 +101,30 @@ def test_one_address_fills_its_share_and_another_is_served_in_turn(
 
 
 def test_keys_behind_one_address_are_clients_of_their_own(
-    serve: Serve, pool: ThreadPoolExecutor, tmp_path: Path
+    serve: Serve,
+    pool: ThreadPoolExecutor,
+    tmp_path: Path,
+    log_lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
     keys = tmp_path / "keys"
-    keys.write_text(f"{hash_of('alpha')} shop\n{hash_of('gamma')} bank\n")
+    keys.write_text(f"{hash_of('alpha')} shop\n{hash_of('gamma')} bank\n{hash_of('off')} old off\n")
     service = serve(FakeEngine(batch_sizes=(1,)), queue_limit=16, api_keys_file=keys)
     with asking(service) as ask, service.engine.blocked():
         flood = waiting(service, lambda: pool.submit(ask, FLOOD, X_API_Key="alpha"))
         assert ask(FLOOD, X_API_Key="alpha").json()["code"] == "queue_full"
+        assert ask(FLOOD, Authorization="Bearer alpha").json()["code"] == "queue_full"
+        # Load shedding refused them: it is outside the access log.
+        assert not [line for line in log_lines() if line["message"] == "POST /predict 503"]
         assert ask(FLOOD).status_code == 401
+        assert ask(FLOOD, X_API_Key="off").status_code == 403
         honest = pool.submit(ask, FLOOD, X_API_Key="gamma")
         eventually(lambda: service.model.queue_depth == 15)
         service.engine.release()
         assert [one.result().status_code for one in [*flood, honest]] == [200] * 16
-    assert service.sample("resnet_rejections_total", reason="client_share") == 1
+    assert service.sample("resnet_rejections_total", reason="client_share") == 2
 
 
-def test_where_no_client_would_be_admitted_no_key_is_looked_at(
+def test_where_no_client_would_be_admitted_every_key_is_refused(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys"
@@ -130,11 +138,13 @@ def test_where_no_client_would_be_admitted_no_key_is_looked_at(
 
     monkeypatch.setattr(type(service.model.admission), "client_wait_seconds", wait)
     with asking(service) as ask:
-        assert ask(FLOOD).status_code == 503
+        assert ask(FLOOD, X_API_Key="wrong").status_code == 503
         assert asked == [None]
+        assert ask(FLOOD, X_API_Key="alpha").status_code == 503
+        assert asked == [None, "shop", None]
         monkeypatch.setattr(LoadSheddingMiddleware, "_error", lambda *_: None)
         assert ask(FLOOD, X_API_Key="alpha").status_code == 503
-        assert asked[1] == "shop"
+        assert asked[3] == "shop"
 
 
 def test_a_form_is_as_many_as_its_images(serve: Serve, pool: ThreadPoolExecutor) -> None:
