@@ -84,7 +84,7 @@ class Metrics:
         )
         self.expected_wait_seconds = Gauge(
             "resnet_queue_expected_wait_seconds",
-            "What an image that arrives now is expected to wait for the device.",
+            "Expected time until every image that waits now has its result.",
             ["model"],
             registry=self.registry,
         )
@@ -96,7 +96,8 @@ class Metrics:
         )
         self.rejections = Counter(
             "resnet_rejections",
-            "Requests turned away, by the error's code; cancelled: the client left.",
+            "Requests turned away, by the error's code; client_share: queue_full or overloaded for "
+            "this client alone; cancelled: the client left.",
             ["reason"],
             registry=self.registry,
         )

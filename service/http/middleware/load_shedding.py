@@ -97,7 +97,7 @@ class LoadSheddingMiddleware:
         token = request_id.set(identifier)
         try:
             response = respond_to(error, self._metrics)
-            self._log_refusal(error, started)
+            self._log_refusal(error, started, scope)
         finally:
             request_id.reset(token)
         status = status_of(error)
@@ -124,10 +124,12 @@ class LoadSheddingMiddleware:
             return sum(model.images_per_second for model in self._runtime.repository.models)
         return math.inf
 
-    def _log_refusal(self, refusal: Unavailable, now: float) -> None:
+    def _log_refusal(self, refusal: Unavailable, now: float, scope: Scope) -> None:
         self._refused += 1
         if now - self._logged >= LOG_INTERVAL_SECONDS:
-            logger.warning("%d refused; the last one: %s", self._refused, refusal)
+            client = client_before_auth(scope, self._keys)
+            extra = {"client": client} if refusal.client_share else {}
+            logger.warning("%d refused; the last one: %s", self._refused, refusal, extra=extra)
             self._refused, self._logged = 0, now
 
 

@@ -114,7 +114,11 @@ def test_keys_behind_one_address_are_clients_of_their_own(
         assert ask(FLOOD, X_API_Key="alpha").json()["code"] == "queue_full"
         assert ask(FLOOD, Authorization="Bearer alpha").json()["code"] == "queue_full"
         # Load shedding refused them: it is outside the access log.
-        assert not [line for line in log_lines() if line["message"] == "POST /predict 503"]
+        lines = log_lines()
+        assert "POST /predict 503" not in [line["message"] for line in lines]
+        (line,) = [line for line in lines if line["logger"].endswith("load_shedding")]
+        assert line["message"].startswith("1 refused; the last one: 14 images are waiting, 14 of")
+        assert line["client"] == "shop"
         assert ask(FLOOD).status_code == 401
         assert ask(FLOOD, X_API_Key="off").status_code == 403
         honest = pool.submit(ask, FLOOD, X_API_Key="gamma")
