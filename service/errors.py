@@ -9,7 +9,7 @@ ServiceError
 +-- TooLarge
 |   +-- PayloadTooLarge     more bytes than the service accepts
 |   +-- ImageTooLarge       more pixels or frames than it accepts, by the image's header
-|   +-- TooManyImages       more than may wait, however empty the queue is
+|   +-- TooManyImages       more than one client may have waiting, however empty the queue is
 +-- UnsupportedMedia        not an image format that is served
 +-- Unprocessable
 |   +-- InvalidParameter
@@ -17,7 +17,7 @@ ServiceError
 +-- RateLimited             this client has sent too many requests
 +-- Unavailable             try again, here or at another replica
 |   +-- ModelNotReady       the model is loading, or failed to load
-|   +-- QueueFull           as many images wait as may
+|   +-- QueueFull           as many images wait as may, of all clients or of this one
 |   +-- Overloaded          the expected wait exceeds the limit or the request's deadline
 |   +-- ShuttingDown
 |   +-- WorkerLost          the device's worker died or is stuck
@@ -41,6 +41,11 @@ class ServiceError(Exception):
 
     code: ClassVar[str] = "internal_error"
     retry_after_seconds: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """What metrics count it by, of a closed set: the code, or "client_share"."""
+        return self.code
 
 
 class MalformedRequest(ServiceError):
@@ -104,15 +109,23 @@ class RateLimited(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """retry_after_seconds: when it may go better; at least a second, whole ones in the header."""
+    """retry_after_seconds: when it may go better; at least a second, whole ones in the header.
+
+    client_share: whether the client's own share alone is used up: another would be admitted.
+    """
 
     code = "unavailable"
     retry_after_seconds = 1
+    client_share = False
 
     def __init__(self, message: str, *, retry_after_seconds: float = 0) -> None:
         super().__init__(message)
         if retry_after_seconds > 0:
             self.retry_after_seconds = math.ceil(retry_after_seconds)
+
+    @property
+    def reason(self) -> str:
+        return "client_share" if self.client_share else self.code
 
 
 class ModelNotReady(Unavailable):

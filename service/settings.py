@@ -128,7 +128,11 @@ class BatchingSettings(_Group):
     max_batch_size: int | None = Field(
         None, ge=1, le=1024, description="Largest batch. Default: measured at start."
     )
-    queue_limit: int = Field(256, ge=1, description="Images that may wait for the device.")
+    queue_limit: int = Field(
+        256,
+        ge=1,
+        description="Images that may wait for the device; of one client, all but an eighth.",
+    )
     queue_wait_limit_seconds: Seconds = Field(
         10.0, gt=0, description="A request with a longer expected wait gets 503."
     )
@@ -163,10 +167,12 @@ class SecuritySettings(_Group):
         None, description="Hashes of the accepted API keys; read again when the file changes."
     )
     rate_limit_per_second: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Requests a second for each client."
+        None, gt=0, allow_inf_nan=False, description="Images a second for each client."
     )
     rate_limit_burst: int = Field(
-        20, ge=1, description="Requests that a rate-limited client may send at once."
+        20,
+        ge=1,
+        description="Images that a client may send at once; a request with more is possible.",
     )
     trusted_proxies: Networks = Field(
         "",

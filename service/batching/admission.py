@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from service.batching.batcher import Batcher
+from service.batching.lateness import Lateness
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyImages
+from service.fairness.fair_queue import ahead_of
+from service.fairness.shared_limit import room_for
 
 # The expected latency is a mean.
 SAFETY_FACTOR = 1.5
-# Weights of a new observation of lateness: high when a result came later than expected, low when it
-# came sooner. Lateness covers what the latency of batches does not: decoding, and other load on the
-# CPUs.
-LATER_WEIGHT, SOONER_WEIGHT = 0.5, 0.02
 
 
 class Admission:
     """The only place that holds the queue's limits. For one event loop.
+
+    Clients share the queue's room, and a client's expected wait is that of its own turns: what one
+    client sends makes no other one's requests refused. A client is any name; None stands for one
+    that has nothing here.
 
     queue_limit: images that may wait. wait_limit_seconds: longest expected wait for the device.
     Both count the images that were admitted and are still being decoded.
@@ -29,80 +35,143 @@ class Admission:
         self._batcher = batcher
         self._queue_limit = queue_limit
         self._wait_limit_seconds = wait_limit_seconds
-        self._decoding = 0
-        self._lateness_seconds = 0.0
+        # Images, by client.
+        self._decoding: Counter[str] = Counter()
+        self._lateness = Lateness()
 
     @property
     def wait_seconds(self) -> float:
-        """Expected wait for the device of an image that arrives now."""
-        return self._batcher.seconds_until(self._decoding)
+        """Expected time until every image that waits now has its result."""
+        waiting = self._load().waiting
+        return self._batcher.seconds_until(waiting, waiting=waiting)
 
-    def check(self, images: int, *, deadline: float) -> None:
+    def client_wait_seconds(self, client: str | None) -> float:
+        """Expected wait for the device of an image of this client that arrives now."""
+        load = self._load()
+        return self._batcher.seconds_until(load.before_turn(client, 1), waiting=load.waiting)
+
+    def seconds_until_done(self, images: int, client: str | None) -> float:
+        """Expected time until so many images that arrive now have their results."""
+        load = self._load()
+        ahead = load.before_turn(client, images) + images
+        return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
+
+    def check(self, images: int, *, deadline: float, client: str | None) -> None:
         """Refuses by raising. deadline: on the clock of `time.monotonic`.
 
+        client: None refuses only what any client would be refused.
         Raises TooManyImages, QueueFull, Overloaded or DeadlineExceeded.
         """
-        limit = self._queue_limit
-        if images > limit:
+        most = room_for(self._queue_limit, used=0, held=0, clients=1)
+        if images > most:
             raise TooManyImages(
-                f"A request may have {limit} images, for no more may wait. Received: {images}"
+                f"A request may have {most} images: no more of one client may wait. "
+                f"Received: {images}"
             )
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise DeadlineExceeded("The deadline passed before the images were there.")
-        waiting = self._batcher.depth + self._decoding
-        if waiting + images > limit:
-            raise QueueFull(
-                f"{waiting} images are waiting, and {limit} may: nothing was decoded.",
-                retry_after_seconds=self._batcher.seconds_until(self._decoding + images - limit),
+        refusal = self._refusal(images, remaining, client)
+        if refusal is None:
+            return
+        if client is not None:
+            refusal.client_share = self._refusal(images, remaining, None) is None
+        raise refusal
+
+    def admit(self, images: int, *, deadline: float, client: str) -> Reservation:
+        """Reserves room for the images. Raises what `check` raises."""
+        self.check(images, deadline=deadline, client=client)
+        return Reservation(self, images, client)
+
+    def record_lateness(self, client: str, late_seconds: float) -> None:
+        """late_seconds: between the expected and the actual end of a request; negative if early."""
+        self._lateness.record(client, late_seconds)
+
+    def _refusal(
+        self, images: int, remaining: float, client: str | None
+    ) -> QueueFull | Overloaded | None:
+        load = self._load()
+        room = load.room(self._queue_limit, client)
+        if images > room:
+            held, limit = load.held(client), self._queue_limit
+            own = f", {held} of them this client's, which may have {held + room}" if held else ""
+            return QueueFull(
+                f"{load.waiting} images are waiting{own}, and {limit} may: nothing was decoded.",
+                retry_after_seconds=self._batcher.seconds_until(
+                    load.before_room(client, images - room), waiting=load.waiting
+                ),
             )
-        wait = self.wait_seconds
+        wait = self.client_wait_seconds(client)
         if wait > self._wait_limit_seconds:
-            raise Overloaded(
+            return Overloaded(
                 f"The wait is about {wait:.1f} s, and {self._wait_limit_seconds:g} s is the limit.",
                 retry_after_seconds=wait - self._wait_limit_seconds,
             )
         if not wait:
             # The device is idle: the request is admitted and updates the latency estimate.
-            return
-        expected = self._batcher.seconds_until(self._decoding + images)
+            return None
         # At most half of the remaining time: if every request were refused, lateness would never
         # be observed again.
-        needed = SAFETY_FACTOR * expected + min(self._lateness_seconds, remaining / 2)
-        if needed > remaining:
-            raise Overloaded(
-                f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
-                retry_after_seconds=needed - remaining,
-            )
+        late = min(self._lateness.seconds(client), remaining / 2)
+        needed = SAFETY_FACTOR * self.seconds_until_done(images, client) + late
+        if needed <= remaining:
+            return None
+        return Overloaded(
+            f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
+            retry_after_seconds=needed - remaining,
+        )
 
-    def admit(self, images: int, *, deadline: float) -> Reservation:
-        """Reserves room for the images. Raises what `check` raises."""
-        self.check(images, deadline=deadline)
-        return Reservation(self, images)
+    def _load(self) -> _Load:
+        by_client = self._batcher.waiting_by_client()
+        for client, images in dict(self._decoding).items():
+            by_client[client] = by_client.get(client, 0) + images
+        return _Load(by_client, sum(by_client.values()))
 
-    def record_lateness(self, late_seconds: float) -> None:
-        """late_seconds: between the expected and the actual end of a request; negative if early."""
-        weight = LATER_WEIGHT if late_seconds > self._lateness_seconds else SOONER_WEIGHT
-        self._lateness_seconds += weight * (max(0.0, late_seconds) - self._lateness_seconds)
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Images that wait or are being decoded, of each client that has any, and all together."""
+
+    by_client: Mapping[str, int]
+    waiting: int
+
+    def held(self, client: str | None) -> int:
+        return 0 if client is None else self.by_client.get(client, 0)
+
+    def room(self, limit: int, client: str | None) -> int:
+        held = self.held(client)
+        clients = len(self.by_client) + (held == 0)
+        return room_for(limit, used=self.waiting, held=held, clients=clients)
+
+    def before_turn(self, client: str | None, images: int) -> int:
+        """How many of these are served before the last of so many more images of this client."""
+        return ahead_of(self.by_client.values(), self.held(client) + images)
+
+    def before_room(self, client: str | None, images: int) -> int:
+        """How many are served before the client has room for so many more."""
+        own_turns = min(images, self.held(client))
+        return max(images, ahead_of(self.by_client.values(), own_turns))
 
 
 class Reservation:
     """Room for the images of one request, from its admission until they are decoded."""
 
-    def __init__(self, admission: Admission, images: int) -> None:
+    def __init__(self, admission: Admission, images: int, client: str) -> None:
         self._admission = admission
-        self._expected = time.monotonic() + admission._batcher.seconds_until(
-            admission._decoding + images
-        )
+        self._client = client
+        self._expected = time.monotonic() + admission.seconds_until_done(images, client)
         self._held = images
-        admission._decoding += images
+        admission._decoding[client] += images
 
     def record_completion(self) -> None:
         """Records the lateness: every image has its result, or the deadline passed."""
-        self._admission.record_lateness(time.monotonic() - self._expected)
+        self._admission.record_lateness(self._client, time.monotonic() - self._expected)
 
     def release(self, images: int | None = None) -> None:
         """Releases room for a number of images, or all that is held; never more than is held."""
         given = self._held if images is None else min(images, self._held)
         self._held -= given
-        self._admission._decoding -= given
+        decoding = self._admission._decoding
+        decoding[self._client] -= given
+        if decoding[self._client] <= 0:
+            del decoding[self._client]

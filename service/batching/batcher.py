@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Generic, Protocol
 
@@ -18,11 +18,11 @@ from service.batching.item import (
     BatchItem,
     Pixels,
     Result,
-    Rows,
     RowT,
     Worker,
     fail,
     pad_batch,
+    row_of,
 )
 from service.batching.latency import LatencyEstimator
 from service.batching.queue import BatchQueue
@@ -97,10 +97,14 @@ class Batcher(Generic[RowT]):
         largest = self._batch_sizes.largest
         return len(self._workers) * largest / self.latency.batch_seconds(largest)
 
-    def seconds_until(self, images: int) -> float:
-        """Estimated time until that many images more than wait now would have their results.
+    def waiting_by_client(self) -> dict[str, int]:
+        """Images that wait, of each client that has any; a copy."""
+        return self._queue.waiting_by_client()
 
-        images: negative for the time until that many fewer wait.
+    def seconds_until(self, ahead: int, *, waiting: int) -> float:
+        """Estimated time until the first so many of the images that wait would have their results.
+
+        waiting: all that wait then; others of them fill the last batch.
         """
         now = time.monotonic()
         busy_seconds = [
@@ -109,11 +113,9 @@ class Batcher(Generic[RowT]):
             else 0.0
             for worker in self._workers
         ]
-        ahead = max(0, self.depth + images)
-        if not ahead:
-            return min(busy_seconds)
-        last = self.latency.seconds(min(ahead, self._batch_sizes.largest))
-        return min(busy_seconds) + max(last, self.latency.seconds(ahead) / len(self._workers))
+        return min(busy_seconds) + self.latency.seconds_for(
+            ahead, waiting=waiting, devices=len(self._workers)
+        )
 
     def submit(
         self,
@@ -124,17 +126,21 @@ class Batcher(Generic[RowT]):
         priority: int = 0,
         self_test: bool = False,
         worker: int | None = None,
+        client: str = "",
+        request: Hashable = None,
     ) -> Future[Result[RowT]]:
         """Queues one image, uint8 [H, W, 3].
 
         deadline: on the clock of `time.monotonic`. Cancelling the future takes the image out of the
-        queue. outputs: passed to the batch function. priority: a higher one goes first.
-        self_test: the observer does not count it. worker: the index of the only worker that may
-        run it; such an image goes before the others.
+        queue. outputs: passed to the batch function. self_test: the observer does not count it.
+        worker: the index of the only worker that may run it; such an image goes before the others.
+        priority, client, request: those of `BatchItem`.
         Raises ShuttingDown or WorkerLost. The future may raise DeadlineExceeded, Overloaded,
         InferenceFailed or WorkerLost.
         """
-        pending: BatchItem[RowT] = BatchItem(pixels, deadline, self_test, outputs, priority, worker)
+        pending: BatchItem[RowT] = BatchItem(
+            pixels, deadline, self_test, outputs, priority, worker, client, request
+        )
         with self._queue.lock:
             if not self._queue.closing and all(worker.stuck for worker in self._workers):
                 raise WorkerLost("The device has not answered for a while.")
@@ -222,7 +228,7 @@ class Batcher(Generic[RowT]):
             raise
         inference_seconds = time.monotonic() - started
         self.latency.observe(size, inference_seconds)
-        outcomes = [_row(rows, index) for index in range(len(batch))]
+        outcomes = [row_of(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]
         if images:
             served = [
@@ -239,11 +245,3 @@ class Batcher(Generic[RowT]):
                 pending.future.set_result(Result(outcome, wait, inference_seconds, len(batch)))
             except InvalidStateError:
                 logger.warning("A result came after its image had failed as stuck")
-
-
-def _row(rows: Rows[RowT], index: int) -> RowT | ServiceError:
-    """The row, or the error that concerns this row alone."""
-    try:
-        return rows[index]
-    except ServiceError as error:
-        return error

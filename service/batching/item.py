@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -50,8 +50,10 @@ class Result(Generic[RowT]):
 class BatchItem(Generic[RowT]):
     """One image, uint8 [H, W, 3], from its submission to its result.
 
-    outputs: names of what its row is needed for. priority: a higher one goes first.
-    worker: the index of the only worker that may run it; None for any.
+    outputs: names of what its row is needed for. priority: that of its request; a higher one goes
+    first among those of its client. worker: the index of the only worker that may run it; None for
+    any. client: who asks; clients take turns. request: the same for every image of a request, whose
+    requests take turns within their client; None for an image that is a request of its own.
     """
 
     pixels: Pixels
@@ -60,6 +62,8 @@ class BatchItem(Generic[RowT]):
     outputs: frozenset[str] = frozenset()
     priority: int = 0
     worker: int | None = None
+    client: str = ""
+    request: Hashable = None
     submitted: float = field(default_factory=time.monotonic)
     future: Future[Result[RowT]] = field(default_factory=Future)
 
@@ -82,6 +86,14 @@ class Worker(Generic[RowT]):
     def busy_seconds(self, now: float) -> float:
         """Time that the current batch has taken so far; 0 without one."""
         return now - self.since if self.batch else 0.0
+
+
+def row_of(rows: Rows[RowT], index: int) -> RowT | ServiceError:
+    """The row, or the error that concerns this row alone."""
+    try:
+        return rows[index]
+    except ServiceError as error:
+        return error
 
 
 def pad_batch(batch: Sequence[BatchItem[Any]], size: int) -> Pixels:

@@ -43,3 +43,12 @@ class LatencyEstimator:
         batches, rest = divmod(images, largest)
         seconds = batches * self.batch_seconds(largest)
         return seconds + (self.batch_seconds(self._batch_sizes.padded_size(rest)) if rest else 0.0)
+
+    def seconds_for(self, ahead: int, *, waiting: int, devices: int) -> float:
+        """The estimate for the first so many of the images that wait, on all devices together.
+
+        Others of those that wait fill the last of their batches.
+        """
+        largest = self._batch_sizes.largest
+        images = max(ahead, min(waiting, -(-ahead // largest) * largest))
+        return max(self.seconds(min(images, largest)), self.seconds(images) / devices)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import insort
 from collections.abc import Callable
 from typing import Generic
 
@@ -12,6 +11,7 @@ from service.batching.batch_sizes import BatchSizes
 from service.batching.item import BatchItem, RowT
 from service.batching.latency import LatencyEstimator
 from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingDown
+from service.fairness.fair_queue import FairQueue
 
 IDLE_WAIT_SECONDS = 1.0
 
@@ -19,6 +19,8 @@ IDLE_WAIT_SECONDS = 1.0
 class BatchQueue(Generic[RowT]):
     """Takes images from any thread and gives batches to the workers' threads.
 
+    Clients take turns, and within a client its requests; every image costs a turn. A priority holds
+    among the requests of one client.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them.
@@ -36,7 +38,7 @@ class BatchQueue(Generic[RowT]):
         self._batch_sizes = batch_sizes
         self._latency = latency
         self._dropped = dropped
-        self._waiting: list[BatchItem[RowT]] = []
+        self._waiting: FairQueue[BatchItem[RowT]] = FairQueue()
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
@@ -44,6 +46,11 @@ class BatchQueue(Generic[RowT]):
     @property
     def depth(self) -> int:
         return len(self._waiting)
+
+    def waiting_by_client(self) -> dict[str, int]:
+        """How many images wait, of each client that has any; a copy."""
+        with self.lock:
+            return self._waiting.waiting_by_client()
 
     def put(self, pending: BatchItem[RowT]) -> None:
         """Raises ShuttingDown."""
@@ -54,7 +61,12 @@ class BatchQueue(Generic[RowT]):
                 self._pinned.setdefault(pending.worker, []).append(pending)
                 self._changed.notify_all()
                 return
-            insort(self._waiting, pending, key=lambda item: -item.priority)
+            self._waiting.put(
+                pending,
+                client=pending.client,
+                request=pending if pending.request is None else pending.request,
+                priority=pending.priority,
+            )
             self._changed.notify()
 
     def next_batch(self, worker: int = 0) -> list[BatchItem[RowT]]:
@@ -69,9 +81,12 @@ class BatchQueue(Generic[RowT]):
                 pinned = self._pinned.get(worker, [])
                 wanted = self._batch_sizes.take(len(pinned) + len(self._waiting))
                 while (pinned or self._waiting) and len(batch) < wanted:
-                    pending = (pinned or self._waiting).pop(0)
+                    pending = pinned.pop(0) if pinned else self._waiting.pop()
                     if self._claim(pending):
                         batch.append(pending)
+                    elif pending.worker is None:
+                        # It costs the device nothing.
+                        self._waiting.charge(pending.client, -1.0)
             if batch:
                 return batch
 
@@ -80,9 +95,8 @@ class BatchQueue(Generic[RowT]):
         if not pending.future.cancelled():
             return
         with self.lock:
-            if pending not in self._waiting:
+            if not self._waiting.remove(pending):
                 return
-            self._waiting.remove(pending)
         self._drop(pending, "cancelled")
 
     def close(self) -> None:
@@ -94,8 +108,9 @@ class BatchQueue(Generic[RowT]):
     def clear(self) -> list[BatchItem[RowT]]:
         """Removes every image and returns them; the caller sets their results."""
         with self.lock:
-            left = [*self._waiting, *(one for items in self._pinned.values() for one in items)]
-            self._waiting, self._pinned = [], {}
+            pinned = [one for items in self._pinned.values() for one in items]
+            left = [*self._waiting.clear(), *pinned]
+            self._pinned = {}
         return left
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Generic, TypeVar
 
 from service.fairness.turns import Turns
@@ -12,36 +13,34 @@ from service.fairness.turns import Turns
 ItemT = TypeVar("ItemT", bound=Hashable)
 
 
-@dataclass(slots=True, eq=False)
-class _Request(Generic[ItemT]):
-    """The items of one request that wait, in their order, each with its cost."""
+def ahead_of(waiting: Iterable[int], turns: int) -> int:
+    """How many items are served before a client has had so many turns more, its own included.
 
-    priority: int
-    items: deque[tuple[ItemT, float]] = field(default_factory=deque)
+    waiting: the items of each client, that one's too. turns: from now on, those of the client's own
+    that wait included. Exact where every item costs the same and no client joins.
+    """
+    return sum(map(min, waiting, repeat(turns)))
 
 
 @dataclass(slots=True, eq=False)
 class _Client(Generic[ItemT]):
-    requests: dict[Hashable, _Request[ItemT]] = field(default_factory=dict)
-    turns: Turns[Hashable] = field(default_factory=Turns)
-    waiting: int = 0
+    """The items of each request that waits, in their order, each with its cost."""
 
-    def next_request(self) -> Hashable:
-        highest = max(request.priority for request in self.requests.values())
-        return self.turns.next(
-            key for key, request in self.requests.items() if request.priority == highest
-        )
+    requests: dict[Hashable, deque[tuple[ItemT, float]]] = field(default_factory=dict)
+    turns: Turns[Hashable] = field(default_factory=Turns)
 
 
 class FairQueue(Generic[ItemT]):
     """Clients take turns by the cost that each was served; a client alone gets every turn.
 
     A higher priority goes first among the requests of its own client, and never ahead of another
-    client's. Not bounded and not thread-safe: the caller limits and locks it.
+    client's. Not bounded and not thread-safe: the caller limits and locks it. Adding, taking and
+    removing take logarithmic time in the number of clients and requests.
     """
 
     def __init__(self) -> None:
         self._clients: dict[str, _Client[ItemT]] = {}
+        self._waiting: dict[str, int] = {}
         self._turns: Turns[str] = Turns()
         self._of: dict[ItemT, tuple[str, Hashable]] = {}
 
@@ -55,38 +54,39 @@ class FairQueue(Generic[ItemT]):
 
     def waiting(self, client: str) -> int:
         """How many items of this client wait."""
-        return self._clients[client].waiting if client in self._clients else 0
+        return self._waiting.get(client, 0)
 
-    def ahead_of(self, client: str, items: int) -> int:
-        """How many waiting items are served before the client has had so many turns more.
-
-        items: from now on, those of the client that wait included. Exact where every item costs
-        the same and no client joins; the client's own items are counted.
-        """
-        others = sum(
-            min(each.waiting, items) for name, each in self._clients.items() if name != client
-        )
-        return others + min(items, self.waiting(client))
+    def waiting_by_client(self) -> dict[str, int]:
+        """How many items wait, of each client that has any; a copy."""
+        return dict(self._waiting)
 
     def put(
         self, item: ItemT, *, client: str, request: Hashable, cost: float = 1.0, priority: int = 0
     ) -> None:
-        """cost: 0 or more, one unit for every item. Raises ValueError for an item that waits."""
+        """cost: 0 or more, one unit for every item. Raises ValueError for an item that waits.
+
+        priority: that of the request, given with the first of its items.
+        """
         if item in self._of:
             raise ValueError(f"It waits already: {item!r}")
-        entry = self._clients.setdefault(client, _Client())
-        entry.requests.setdefault(request, _Request(priority)).items.append((item, cost))
-        entry.waiting += 1
+        entry = self._clients.get(client)
+        if entry is None:
+            entry = self._clients[client] = _Client()
+            self._turns.join(client)
+        items = entry.requests.get(request)
+        if items is None:
+            items = entry.requests[request] = deque()
+            entry.turns.join(request, priority=priority)
+        items.append((item, cost))
+        self._waiting[client] = self.waiting(client) + 1
         self._of[item] = (client, request)
 
     def pop(self) -> ItemT:
         """The item whose turn it is; its cost is charged. Raises LookupError where none waits."""
-        if not self._of:
-            raise LookupError("Nothing waits.")
-        client = self._turns.next(self._clients)
+        client = self._turns.next()
         entry = self._clients[client]
-        request = entry.next_request()
-        item, cost = entry.requests[request].items.popleft()
+        request = entry.turns.next()
+        item, cost = entry.requests[request].popleft()
         self._turns.serve(client, cost)
         entry.turns.serve(request, cost)
         self._left(item)
@@ -101,25 +101,24 @@ class FairQueue(Generic[ItemT]):
         if item not in self._of:
             return False
         client, request = self._of[item]
-        items = self._clients[client].requests[request].items
+        items = self._clients[client].requests[request]
         del items[next(index for index, (one, _) in enumerate(items) if one == item)]
         self._left(item)
         return True
 
     def clear(self) -> list[ItemT]:
-        """Takes out every item, in the order in which they were put."""
+        """Takes out every item, in the order in which they were put. Nobody owes anything then."""
         items = list(self._of)
-        self._clients, self._of = {}, {}
-        self._turns.forget_idle(())
+        self._clients, self._waiting, self._turns, self._of = {}, {}, Turns(), {}
         return items
 
     def _left(self, item: ItemT) -> None:
         client, request = self._of.pop(item)
         entry = self._clients[client]
-        entry.waiting -= 1
-        if not entry.requests[request].items:
+        self._waiting[client] -= 1
+        if not entry.requests[request]:
             del entry.requests[request]
-            entry.turns.forget_idle(entry.requests)
+            entry.turns.leave(request)
         if not entry.requests:
-            del self._clients[client]
-        self._turns.forget_idle(self._clients)
+            del self._clients[client], self._waiting[client]
+            self._turns.leave(client)

@@ -123,6 +123,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.rate_limit = limit
     # Added last means called first.
     if keys is not None or limit is not None:
         app.add_middleware(
@@ -133,7 +134,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         metrics=service_metrics,
         draining=lambda: runtime.repository.draining,
     )
-    app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
+    app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
     if trusted := networks_of(security.trusted_proxies):
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
     add_error_handlers(app, service_metrics)

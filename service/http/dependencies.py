@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.auth.rate_limit import RateLimit
 from service.inference.repository import ModelRepository
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
@@ -41,9 +42,14 @@ async def _spans(request: Request) -> Spans | None:
     return cast("Spans | None", request.app.state.spans)
 
 
+async def _rate_limit(request: Request) -> RateLimit | None:
+    return cast("RateLimit | None", request.app.state.rate_limit)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 RepositoryDep = Annotated[ModelRepository, Depends(_repository)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
+RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

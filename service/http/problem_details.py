@@ -114,7 +114,7 @@ def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_seconds is not None:
         headers[RETRY_AFTER] = str(error.retry_after_seconds)
-    metrics.rejections.labels(error.code).inc()
+    metrics.rejections.labels(error.reason).inc()
     return respond(problem_of(error), headers)
 
 

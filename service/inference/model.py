@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -86,7 +86,7 @@ class Model:
 
     @property
     def wait_seconds(self) -> float:
-        """Expected wait for the device of an image that arrives now."""
+        """Expected time until every image that waits now has its result."""
         return self.admission.wait_seconds
 
     @property
@@ -109,11 +109,23 @@ class Model:
         self._batcher.start()
 
     def submit(
-        self, pixels: Pixels, *, outputs: Sequence[str], deadline: float, priority: int = 0
+        self,
+        pixels: Pixels,
+        *,
+        outputs: Sequence[str],
+        deadline: float,
+        priority: int = 0,
+        client: str = "",
+        request: Hashable = None,
     ) -> Future[Result[RowOutput]]:
         """Queues one image, uint8 [H, W, 3]. Raises what `Batcher.submit` raises."""
         return self._batcher.submit(
-            pixels, deadline=deadline, outputs=frozenset(outputs), priority=priority
+            pixels,
+            deadline=deadline,
+            outputs=frozenset(outputs),
+            priority=priority,
+            client=client,
+            request=request,
         )
 
     def close(self, timeout_seconds: float) -> bool:

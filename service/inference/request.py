@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,11 @@ class InferenceRequest:
     rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size.
     deadline: on the clock of `time.monotonic`.
     outputs: names of `outputs.OUTPUTS`.
-    model, version: None for the default. A higher priority goes ahead in the queue.
+    model, version: None for the default.
+    client: who asks, any name. Clients take turns in the queue and share its room.
+    A higher priority goes ahead of the same client's other requests.
     wait_for_room: wait until the queue has room, up to the deadline, instead of being refused.
+    key: what the images of this request have in common in a queue; made here.
     """
 
     rows: Sequence[bytes | Pixels]
@@ -34,6 +37,8 @@ class InferenceRequest:
     version: str | None = None
     priority: int = 0
     wait_for_room: bool = False
+    client: str = ""
+    key: Hashable = field(default_factory=object)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,15 +69,17 @@ class InferenceService:
         *,
         images: int = 1,
         deadline: float,
+        client: str | None,
         version: str | None = None,
     ) -> Model:
-        """The model, if it has room for so many images: before a body is read.
+        """The model, if it has room for so many images of the client: before a body is read.
 
+        client: None, where it is not known yet, refuses only what any client would be refused.
         Raises ModelNotFound, ModelNotReady, TooManyImages, QueueFull, Overloaded or
         DeadlineExceeded.
         """
         model = self._models.get(name, version)
-        model.admission.check(images, deadline=deadline)
+        model.admission.check(images, deadline=deadline, client=client)
         return model
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
@@ -118,12 +120,16 @@ class InferenceService:
     async def _reserve(self, model: Model, request: InferenceRequest) -> Reservation:
         while True:
             try:
-                return model.admission.admit(len(request.rows), deadline=request.deadline)
+                return model.admission.admit(
+                    len(request.rows), deadline=request.deadline, client=request.client
+                )
             except (QueueFull, Overloaded) as refusal:
                 remaining = request.deadline - time.monotonic()
                 if not request.wait_for_room or remaining <= 0:
                     raise
-                wait = model.admission.wait_seconds if isinstance(refusal, QueueFull) else 0.0
+                wait = 0.0
+                if isinstance(refusal, QueueFull):
+                    wait = model.admission.client_wait_seconds(request.client)
                 await asyncio.sleep(
                     min(remaining, max(MIN_RETRY_SECONDS, min(wait / 4, MAX_RETRY_SECONDS)))
                 )
@@ -154,7 +160,12 @@ class InferenceService:
             # From here on the queue counts the image.
             reservation.release(1)
         future = model.submit(
-            pixels, outputs=request.outputs, deadline=request.deadline, priority=request.priority
+            pixels,
+            outputs=request.outputs,
+            deadline=request.deadline,
+            priority=request.priority,
+            client=request.client,
+            request=request.key,
         )
         result = await asyncio.wrap_future(future)
         timing = RowTiming(

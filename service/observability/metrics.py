@@ -87,7 +87,7 @@ class Metrics:
         )
         self.expected_wait_seconds = Gauge(
             "resnet_queue_expected_wait_seconds",
-            "Expected wait for the device of an image that arrives now.",
+            "Expected time until every image that waits now has its result.",
             ["model"],
             registry=self.registry,
         )
@@ -99,7 +99,8 @@ class Metrics:
         )
         self.rejections = Counter(
             "resnet_rejections",
-            "Requests refused, by the error's code; cancelled: the client disconnected.",
+            "Requests refused, by the error's code; client_share: queue_full or overloaded for "
+            "this client alone; cancelled: the client disconnected.",
             ["reason"],
             registry=self.registry,
         )

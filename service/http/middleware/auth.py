@@ -9,7 +9,7 @@ from service.auth.access import authenticate, check_rate
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
 from service.errors import Forbidden, ServiceError, Unauthorized
-from service.http.auth.client import CLIENT, address_of, client_of
+from service.http.auth.client import CLIENT, address_of, client_of, key_of
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
 from service.http.problem_details import respond_to
@@ -57,8 +57,7 @@ class AuthMiddleware:
             check_rate(self._limit, client_of(scope))
 
     def _named(self, headers: Headers, keys: ApiKeys) -> str:
-        scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
-        key = bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
+        key = key_of(headers)
         if not key:
             raise Unauthorized(
                 f"Send an API key, as {AUTHORIZATION}: Bearer KEY or {API_KEY}: KEY."

@@ -10,9 +10,11 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.auth.api_keys import ApiKeys
 from service.auth.token_bucket import TokenBucket
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
+from service.http.auth.client import client_before_auth
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
 from service.http.request.request_id import identifier_of
@@ -36,14 +38,19 @@ LOG_INTERVAL_SECONDS = 10.0
 class LoadSheddingMiddleware:
     """The outermost middleware, pure ASGI: under overload most requests end here.
 
-    What it can't decide it lets through: the route checks everything again.
+    What it can't decide it lets through: the route checks everything again. It runs before keys are
+    checked, and looks a key up only to know whose share to compare: a request without a good one is
+    refused only where any client's would be.
     """
 
-    def __init__(self, app: ASGIApp, *, runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, runtime: Runtime, metrics: Metrics, keys: ApiKeys | None
+    ) -> None:
         self._app = app
         self._runtime = runtime
         self._metrics = metrics
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
+        self._keys = keys
         self._budget = RetryBudget()
         self._refused = 0
         self._logged = -math.inf
@@ -74,7 +81,8 @@ class LoadSheddingMiddleware:
             given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
-            self._runtime.service.check_room(name, deadline=deadline)
+            client = client_before_auth(scope, self._keys)
+            self._runtime.service.check_room(name, deadline=deadline, client=client)
         except Unavailable as error:
             return error
         except (ServiceError, ValueError, KeyError):
@@ -89,7 +97,7 @@ class LoadSheddingMiddleware:
         token = request_id.set(identifier)
         try:
             response = respond_to(error, self._metrics)
-            self._log_refusal(error, started)
+            self._log_refusal(error, started, scope)
         finally:
             request_id.reset(token)
         status = status_of(error)
@@ -116,10 +124,12 @@ class LoadSheddingMiddleware:
             return sum(model.images_per_second for model in self._runtime.repository.models)
         return math.inf
 
-    def _log_refusal(self, refusal: Unavailable, now: float) -> None:
+    def _log_refusal(self, refusal: Unavailable, now: float, scope: Scope) -> None:
         self._refused += 1
         if now - self._logged >= LOG_INTERVAL_SECONDS:
-            logger.warning("%d refused; the last one: %s", self._refused, refusal)
+            client = client_before_auth(scope, self._keys)
+            extra = {"client": client} if refusal.client_share else {}
+            logger.warning("%d refused; the last one: %s", self._refused, refusal, extra=extra)
             self._refused, self._logged = 0, now
 
 

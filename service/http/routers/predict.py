@@ -10,7 +10,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
-from service.http.dependencies import ServiceDep, SettingsDep, SpansDep
+from service.http.auth.client import client_of
+from service.http.dependencies import RateLimitDep, ServiceDep, SettingsDep, SpansDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.problem_details import problem_of
@@ -56,6 +57,7 @@ async def predict(
     service: ServiceDep,
     settings: SettingsDep,
     spans: SpansDep,
+    rate_limit: RateLimitDep,
     model: Annotated[
         str | None,
         Query(min_length=1, description="A served model's name. Default: the first model served."),
@@ -83,12 +85,15 @@ async def predict(
     k = chosen.top_k(top_k)
     deadline = RequestDeadline(started, timeout_ms, settings.http.request_timeout_seconds)
     # Before the body is read, a refusal costs next to nothing.
-    service.check_room(model, deadline=deadline.at(started))
+    client = client_of(request.scope)
+    service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
     images = await read_images(request, settings, PARAMETERS)
     bind_log_fields(images=len(images))
+    if rate_limit is not None:
+        rate_limit.take_for_images(client, len(images))
     due = deadline.at(time.monotonic())
-    work = service.infer(InferenceRequest(images, due, model=model))
+    work = service.infer(InferenceRequest(images, due, model=model, client=client))
     result = await cancel_on_disconnect(disconnected(request.receive), work)
     timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
     if spans is not None:

@@ -84,7 +84,7 @@ ERRORS: dict[int, tuple[str, str, str]] = {
     ),
     429: (
         "rate_limited",
-        "This client has sent too many requests: try again after Retry-After",
+        "This client has sent too many images or requests: try again after Retry-After",
         "example-client has sent too many requests. The next one may be sent in 0.4 s.",
     ),
     500: (
@@ -94,7 +94,7 @@ ERRORS: dict[int, tuple[str, str, str]] = {
     ),
     503: (
         "overloaded",
-        "Loading, overloaded or shutting down: try again after Retry-After",
+        "Loading, shutting down, or no room for this client: try again after Retry-After",
         "The wait is about 12.5 s, and 10 s is the limit.",
     ),
     504: (

@@ -402,19 +402,19 @@ def test_what_is_expected_is_the_rest_of_a_batch_and_all_that_is_ahead(
 ) -> None:
     plan = BatchSizes({1: 0.5, 2: 1.0})
     idle = Batcher([nothing, nothing], batch_sizes=plan, observer=Recorder())
-    assert [idle.seconds_until(images) for images in (-1, 0, 1, 3, 8)] == [0, 0, 0.5, 1, 2]
+    assert [idle.seconds_until(n, waiting=n) for n in (0, 1, 3, 8)] == [0, 0.5, 1, 2]
+    # Others that wait fill the last batch.
+    assert [idle.seconds_until(n, waiting=8) for n in (0, 1, 3, 8)] == [0, 1, 1, 2]
     # From here on every batch takes a second.
     device = Device(gated=True)
     busy = start(device, batch_sizes=(1, 2))
     submit(busy, [0])
     device.next_batch()
     clock.now += 0.25
-    assert [busy.seconds_until(images) for images in (0, 2, 4)] == [0.75, 1.75, 2.75]
-    submit(busy, [1, 2, 3])
-    assert [busy.seconds_until(images) for images in (0, -1, -3)] == [2.75, 1.75, 0.75]
+    assert [busy.seconds_until(n, waiting=n) for n in (0, 2, 4)] == [0.75, 1.75, 2.75]
     # Overdue: it may end at any moment.
     clock.now += 5
-    assert [busy.seconds_until(images) for images in (0, -3)] == [2, 0]
+    assert [busy.seconds_until(n, waiting=3) for n in (0, 3)] == [0, 2]
 
 
 def test_a_self_test_goes_first_and_is_not_counted(start: Start) -> None:

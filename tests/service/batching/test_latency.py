@@ -15,6 +15,17 @@ def test_what_waits_takes_full_batches_and_a_rest() -> None:
     assert latency.seconds(19) == pytest.approx(0.8 + 0.3)
 
 
+def test_others_that_wait_fill_the_last_batch() -> None:
+    latency = LatencyEstimator(BatchSizes({1: 0.1, 8: 0.4}))
+    given = [(0, 9), (1, 1), (1, 3), (1, 200), (8, 200), (9, 200), (9, 9)]
+    assert [latency.seconds_for(n, waiting=waiting, devices=1) for n, waiting in given] == [
+        pytest.approx(seconds) for seconds in (0, 0.1, 0.4, 0.4, 0.4, 0.8, 0.5)
+    ]
+    # Four devices, and no batch is done in less than its time.
+    assert latency.seconds_for(64, waiting=64, devices=4) == pytest.approx(0.8)
+    assert latency.seconds_for(9, waiting=9, devices=4) == pytest.approx(0.4)
+
+
 def test_it_follows_a_device_that_changes_its_speed() -> None:
     latency = LatencyEstimator(BatchSizes({1: 0.1, 2: 0.15}))
     latency.observe(1, 0.2)

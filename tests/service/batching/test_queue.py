@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +31,28 @@ def queue(drops: list[str], monkeypatch: pytest.MonkeyPatch) -> BatchQueue[None]
     return BatchQueue(batch_sizes=PLAN, latency=LatencyEstimator(PLAN), dropped=drops.append)
 
 
-def image(*, waited: float, left: float) -> BatchItem[None]:
+def image(
+    *, waited: float = 0, left: float = 10, client: str = "", request: Hashable = None
+) -> BatchItem[None]:
     """Seconds since it came, and until its deadline."""
     pixels = np.zeros((1, 1, 3), np.uint8)
-    return BatchItem(pixels, NOW + left, self_test=False, submitted=NOW - waited)
+    return BatchItem(
+        pixels,
+        NOW + left,
+        self_test=False,
+        submitted=NOW - waited,
+        client=client,
+        request=request,
+    )
+
+
+def images(count: int, **given: Any) -> list[BatchItem[None]]:
+    return [image(**given) for _ in range(count)]
+
+
+def taken(queue: BatchQueue[None], count: int) -> list[BatchItem[None]]:
+    """The next so many; a batch has one."""
+    return [one for _ in range(count) for one in queue.next_batch()]
 
 
 @pytest.mark.parametrize(
@@ -119,3 +139,59 @@ def test_an_item_for_one_worker_is_taken_by_no_other(queue: BatchQueue[None]) ->
     queue.close()
     assert queue.next_batch(0) == []
     assert queue.next_batch(1) == [pinned]
+
+
+def test_clients_take_turns(queue: BatchQueue[None]) -> None:
+    flood, honest = images(5, client="flood"), images(2, client="honest")
+    for one in flood + honest:
+        queue.put(one)
+    assert queue.waiting_by_client() == {"flood": 5, "honest": 2}
+    assert taken(queue, 7) == [flood[0], honest[0], flood[1], honest[1], *flood[2:]]
+    assert queue.waiting_by_client() == {}
+
+
+def test_requests_of_a_client_take_turns(queue: BatchQueue[None]) -> None:
+    many = images(3, client="a", request="many")
+    alone = image(client="a")
+    for one in [*many, alone]:
+        queue.put(one)
+    assert taken(queue, 4) == [many[0], alone, *many[1:]]
+
+
+def test_a_priority_is_none_over_another_client(queue: BatchQueue[None]) -> None:
+    urgent = images(3, client="a")
+    for one in urgent:
+        one.priority = 9
+    other = image(client="b")
+    for one in [*urgent, other]:
+        queue.put(one)
+    assert taken(queue, 4) == [urgent[0], other, *urgent[1:]]
+
+
+def test_what_is_dropped_is_no_turn(queue: BatchQueue[None], drops: list[str]) -> None:
+    late, later = image(client="a", left=0), image(client="a")
+    others = images(2, client="b")
+    cancelled = image(client="a")
+    for one in [late, *others, cancelled, later]:
+        queue.put(one)
+    assert cancelled.future.cancel()
+    assert taken(queue, 3) == [later, *others]
+    assert drops == ["deadline", "cancelled"]
+
+
+def test_what_is_cancelled_leaves_and_what_is_cleared_too(
+    queue: BatchQueue[None], drops: list[str]
+) -> None:
+    first, second, third = images(3, client="a", request="one")
+    pinned = image()
+    pinned.worker = 0
+    for one in (first, second, third, pinned):
+        queue.put(one)
+    assert second.future.cancel()
+    queue.discard_cancelled(second)
+    queue.discard_cancelled(second)
+    queue.discard_cancelled(first)
+    assert drops == ["cancelled"]
+    assert queue.clear() == [first, third, pinned]
+    assert queue.depth == 0
+    assert queue.waiting_by_client() == {}

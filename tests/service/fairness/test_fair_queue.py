@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.fairness.fair_queue import FairQueue
+from service.fairness.fair_queue import FairQueue, ahead_of
 
 
 def filled(*groups: tuple[str, str, int]) -> FairQueue[str]:
@@ -76,7 +76,9 @@ def test_an_item_waits_once() -> None:
 @pytest.mark.parametrize("items", [1, 2, 3, 5])
 def test_how_many_are_served_before_a_client_has_had_its_turns(items: int) -> None:
     queue = filled(("a", "x", 7), ("b", "y", 2), ("c", "z", 5))
-    expected = queue.ahead_of("c", items)
+    waiting = queue.waiting_by_client()
+    assert waiting == {"a": 7, "b": 2, "c": 5}
+    expected = ahead_of(waiting.values(), items)
     order = drained(queue)
     last = [index for index, item in enumerate(order) if item.startswith("c")][items - 1]
     # Of the others with as many turns, each may come before or after the last one.

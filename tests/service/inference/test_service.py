@@ -165,7 +165,7 @@ def test_an_error_of_the_service_is_raised_for_all_rows(
 def test_a_caller_that_waits_for_room_gets_every_result(
     make_model: MakeModel, service_of: ServiceOf
 ) -> None:
-    """The queue has room for 10; one that does not wait is refused meanwhile."""
+    """The queue has room for 9 of one client; one that does not wait is refused meanwhile."""
     engine = FakeEngine()
     model = make_model(MODEL_NAME, engine)
     service = service_of(model)
@@ -176,7 +176,7 @@ def test_a_caller_that_waits_for_room_gets_every_result(
         ]
         await asyncio.to_thread(eventually, lambda: model.queue_depth >= 9)
         with pytest.raises(QueueFull):
-            await infer(service, *[RED] * 10)
+            await infer(service, *[RED] * 9)
         engine.release()
         return await asyncio.gather(*waiting)
 
@@ -193,10 +193,10 @@ def test_room_is_waited_for_no_longer_than_the_deadline(
     service = service_of(model)
 
     async def work() -> None:
-        waiting = asyncio.ensure_future(infer(service, *[RED] * 10))
+        waiting = asyncio.ensure_future(infer(service, *[RED] * 9))
         await asyncio.to_thread(engine.wait_until_busy)
         with pytest.raises((DeadlineExceeded, Overloaded, QueueFull)):
-            await infer(service, *[RED] * 10, wait_for_room=True, deadline=time.monotonic() + 0.05)
+            await infer(service, *[RED] * 9, wait_for_room=True, deadline=time.monotonic() + 0.05)
         engine.release()
         await waiting
 
@@ -246,8 +246,8 @@ def test_a_full_queue_refuses_before_it_decodes(
     async def work() -> None:
         first = asyncio.ensure_future(infer(service_of(model), RED))
         await asyncio.to_thread(engine.wait_until_busy)
-        waiting = asyncio.ensure_future(infer(service_of(model), *[RED] * 10))
-        await asyncio.to_thread(eventually, lambda: model.queue_depth == 10)
+        waiting = asyncio.ensure_future(infer(service_of(model), *[RED] * 9))
+        await asyncio.to_thread(eventually, lambda: model.queue_depth == 9)
         with pytest.raises(QueueFull, match="nothing was decoded"):
             await infer(service_of(model), b"no image at all")
         engine.release()

@@ -113,13 +113,15 @@ class ToyServer:
             check_rate(self._limit, client)
         deadline = RequestDeadline(arrived, _milliseconds(timeout), http.request_timeout_seconds)
         # Before the image is read, a refusal costs next to nothing.
-        model = service.check_room(name, deadline=deadline.at(arrived))
+        model = service.check_room(name, deadline=deadline.at(arrived), client=client)
         encoded = await _field(reader, b"\n", http.request_timeout_seconds)
         try:
             image = base64.b64decode(encoded or "", validate=True)
         except binascii.Error as error:
             raise MalformedRequest(f"The image must be in base64: {error}.") from error
-        request = InferenceRequest((image,), deadline.at(time.monotonic()), model=name)
+        request = InferenceRequest(
+            (image,), deadline.at(time.monotonic()), model=name, client=client
+        )
         row = await cancel_on_disconnect(_closed(reader), service.infer_one(request))
         (best,) = top_k(row.outputs["probabilities"], model.artifact.labels, 1)
         return f"{best.label} {best.probability:.6f}"

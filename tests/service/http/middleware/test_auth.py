@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -12,8 +14,10 @@ from service.auth.api_keys import hash_of
 from service.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
-from tests.service.conftest import Serve, Service, TestClient
+from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient
+from tests.service.images import plain
 
+RED = plain("red")
 OPEN = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -41,6 +45,14 @@ def auth_of(limit: RateLimit) -> AuthMiddleware:
 def status(service: Service, path: str = "/models", **headers: str) -> int:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     found: int = service.client.get(path, headers=given).status_code
+    return found
+
+
+def send(service: Service, images: int, key: str) -> httpx2.Response:
+    files = [("file", ("red.png", RED, "image/png"))] * images
+    found: httpx2.Response = service.client.post(
+        "/predict", files=files, headers={"X-API-Key": key}
+    )
     return found
 
 
@@ -115,6 +127,38 @@ def test_who_has_no_good_key_is_limited_by_address(serve: Serve, key_file: Path)
     response = service.client.get("/models")
     assert response.json()["code"] == "rate_limited"
     assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_images_are_counted_and_not_requests(serve: Serve, key_file: Path) -> None:
+    """Of a burst of four, a form of six leaves a debt of two."""
+    key_file.write_text(f"{hash_of('alpha')} shop\n{hash_of('gamma')} bank\n")
+    service = serve(api_keys_file=key_file, rate_limit_per_second=0.01, rate_limit_burst=4)
+    assert send(service, 6, "alpha").status_code == 200
+    refused = send(service, 1, "alpha")
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "rate_limited"
+    assert 290 <= int(refused.headers["Retry-After"]) <= 300
+    assert send(service, 3, "gamma").status_code == 200
+    assert send(service, 1, "gamma").status_code == 200
+    assert send(service, 1, "gamma").status_code == 429
+    assert service.sample("resnet_rejections_total", reason="rate_limited") == 2
+    assert service.sample("resnet_images_total", model=MODEL_NAME, result="ok") == 6 + 3 + 1
+
+
+def test_a_request_whose_debt_was_made_meanwhile_is_refused(serve: Serve) -> None:
+    """Another request of its client had its images counted between its token and its body."""
+    service = serve(rate_limit_per_second=0.01, rate_limit_burst=4)
+    limit = service.app.state.rate_limit
+
+    def body() -> Iterator[bytes]:
+        limit.take_for_images("unknown", 9)
+        yield RED
+
+    headers = {"Content-Type": "image/png"}
+    response = service.client.post("/predict", content=body(), headers=headers)
+    assert response.status_code == 429
+    assert response.json()["detail"].startswith("unknown has sent too many images.")
+    assert service.engine.batches == []
 
 
 def test_without_keys_a_client_is_its_address(serve: Serve) -> None:

@@ -25,7 +25,7 @@ from tests.service.fakes import WAIT_SECONDS, FakeEngine
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50)
-    monkeypatch.setattr(type(service.model.admission), "wait_seconds", 100.0)
+    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
     return service
 
 
@@ -183,14 +183,14 @@ def test_it_asks_for_room_for_one_until_the_sooner_deadline(
 ) -> None:
     asked = []
 
-    def check(_: Admission, images: int, *, deadline: float) -> None:
-        asked.append((images, deadline))
+    def check(_: Admission, images: int, *, deadline: float, client: str | None) -> None:
+        asked.append((images, deadline, client))
         raise QueueFull("never mind")
 
     clock.now = 100.0
     monkeypatch.setattr(Admission, "check", check)
     assert post(client, **headers).status_code == 503
-    assert asked == [(1, deadline)]
+    assert asked == [(1, deadline, "127.0.0.1")]
 
 
 def test_the_connection_is_kept_and_the_body_skipped(port: int) -> None:

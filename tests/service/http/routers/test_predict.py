@@ -545,7 +545,7 @@ def test_more_images_than_may_ever_wait_are_no_matter_of_trying_again(serve: Ser
     service = serve(queue_limit=2)
     response = service.client.post("/predict", files=named(*[RED] * 3))
     detail = assert_problem(response, 413, "too_many_images")
-    assert detail == "A request may have 2 images, for no more may wait. Received: 3"
+    assert detail == ("A request may have 2 images: no more of one client may wait. Received: 3")
     assert "Retry-After" not in response.headers
     assert service.engine.batches == []
 
