@@ -35,7 +35,8 @@ class Attack:
     key: the only API key that the server accepts; the honest client sends it.
     descriptors: the server's limit of open files. own_interpreter: see `target.lone`.
     rule: for the honest client; by default "quick" for one address and "fair share" for several.
-    seconds: duration at scale 1. checks: further checks of the observation.
+    seconds, least_seconds: duration at scale 1, and at any scale.
+    checks: further checks of the observation.
     held: most connections of the attackers that a lone server may have at the end of the attack;
     None: not checked. images: the attackers need the expensive images.
     serves_on, probed, quiet_log: see `judge.Expected`.
@@ -52,6 +53,7 @@ class Attack:
     own_interpreter: bool = False
     rule: Rule | None = None
     seconds: float = 12.0
+    least_seconds: float = 1.0
     checks: Callable[[Observation], list[Check]] = no_checks
     held: int | None = None
     images: bool = False

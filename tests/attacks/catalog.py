@@ -36,7 +36,8 @@ MOST_CONNECTIONS = 100
 DESCRIPTORS = 64
 # Short enough that the limits apply within a row.
 SHORT = {"RESNET_REQUEST_TIMEOUT_SECONDS": "8", "RESNET_KEEP_ALIVE_TIMEOUT_SECONDS": "5"}
-HOLDING = 20.0
+# Longer than the timeouts of headers, bodies and idle connections.
+HOLDING, LEAST_HOLDING = 20.0, 14.0
 # The link carries 60 bodies in 10 s.
 UPLOADING = 16.0
 LIMITED = {
@@ -52,10 +53,10 @@ ENDING = {
 ATTACKS: Mapping[str, Attack] = {
     "uploads_raw": Attack("60 bodies a byte short of the limit", uploads.raw, seconds=UPLOADING),
     "uploads_chunked": Attack("60 such bodies, chunked", uploads.chunked, seconds=UPLOADING),
-    "uploads_form": Attack("60 such bodies, forms", uploads.form, seconds=UPLOADING),
+    "uploads_form": Attack("60 forms a byte short of the limit", uploads.form, seconds=UPLOADING),
     # Not behind nginx, which would write all of them to the disk.
     "uploads_many": Attack(
-        "60 such bodies from each address",
+        "60 bodies a byte short of the limit, from each address",
         uploads.raw,
         sources=EIGHT,
         places=("alone",),
@@ -65,7 +66,9 @@ ATTACKS: Mapping[str, Attack] = {
         "forms of 32 parts, 4000 parameters in each Content-Disposition", expensive.disposition
     ),
     "disposition_many": Attack(
-        "the same forms from each address", expensive.disposition, sources=EIGHT
+        "forms with 4000 parameters in each Content-Disposition, from each address",
+        expensive.disposition,
+        sources=EIGHT,
     ),
     "part_type": Attack(
         "forms of 32 parts, 4000 parameters in each Content-Type", expensive.part_type
@@ -76,7 +79,7 @@ ATTACKS: Mapping[str, Attack] = {
     "images_webp": Attack("forms of the most expensive WebPs", expensive.webp, images=True),
     "images_avif": Attack("forms of the most expensive AVIFs", expensive.avif, images=True),
     "images_many": Attack(
-        "forms of the most expensive PNGs from each address",
+        "forms of the most expensive PNGs, from each address",
         expensive.png,
         sources=EIGHT,
         images=True,
@@ -88,7 +91,7 @@ ATTACKS: Mapping[str, Attack] = {
     # nginx answers 404 to it.
     "flood_metrics": Attack("flood of /metrics", flood.metrics, places=("alone",)),
     "flood_models": Attack("flood of /models", flood.models),
-    "flood_models_many": Attack("flood of /models from each address", flood.models, sources=EIGHT),
+    "flood_models_many": Attack("flood of /models, from each address", flood.models, sources=EIGHT),
     "flood_classes": Attack("flood of forms of 32 photos with top_k=1000", flood.many_classes),
     "flood_404": Attack("flood of 404", flood.not_found),
     "flood_keys": Attack(
@@ -100,6 +103,7 @@ ATTACKS: Mapping[str, Attack] = {
         unread.static_file,
         environment=SHORT,
         seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
         held=0,
     ),
     "unread_refusals": Attack(
@@ -110,6 +114,7 @@ ATTACKS: Mapping[str, Attack] = {
         unread.large_answers,
         environment=SHORT,
         seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
         held=0,
     ),
     "line_breaks": Attack(
@@ -117,10 +122,15 @@ ATTACKS: Mapping[str, Attack] = {
         slow_connections.line_breaks,
         environment=SHORT,
         seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
         held=0,
     ),
     "header_drip": Attack(
-        "200 headers, a byte a second", slow_connections.header_drip, seconds=HOLDING, held=0
+        "200 headers, a byte a second",
+        slow_connections.header_drip,
+        seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
+        held=0,
     ),
     "large_header": Attack(
         "headers of 100 KiB in one segment", slow_connections.large_header, checks=never(200)
@@ -130,12 +140,16 @@ ATTACKS: Mapping[str, Attack] = {
         uploads.trickle,
         environment=SHORT,
         seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
         held=0,
     ),
+    # nginx closes a connection after 1000 requests.
     "pipelined": Attack(
         "100 to 20 000 pipelined requests, responses read",
         http_semantics.pipelined,
+        places=("alone",),
         seconds=HOLDING,
+        least_seconds=LEAST_HOLDING,
         checks=answered(200),
     ),
     # nginx takes the half-close for a disconnect.
@@ -200,7 +214,7 @@ ATTACKS: Mapping[str, Attack] = {
         checks=rate_limited,
     ),
     "forwarded_for_local": Attack(
-        "the same from 127.0.0.1",
+        "forged X-Forwarded-For from 127.0.0.1",
         flood.forged_addresses,
         sources=("127.0.0.1",),
         places=("alone",),
@@ -222,7 +236,7 @@ ATTACKS: Mapping[str, Attack] = {
         serves_on=False,
     ),
     "terminated_one": Attack(
-        "the same to one of two replicas",
+        "SIGTERM to one of two replicas under the mixture",
         mixture,
         disturbance=terminate,
         rule="told",

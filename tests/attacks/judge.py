@@ -64,7 +64,7 @@ class Observation:
     """What was observed of one attack.
 
     before, during: the honest client's requests. ended: the end of the attack, on the clock of the
-    outcomes. per_second: rate of the honest client. addresses: number of attacking addresses.
+    outcomes. per_second: rate of the honest client. addresses, replicas: how many.
     capacity: photos a second that the server answers without the attack; 0: not measured.
     live, ready: the probes during the attack. at_rest, left: what is open before and after the
     attack; None where a server did not answer. held: connections from the attackers' addresses at
@@ -77,6 +77,7 @@ class Observation:
     ended: float
     per_second: float
     addresses: int
+    replicas: int
     capacity: float
     memory: Memory
     live: Report

@@ -55,8 +55,8 @@ class Setting:
     scale: float = 1.0
     command: tuple[str, ...] = SERVICE
 
-    def seconds(self, whole: float) -> float:
-        return max(LEAST_SECONDS, whole * self.scale)
+    def seconds(self, whole: float, least: float = LEAST_SECONDS) -> float:
+        return max(least, whole * self.scale)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ async def _observe(
     at_rest, memory_before = await target.left(attack.sources), target.memory_bytes()
     if at_rest is None:
         raise RuntimeError("The server did not answer before the attack.")
-    seconds = setting.seconds(attack.seconds)
+    seconds = setting.seconds(attack.seconds, attack.least_seconds)
     report_progress(f"attacked for {seconds:.0f} s")
     began = time.monotonic()
     async with (
@@ -163,6 +163,7 @@ async def _observe(
         ended=ended,
         per_second=PER_SECOND,
         addresses=len(attack.sources),
+        replicas=len(target.replicas),
         capacity=capacity,
         memory=memory,
         live=watch.live,

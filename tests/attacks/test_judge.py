@@ -50,6 +50,7 @@ GOOD = Observation(
     ended=ENDED,
     per_second=5.0,
     addresses=1,
+    replicas=1,
     capacity=0.0,
     memory=Memory(200 * MEGABYTE, 400 * MEGABYTE, 210 * MEGABYTE),
     live=report(*[0.01] * 40),

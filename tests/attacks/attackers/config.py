@@ -11,6 +11,7 @@ from pathlib import Path
 
 # A connection that the server closed or never accepted; not an HTTP status.
 NO_ANSWER = 0
+CANCEL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ async def run_until_end(config: AttackerConfig, *clients: Awaitable[None]) -> No
     """
     tasks = [asyncio.ensure_future(client) for client in clients]
     done, pending = await asyncio.wait(tasks, timeout=config.seconds_left)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
+    while pending:
+        # Up to Python 3.11, wait_for may discard a cancellation.
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
     for task in done:
         task.result()

@@ -6,7 +6,7 @@ import asyncio
 
 from tests.attacks.attackers.config import NO_ANSWER, AttackerConfig, Findings, run_until_end
 from tests.attacks.attackers.connection import CONNECTION_ERRORS, Connection
-from tests.attacks.attackers.flood import IMAGES, flood
+from tests.attacks.attackers.flood import AGAIN_SECONDS, IMAGES, flood
 from tests.attacks.attackers.requests import (
     DISPOSITION,
     END,
@@ -20,6 +20,7 @@ from tests.attacks.attackers.requests import (
 SEMICOLONS = b";" * 4000
 FORMS = 4
 HANG_UPS = 4
+TOO_LARGE = 413
 # Between the end of the request and the disconnect.
 STAY_SECONDS = 0.1
 
@@ -41,10 +42,26 @@ async def avif(config: AttackerConfig) -> Findings:
 
 
 async def _form_of(config: AttackerConfig, name: str) -> Findings:
-    """One request at a time, with as many copies of the image as a request may have."""
+    """One request at a time, with as many copies of the image as the server accepts."""
     image = (config.images / name).read_bytes()
     count = parts_that_fit(image, config.body_bytes, IMAGES)
-    return await flood(config, post(form_of(image, count), FORM), 1)
+    seen = Findings()
+
+    async def client() -> None:
+        nonlocal count
+        while True:
+            try:
+                async with await Connection.open(config) as connection:
+                    response = await connection.exchange(post(form_of(image, count), FORM))
+                    seen.statuses[response.status] += 1
+                    if response.status == TOO_LARGE:
+                        count = max(1, count // 2)
+            except CONNECTION_ERRORS:
+                seen.statuses[NO_ANSWER] += 1
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    await run_until_end(config, client())
+    return seen
 
 
 async def single(config: AttackerConfig) -> Findings:

@@ -91,6 +91,6 @@ async def forged_addresses(config: AttackerConfig) -> Findings:
             number >> 8 & 255,
             number & 255,
         )
-        return get("/models", forged)
+        return post(config.photo, b"image/jpeg", forged)
 
     return await flood(config, request, 4)

@@ -15,6 +15,8 @@ from tests.attacks.attackers.config import AttackerConfig, AttackerFn, Findings
 
 MOST_CONNECTIONS = 4096
 START_SECONDS = 0.5
+# An attacker that has not ended so long after the attack is an error.
+LATE_SECONDS = 60.0
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def perform(attacker: AttackerFn, config: AttackerConfig) -> Findings:
     started = time.process_time()
 
     async def attack() -> Findings:
-        return await attacker(config)
+        return await asyncio.wait_for(attacker(config), config.seconds_left + LATE_SECONDS)
 
     found = asyncio.run(attack())
     found.cpu_seconds = time.process_time() - started

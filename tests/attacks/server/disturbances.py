@@ -27,7 +27,7 @@ async def kill_decoders(target: Target, seconds: float) -> list[Check]:
     killed, ends = 0, time.monotonic() + seconds
     while time.monotonic() < ends:
         await asyncio.sleep(KILL_SECONDS)
-        killed += _kill_children(target)
+        killed += _kill_processes(target, parents=False)
     return [Check("decoders", killed > 0, f"{killed} decoders killed")]
 
 
@@ -36,7 +36,7 @@ async def remove_interpreter(target: Target, seconds: float) -> list[Check]:
     assert target.interpreter is not None
     (replica,) = target.replicas
     target.interpreter.unlink()
-    _kill_children(target)
+    _kill_processes(target, parents=True)
     try:
         noticed = await replica.ready(wanted=False, within=seconds)
         checks = [Check("not ready", True, f"not ready after {noticed:.1f} s")]
@@ -66,13 +66,15 @@ async def terminate(target: Target, seconds: float) -> list[Check]:
     return [Check("end", in_time and status == 0, f"ended after {took:.1f} s with {status}")]
 
 
-def _kill_children(target: Target) -> int:
+def _kill_processes(target: Target, *, parents: bool) -> int:
+    """Kills the processes below the replicas. parents: also those that start others."""
     killed = 0
     for replica in target.replicas:
         try:
-            for child in psutil.Process(replica.pid).children():
-                child.kill()
-                killed += 1
+            for process in psutil.Process(replica.pid).children(recursive=True):
+                if parents or not process.children():
+                    process.kill()
+                    killed += 1
         except ENDED:
             continue
     return killed

@@ -21,8 +21,7 @@ from tests.attacks.judge import Left
 from tests.e2e.faults.stack import END_SECONDS, ROOT, Replica, Stack
 
 SERVICE = (sys.executable, "-m", "service")
-# Metrics of the bytes that are reserved for bodies; a version has one of them or none.
-RESERVED = ("resnet_reserved_bytes", "resnet_body_bytes", "resnet_upload_bytes")
+RESERVED_BYTES = "resnet_pending_bytes"
 METRICS_SECONDS = 5.0
 # Raised for a process that has ended.
 ENDED = (psutil.Error, OSError)
@@ -56,7 +55,7 @@ class Target:
             descriptors = sum(map(_descriptors, self.replicas))
         except (httpx2.HTTPError, *ENDED):
             return None
-        reserved = [_sum(text, name) for text in texts for name in RESERVED]
+        reserved = [_sum(text, RESERVED_BYTES) for text in texts]
         known = [value for value in reserved if value is not None]
         return Left(
             self.connections(sources),
