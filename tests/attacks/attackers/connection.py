@@ -103,7 +103,8 @@ class Connection:
         sending = asyncio.ensure_future(self.send(request))
         try:
             response = await self.response()
-            return response if sending.done() else replace(response, closes=True)
+            sent = sending.done() and sending.exception() is None
+            return response if sent else replace(response, closes=True)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)

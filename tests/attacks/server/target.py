@@ -131,10 +131,14 @@ async def behind_nginx(
 
 
 def _memory_bytes(replica: Replica) -> int:
-    try:
-        return replica.resident_bytes()
-    except ENDED:
-        return 0
+    """Of the processes that exist; decoding processes may end meanwhile."""
+    total = 0
+    with contextlib.suppress(*ENDED):
+        process = psutil.Process(replica.pid)
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(*ENDED):
+                total += one.memory_info().rss
+    return total
 
 
 def _descriptors(replica: Replica) -> int:
