@@ -6,9 +6,10 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 # Of a connection that broke before an answer; no status of HTTP's.
 BROKEN = 0
@@ -58,15 +59,26 @@ class Report:
 class Clients:
     """Sends one image again and again to one address, over connections that are kept.
 
-    A plain client on sockets: the load shares the CPUs with what it loads.
+    A plain client on sockets: the load shares the CPUs with what it loads. source: the address
+    that it connects from; by default the system's choice. headers: further ones of each request.
     """
 
-    def __init__(self, port: int, image: bytes, *, timeout_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        image: bytes,
+        *,
+        timeout_ms: int | None = None,
+        source: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._port = port
-        deadline = "" if timeout_ms is None else f"X-Request-Timeout-Ms: {timeout_ms}\r\n"
+        self._source = source
+        deadline = {} if timeout_ms is None else {"X-Request-Timeout-Ms": str(timeout_ms)}
+        further = "".join(f"{name}: {value}\r\n" for name, value in {**headers, **deadline}.items())
         head = (
             "POST /predict?top_k=1 HTTP/1.1\r\nHost: test\r\nContent-Type: image/jpeg\r\n"
-            f"{deadline}Content-Length: {len(image)}\r\n\r\n"
+            f"{further}Content-Length: {len(image)}\r\n\r\n"
         )
         self.request = head.encode() + image
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -143,7 +155,9 @@ class Clients:
             except (OSError, EOFError):
                 # Closed while it was idle, as every client knows: once more on a new one.
                 connection[1].close()
-        return await self._on(*await asyncio.open_connection("127.0.0.1", self._port))
+        source = (self._source, 0) if self._source else None
+        connecting = asyncio.open_connection("127.0.0.1", self._port, local_addr=source)
+        return await self._on(*await connecting)
 
     async def _on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -20,6 +20,8 @@ from tests.nginx import Nginx, free_port
 ROOT = Path(__file__).parents[3]
 READY_SECONDS = 180.0
 END_SECONDS = 60.0
+# The service with a way in for faults.
+SABOTAGED = (sys.executable, "-m", "tests.e2e.faults.replica")
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Replica:
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    command: tuple[str, ...] = SABOTAGED
 
     @property
     def log(self) -> Path:
@@ -49,9 +52,7 @@ class Replica:
             **self.environment,
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.e2e.faults.replica"], env=environment, stderr=log
-            )
+            self.process = subprocess.Popen(self.command, env=environment, stderr=log)
 
     async def ready(self, wanted: bool = True, within: float = READY_SECONDS) -> float:
         """Waits until it is, or is not. The seconds that took."""
@@ -106,10 +107,12 @@ class Replica:
 class Stack:
     """nginx and two replicas. `environment`: of the replicas."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], command: tuple[str, ...] = SABOTAGED
+    ) -> None:
         self.port = free_port()
         self._folder = folder
-        self.replicas = [Replica(folder, environment) for _ in range(2)]
+        self.replicas = [Replica(folder, environment, command=command) for _ in range(2)]
         self._nginx: Nginx | None = None
 
     async def __aenter__(self) -> Stack:

@@ -1,0 +1,1 @@
+"""Hostile and careless clients against a real server: `python -m tests.attacks`."""

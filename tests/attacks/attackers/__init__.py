@@ -1,0 +1,1 @@
+"""The attacking clients. Each address runs in a process of its own."""
