@@ -24,6 +24,7 @@ class InferenceRequest:
     outputs: names of `outputs.OUTPUTS`.
     model, version: None for the default. A higher priority goes ahead in the queue.
     wait_for_room: wait until the queue has room, up to the deadline, instead of being refused.
+    client: whose request it is; clients take turns. Empty: no client is known.
     """
 
     rows: Sequence[bytes | Pixels]
@@ -33,6 +34,7 @@ class InferenceRequest:
     version: str | None = None
     priority: int = 0
     wait_for_room: bool = False
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

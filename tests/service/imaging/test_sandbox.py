@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import struct
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,16 +16,15 @@ import pytest
 from PIL import Image, features
 
 from service.errors import (
-    DecoderFailed,
     ImageTooLarge,
     InvalidImage,
     ServiceError,
     UnsupportedMedia,
 )
 from service.imaging.decoder import decode
-from service.imaging.decoder_process import START_UP_BYTES, DecoderProcess
+from service.imaging.decoder_process import DecoderProcess
 from service.imaging.sandbox import _briefly
-from tests.service.fakes import WAIT_SECONDS, eventually
+from tests.service.fakes import WAIT_SECONDS
 from tests.service.images import (
     encoded,
     header_alone,
@@ -37,6 +34,7 @@ from tests.service.images import (
     png_chunk,
     recipe,
 )
+from tests.service.imaging.processes import decoder_process
 
 MAX_PIXELS = 1_000_000
 RECIPE = recipe(32, 28)
@@ -47,20 +45,8 @@ LIE = 6000
 
 @pytest.fixture
 def process() -> Iterator[DecoderProcess]:
-    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS)
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def before_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has the processes that decode run this first, as Python runs a file of that name."""
-
-    def write(script: str) -> None:
-        (tmp_path / "sitecustomize.py").write_text(script)
-        monkeypatch.syspath_prepend(str(tmp_path))
-
-    return write
+    with decoder_process(max_pixels=MAX_PIXELS, timeout_seconds=WAIT_SECONDS) as process:
+        yield process
 
 
 def pid(process: DecoderProcess) -> int:
@@ -71,8 +57,8 @@ def pid(process: DecoderProcess) -> int:
 def test_it_gives_what_decoding_here_gives(process: DecoderProcess) -> None:
     for data in (RED, encoded(noise(300, 200), "JPEG"), encoded(noise(60, 90), "WEBP")):
         there = process.decode(data, RECIPE)
-        np.testing.assert_array_equal(there, decode(data, RECIPE, max_pixels=MAX_PIXELS))
-    assert process.decode(RED, recipe(40, 7)).shape == (7, 7, 3)
+        np.testing.assert_array_equal(there.pixels, decode(data, RECIPE, max_pixels=MAX_PIXELS))
+    assert process.decode(RED, recipe(40, 7)).pixels.shape == (7, 7, 3)
 
 
 @pytest.mark.parametrize(
@@ -97,117 +83,6 @@ def test_it_refuses_what_decoding_here_refuses(
     assert process.pid == survivor
 
 
-def test_an_image_that_takes_too_long_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=1.0)
-    try:
-        process.decode(RED, RECIPE)
-        first = pid(process)
-        os.kill(first, signal.SIGSTOP)
-        with pytest.raises(InvalidImage, match="not decoded within 1 s"):
-            process.decode(RED, RECIPE)
-        assert not psutil.pid_exists(first)
-        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
-        assert "was given up after" in caplog.text
-    finally:
-        process.close()
-
-
-def test_a_process_that_takes_no_image_is_given_up() -> None:
-    """More than the socket between them holds. It is not the image's fault."""
-    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=0.5)
-    try:
-        process.decode(RED, RECIPE)
-        first = pid(process)
-        os.kill(first, signal.SIGSTOP)
-        with pytest.raises(DecoderFailed, match=r"took no image for 0\.5 s"):
-            process.decode(RED + bytes(8 * MEBIBYTE), RECIPE)
-        assert not psutil.pid_exists(first)
-        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
-    finally:
-        process.close()
-
-
-def test_an_image_that_ends_its_process_is_refused(
-    process: DecoderProcess, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As a fault in a decoder would end it."""
-    process.decode(RED, RECIPE)
-    first = pid(process)
-    os.kill(first, signal.SIGSTOP)
-
-    def fault() -> None:
-        os.kill(first, signal.SIGSEGV)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(first, signal.SIGCONT)
-
-    threading.Timer(0.2, fault).start()
-    with pytest.raises(InvalidImage, match="ended its decoder"):
-        process.decode(RED, RECIPE)
-    assert f"status -{signal.SIGSEGV.value}" in caplog.text
-    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
-
-
-def test_one_that_died_while_idle_is_started_again(process: DecoderProcess) -> None:
-    process.decode(RED, RECIPE)
-    first = pid(process)
-    os.kill(first, signal.SIGKILL)
-    # Until it can be waited for, and not for it: a zombie's threads may still be ending.
-    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
-    assert process.pid != first
-
-
-def test_no_signal_but_the_services_own_word_ends_it(process: DecoderProcess) -> None:
-    """Ctrl-C and a supervisor reach the whole group; what is under way is finished first."""
-    process.decode(RED, RECIPE)
-    first = pid(process)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(first, number)
-        process.decode(RED, RECIPE)
-    assert process.pid == first
-    process.close()
-    assert not psutil.pid_exists(first)
-    assert process.close() is None
-
-
-def test_a_process_that_does_not_start(
-    process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(DecoderFailed, match="its status was 1"):
-        process.decode(RED, RECIPE)
-
-
-def test_the_log_says_why_a_process_did_not_start(
-    process: DecoderProcess, before_all: Callable[[str], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    before_all("""
-import os, sys
-sys.stderr.write("Traceback (most recent call last):\\nImportError: no libjpeg here\\n")
-sys.stderr.flush()
-os._exit(3)
-""")
-    with pytest.raises(DecoderFailed, match=r"status was 3.*ImportError: no libjpeg here$"):
-        process.decode(RED, RECIPE)
-    assert "Traceback (most recent call last):" in caplog.text
-
-
-def test_a_process_that_writes_without_end_does_not_block_on_it(
-    process: DecoderProcess, before_all: Callable[[str], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    before_all("""
-import contextlib, os
-with contextlib.suppress(BlockingIOError):
-    while True:
-        os.write(2, b"x" * 1024)
-os._exit(3)
-""")
-    with pytest.raises(DecoderFailed, match="status was 3"):
-        process.decode(RED, RECIPE)
-    (record,) = caplog.records
-    assert len(record.getMessage()) < START_UP_BYTES + 100
-
-
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 def test_an_avif_is_decoded_by_one_thread(
     process: DecoderProcess, before_all: Callable[[str], None]
@@ -221,28 +96,6 @@ _avif.AvifDecoder = decoder
 """)
     with pytest.raises(InvalidImage, match="read: 1 threads"):
         process.decode(encoded(noise(40, 40), "AVIF"), RECIPE)
-
-
-def test_it_goes_when_the_service_goes() -> None:
-    """However that ended: nobody is left who could end it."""
-    script = """
-import os
-from service.imaging.decoder_process import DecoderProcess
-process = DecoderProcess(max_pixels=1000, timeout_seconds=1)
-process.start()
-print(process.pid, flush=True)
-os._exit(1)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    ended = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
-    )
-    orphan = int(ended.stdout)
-    eventually(
-        lambda: (
-            not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
-        )
-    )
 
 
 def canvas(width: int, height: int) -> bytes:
@@ -334,7 +187,7 @@ Image.open, ImageFile.ImageFile.load = greedy_open, greedy_load
 
         def decode(header: int, pixels: int) -> None:
             taken = struct.pack("<II", header * MEBIBYTE, pixels * MEBIBYTE)
-            assert process.decode(image + taken, RECIPE).shape == (28, 28, 3)
+            assert process.decode(image + taken, RECIPE).pixels.shape == (28, 28, 3)
 
         header, pixels = 24 + 2 * file, 64 + 2 * file + 24 * edge**2 // MEBIBYTE
         if format == "WEBP":
@@ -362,7 +215,7 @@ images.check_size = hungry
         survivor = pid(process)
         with pytest.raises(InvalidImage, match="more memory than its header explains"):
             process.decode(plain("red", (99, 40)), RECIPE)
-        assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+        assert process.decode(RED, RECIPE).pixels.shape == (28, 28, 3)
         assert pid(process) == survivor
 
     @pytest.mark.parametrize(
@@ -373,15 +226,12 @@ images.check_size = hungry
         ids=["PNG", "BMP", "GIF", "JPEG", "PNG of black", "AVIF of black", "WEBP"],
     )
     def test_a_bomb_costs_nothing(self, bomb: bytes) -> None:
-        process = DecoderProcess(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS)
-        try:
+        with decoder_process(max_pixels=50_000_000, timeout_seconds=WAIT_SECONDS) as process:
             process.decode(RED, RECIPE)
             before = self.peak_bytes(process)
             with pytest.raises(ImageTooLarge):
                 process.decode(bomb, RECIPE)
             assert self.peak_bytes(process) - before < 10 * MEBIBYTE
-        finally:
-            process.close()
 
     def test_a_large_file_is_held_once(self, process: DecoderProcess) -> None:
         process.decode(RED, RECIPE)
@@ -406,7 +256,7 @@ def test_a_file_that_is_larger_than_all_before_it(process: DecoderProcess) -> No
     process.decode(RED, RECIPE)
     survivor = pid(process)
     bitmap = encoded(noise(40, 40), "BMP") + bytes(100 * MEBIBYTE)
-    assert process.decode(bitmap, RECIPE).shape == (28, 28, 3)
+    assert process.decode(bitmap, RECIPE).pixels.shape == (28, 28, 3)
     assert process.pid == survivor
 
 
@@ -420,7 +270,7 @@ def test_a_header_that_is_endless_work(process: DecoderProcess, place: int) -> N
     survivor = pid(process)
     with pytest.raises(InvalidImage, match=r"header takes more than 0\.025 s to read"):
         process.decode(data, RECIPE)
-    assert process.decode(RED, RECIPE).shape == (28, 28, 3)
+    assert process.decode(RED, RECIPE).pixels.shape == (28, 28, 3)
     assert process.pid == survivor
 
 
@@ -441,7 +291,7 @@ def test_four_mebibytes_of_text(process: DecoderProcess) -> None:
         chunks = (png_chunk(b"tEXt", b"Comment\0" + b"x" * text) for text in texts)
         return RED[:33] + b"".join(chunks) + RED[33:]
 
-    assert process.decode(described(4 * MEBIBYTE), RECIPE).shape == (28, 28, 3)
+    assert process.decode(described(4 * MEBIBYTE), RECIPE).pixels.shape == (28, 28, 3)
     with pytest.raises(InvalidImage, match="text"):
         process.decode(described(4 * MEBIBYTE + 1), RECIPE)
 
