@@ -145,7 +145,7 @@ class LimitsSettings(_Group):
         "Default: the CPUs of this process.",
     )
     decode_timeout_seconds: Seconds = Field(
-        10.0, gt=0, description="An image that takes longer to decode is refused."
+        10.0, gt=0, description="An image that takes more of a CPU to decode is refused."
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
     max_image_pixels: int = Field(

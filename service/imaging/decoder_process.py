@@ -20,7 +20,7 @@ from service.errors import DecoderFailed, InvalidImage
 from service.imaging.fork_server_client import ForkedProcess
 from service.imaging.launcher import Launcher
 from service.imaging.limits.frames import MAX_FRAMES
-from service.imaging.sandbox import LARGER, LENGTH, REFUSALS, REFUSED, Task
+from service.imaging.sandbox import LARGER, LENGTH, OUT_OF_TIME, REFUSALS, REFUSED, Task
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # A process that ends with an image in it may have been killed for another reason.
 ATTEMPTS = 2
+# An image has so many times its limit by the clock: others may have the CPU.
+STALLED_TIMEOUTS = 3
 # What took a process over may answer anything.
 MAX_ANSWER_BYTES = 2**26
 
@@ -59,7 +61,7 @@ class Decoded:
 class DecoderProcess:
     """One process, started when it is first needed and again after it had to be ended.
 
-    timeout_seconds: after that long it is ended, and its image refused. observe_failure: told
+    timeout_seconds: of a CPU; then it is ended, and its image refused. observe_failure: told
     "timeout", or "ended" where it ended with an image in it.
     Not for two threads at once, `interrupt` excepted.
     """
@@ -102,12 +104,13 @@ class DecoderProcess:
     ) -> Decoded:
         """What `decoder.decode` gives and raises.
 
-        InvalidImage too where the image ended two processes, or took too long and the process was
-        ended for it. expected_pixels: an image with more raises LargerThanExpected; 0: none does.
+        InvalidImage too where the image ended two processes or took too much of a CPU.
+        expected_pixels: an image with more raises LargerThanExpected; 0: none does.
         cancelled: asked before it begins, and when the process has ended.
-        Raises DecoderFailed, ShuttingDown, and DecodingCancelled where it was cancelled.
+        Raises DecoderFailed, also where the process got nothing done in STALLED_TIMEOUTS,
+        ShuttingDown, and DecodingCancelled where it was cancelled.
         """
-        task = Task(preprocessing, self._limits, expected_pixels, len(data))
+        task = Task(preprocessing, self._limits, expected_pixels, self._timeout_seconds, len(data))
         for _ in range(ATTEMPTS):
             process = self.start()
             if cancelled():
@@ -118,6 +121,12 @@ class DecoderProcess:
                 status = self.close()
                 if cancelled():
                     raise DecodingCancelled from None
+                if status == OUT_OF_TIME:
+                    self._observe_failure("timeout")
+                    logger.warning("%s was given up", _named(data))
+                    raise InvalidImage(
+                        f"It takes more than {self._timeout_seconds:g} s of a CPU to decode."
+                    ) from None
                 self._observe_failure("ended")
                 logger.warning("%s ended its decoder, with status %s", _named(data), status)
         logger.error("%s ended %d decoders and is refused", _named(data), ATTEMPTS)
@@ -140,10 +149,7 @@ class DecoderProcess:
             connection.sendall(LENGTH.pack(len(pickled)) + pickled)
             connection.sendall(data)
         except TimeoutError:
-            self.close()
-            self._observe_failure("timeout")
-            logger.warning("A decoder took no image for %g s", self._timeout_seconds)
-            raise DecoderFailed("The decoding process took no image.") from None
+            raise self._stalled(f"took no image for {self._timeout_seconds:g} s") from None
         except OSError:
             raise _Ended from None
         started = time.monotonic()
@@ -153,11 +159,7 @@ class DecoderProcess:
                 raise _Ended
             answer = self._receive(connection, length, started)
         except TimeoutError:
-            self.close()
-            self._observe_failure("timeout")
-            seconds = time.monotonic() - started
-            logger.warning("%s was given up after %.1f s", _named(data), seconds)
-            raise InvalidImage(f"It was not decoded within {self._timeout_seconds:g} s.") from None
+            raise self._stalled(f"gave no answer for {self._stalled_seconds:g} s") from None
         except OSError:
             raise _Ended from None
         try:
@@ -170,7 +172,7 @@ class DecoderProcess:
         received = memoryview(bytearray(size))
         missing = received
         while missing:
-            left = self._timeout_seconds - (time.monotonic() - started)
+            left = self._stalled_seconds - (time.monotonic() - started)
             if left <= 0:
                 raise TimeoutError
             connection.settimeout(left)
@@ -179,6 +181,17 @@ class DecoderProcess:
                 raise _Ended
             missing = missing[count:]
         return received
+
+    @property
+    def _stalled_seconds(self) -> float:
+        return STALLED_TIMEOUTS * self._timeout_seconds
+
+    def _stalled(self, what: str) -> DecoderFailed:
+        self.close()
+        self._observe_failure("timeout")
+        message = f"The decoding process {what}."
+        logger.warning("%s", message)
+        return DecoderFailed(message)
 
 
 def _read(answer: memoryview, size: int) -> Decoded:

@@ -41,7 +41,7 @@ class DecodedImage:
 class DecoderPool:
     """Two lanes, for quick and for slow images, each with as many processes as there are threads.
 
-    timeout_seconds: after that long a process is ended, and its image refused. `observe` is told
+    timeout_seconds: of a CPU; an image that takes longer is refused. `observe` is told
     each image's seconds; `observe_failure` "start", "ended" or "timeout", for a process.
     """
 

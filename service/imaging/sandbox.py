@@ -43,6 +43,8 @@ BYTES_A_PIXEL = 24
 # libwebp reserves its canvases before their size can be asked for; it does not touch them.
 RESERVED_BYTES = 8 * 2 * (Image.MAX_IMAGE_PIXELS or 0)
 MAX_TEXT_BYTES = 4 * 2**20
+# The exit status of a process that an image takes too long.
+OUT_OF_TIME = -signal.SIGPROF
 # Before a pickled task, and before an answer: its bytes.
 LENGTH = struct.Struct("=Q")
 # The first byte of an answer. Its pixels come with how many the whole image has.
@@ -53,11 +55,16 @@ REFUSALS: dict[str, type[ServiceError]] = {
 
 
 class Task(NamedTuple):
-    """What precedes an image's bytes. expected_pixels: a larger one is not decoded; 0: any is."""
+    """What precedes an image's bytes.
+
+    expected_pixels: a larger one is not decoded; 0: any is. cpu_seconds: then the process ends,
+    with OUT_OF_TIME.
+    """
 
     preprocessing: Preprocessing
     limits: dict[str, int]
     expected_pixels: int
+    cpu_seconds: float
     file_bytes: int
 
 
@@ -84,7 +91,11 @@ def serve(descriptor: int) -> None:
             (length,) = LENGTH.unpack(_read(file, LENGTH.size))
             task: Task = pickle.loads(_read(file, length))
             _allow(task.file_bytes + HEADER_BYTES)
-            answer = _answer(_read(file, task.file_bytes), task)
+            data = _read(file, task.file_bytes)
+            # By the CPU's time, as for a header; and no handler, for decoders run none.
+            signal.setitimer(signal.ITIMER_PROF, task.cpu_seconds)
+            answer = _answer(data, task)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             connection.sendall(LENGTH.pack(len(answer)) + answer)
 
 
