@@ -79,7 +79,12 @@ class ForkServer:
         self.kill()
         self._resources.close()
         with self._lock:
-            return self._process.wait()
+            status = self._process.wait()
+        # Where the service is a container's first process, they are its children now.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-self._process.pid, 0)
+        return status
 
     def _ask(self, what: int, argument: int, *descriptors: int) -> int:
         try:

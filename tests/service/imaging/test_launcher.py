@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -198,6 +199,44 @@ def test_a_fork_server_that_was_killed_is_replaced(launcher: Launcher, failures:
     eventually(lambda: not orphan.alive)
     assert launcher.end(orphan) is None
     assert failures == []
+
+
+def test_a_fork_server_has_one_thread(launcher: Launcher) -> None:
+    """A lock that another one holds would stay locked in what is forked."""
+    works(launcher)
+    (server,) = fork_servers()
+    assert psutil.Process(server).num_threads() == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux's memory killer")
+def test_the_memory_killer_takes_a_decoder_first(launcher: Launcher) -> None:
+    def score(pid: int | str) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    process = launcher.launch()
+    (server,) = fork_servers()
+    assert score(server) == score("self")
+    assert score(process.pid) == min(1000, score("self") + 500)
+    launcher.end(process)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_the_first_process_of_a_container_keeps_no_zombies() -> None:
+    """It is given the children of a fork server that was killed."""
+    script = """
+import ctypes, os, signal, psutil
+PR_SET_CHILD_SUBREAPER = 36
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+from service.imaging.launcher import Launcher
+launcher = Launcher()
+process = launcher.launch()
+os.kill(process.server.pid, signal.SIGKILL)
+launcher.end(process)
+assert psutil.Process().children() == []
+launcher.close()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_it_may_be_ending_a_process_that_finds_the_fork_server_lost(launcher: Launcher) -> None:
