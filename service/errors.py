@@ -10,6 +10,7 @@ ServiceError
 |   +-- PayloadTooLarge     more bytes than the service accepts
 |   +-- ImageTooLarge       more pixels or frames than it accepts, by the image's header
 |   +-- TooManyImages       more than one client may have waiting, however empty the queue is
+|   +-- TooManyPixels       more in one request than it accepts, all its images together
 +-- UnsupportedMedia        not an image format that is served
 +-- Unprocessable
 |   +-- InvalidParameter
@@ -21,10 +22,10 @@ ServiceError
 |   +-- Overloaded          the expected wait exceeds the limit or the request's deadline
 |   +-- ShuttingDown
 |   +-- WorkerLost          the device's worker died or is stuck
+|   +-- DecoderFailed       no decoding process can be started
 +-- DeadlineExceeded
 +-- InferenceFailed         the cause is in the log, not in the response
 |   +-- NonFiniteOutput     of one image: the other images of the request have results
-+-- DecoderFailed           no decoding process could be started
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ class ImageTooLarge(TooLarge):
 
 class TooManyImages(TooLarge):
     code = "too_many_images"
+
+
+class TooManyPixels(TooLarge):
+    code = "too_many_pixels"
 
 
 class UnsupportedMedia(ServiceError):
@@ -149,6 +154,10 @@ class WorkerLost(Unavailable):
     code = "worker_lost"
 
 
+class DecoderFailed(Unavailable):
+    code = "decoder_failed"
+
+
 class DeadlineExceeded(ServiceError):
     code = "deadline_exceeded"
 
@@ -159,10 +168,6 @@ class InferenceFailed(ServiceError):
 
 class NonFiniteOutput(InferenceFailed):
     """An output of one image is infinite or not a number."""
-
-
-class DecoderFailed(ServiceError):
-    code = "decoder_failed"
 
 
 def entry_of(error: ServiceError | type[ServiceError], table: Mapping[type[ServiceError], T]) -> T:

@@ -145,10 +145,11 @@ class LimitsSettings(_Group):
         None,
         ge=1,
         validation_alias=_names("RESNET_DECODE_WORKERS"),
-        description="Processes that decode images. Default: the CPUs of this process.",
+        description="Processes that decode quick images, and as many that decode slow ones. "
+        "Default: the CPUs of this process.",
     )
     decode_timeout_seconds: Seconds = Field(
-        10.0, gt=0, description="An image that takes longer to decode is refused."
+        10.0, gt=0, description="An image that takes more of a CPU to decode is refused."
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
     max_image_pixels: int = Field(
@@ -156,6 +157,9 @@ class LimitsSettings(_Group):
     )
     max_image_frames: int = Field(
         1000, ge=1, description="Most frames or pages in a file; only the first is classified."
+    )
+    max_request_pixels: int = Field(
+        400_000_000, ge=1, description="Most pixels of all images of one request together."
     )
     max_files: int = Field(32, ge=1, description="Most images in one request.")
 

@@ -94,9 +94,9 @@ class Admission:
         room = load.room(self._queue_limit, client)
         if images > room:
             held, limit = load.held(client), self._queue_limit
-            own = f", {held} of them this client's, which may have {held + room}" if held else ""
+            own = f", {held} of them of this client, which may have {held + room}" if held else ""
             return QueueFull(
-                f"{load.waiting} images are waiting{own}, and {limit} may: nothing was decoded.",
+                f"{load.waiting} of at most {limit} images are waiting{own}. Nothing was decoded.",
                 retry_after_seconds=self._batcher.seconds_until(
                     load.before_room(client, images - room), waiting=load.waiting
                 ),

@@ -165,5 +165,6 @@ class Health(BaseModel):
 
 class Readiness(Health):
     checks: dict[str, str] = Field(
-        description='"ok", or what is wrong: models, workers, self_test (formerly canary), serving.'
+        description='"ok", or what is wrong: models, workers, self_test (formerly canary), '
+        "serving, decoders."
     )

@@ -1,184 +1,211 @@
-"""Starts, uses and ends one process that decodes images (`service.imaging.sandbox`)."""
+"""The service's end of one process that decodes images (`service.imaging.sandbox`)."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
+import pickle
 import socket
 import struct
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
 import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DecoderFailed, InvalidImage
+from service.imaging.fork_server_client import ForkedProcess
+from service.imaging.launcher import Launcher
 from service.imaging.limits.dimensions import MAX_FRAMES
-from service.imaging.sandbox import PIXELS, READY, REFUSALS, REFUSED
+from service.imaging.sandbox import LARGER, LENGTH, OUT_OF_TIME, REFUSALS, REFUSED, Task
 
 logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
-START_SECONDS = 60.0
-END_SECONDS = 1.0
-# The log takes at most so many bytes of what a process wrote to stderr before it was ready.
-START_UP_BYTES = 16 * 2**10
+# A process that ends with an image in it may have been killed for another reason.
+ATTEMPTS = 2
+# An image has so many times its limit by the clock: others may have the CPU.
+STALLED_TIMEOUTS = 3
+# What took a process over may answer anything.
+MAX_ANSWER_BYTES = 2**26
+
+
+class LargerThanExpected(Exception):
+    """The image has more pixels than were expected, and was not decoded."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__(pixels)
+        self.pixels = pixels
+
+
+class DecodingCancelled(Exception):
+    """Nobody waits for the image any more."""
+
+
+class _Ended(Exception):
+    """The process ended instead of an answer, or another thread interrupted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """pixels: uint8 [crop_size, crop_size, 3]. image_pixels: of the whole image."""
+
+    pixels: Pixels
+    image_pixels: int
 
 
 class DecoderProcess:
     """One process, started when it is first needed and again after it had to be ended.
 
-    Not for two threads at once.
+    timeout_seconds: of a CPU; then it is ended, and its image refused. observe_failure: told
+    "timeout", or "ended" where it ended with an image in it.
+    Not for two threads at once, `interrupt` excepted.
     """
 
     def __init__(
-        self, *, max_pixels: int, timeout_seconds: float, max_frames: int = MAX_FRAMES
+        self,
+        launcher: Launcher,
+        *,
+        max_pixels: int,
+        timeout_seconds: float,
+        max_frames: int = MAX_FRAMES,
+        niceness: int = 0,
+        observe_failure: Callable[[str], object] = lambda _: None,
     ) -> None:
+        self._launcher = launcher
         self._limits = {"max_pixels": max_pixels, "max_frames": max_frames}
         self._timeout_seconds = timeout_seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
-        # The read end of the process's stderr, until the process is ready.
-        self._start_up: int | None = None
-        self._ready = False
+        self._niceness = niceness
+        self._observe_failure = observe_failure
+        self._process: ForkedProcess | None = None
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    def start(self) -> None:
-        """Does nothing where it runs already, and does not wait until it is ready."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        self.close()
-        self._connection, theirs = Pipe()
-        _bound_writes(self._connection, self._timeout_seconds)
-        path = os.pathsep.join(folder for folder in sys.path if folder)
-        self._start_up, stderr = os.pipe()
-        # A process that fills the pipe loses the rest of its text; it must not block on it.
-        os.set_blocking(stderr, False)
-        os.set_blocking(self._start_up, False)
-        with theirs, open(stderr, "wb"):
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "service.imaging.sandbox", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                # The process itself discards its stderr once it is ready (`main`).
-                stderr=stderr,
-            )
-        self._ready = False
-
-    def decode(self, data: bytes, preprocessing: Preprocessing) -> Pixels:
-        """What `images.decode` gives and raises; InvalidImage where the image ended the process,
-        or took too long and the process was ended for it. Raises DecoderFailed.
-        """
-        self.start()
-        if not self._ready and self._receive(START_SECONDS) != READY:
-            raise self._start_failure()
-        self._ready = True
-        self._close_start_up()
-        assert self._connection is not None
-        try:
-            self._connection.send((preprocessing, self._limits, len(data)))
-            _write(self._connection.fileno(), data)
-        except ConnectionError:
-            # It has ended, and what is received says how.
-            pass
-        except BlockingIOError as error:
+    def start(self) -> ForkedProcess:
+        """Starts one unless it runs. Raises DecoderFailed or ShuttingDown."""
+        if self._process is None or not self._process.alive:
             self.close()
-            raise DecoderFailed(
-                f"The decoder took no image for {self._timeout_seconds:g} s."
-            ) from error
-        started = time.monotonic()
-        answer = self._receive(self._timeout_seconds)
-        seconds = time.monotonic() - started
-        if answer is None:
-            status = self.close()
-            image = f"An image of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"
-            if seconds >= self._timeout_seconds:
-                logger.warning("%s was given up after %.1f s", image, seconds)
-                raise InvalidImage(f"It was not decoded within {self._timeout_seconds:g} s.")
-            logger.error("%s ended its decoder, with status %s", image, status)
-            raise InvalidImage("The image can't be decoded: it ended its decoder.")
-        if answer.startswith(REFUSED):
-            name, message = json.loads(answer.removeprefix(REFUSED))
-            raise REFUSALS[name](message)
-        size = preprocessing.crop_size
-        return np.frombuffer(answer, np.uint8, offset=len(PIXELS)).reshape(size, size, 3)
+            self._process = self._launcher.launch(self._niceness)
+        return self._process
 
-    def kill(self) -> None:
-        """From any thread; the one that decodes finds out."""
+    def decode(
+        self,
+        data: bytes,
+        preprocessing: Preprocessing,
+        *,
+        expected_pixels: int = 0,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Decoded:
+        """What `decoder.decode` gives and raises.
+
+        InvalidImage too where the image ended two processes or took too much of a CPU.
+        expected_pixels: an image with more raises LargerThanExpected; 0: none does.
+        cancelled: asked before it begins, and when the process has ended.
+        Raises DecoderFailed, also where the process got nothing done in STALLED_TIMEOUTS,
+        ShuttingDown, and DecodingCancelled where it was cancelled.
+        """
+        task = Task(preprocessing, self._limits, expected_pixels, self._timeout_seconds, len(data))
+        for _ in range(ATTEMPTS):
+            process = self.start()
+            if cancelled():
+                raise DecodingCancelled
+            try:
+                return self._decode(process, data, task)
+            except _Ended:
+                status = self.close()
+                if cancelled():
+                    raise DecodingCancelled from None
+                if status == OUT_OF_TIME:
+                    self._observe_failure("timeout")
+                    logger.warning("%s was given up", _named(data))
+                    raise InvalidImage(
+                        f"It takes more than {self._timeout_seconds:g} s of a CPU to decode."
+                    ) from None
+                self._observe_failure("ended")
+                logger.warning("%s ended its decoder, with status %s", _named(data), status)
+        logger.error("%s ended %d decoders and is refused", _named(data), ATTEMPTS)
+        raise InvalidImage("The image can't be decoded: it ended its decoder.")
+
+    def interrupt(self) -> None:
+        """From any thread: the image that is decoded now is given up, with the process."""
         if (process := self._process) is not None:
-            process.kill()
+            process.interrupt()
 
     def close(self) -> int | None:
-        """Ends it. Its exit status, a signal's number negative; None where it did not run."""
-        self._close_start_up()
+        """Ends it. Its exit status, a signal's number negative; None where that is not known."""
         process, self._process = self._process, None
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-        if process is None:
-            return None
-        process.kill()
-        return process.wait()
+        return None if process is None else self._launcher.end(process)
 
-    def _start_failure(self) -> DecoderFailed:
-        """Ends the process, and logs what it wrote to stderr; the last line is in the error."""
-        start_up, self._start_up = self._start_up, None
-        status = self.close()
-        message = f"The decoder did not start; its status was {status}."
-        assert start_up is not None
-        with open(start_up, "rb", buffering=0) as pipe:
-            # None or nothing where the process wrote nothing.
-            written = pipe.read() or b""
-        text = written[-START_UP_BYTES:].decode(errors="replace").strip()
-        if text:
-            logger.error("The decoder wrote before it ended:\n%s", text)
-            message += f" Its last line was: {text.splitlines()[-1]}"
+    def _decode(self, process: ForkedProcess, data: bytes, task: Task) -> Decoded:
+        connection, pickled = process.connection, pickle.dumps(task)
+        connection.settimeout(self._timeout_seconds)
+        try:
+            connection.sendall(LENGTH.pack(len(pickled)) + pickled)
+            connection.sendall(data)
+        except TimeoutError:
+            raise self._stalled(f"took no image for {self._timeout_seconds:g} s") from None
+        except OSError:
+            raise _Ended from None
+        started = time.monotonic()
+        try:
+            (length,) = LENGTH.unpack(self._receive(connection, LENGTH.size, started))
+            if length > MAX_ANSWER_BYTES:
+                raise _Ended
+            answer = self._receive(connection, length, started)
+        except TimeoutError:
+            raise self._stalled(f"gave no answer for {self._stalled_seconds:g} s") from None
+        except OSError:
+            raise _Ended from None
+        try:
+            return _read(answer, task.preprocessing.crop_size)
+        except (LookupError, ValueError, struct.error):
+            raise _Ended from None
+
+    def _receive(self, connection: socket.socket, size: int, started: float) -> memoryview:
+        """Raises _Ended, or TimeoutError."""
+        received = memoryview(bytearray(size))
+        missing = received
+        while missing:
+            left = self._stalled_seconds - (time.monotonic() - started)
+            if left <= 0:
+                raise TimeoutError
+            connection.settimeout(left)
+            count = connection.recv_into(missing)
+            if not count:
+                raise _Ended
+            missing = missing[count:]
+        return received
+
+    @property
+    def _stalled_seconds(self) -> float:
+        return STALLED_TIMEOUTS * self._timeout_seconds
+
+    def _stalled(self, what: str) -> DecoderFailed:
+        self.close()
+        self._observe_failure("timeout")
+        message = f"The decoding process {what}."
+        logger.warning("%s", message)
         return DecoderFailed(message)
 
-    def _close_start_up(self) -> None:
-        start_up, self._start_up = self._start_up, None
-        if start_up is not None:
-            os.close(start_up)
 
-    def _receive(self, timeout_seconds: float) -> bytes | None:
-        """None where nothing comes in time, or the process has ended.
-
-        Bytes and JSON: what took the process over must not take this one over by a pickle.
-        """
-        assert self._connection is not None
-        try:
-            if self._connection.poll(timeout_seconds):
-                return self._connection.recv_bytes()
-        except (EOFError, ConnectionError):
-            assert self._process is not None
-            # It is about to be gone, and its own status says more than our killing it.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(END_SECONDS)
-        return None
+def _read(answer: memoryview, size: int) -> Decoded:
+    """Bytes and JSON: what took the process over must not take this one over by a pickle."""
+    kind, rest = bytes(answer[:1]), answer[1:]
+    if kind == REFUSED:
+        name, message = json.loads(bytes(rest))
+        raise REFUSALS[name](message)
+    (pixels,) = LENGTH.unpack(rest[: LENGTH.size])
+    if kind == LARGER:
+        raise LargerThanExpected(pixels)
+    rendered = np.frombuffer(rest, np.uint8, offset=LENGTH.size)
+    return Decoded(rendered.reshape(size, size, 3), pixels)
 
 
-def _bound_writes(connection: Connection, seconds: float) -> None:
-    """Raises BlockingIOError from one that the other end takes nothing of for so long."""
-    microseconds = round(1_000_000 * seconds)
-    timeout = struct.pack("@ll", *divmod(microseconds, 1_000_000))
-    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+def _named(data: bytes) -> str:
+    return f"An image of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"

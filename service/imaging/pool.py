@@ -1,38 +1,48 @@
-"""Decodes images in processes of its own, a bounded number at a time."""
+"""Decodes images in processes of its own, a bounded number at a time, by turns."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
-from service.errors import DeadlineExceeded
-from service.imaging.decoder_process import DecoderProcess
+from service.imaging.decoder_process import Decoded, DecoderProcess, LargerThanExpected
+from service.imaging.header import read_header
+from service.imaging.lane import RESTART_SECONDS, Job, Lane
+from service.imaging.launcher import Launcher
 from service.imaging.limits.dimensions import MAX_FRAMES
 
 Pixels = npt.NDArray[np.uint8]
 
+# An image that is expected to take longer waits for other such images only.
+SLOW_SECONDS = 0.05
+# Of the processes that decode those: the rest of the service goes first.
+SLOW_NICENESS = 5
+ANY_PIXELS = 0
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """pixels: uint8 [H, W, 3]. seconds: the decoding alone, without its wait for a thread."""
+    """pixels: uint8 [H, W, 3]. seconds: the decoding alone, without its wait for a process.
+
+    hidden_pixels: how many more the whole image has than its first bytes say; usually 0.
+    """
 
     pixels: Pixels
     seconds: float
+    hidden_pixels: int
 
 
 class DecoderPool:
-    """A thread and a process for each image that is decoded at once.
+    """Two lanes, for quick and for slow images, each with as many processes as there are threads.
 
-    Admission limits how many wait. timeout_seconds: after that long the
-    process is ended, and its image refused. `observe` is told each one's seconds.
+    timeout_seconds: of a CPU; an image that takes longer is refused. `observe` is told
+    each image's seconds; `observe_failure` "start", "ended" or "timeout", for a process.
     """
 
     def __init__(
@@ -42,50 +52,103 @@ class DecoderPool:
         max_pixels: int,
         timeout_seconds: float,
         observe: Callable[[float], object],
+        observe_failure: Callable[[str], object] = lambda _: None,
         max_frames: int = MAX_FRAMES,
     ) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
-        self._processes = [
-            DecoderProcess(
-                max_pixels=max_pixels, max_frames=max_frames, timeout_seconds=timeout_seconds
-            )
-            for _ in range(threads)
-        ]
-        # The one that was used last comes first: a quiet service keeps to one of them.
-        self._idle = deque(self._processes)
+        self._max_pixels = max_pixels
+        self._launcher = Launcher(observe_failure)
         self._observe = observe
 
+        def lane(name: str, niceness: int) -> Lane:
+            return Lane(
+                f"decoder-{name}",
+                [
+                    DecoderProcess(
+                        self._launcher,
+                        max_pixels=max_pixels,
+                        max_frames=max_frames,
+                        timeout_seconds=timeout_seconds,
+                        niceness=niceness,
+                        observe_failure=observe_failure,
+                    )
+                    for _ in range(threads)
+                ],
+            )
+
+        self._quick, self._slow = lane("quick", 0), lane("slow", SLOW_NICENESS)
+        self._check: Future[object] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why no image can be decoded, for readiness; None where nothing is known to be wrong."""
+        return self._launcher.problem
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for a process."""
+        return self._quick.waiting + self._slow.waiting
+
     def start(self) -> None:
-        """Starts the processes, and does not wait; else they start with the first images."""
-        for process in self._processes:
-            process.start()
+        """Finds out whether processes can be started, and does not wait; they start with images."""
+        self._check = self._quick.submit(self._launcher.check)
+
+    def check_health(self) -> None:
+        """Tries again where no process could be started. Call it regularly, from one thread."""
+        if self.problem and (self._check is None or self._check.done()):
+            self.start()
+
+    def expected_pixels(self, data: bytes) -> int:
+        """How many will be decoded, by the first bytes; 0 where that is not known, or none will."""
+        pixels = read_header(data).pixels or 0
+        return pixels if pixels <= self._max_pixels else 0
 
     async def decode(
-        self, data: bytes, preprocessing: Preprocessing, *, deadline: float
+        self,
+        data: bytes,
+        preprocessing: Preprocessing,
+        *,
+        deadline: float,
+        client: str = "",
+        request: Hashable = None,
+        priority: int = 0,
     ) -> DecodedImage:
-        """Raises DeadlineExceeded, and what `DecoderProcess.decode` raises."""
+        """Clients take turns, and a client's requests. A higher priority goes first among these.
 
-        def work() -> DecodedImage:
-            started = time.monotonic()
-            if started >= deadline:
-                raise DeadlineExceeded("The deadline passed before the image was decoded.")
-            process = self._idle.pop()
+        Cancelled, it leaves the queue, or its process is ended. Raises DeadlineExceeded,
+        ShuttingDown, DecoderFailed, and what `decoder.decode` raises.
+        """
+        header = read_header(data)
+        expected, seconds = header.pixels or 0, header.decode_seconds
+
+        async def run(lane: Lane, expected_pixels: int) -> DecodedImage:
+            job = Job(data, preprocessing, deadline, client, seconds, expected_pixels)
+            lane.put(job, request=request, priority=priority)
+            decoded, took = await self._outcome(lane, job)
+            self._observe(took)
+            return DecodedImage(decoded.pixels, took, max(0, decoded.image_pixels - expected))
+
+        if seconds <= SLOW_SECONDS:
             try:
-                pixels = process.decode(data, preprocessing)
-            finally:
-                self._idle.append(process)
-            seconds = time.monotonic() - started
-            self._observe(seconds)
-            return DecodedImage(pixels, seconds)
+                return await run(self._quick, expected)
+            except LargerThanExpected as larger:
+                seconds = replace(header, pixels=larger.pixels).decode_seconds
+        return await run(self._slow, ANY_PIXELS)
 
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def _outcome(self, lane: Lane, job: Job) -> tuple[Decoded, float]:
+        try:
+            return await asyncio.wrap_future(job.outcome)
+        except asyncio.CancelledError:
+            if lane.cancel(job):
+                # What takes less than a new process may end by itself.
+                delay = RESTART_SECONDS if lane is self._quick else 0
+                asyncio.get_running_loop().call_later(delay, lane.interrupt, job)
+            raise
 
     def close(self) -> None:
-        """Ends the processes; an image that one of them is decoding is refused."""
+        """Ends the processes; an image that one of them is decoding, or that waits, is refused."""
         # First, or a thread whose image was refused begins with the next.
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.kill()
-        self._executor.shutdown()
-        for process in self._processes:
-            process.close()
+        for lane in (self._quick, self._slow):
+            lane.close()
+        self._launcher.close()
+        for lane in (self._quick, self._slow):
+            lane.join()

@@ -1,7 +1,6 @@
 """The process that decodes images: a file that crashes or exhausts it leaves the service running.
 
-`python -m service.imaging.sandbox N` starts it; N is the file descriptor of its end of the socket.
-`service.imaging.decoder_process` is the service's end.
+`service.imaging.fork_server` forks it; `service.imaging.decoder_process` is the service's end.
 """
 
 from __future__ import annotations
@@ -9,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import resource
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from io import BufferedReader
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
@@ -40,16 +43,33 @@ BYTES_A_PIXEL = 24
 # libwebp reserves address space for its canvases before their size is known, and does not use it.
 RESERVED_BYTES = 8 * 2 * (Image.MAX_IMAGE_PIXELS or 0)
 MAX_TEXT_BYTES = 4 * 2**20
-READY = b"ready"
-# The first byte of an answer.
-PIXELS, REFUSED = b"p", b"r"
+# The exit status of a process that an image takes too long.
+OUT_OF_TIME = -signal.SIGPROF
+# Before a pickled task, and before an answer: its bytes.
+LENGTH = struct.Struct("=Q")
+# The first byte of an answer. Its pixels come with how many the whole image has.
+PIXELS, REFUSED, LARGER = b"p", b"r", b"l"
 REFUSALS: dict[str, type[ServiceError]] = {
     kind.__name__: kind for kind in (ImageTooLarge, InvalidImage, UnsupportedMedia)
 }
 
 
-def main(descriptor: int) -> None:
-    """The process."""
+class Task(NamedTuple):
+    """What precedes an image's bytes.
+
+    expected_pixels: a larger one is not decoded; 0: any is. cpu_seconds: then the process ends,
+    with OUT_OF_TIME.
+    """
+
+    preprocessing: Preprocessing
+    limits: dict[str, int]
+    expected_pixels: int
+    cpu_seconds: float
+    file_bytes: int
+
+
+def prepare() -> None:
+    """Once in the process that the others are forked from."""
     # The service decides when it is over, and says so by closing the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -58,28 +78,39 @@ def main(descriptor: int) -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     # The service reads no texts; Pillow would unpack 64 MB of them.
     PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
-    connection = Connection(descriptor)
     # libtiff writes to stderr about every damaged file, which must not flood the log.
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stderr.fileno())
-    with contextlib.suppress(EOFError, ConnectionError):
-        connection.send_bytes(READY)
+
+
+def serve(descriptor: int) -> None:
+    """Decodes what comes through the socket, until the service closes it."""
+    connection = socket.socket(fileno=descriptor)
+    with contextlib.suppress(EOFError, ConnectionError), connection.makefile("rb") as file:
         while True:
-            preprocessing, limits, size = connection.recv()
-            _allow(size + HEADER_BYTES)
-            data = _read(descriptor, size)
-            connection.send_bytes(_answer(data, preprocessing, limits))
+            (length,) = LENGTH.unpack(_read(file, LENGTH.size))
+            task: Task = pickle.loads(_read(file, length))
+            _allow(task.file_bytes + HEADER_BYTES)
+            data = _read(file, task.file_bytes)
+            # By the CPU's time, as for a header; and no handler, for decoders run none.
+            signal.setitimer(signal.ITIMER_PROF, task.cpu_seconds)
+            answer = _answer(data, task)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            connection.sendall(LENGTH.pack(len(answer)) + answer)
 
 
-def _answer(data: bytes, preprocessing: Preprocessing, limits: dict[str, int]) -> bytes:
+def _answer(data: bytes, task: Task) -> bytes:
     try:
         webp = data.startswith(b"WEBP", 8)
         _allow(FILE_COPIES * len(data) + HEADER_BYTES + (RESERVED_BYTES if webp else 0))
-        image = images.open_image(data, **limits, bound=_briefly)
-        # From here on a file that decodes to more than its header says runs into the limit.
+        image = images.open_image(data, **task.limits, bound=_briefly)
         pixels = image.width * image.height
+        if pixels > task.expected_pixels > 0:
+            return LARGER + LENGTH.pack(pixels)
+        # From here on a file that decodes to more than its header says runs into the limit.
         _allow(FILE_COPIES * len(data) + ALLOWANCE_BYTES + BYTES_A_PIXEL * pixels)
-        return PIXELS + images.render(image, preprocessing, bound=_briefly).tobytes()
+        rendered = images.render(image, task.preprocessing, bound=_briefly)
+        return PIXELS + LENGTH.pack(pixels) + rendered.tobytes()
     except ServiceError as error:
         refusal = type(error).__name__, str(error)
     except MemoryError:
@@ -109,10 +140,8 @@ def _interrupt(*_: object) -> None:
     raise HeaderTooLong
 
 
-def _read(descriptor: int, size: int) -> bytes:
-    """Into its place at once: a connection's own message is copied twice, at 20 MB for 40 ms."""
-    with open(descriptor, "rb", closefd=False) as file:
-        data = file.read(size)
+def _read(file: BufferedReader, size: int) -> bytes:
+    data = file.read(size)
     if len(data) < size:
         raise EOFError
     return data
@@ -125,7 +154,3 @@ def _allow(extra_bytes: int) -> None:
     reserved = int(STATM.read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (reserved + extra_bytes, hard))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -38,6 +38,7 @@ def make_decoder_pool(settings: Settings, metrics: Metrics) -> DecoderPool:
         max_frames=settings.limits.max_image_frames,
         timeout_seconds=settings.limits.decode_timeout_seconds,
         observe=metrics.decode_seconds.observe,
+        observe_failure=lambda reason: metrics.decoder_failures.labels(reason).inc(),
     )
 
 

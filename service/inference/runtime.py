@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from service.engines.registry import ENGINES, EngineSpec
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
-from service.inference.repository import Health, ModelRepository
+from service.inference.repository import OK, Health, ModelRepository
 from service.inference.service import InferenceService
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
@@ -53,10 +53,16 @@ class Runtime:
             on_ready=on_ready,
             on_failure=on_failure,
         )
-        self.service = InferenceService(self.repository, self._decoder)
+        self.service = InferenceService(
+            self.repository,
+            self._decoder,
+            max_request_pixels=settings.limits.max_request_pixels,
+        )
         self.metrics.ready.set_function(lambda: float(self.health().ready))
+        self.metrics.decode_queue_depth.set_function(lambda: self._decoder.waiting)
         self._watchdog = Watchdog(
             self.repository,
+            check_decoders=self._decoder.check_health,
             self_test_interval_seconds=settings.observability.self_test_interval_seconds,
             exit_seconds=settings.observability.unhealthy_exit_seconds,
             on_lost=on_lost,
@@ -69,7 +75,7 @@ class Runtime:
         self._watchdog.start()
 
     def health(self) -> Health:
-        return self.repository.health()
+        return Health({**self.repository.health().checks, "decoders": self._decoder.problem or OK})
 
     def drain(self) -> None:
         """Reports not ready from now on; requests are still answered."""

@@ -18,12 +18,14 @@ from service.errors import (
     QueueFull,
     ServiceError,
     TooLarge,
+    TooManyPixels,
     Unprocessable,
     UnsupportedMedia,
 )
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
 from service.inference.outputs import OUTPUTS, check_output_names
+from service.inference.pixel_budget import PixelBudget
 from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,12 +54,16 @@ class OneModel:
 class InferenceService:
     """Resolves the model, reserves room, decodes, batches and computes the outputs.
 
+    max_request_pixels: of all images of a request together; None for no limit.
     Knows no protocol: an adapter maps its errors. For one event loop.
     """
 
-    def __init__(self, models: Models, decoder: DecoderPool) -> None:
+    def __init__(
+        self, models: Models, decoder: DecoderPool, *, max_request_pixels: int | None = None
+    ) -> None:
         self._models = models
         self._decoder = decoder
+        self._max_request_pixels = max_request_pixels
 
     def model(self, name: str | None = None, version: str | None = None) -> Model:
         """Raises ModelNotFound or ModelNotReady."""
@@ -86,16 +92,20 @@ class InferenceService:
         """A result or an error for each row.
 
         What concerns the whole request is raised and its other rows are cancelled. Cancelling the
-        caller cancels the work. Raises ModelNotFound, InvalidParameter, Unavailable,
+        caller cancels the work. Raises ModelNotFound, InvalidParameter, TooManyPixels, Unavailable,
         DeadlineExceeded, InferenceFailed and their subclasses.
         """
         check_output_names(request.outputs)
         model = self._models.get(request.model, request.version)
+        budget = PixelBudget(self._max_request_pixels)
         for row in request.rows:
-            _check_pixels(row, model)
+            if isinstance(row, bytes):
+                budget.add(self._decoder.expected_pixels(row))
+            else:
+                _check_pixels(row, model)
         reservation = await self._reserve(model, request)
         tasks = [
-            asyncio.ensure_future(self._row(row, request, model, reservation))
+            asyncio.ensure_future(self._row(row, request, model, reservation, budget))
             for row in request.rows
         ]
         try:
@@ -135,24 +145,45 @@ class InferenceService:
                 )
 
     async def _row(
-        self, row: bytes | Pixels, request: InferenceRequest, model: Model, reservation: Reservation
+        self,
+        row: bytes | Pixels,
+        request: InferenceRequest,
+        model: Model,
+        reservation: Reservation,
+        budget: PixelBudget,
     ) -> RowResult | ServiceError:
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
-            return await asyncio.wait_for(self._result(row, request, model, reservation), seconds)
+            result = self._result(row, request, model, reservation, budget)
+            return await asyncio.wait_for(result, seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
+        except TooManyPixels:
+            raise
         except ROW_ERRORS as error:
             return error
 
     async def _result(
-        self, row: bytes | Pixels, request: InferenceRequest, model: Model, reservation: Reservation
+        self,
+        row: bytes | Pixels,
+        request: InferenceRequest,
+        model: Model,
+        reservation: Reservation,
+        budget: PixelBudget,
     ) -> RowResult:
         decode_seconds = 0.0
         try:
             if isinstance(row, bytes):
                 preprocessing = model.artifact.manifest.preprocessing
-                decoded = await self._decoder.decode(row, preprocessing, deadline=request.deadline)
+                decoded = await self._decoder.decode(
+                    row,
+                    preprocessing,
+                    deadline=request.deadline,
+                    client=request.client,
+                    request=request,
+                    priority=request.priority,
+                )
+                budget.add(decoded.hidden_pixels)
                 pixels, decode_seconds = decoded.pixels, decoded.seconds
             else:
                 pixels = row

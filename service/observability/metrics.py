@@ -21,6 +21,7 @@ from service.version import __version__
 
 logger = logging.getLogger(__name__)
 
+DecoderFailure = Literal["start", "ended", "timeout"]
 SelfTestOutcome = Literal["right", "wrong", "failed", "late"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
@@ -58,6 +59,19 @@ class Metrics:
             buckets=DECODE_SECONDS,
             registry=self.registry,
         )
+        self.decode_queue_depth = Gauge(
+            "resnet_decode_queue_depth",
+            "Images that wait for a decoding process now.",
+            registry=self.registry,
+        )
+        self.decoder_failures = Counter(
+            "resnet_decoder_failures",
+            "Decoding processes that could not be started, ended with an image, or took too long.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in get_args(DecoderFailure):
+            self.decoder_failures.labels(reason)
         self.queue_seconds = Histogram(
             "resnet_queue_wait_seconds",
             "One image's wait for the device.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.attacks.attackers.config import Findings
-from tests.e2e.faults.cases import told
+from tests.e2e.faults.cases import explained
 from tests.e2e.faults.load import Outcome, Report
 
 # One attacking address may raise the honest client's median and 99th percentile by these factors.
@@ -128,7 +128,7 @@ def _honest(seen: Observation, rule: Rule) -> list[Check]:
     if rule == "quick":
         statuses = Check("statuses", only_200(seen.during), statuses_of(seen.during))
         return [*_latency(seen.before, seen.during), statuses]
-    checks = [Check("statuses", told(seen.during), statuses_of(seen.during))]
+    checks = [Check("statuses", explained(seen.during), statuses_of(seen.during))]
     if rule == "fair share":
         checks.append(_share(seen))
     return checks

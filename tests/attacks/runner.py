@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.http.auth.api_keys import hash_of
+from service.auth.api_keys import hash_of
 from service.http.headers import API_KEY
 from service.settings import LimitsSettings
 from tests.attacks.attack import HONEST, Attack, Place

@@ -25,6 +25,7 @@ from model_builder.artifact.preprocessing import CAFFE
 from service.errors import ServiceError
 from service.http.problem_details import status_of
 from service.imaging.decoder_process import DecoderProcess
+from service.imaging.launcher import Launcher
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 from tests.service.imaging.avif import avif_copies, avif_extents, avif_film, avif_items
 
@@ -271,7 +272,8 @@ def peak_bytes(process: DecoderProcess) -> int:
 
 def cost(data: bytes) -> tuple[str, float, float]:
     """The result, milliseconds, and megabytes: NaN where the process was ended."""
-    process = DecoderProcess(max_pixels=MAX_PIXELS, timeout_seconds=TIMEOUT_SECONDS)
+    launcher = Launcher()
+    process = DecoderProcess(launcher, max_pixels=MAX_PIXELS, timeout_seconds=TIMEOUT_SECONDS)
     process.decode(plain("red"), CAFFE)
     before, started = peak_bytes(process), time.monotonic()
     try:
@@ -281,7 +283,7 @@ def cost(data: bytes) -> tuple[str, float, float]:
         result = f"{status_of(error)} {error}"[:70]
     milliseconds = (time.monotonic() - started) * 1000
     megabytes = float("nan") if process.pid is None else (peak_bytes(process) - before) / 1e6
-    process.close()
+    launcher.close()
     return result, milliseconds, megabytes
 
 

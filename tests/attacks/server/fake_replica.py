@@ -12,7 +12,8 @@ from pathlib import Path
 from service.http.server import serve
 from service.inference import loader
 from service.settings import Settings
-from tests.service.conftest import MODEL_NAME, write_color_artifact
+from tests.service.color_artifact import write_color_artifact
+from tests.service.conftest import MODEL_NAME
 from tests.service.fakes import FakeEngine
 
 

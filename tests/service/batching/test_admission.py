@@ -123,7 +123,7 @@ def test_the_number_counts_what_is_being_decoded(batcher: Batcher[Any]) -> None:
     admission = Admission(batcher, queue_limit=4, wait_limit_seconds=1000)
     wait(batcher, 1)
     admission.admit(2, deadline=LATER, client="a")
-    full = "3 images are waiting, 3 of them this client's, which may have 4, and 4 may: nothing"
+    full = "3 of at most 4 images are waiting, 3 of them of this client, which may have 4. Nothing"
     with pytest.raises(QueueFull, match=full) as refusal:
         admission.check(2, deadline=LATER, client="a")
     assert refusal.value.retry_after_seconds is not None
@@ -239,8 +239,8 @@ def test_one_that_has_filled_its_share_is_refused_and_another_is_not() -> None:
     assert isinstance(refusal, QueueFull)
     assert refusal.reason == "client_share"
     assert str(refusal) == (
-        "224 images are waiting, 224 of them this client's, which may have 224, and 256 may: "
-        "nothing was decoded."
+        "224 of at most 256 images are waiting, 224 of them of this client, which may have 224. "
+        "Nothing was decoded."
     )
     assert reason_of(admission, 32, client="honest") == ""
     # Where the client is not known, it may be that one.

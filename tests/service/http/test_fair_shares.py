@@ -117,7 +117,7 @@ def test_keys_behind_one_address_are_clients_of_their_own(
         lines = log_lines()
         assert "POST /predict 503" not in [line["message"] for line in lines]
         (line,) = [line for line in lines if line["logger"].endswith("load_shedding")]
-        assert line["message"].startswith("1 refused; the last one: 14 images are waiting, 14 of")
+        assert line["message"].startswith("1 refused; the last one: 14 of at most 16 images are")
         assert line["client"] == "shop"
         assert ask(FLOOD).status_code == 401
         assert ask(FLOOD, X_API_Key="off").status_code == 403

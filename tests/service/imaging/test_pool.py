@@ -1,30 +1,40 @@
-"""A pool of decoding processes: results, refusals, deadlines, closing."""
+"""Decoding in processes: whose image is next, and what becomes of one nobody waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import threading
+import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import psutil
 import pytest
 
 from model_builder.artifact.preprocessing import Preprocessing
-from service.errors import DeadlineExceeded, ImageTooLarge, InvalidImage
-from service.imaging import decoder_process
-from service.imaging.pool import DecodedImage, DecoderPool
-from tests.service.fakes import WAIT_SECONDS
-from tests.service.images import plain
+from service.errors import (
+    DeadlineExceeded,
+    DecoderFailed,
+    ImageTooLarge,
+    InvalidImage,
+    ShuttingDown,
+)
+from service.imaging import lane
+from service.imaging.pool import SLOW_NICENESS, DecodedImage, DecoderPool
+from tests.service.fakes import WAIT_SECONDS, eventually
+from tests.service.images import header_alone, plain
+from tests.service.imaging.processes import decoders, fork_servers
 
 T = TypeVar("T")
+Decoding = asyncio.Task[DecodedImage]
 
 PREPROCESSING = Preprocessing(8, 8, "bilinear", "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 LATER = float("inf")
 RED = plain("red")
+# Which takes some 60 ms.
+SLOW = plain("red", (1700, 1700))
 
 
 @pytest.fixture
@@ -33,110 +43,274 @@ def seconds() -> list[float]:
 
 
 @pytest.fixture
-def decoder(seconds: list[float]) -> Iterator[DecoderPool]:
-    decoder = make(2, seconds)
-    yield decoder
-    decoder.close()
+def pool(seconds: list[float]) -> Iterator[DecoderPool]:
+    pool = make(1, seconds)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[DecoderPool]:
+    """Of two processes in either lane."""
+    pool = make(2, [])
+    yield pool
+    pool.close()
 
 
 def make(threads: int, seconds: list[float]) -> DecoderPool:
     return DecoderPool(
         threads=threads,
-        max_pixels=2000,
+        max_pixels=3_000_000,
         timeout_seconds=WAIT_SECONDS,
         observe=seconds.append,
     )
 
 
 def processes() -> set[int]:
-    """The IDs of this process's decoding processes."""
-    children = psutil.Process().children()
-    return {child.pid for child in children if "service.imaging.sandbox" in child.cmdline()}
+    """Those that decode."""
+    return decoders(fork_servers())
+
+
+def nice(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, 30))
+    return asyncio.run(asyncio.wait_for(work, WAIT_SECONDS))
 
 
-def test_pixels_and_how_long_they_took(decoder: DecoderPool, seconds: list[float]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(eventually, condition)
+
+
+def decode(pool: DecoderPool, data: bytes = RED, client: str = "", request: str = "") -> Decoding:
+    return asyncio.ensure_future(
+        pool.decode(data, PREPROCESSING, deadline=LATER, client=client, request=request)
+    )
+
+
+async def stopped(pool: DecoderPool, data: bytes = RED) -> tuple[int, Decoding]:
+    """A process that has an image of that kind and does nothing with it, and the image."""
+    before = processes()
+    await decode(pool, data)
+    (pid,) = processes() - before or processes()
+    os.kill(pid, signal.SIGSTOP)
+    image = decode(pool, data, client="stopped")
+    await until(lambda: pool.waiting == 0)
+    return pid, image
+
+
+async def order(images: dict[str, Decoding]) -> list[str]:
+    """Their names as they are decoded."""
+    done: list[str] = []
+    for name, image in images.items():
+        image.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
+    await asyncio.gather(*images.values())
+    return done
+
+
+def test_pixels_and_how_long_they_took(pool: DecoderPool, seconds: list[float]) -> None:
     started = time.monotonic()
-    decoded = run(decoder.decode(RED, PREPROCESSING, deadline=LATER))
+    decoded = run(pool.decode(RED, PREPROCESSING, deadline=LATER))
     assert 0 < decoded.seconds < time.monotonic() - started
     assert decoded.pixels.shape == (8, 8, 3)
     assert decoded.pixels[0, 0].tolist() == [255, 0, 0]
+    assert decoded.hidden_pixels == 0
     assert seconds == [decoded.seconds]
 
 
 @pytest.mark.parametrize(
-    ("data", "error"), [(RED[:60], InvalidImage), (plain("red", (50, 41)), ImageTooLarge)]
+    ("data", "error"),
+    [
+        (RED[:60], InvalidImage),
+        (header_alone("PNG", 1733, 1732), ImageTooLarge),
+        (header_alone("BMP", 60_000, 60_000), ImageTooLarge),
+    ],
 )
 def test_what_is_wrong_with_an_image_is_raised(
-    decoder: DecoderPool, seconds: list[float], data: bytes, error: type[Exception]
+    pool: DecoderPool, seconds: list[float], data: bytes, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        run(decoder.decode(data, PREPROCESSING, deadline=LATER))
+        run(pool.decode(data, PREPROCESSING, deadline=LATER))
     assert seconds == []
 
 
-def test_past_its_deadline_an_image_is_not_decoded(
-    decoder: DecoderPool, seconds: list[float]
-) -> None:
+def test_past_its_deadline_an_image_is_not_decoded(pool: DecoderPool, seconds: list[float]) -> None:
     with pytest.raises(DeadlineExceeded, match="before the image was decoded"):
-        run(decoder.decode(RED, PREPROCESSING, deadline=time.monotonic()))
+        run(pool.decode(RED, PREPROCESSING, deadline=time.monotonic()))
     assert seconds == []
 
 
-def test_processes_return_to_the_pool_after_refusals_and_cancels(
-    decoder: DecoderPool,
-) -> None:
+def test_places_are_given_back_whatever_happens(pool: DecoderPool) -> None:
     async def work() -> int:
         decoded = 0
         for turn in range(12):
-            waiting = asyncio.ensure_future(
-                decoder.decode(RED[:60] if turn % 3 == 0 else RED, PREPROCESSING, deadline=LATER)
-            )
+            image = decode(pool, RED[:60] if turn % 3 == 0 else RED)
             if turn % 3 == 1:
                 await asyncio.sleep(0)
-                waiting.cancel()
-            (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
+                image.cancel()
+            (outcome,) = await asyncio.gather(image, return_exceptions=True)
             decoded += isinstance(outcome, DecodedImage)
         return decoded
 
     assert run(work()) == 4
 
 
-def test_it_starts_with_all_its_processes_and_leaves_none(decoder: DecoderPool) -> None:
-    before = processes()
-    decoder.start()
-    assert len(processes() - before) == 2
-    decoder.close()
-    assert processes() <= before
+def test_clients_take_turns(pool: DecoderPool) -> None:
+    async def work() -> list[str]:
+        pid, image = await stopped(pool)
+        images = {name: decode(pool, client=name[0]) for name in ("a1", "a2", "a3", "b1")}
+        await until(lambda: pool.waiting == 4)
+        os.kill(pid, signal.SIGCONT)
+        await image
+        return await order(images)
+
+    assert run(work()) == ["a1", "b1", "a2", "a3"]
 
 
-def test_closing_waits_for_no_image(monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
-    """The image that is being decoded is refused, and the one that waits is cancelled."""
-    decoder, before, under_way = make(1, seconds), processes(), threading.Event()
-    write = decoder_process._write
+def test_requests_of_a_client_take_turns(pool: DecoderPool) -> None:
+    async def work() -> list[str]:
+        pid, image = await stopped(pool)
+        images = {name: decode(pool, request=name[0]) for name in ("1a", "1b", "1c", "2a")}
+        await until(lambda: pool.waiting == 4)
+        os.kill(pid, signal.SIGCONT)
+        await image
+        return await order(images)
 
-    def written(descriptor: int, data: bytes) -> None:
-        write(descriptor, data)
-        under_way.set()
+    assert run(work()) == ["1a", "2a", "1b", "1c"]
+
+
+def test_a_slow_image_keeps_no_quick_one_waiting(pool: DecoderPool) -> None:
+    """Nor do many of them."""
+
+    async def work() -> None:
+        pid, _ = await stopped(pool, SLOW)
+        slow = [decode(pool, SLOW) for _ in range(3)]
+        await until(lambda: pool.waiting == 3)
+        assert (await decode(pool)).pixels.shape == (8, 8, 3)
+        assert nice(pid) == SLOW_NICENESS
+        (quick,) = processes() - {pid}
+        assert nice(quick) == 0
+        assert not any(image.done() for image in slow)
+
+    run(work())
+
+
+def test_a_client_alone_gets_every_process(pair: DecoderPool) -> None:
+    async def work(data: bytes) -> None:
+        before = processes()
+        first, image = await stopped(pair, data)
+        await asyncio.gather(*(decode(pair, data) for _ in range(4)))
+        assert len(processes() - before) == 2
+        os.kill(first, signal.SIGCONT)
+        await image
+
+    run(work(RED))
+    run(work(SLOW))
+
+
+def test_what_hides_its_size_waits_with_the_slow(pool: DecoderPool) -> None:
+    """Its screen is smaller than its first frame."""
+    gif = bytearray(plain("red", (2000, 1400), "GIF"))
+    gif[6:10] = b"\x01\0\x01\0"
+
+    async def work() -> int:
+        pid, image = await stopped(pool, SLOW)
+        hidden = decode(pool, bytes(gif))
+        await until(lambda: pool.waiting == 1)
+        assert (await decode(pool)).pixels.shape == (8, 8, 3)
+        os.kill(pid, signal.SIGCONT)
+        await image
+        return (await hidden).hidden_pixels
+
+    assert run(work()) == 2000 * 1400 - 1
+
+
+def test_who_leaves_leaves_the_queue(pool: DecoderPool) -> None:
+    async def work() -> None:
+        pid, image = await stopped(pool)
+        left, stays = decode(pool, client="a"), decode(pool, client="b")
+        await until(lambda: pool.waiting == 2)
+        left.cancel()
+        await until(lambda: pool.waiting == 1)
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.gather(image, stays)
+        assert processes() == {pid}
+        await asyncio.gather(left, return_exceptions=True)
+        assert left.cancelled()
+
+    run(work())
+
+
+@pytest.mark.parametrize("data", [RED, SLOW], ids=["quick", "slow"])
+def test_who_leaves_takes_its_image_out_of_its_process(pool: DecoderPool, data: bytes) -> None:
+    async def work() -> None:
+        pid, image = await stopped(pool, data)
+        waiting = decode(pool, data)
+        await until(lambda: pool.waiting == 1)
+        image.cancel()
+        await waiting
+        assert not psutil.pid_exists(pid)
+        assert len(processes()) == 1
+
+    run(work())
+
+
+def test_who_leaves_pays_for_the_process(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "RESTART_SECONDS", 1000.0)
+
+    async def work() -> list[str]:
+        _, image = await stopped(pool, SLOW)
+        names = ("stopped 1", "stopped 2", "b1", "b2", "b3")
+        images = {name: decode(pool, SLOW, client=name.rstrip(" 123")) for name in names}
+        await until(lambda: pool.waiting == 5)
+        image.cancel()
+        return await order(images)
+
+    assert run(work()) == ["b1", "b2", "b3", "stopped 1", "stopped 2"]
+
+
+def test_its_start_waits_for_nothing_and_its_end_leaves_nothing(pool: DecoderPool) -> None:
+    before = fork_servers()
+    pool.start()
+    eventually(lambda: len(fork_servers() - before) == 1)
+    run(pool.decode(RED, PREPROCESSING, deadline=LATER))
+    assert pool.problem is None
+    pool.close()
+    assert fork_servers() <= before
+    with pytest.raises(ShuttingDown):
+        run(pool.decode(RED, PREPROCESSING, deadline=LATER))
+
+
+def test_it_finds_out_when_processes_can_be_started_again(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(DecoderFailed):
+            run(pool.decode(RED, PREPROCESSING, deadline=LATER))
+        assert pool.problem
+        pool.check_health()
+
+    def recovered() -> bool:
+        pool.check_health()
+        return pool.problem is None
+
+    eventually(recovered)
+    run(pool.decode(RED, PREPROCESSING, deadline=LATER))
+
+
+def test_closing_waits_for_no_image(pool: DecoderPool) -> None:
+    """The one under way is given up with its process, and the one that waits is not begun."""
 
     async def work() -> list[DecodedImage | BaseException]:
-        await decoder.decode(RED, PREPROCESSING, deadline=LATER)
-        (process,) = processes() - before
-        os.kill(process, signal.SIGSTOP)
-        monkeypatch.setattr(decoder_process, "_write", written)
-        images = [
-            asyncio.ensure_future(decoder.decode(RED, PREPROCESSING, deadline=LATER))
-            for _ in range(2)
-        ]
-        assert await asyncio.to_thread(under_way.wait, WAIT_SECONDS)
-        await asyncio.to_thread(decoder.close)
-        return await asyncio.gather(*images, return_exceptions=True)
+        _, image = await stopped(pool)
+        waiting = decode(pool)
+        await until(lambda: pool.waiting == 1)
+        await asyncio.to_thread(pool.close)
+        return [*await asyncio.gather(image, waiting, return_exceptions=True)]
 
-    first, second = run(work())
-    assert isinstance(first, InvalidImage)
-    assert "ended its decoder" in str(first)
-    assert isinstance(second, asyncio.CancelledError)
-    assert processes() <= before
+    assert [type(outcome) for outcome in run(work())] == [ShuttingDown, ShuttingDown]
+    assert processes() == set()

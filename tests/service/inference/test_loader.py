@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -152,6 +152,10 @@ def test_what_is_set_for_decoding_reaches_the_decoder(monkeypatch: pytest.Monkey
         decode_timeout_seconds=2.5,
     )
     make_decoder_pool(settings, metrics)
+    observe_failure = cast(Callable[[str], None], given.pop("observe_failure"))
+    observe_failure("ended")
+    failures = metrics.registry.get_sample_value
+    assert failures("resnet_decoder_failures_total", {"reason": "ended"}) == 1
     assert given == {
         "threads": 3,
         "max_pixels": 1000,

@@ -161,16 +161,18 @@ def test_a_full_queue_refuses_before_the_image_is_sent(world: World) -> None:
     async def work() -> tuple[str, list[str]]:
         first = await world.send(line())
         await asyncio.to_thread(world.engine.wait_until_busy)
-        waiting = [await world.send(line()) for _ in range(10)]
-        await asyncio.to_thread(eventually, lambda: world.model.queue_depth == 10)
+        waiting = [await world.send(line()) for _ in range(9)]
+        await asyncio.to_thread(eventually, lambda: world.model.queue_depth == 9)
         refusal = await world.ask(head())
         world.engine.release()
         return refusal, [await client.answer() for client in (first, *waiting)]
 
     world.engine.block()
     refusal, answers = world.run(work)
-    assert refusal.startswith("TRY_LATER 10 images are waiting, and 10 may")
-    assert [answer.split()[:2] for answer in answers] == [["OK", "red"]] * 11
+    assert refusal.startswith(
+        "TRY_LATER 9 of at most 10 images are waiting, 9 of them of this client"
+    )
+    assert [answer.split()[:2] for answer in answers] == [["OK", "red"]] * 10
     assert world.rejections("queue_full") == 1
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,8 @@ def not_ready(client: TestClient) -> str:
 def test_ready(service: Service) -> None:
     response = service.client.get("/health/ready")
     assert response.status_code == 200
-    checks = dict.fromkeys(("models", "workers", "self_test", "serving", "canary"), "ok")
+    names = ("models", "workers", "self_test", "serving", "decoders", "canary")
+    checks = dict.fromkeys(names, "ok")
     assert response.json() == {"status": "ready", "checks": checks}
     assert "resnet_ready 1.0" in service.client.get("/metrics").text
 
@@ -145,6 +148,7 @@ def test_not_ready_while_the_self_test_is_wrong(serve: Serve) -> None:
         "self_test": body["detail"],
         "canary": body["detail"],
         "serving": "ok",
+        "decoders": "ok",
     }
     service.engine.blind = False
     eventually(lambda: service.client.get("/health/ready").status_code == 200)
@@ -158,6 +162,31 @@ def test_an_engine_that_only_raises_makes_it_give_up(serve: Serve) -> None:
     eventually(lambda: bool(lost))
     assert lost == [f"the self-test of {MODEL_NAME}: Inference failed."]
     assert not_ready(service.client) == lost[0]
+
+
+def test_not_ready_while_no_decoding_process_can_be_started(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so to clients without the system's words, and recovers without a restart."""
+    service = serve()
+    predict = partial(
+        service.client.post, "/predict", content=RED, headers={"Content-Type": "image/png"}
+    )
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nowhere/python")
+        for _ in range(2):
+            response = predict()
+            assert response.status_code == 503
+            assert int(response.headers["Retry-After"]) >= 1
+            body = response.json()
+            assert body["code"] == "decoder_failed"
+            assert body["detail"] == "No decoding process can be started."
+        assert not_ready(service.client) == body["detail"]
+        checks = service.client.get("/health/ready").json()["checks"]
+        assert checks["decoders"] == body["detail"]
+        assert service.sample("resnet_decoder_failures_total", reason="start") >= 1
+    eventually(lambda: service.client.get("/health/ready").status_code == 200)
+    assert predict().status_code == 200
 
 
 def test_not_ready_while_it_shuts_down(service: Service) -> None:
@@ -184,6 +213,8 @@ NAMES = {
     "resnet_http_requests",
     "resnet_http_request_duration_seconds",
     "resnet_decode_seconds",
+    "resnet_decode_queue_depth",
+    "resnet_decoder_failures",
     "resnet_queue_wait_seconds",
     "resnet_inference_seconds",
     "resnet_batch_size",
