@@ -285,7 +285,7 @@ def test_the_small_image_has_the_dependencies_without_those_of_builds() -> None:
     # Of Python 3.11 and later.
     project = pytest.importorskip("tomllib").loads(text("pyproject.toml"))
     builds = {"h5py", "huggingface_hub>=2", "keras>=3", "tensorflow>=2.21"}
-    # 14 MB for what no device of these is quick enough to notice.
+    # 14 MB, and its gain does not show at the rates of these devices.
     builds |= {"uvloop; sys_platform != 'win32'"}
     assert builds < set(project["project"]["dependencies"])
     assert set(project["dependency-groups"]["lite"]) == (

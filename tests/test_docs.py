@@ -76,5 +76,18 @@ def test_the_readme_links_every_document(page: Path) -> None:
     assert f"](docs/{page.name})" in text("README.md")
 
 
+def test_the_readme_has_five_settings_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `RESNET_(\w+)` \|\s*(.*?)\s*\|", text("README.md"), re.MULTILINE)
+    assert len(rows) == 5
+    for name, stated in rows:
+        default = Settings.fields()[name.lower()].default
+        assert stated == ("" if default is None else f"`{default}`")
+
+
+def test_capacity_says_when_not_to_use_this() -> None:
+    assert "## When not to use this\n" in text("docs/capacity.md")
+    assert "](threads.svg)" in text("docs/architecture.md")
+
+
 def test_the_readme_is_short() -> None:
     assert len(text("README.md").splitlines()) < 120

@@ -65,9 +65,9 @@ class ArtifactCache:
     ) -> Artifact:
         """The artifact of a model for an engine and a precision.
 
-        Downloads and builds what is missing; of several processes that ask at the same time, one
-        does. calibration: a folder of images for quantization, in place of what the present
-        artifact was calibrated on. Raises BuilderError.
+        Downloads and builds what is missing; of several processes at the same time, one does.
+        calibration: a folder of images for quantization, in place of what the present artifact was
+        calibrated on. Raises BuilderError.
         """
         checkpoint = self.checkpoint(name)
         folder = self.artifact_folder(checkpoint, target)

@@ -1,4 +1,4 @@
-"""How each publisher's checkpoints are named, built and fed: one function makes one row."""
+"""Names, networks and preprocessing of each publisher's checkpoints: one function makes one row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRIKES_BACK = "https://arxiv.org/abs/2110.00476"
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 HUB_FILE = "model.safetensors"
 
-# Crop fractions of 0.875, 0.965, 0.95 and 1. Every row is fed 224 pixels, also where the publisher
+# Crop fractions of 0.875, 0.965, 0.95 and 1. Every row crops 224 pixels, also where the publisher
 # reports a higher accuracy on larger images: a larger image costs more MACs than its depth states.
 TV, TV2 = imagenet_rgb(256, "bilinear"), imagenet_rgb(232, "bilinear")
 GLUON, A1, A1H_50 = (imagenet_rgb(edge, "bicubic") for edge in (256, 235, 224))
@@ -65,7 +65,7 @@ def timm(
 def microsoft(name: str, *, revision: str = "main", sha256: str | None = None) -> Checkpoint:
     """Microsoft's weights for transformers; their publisher states no accuracy.
 
-    transformers rounds the crop's corner down, so that its crop can lie one pixel from ours.
+    transformers rounds the crop's corner down, so that its crop can differ from ours by one pixel.
     """
     repository = f"microsoft/{family_of(name).replace('resnet', 'resnet-')}"
     source = HubSource(repository, HUB_FILE, "transformers", revision, sha256)

@@ -158,5 +158,6 @@ def app_of(runtime: Runtime) -> FastAPI:
 
 
 def _end(_reason: str) -> None:
-    """Asks the server, whichever it is, to shut down."""
+    """Asks the ASGI server to shut down."""
+
     os.kill(os.getpid(), signal.SIGTERM)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Disconnected(Exception):
-    """The client has gone: there is nobody to answer."""
+    """The client disconnected before it had its result."""
 
 
 async def cancel_on_disconnect(

@@ -95,7 +95,7 @@ def port(service: Service) -> Iterator[int]:
 def test_no_request_hides_in_another(
     port: int, log_lines: Callable[[], list[dict[str, Any]]], headers: bytes, body: bytes
 ) -> None:
-    """The service answers what the client was told of, and the next client gets its own answer."""
+    """The client gets the response to its request, and the next client gets its own."""
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nX-Request-ID: outer\r\n"
     kind = b"Content-Type: text/plain\r\nConnection: close\r\n"
     received = answers(port, head + kind + headers + b"\r\n" + body)

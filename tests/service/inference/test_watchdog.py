@@ -21,7 +21,7 @@ LOOK = 0.5
 
 @dataclass
 class Busy:
-    """A model that has so many images waiting, and batches of four."""
+    """A model with waiting images and batches of four."""
 
     queue_depth: int = 0
     batch_sizes: Any = field(default_factory=lambda: SimpleNamespace(largest=4))
@@ -35,7 +35,7 @@ class Busy:
 
 
 class Clock:
-    """In place of `time`, and of the event that ends the looks: each comes so much later."""
+    """Stands in for `time` and the event that ends polling: each poll is later by one value."""
 
     def __init__(self, *passed_seconds: float) -> None:
         self.now = 1000.0
@@ -160,10 +160,10 @@ def test_never_given_up_where_that_is_not_wanted(
     assert lost == []
 
 
-def test_a_look_that_comes_late_is_none(
+def test_a_late_poll_does_not_count(
     model: Busy, unrecoverable_problems: list[str], lost: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process was stopped, or its machine: for as long it was neither well nor unwell."""
+    """The process or its machine was stopped: that time counts as neither healthy nor unhealthy."""
     unrecoverable_problems.append("its self-test is late")
     dog = make(model, unrecoverable_problems, lost, 4)
     watch(dog, monkeypatch, 3.1, 3600.0, 2.9, LOOK, 3.1)

@@ -121,7 +121,7 @@ def test_refusals_share_a_line_of_the_log(
 def test_a_balancer_is_told_which_refusals_to_repeat(
     busy: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many as another could answer; for the rest it has the same to say by itself."""
+    """nginx repeats as many refusals as a replica could answer, and sends the others itself."""
     monkeypatch.setattr(type(busy.model), "images_per_second", 0.001)
     given = {"X-Accel-Refusal": "1", "X-Request-ID": "mine"}
     repeated, said = post(client, **given), post(client, **given)
@@ -227,7 +227,7 @@ def test_requests_in_a_row_are_answered_in_their_order(port: int) -> None:
 def test_what_nginx_says_is_the_replicas_own(
     busy: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three it repeats, finds nobody else and passes on; the rest it says for the replica."""
+    """nginx repeats three refusals, finds no other replica, and sends the others itself."""
     monkeypatch.setattr(type(busy.model._batcher), "images_per_second", 3.0)
     with (
         behind_nginx(busy.app) as port,

@@ -298,7 +298,7 @@ def test_what_was_done_is_counted(service: Service) -> None:
     assert rejections("model_not_found") == 1
     assert rejections("inference_failed") == 1
     assert rejections("method_not_allowed") == 1
-    # A scanner's guesses at addresses turn nobody away.
+    # Requests for unknown paths are not counted as refusals.
     reasons = {sample.labels["reason"] for sample in families["resnet_rejections"]}
     assert "not_found" not in reasons
 
