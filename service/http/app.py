@@ -134,7 +134,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
     if trusted := networks_of(security.trusted_proxies):
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))  # type: ignore[arg-type]
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)
