@@ -121,8 +121,8 @@ def read_artifact(folder: Path) -> Artifact:
     for name, values in (("head", head.kernel), ("head", head.bias), ("logits", golden.logits)):
         if not np.isfinite(values).all():
             raise InvalidArtifact(
-                f"{folder} was built from weights that are infinite or not a number: its {name} "
-                "is. Import sound weights."
+                f"{folder} was built from weights that are infinite or not a number; see its "
+                f"{name}. Import sound weights."
             )
     expected = (manifest.architecture.feature_width, manifest.architecture.classes)
     if (

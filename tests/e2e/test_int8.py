@@ -78,7 +78,7 @@ def test_quantizing_again_with_the_same_images_changes_nothing(folder: Path) -> 
 def test_one_that_disagrees_too_often_is_not_served(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "poor")
     write_report(tmp_path / "poor", (Measurement("photos", 200, 51.5),))
-    with running({"RESNET_MODEL": str(tmp_path / "poor"), "RESNET_PRECISION": "int8"}) as server:
+    with running({"RESNET_MODELS": str(tmp_path / "poor"), "RESNET_PRECISION": "int8"}) as server:
         assert server.process.wait(60) == 3
         assert "for 51.5 % of 200 images (photos); at least 75 %" in server.messages()
 

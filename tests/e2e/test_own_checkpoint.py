@@ -136,11 +136,9 @@ def test_labels_must_be_as_many_as_the_classes(imported: Imported, tmp_path: Pat
 @pytest.fixture(scope="module")
 def server(imported: Imported) -> Iterator[Server]:
     """All five, in one process."""
-    first, *others = (own.name for own in OWN_FILES)
     environment = {
         "RESNET_HOME": str(imported.home),
-        "RESNET_MODEL": first,
-        "RESNET_MODELS": ",".join(others),
+        "RESNET_MODELS": ",".join(own.name for own in OWN_FILES),
         "RESNET_PRECISION": "float32",
         # One size to warm up for each of them.
         "RESNET_MAX_BATCH_SIZE": "1",

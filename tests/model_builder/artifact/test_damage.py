@@ -163,9 +163,12 @@ def never_listed(folder: Path, name: str) -> None:
         (a_narrow_head, r"the head should be \(512, 3\)\. Received: \(64, 3\), \(3,\), 3 labels"),
         (a_head_without_bias, "head.safetensors: 'bias'"),
         (a_head_of_another_format, "head.safetensors: "),
-        (with_tensor("head.safetensors", "kernel", np.nan), "infinite or not a number: its head"),
-        (with_tensor("head.safetensors", "bias", np.inf), "infinite or not a number: its head"),
-        (with_tensor("golden.safetensors", "logits", np.nan), "not a number: its logits"),
+        (
+            with_tensor("head.safetensors", "kernel", np.nan),
+            "infinite or not a number; see its head",
+        ),
+        (with_tensor("head.safetensors", "bias", np.inf), "infinite or not a number; see its head"),
+        (with_tensor("golden.safetensors", "logits", np.nan), "not a number; see its logits"),
     ],
 )
 def test_parts_of_different_sizes(

@@ -135,7 +135,7 @@ def test_pull_takes_the_file_that_predict_takes(tmp_path: Path) -> None:
     refused = f"{file} is no file of resnet101.keras_in1k."
     pull = ["pull", "resnet101.keras_in1k", "--precision", "float32"]
     assert refused in run(main, [*pull, "--checkpoint-file", str(file)]).output
-    environment = {"RESNET_CHECKPOINT_FILE": str(file), "RESNET_MODEL": "resnet101.keras_in1k"}
+    environment = {"RESNET_CHECKPOINT_FILE": str(file), "RESNET_MODELS": "resnet101.keras_in1k"}
     assert refused in run(main, [*pull, "resnet152.keras_in1k"], env=environment).output
     both = run(main, [*pull, "resnet152.keras_in1k", "--checkpoint-file", str(file)])
     assert both.exit_code == 2
