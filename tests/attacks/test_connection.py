@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
@@ -14,9 +14,7 @@ from tests.attacks.attackers.config import AttackerConfig, Link, run_until_end
 from tests.attacks.attackers.connection import Connection
 from tests.attacks.attackers.requests import form_of, parts_that_fit
 
-Reader: TypeAlias = asyncio.StreamReader
-Writer: TypeAlias = asyncio.StreamWriter
-Handler = Callable[[Reader, Writer], Awaitable[None]]
+Handler = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 REFUSAL = b"HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -33,7 +31,7 @@ def with_server(handler: Handler, client: Callable[[Connection], Awaitable[None]
     async def both() -> None:
         served = asyncio.Event()
 
-        async def serve_one(reader: Reader, writer: Writer) -> None:
+        async def serve_one(reader: StreamReader, writer: StreamWriter) -> None:
             await handler(reader, writer)
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
@@ -49,7 +47,7 @@ def with_server(handler: Handler, client: Callable[[Connection], Awaitable[None]
 
 
 def says(*parts: bytes) -> Handler:
-    async def handler(_: Reader, writer: Writer) -> None:
+    async def handler(_: StreamReader, writer: StreamWriter) -> None:
         for part in parts:
             writer.write(part)
             await writer.drain()
@@ -84,7 +82,7 @@ def test_a_response_before_the_end_of_the_request_ends_the_exchange() -> None:
         response = await connection.exchange(bytes(50 * 2**20))
         assert (response.status, response.closes) == (200, True)
 
-    async def handler(reader: Reader, writer: Writer) -> None:
+    async def handler(reader: StreamReader, writer: StreamWriter) -> None:
         await reader.read(1)
         writer.write(OK)
 
@@ -97,7 +95,7 @@ def test_half_of_a_connection_is_closed() -> None:
         connection.half_close()
         assert await connection.received(60) == b"all"
 
-    async def handler(reader: Reader, writer: Writer) -> None:
+    async def handler(reader: StreamReader, writer: StreamWriter) -> None:
         writer.write(await reader.read())
 
     with_server(handler, client)
