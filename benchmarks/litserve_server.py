@@ -2,10 +2,10 @@
 
 python litserve_server.py PORT
 
-Run by an environment of its own and so importing nothing of this project. The weights are random,
-which costs the same time. Float32, eager, batches up to 8 that wait 10 ms to fill, images as
-base64 in JSON and decoded in a pool of threads, one worker: what LitServe's own benchmark of an
-image classifier has for a CPU.
+It runs in its own environment and imports nothing of this project. The weights are random, which
+takes the same time. Float32, eager, batches of up to 8 that wait 10 ms to fill, images as base64 in
+JSON and decoded in a thread pool, one worker: as in LitServe's benchmark of an image classifier on
+a CPU.
 """
 
 from __future__ import annotations
