@@ -28,6 +28,7 @@ from service.http.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
+from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
@@ -85,7 +86,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         if security.rate_limit_per_second
         else None
     )
-    tracing = Tracing(untraced_paths=MONITORING)
+    tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -113,6 +114,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     # Added last means called first.
     if keys is not None or limit is not None:
         app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)
+    app.add_middleware(HeaderLimitsMiddleware, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,
         metrics=service_metrics,

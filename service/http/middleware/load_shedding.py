@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
+from service.http.middleware.header_limits import exceeds_limits
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
 from service.http.request.deadline import RequestDeadline
@@ -54,6 +55,7 @@ class LoadSheddingMiddleware:
             or scope["path"] not in INFERENCE
             or scope["method"] != "POST"
             or self._runtime.repository.draining
+            or exceeds_limits(scope)
         ):
             await self._app(scope, receive, send)
             return
