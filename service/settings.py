@@ -147,6 +147,12 @@ class LimitsSettings(_Group):
         10.0, gt=0, description="An image that takes longer to decode is refused."
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
+    max_pending_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of bodies and decoded images that requests hold at once; beyond it, "
+        "503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory limit.",
+    )
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."
     )

@@ -78,7 +78,7 @@ class DecoderProcess:
             )
         self._ready = False
 
-    def decode(self, data: bytes, preprocessing: Preprocessing) -> Pixels:
+    def decode(self, data: bytes | memoryview, preprocessing: Preprocessing) -> Pixels:
         """What `images.decode` gives and raises; InvalidImage where the image ended the process,
         or took too long and the process was ended for it. Raises DecoderFailed.
         """
@@ -178,7 +178,7 @@ def _bound_writes(connection: Connection, seconds: float) -> None:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

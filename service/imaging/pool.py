@@ -61,7 +61,7 @@ class DecoderPool:
             process.start()
 
     async def decode(
-        self, data: bytes, preprocessing: Preprocessing, *, deadline: float
+        self, data: bytes | memoryview, preprocessing: Preprocessing, *, deadline: float
     ) -> DecodedImage:
         """Raises DeadlineExceeded, and what `DecoderProcess.decode` raises."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,20 +19,26 @@ Array = npt.NDArray[np.float32]
 class InferenceRequest:
     """Images for one model.
 
-    rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size.
+    rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size. Rows that are
+    bytes were taken from the byte budget by the adapter, as they arrived.
     deadline: on the clock of `time.monotonic`.
     outputs: names of `outputs.OUTPUTS`.
     model, version: None for the default. A higher priority goes ahead in the queue.
+    client: who asks, any name. Clients share what limits them together.
     wait_for_room: wait until the queue has room, up to the deadline, instead of being refused.
+    on_decoded: called when no row is to be decoded any more: the bytes may go. Not called where the
+    request ends before.
     """
 
-    rows: Sequence[bytes | Pixels]
+    rows: Sequence[bytes | memoryview | Pixels]
     deadline: float
     outputs: tuple[str, ...] = ("probabilities",)
     model: str | None = None
     version: str | None = None
     priority: int = 0
     wait_for_room: bool = False
+    client: str = ""
+    on_decoded: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,22 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from service.fairness.byte_budget import ByteBudget
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
 from service.inference.repository import Health, ModelRepository
 from service.inference.service import InferenceService
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
-from service.settings import Settings
+from service.settings import LimitsSettings, Settings
+from service.system.memory import memory_limit
 
 logger = logging.getLogger(__name__)
+
+# The default of RESNET_MAX_PENDING_BYTES is this part of the memory limit. There is room for two of
+# the largest bodies in any case: one client can't have all of it.
+PENDING_PARTS = 8
+PENDING_BODIES = 2
 
 
 class Runtime:
@@ -50,7 +57,10 @@ class Runtime:
             on_ready=on_ready,
             on_failure=on_failure,
         )
-        self.service = InferenceService(self.repository, self._decoder)
+        budget = ByteBudget(_max_pending_bytes(settings.limits))
+        self.service = InferenceService(self.repository, self._decoder, budget)
+        self.metrics.pending_bytes.set_function(lambda: budget.used_bytes)
+        self.metrics.pending_bytes_limit.set(budget.limit_bytes)
         self.metrics.ready.set_function(lambda: float(self.health().ready))
         self._watchdog = Watchdog(
             self.repository,
@@ -91,3 +101,8 @@ class Runtime:
         self._decoder.start()
         model.start()
         return model
+
+
+def _max_pending_bytes(limits: LimitsSettings) -> int:
+    wanted = limits.max_pending_bytes or memory_limit() // PENDING_PARTS
+    return max(wanted, PENDING_BODIES * limits.max_body_bytes)

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 
 from service.errors import InvalidParameter
 
-
 # A longer name is no misspelling: to compare it takes its length times that of those there are.
 MAX_MISSPELT_LENGTH = 100
 

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
+from service.http.auth.client import client_of
 from service.http.dependencies import ServiceDep, SettingsDep, SpansDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.problem_details import problem_of
+from service.http.request.body import Body
 from service.http.request.deadline import RequestDeadline
 from service.http.request.disconnect import cancel_on_disconnect
 from service.http.request.parameters import check_query
@@ -79,11 +81,17 @@ async def predict(
     # Before the body is read, a refusal costs next to nothing.
     service.check_room(model, deadline=deadline.at(started))
     bind_log_fields(model=chosen.name)
-    images = await read_images(request, settings, PARAMETERS)
-    bind_log_fields(images=len(images))
-    due = deadline.at(time.monotonic())
-    work = service.infer(InferenceRequest(images, due, model=model))
-    result = await cancel_on_disconnect(request.receive, work)
+    client = client_of(request.scope)
+    with Body(service.budget.hold(client)) as upload:
+        await read_images(request, upload, settings, PARAMETERS)
+        bind_log_fields(images=len(upload.images))
+        due = deadline.at(time.monotonic())
+        work = service.infer(
+            InferenceRequest(
+                upload.images, due, model=model, client=client, on_decoded=upload.release
+            )
+        )
+        result = await cancel_on_disconnect(request.receive, work)
     timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
     if spans is not None:
         spans.record(timings)

@@ -154,6 +154,8 @@ NAMES = {
     "resnet_queue_depth",
     "resnet_images",
     "resnet_queue_expected_wait_seconds",
+    "resnet_pending_bytes",
+    "resnet_pending_bytes_limit",
     "resnet_rejections",
     "resnet_canaries",
     "resnet_worker_failures",
