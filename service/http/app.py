@@ -31,6 +31,7 @@ from service.http.middleware.auth import AuthMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
+from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
@@ -111,6 +112,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
     if keys is not None or limit is not None:
         app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.http.prediction_json import PredictionWriter
 from service.inference.repository import ModelRepository
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
@@ -41,9 +42,14 @@ async def _spans(request: Request) -> Spans | None:
     return cast("Spans | None", request.app.state.spans)
 
 
+async def _prediction_writer(request: Request) -> PredictionWriter:
+    return cast(PredictionWriter, request.app.state.prediction_writer)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 RepositoryDep = Annotated[ModelRepository, Depends(_repository)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
