@@ -9,8 +9,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from service.http.model_list import ModelList
 from service.http.prediction_json import PredictionWriter
-from service.inference.repository import ModelRepository
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.metrics import Metrics
@@ -24,10 +24,6 @@ async def _runtime(request: Request) -> Runtime:
 
 async def _settings(request: Request) -> Settings:
     return (await _runtime(request)).settings
-
-
-async def _repository(request: Request) -> ModelRepository:
-    return (await _runtime(request)).repository
 
 
 async def _service(request: Request) -> InferenceService:
@@ -46,10 +42,14 @@ async def _prediction_writer(request: Request) -> PredictionWriter:
     return cast(PredictionWriter, request.app.state.prediction_writer)
 
 
+async def _model_list(request: Request) -> ModelList:
+    return cast(ModelList, request.app.state.model_list)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-RepositoryDep = Annotated[ModelRepository, Depends(_repository)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
+ModelListDep = Annotated[ModelList, Depends(_model_list)]
