@@ -91,8 +91,10 @@ def app_of(runtime: Runtime) -> FastAPI:
     tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
+        # Kept by the application: the first reader of /openapi.json would hold the event loop.
+        await asyncio.to_thread(app.openapi)
         yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -139,7 +141,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     ]
     for router in (predict.make_router(settings), models.router):
         app.include_router(router, dependencies=needs_key if keys is not None else [])
-    for router in (health.router, metrics.router, ui.router):
+    for router in (health.router, metrics.make_router(), ui.make_router()):
         app.include_router(router)
     return app
 

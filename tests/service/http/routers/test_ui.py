@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.service.conftest import Service, TestClient
+from tests.service.http.loop_work import request_work
 
 
 @pytest.fixture
@@ -41,3 +43,18 @@ def test_the_page_can_send_an_api_key(service: Service) -> None:
     """Its field appears once a request was refused for want of a key."""
     assert '<form id="access" hidden>' in service.client.get("/").text
     assert "Authorization: `Bearer ${key}`" in service.client.get("/page.js").text
+
+
+def test_its_files_are_read_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise AssertionError("a file is read")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for path in ("/", "/page.css", "/page.js"):
+        assert service.client.get(path).status_code == 200
+
+
+def test_the_first_reader_of_the_api_document_does_not_wait_for_it(service: Service) -> None:
+    work = request_work(service.app, path="/openapi.json")
+    assert work.status == 200
+    assert work.longest < 30_000
