@@ -18,6 +18,7 @@ from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryB
 from tests.nginx import NGINX
 from tests.service.conftest import MODEL_NAME, Serve, Service, behind_nginx, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
+from tests.service.http.loop_work import request_work
 
 
 @pytest.fixture
@@ -241,3 +242,17 @@ def test_what_nginx_says_is_the_replicas_own(
             assert "X-Accel-Redirect" not in response.headers
             assert response.json()["code"] == "overloaded"
             assert response.json()["request_id"] == "mine"
+
+
+def test_a_refusal_is_little_work(busy: Service) -> None:
+    """Under overload most requests end so, and what it takes the device lacks."""
+
+    async def app(*_: object) -> None:
+        raise AssertionError("it is refused")
+
+    shedding = LoadSheddingMiddleware(app, runtime=busy.app.state.runtime, metrics=busy.metrics)
+    headers = [(b"content-type", b"image/png"), (b"x-request-id", b"mine")]
+    for _ in range(2):
+        work = request_work(shedding, method="POST", path="/predict", headers=headers)
+        assert work.status == 503
+    assert work.longest < 200
