@@ -2,6 +2,8 @@
 
 ServiceError
 +-- MalformedRequest        the body is not what its headers say
++-- HeaderTooLarge          more or longer header fields than the service accepts
++-- TargetTooLong           a longer path or query than the service accepts
 +-- Unauthorized            no API key, or an unknown one
 +-- Forbidden               a known key that is turned off
 +-- ModelNotFound
@@ -19,6 +21,7 @@ ServiceError
 +-- Unavailable             try again, here or at another replica
 |   +-- ModelNotReady       the model is loading, or failed to load
 |   +-- QueueFull           as many images wait as may, of all clients or of this one
+|   +-- MemoryFull          requests hold as many bytes as they may
 |   +-- Overloaded          the expected wait exceeds the limit or the request's deadline
 |   +-- ShuttingDown
 |   +-- WorkerLost          the device's worker died or is stuck
@@ -51,6 +54,14 @@ class ServiceError(Exception):
 
 class MalformedRequest(ServiceError):
     code = "malformed_request"
+
+
+class HeaderTooLarge(ServiceError):
+    code = "header_too_large"
+
+
+class TargetTooLong(ServiceError):
+    code = "target_too_long"
 
 
 class Unauthorized(ServiceError):
@@ -140,6 +151,10 @@ class ModelNotReady(Unavailable):
 
 class QueueFull(Unavailable):
     code = "queue_full"
+
+
+class MemoryFull(Unavailable):
+    code = "memory_full"
 
 
 class Overloaded(Unavailable):

@@ -29,8 +29,11 @@ from service.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
+from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
+from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
@@ -98,11 +101,13 @@ def app_of(runtime: Runtime) -> FastAPI:
     strangers = RateLimit(
         security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
     )
-    tracing = Tracing(untraced_paths=MONITORING)
+    tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
+        # Kept by the application: the first reader of /openapi.json would hold the event loop.
+        await asyncio.to_thread(app.openapi)
         yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -124,11 +129,14 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     app.state.rate_limit = limit
+    app.state.model_list = ModelList(runtime.repository, settings)
+    app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
     if keys is not None or limit is not None:
         app.add_middleware(
             AuthMiddleware, keys=keys, limit=limit, strangers=strangers, metrics=service_metrics
         )
+    app.add_middleware(HeaderLimitsMiddleware, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,
         metrics=service_metrics,
@@ -152,7 +160,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     ]
     for router in (predict.make_router(settings), models.router):
         app.include_router(router, dependencies=needs_key if keys is not None else [])
-    for router in (health.router, metrics.router, ui.router):
+    for router in (health.router, metrics.make_router(), ui.make_router()):
         app.include_router(router)
     return app
 

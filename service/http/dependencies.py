@@ -10,7 +10,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from service.auth.rate_limit import RateLimit
-from service.inference.repository import ModelRepository
+from service.http.model_list import ModelList
+from service.http.prediction_json import PredictionWriter
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.metrics import Metrics
@@ -24,10 +25,6 @@ async def _runtime(request: Request) -> Runtime:
 
 async def _settings(request: Request) -> Settings:
     return (await _runtime(request)).settings
-
-
-async def _repository(request: Request) -> ModelRepository:
-    return (await _runtime(request)).repository
 
 
 async def _service(request: Request) -> InferenceService:
@@ -46,10 +43,19 @@ async def _rate_limit(request: Request) -> RateLimit | None:
     return cast("RateLimit | None", request.app.state.rate_limit)
 
 
+async def _prediction_writer(request: Request) -> PredictionWriter:
+    return cast(PredictionWriter, request.app.state.prediction_writer)
+
+
+async def _model_list(request: Request) -> ModelList:
+    return cast(ModelList, request.app.state.model_list)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
-RepositoryDep = Annotated[ModelRepository, Depends(_repository)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
+PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
+ModelListDep = Annotated[ModelList, Depends(_model_list)]

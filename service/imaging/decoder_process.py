@@ -96,7 +96,7 @@ class DecoderProcess:
 
     def decode(
         self,
-        data: bytes,
+        data: bytes | memoryview,
         preprocessing: Preprocessing,
         *,
         expected_pixels: int = 0,
@@ -142,7 +142,7 @@ class DecoderProcess:
         process, self._process = self._process, None
         return None if process is None else self._launcher.end(process)
 
-    def _decode(self, process: ForkedProcess, data: bytes, task: Task) -> Decoded:
+    def _decode(self, process: ForkedProcess, data: bytes | memoryview, task: Task) -> Decoded:
         connection, pickled = process.connection, pickle.dumps(task)
         connection.settimeout(self._timeout_seconds)
         try:
@@ -207,5 +207,5 @@ def _read(answer: memoryview, size: int) -> Decoded:
     return Decoded(rendered.reshape(size, size, 3), pixels)
 
 
-def _named(data: bytes) -> str:
+def _named(data: bytes | memoryview) -> str:
     return f"An image of {len(data)} bytes with sha256 {sha256(data).hexdigest()}"

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.errors import TooManyPixels
+
 # Nanoseconds a pixel, of photos and of one color the dearer, on a core of Zen 4 at 2.6 GHz. A JPEG
 # of many pixels is decoded at a fraction.
 NANOSECONDS_A_PIXEL = {
@@ -41,6 +43,9 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 NO_LENGTH = {0x01, 0xFF, *range(0xD0, 0xDA)}
 RUN_LENGTHS = (1, 2)
+MAGIC_BYTES = 12
+
+Bytes = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,11 @@ class ImageHeader:
         return BASE_SECONDS + nanoseconds / 1e9
 
 
-def read_header(data: bytes) -> ImageHeader:
+def read_header(data: Bytes) -> ImageHeader:
     """Of what is no format that is served: one pixel, for it is refused in a moment."""
+    beginning = bytes(data[:MAGIC_BYTES])
     for (place, magic), (kind, read) in READERS.items():
-        if data.startswith(magic, place):
+        if beginning.startswith(magic, place):
             try:
                 variant, width, height = read(data)
             except (struct.error, IndexError, ValueError):
@@ -74,14 +80,35 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader("other", 1, len(data))
 
 
+class PixelBudget:
+    """Counts what the headers say before anything is decoded, and what they hid when it is known.
+
+    limit: None for no limit.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._pixels = 0
+
+    def add(self, pixels: int) -> None:
+        """Raises TooManyPixels."""
+        self._pixels += pixels
+        if self._limit is not None and self._pixels > self._limit:
+            raise TooManyPixels(
+                f"The images of a request may have {self._limit} pixels together. "
+                f"Received: {self._pixels} or more"
+            )
+
+
 # The kind where it isn't its format's usual one, the width and the height.
 _Size = tuple[str, int, int]
 
 
-def _jpeg(data: bytes) -> _Size:
+def _jpeg(data: Bytes) -> _Size:
     place = 2
     for _ in range(MAX_SEGMENTS):
-        place = data.index(b"\xff", place, place + MAX_SEGMENTS) if data[place] != 0xFF else place
+        if data[place] != 0xFF:
+            place += bytes(data[place : place + MAX_SEGMENTS]).index(b"\xff")
         code = data[place + 1]
         if code in FRAMES:
             height, width = struct.unpack_from(">HH", data, place + 5)
@@ -91,15 +118,15 @@ def _jpeg(data: bytes) -> _Size:
     raise IndexError
 
 
-def _png(data: bytes) -> _Size:
+def _png(data: Bytes) -> _Size:
     return "", *struct.unpack_from(">II", data, 16)
 
 
-def _gif(data: bytes) -> _Size:
+def _gif(data: Bytes) -> _Size:
     return "", *struct.unpack_from("<HH", data, 6)
 
 
-def _bmp(data: bytes) -> _Size:
+def _bmp(data: Bytes) -> _Size:
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     if header_bytes == 12:
         return "", *struct.unpack_from("<HH", data, 18)
@@ -107,8 +134,8 @@ def _bmp(data: bytes) -> _Size:
     return "BMP packed by runs" if packed in RUN_LENGTHS else "", width, height
 
 
-def _webp(data: bytes) -> _Size:
-    kind = data[12:16]
+def _webp(data: Bytes) -> _Size:
+    kind = bytes(data[12:16])
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[place : place + 3], "little") for place in (24, 27))
         return "", width + 1, height + 1
@@ -119,8 +146,8 @@ def _webp(data: bytes) -> _Size:
     return "", width & 0x3FFF, height & 0x3FFF
 
 
-def _tiff(data: bytes) -> _Size:
-    order, big = "<" if data.startswith(b"II") else ">", 43 in data[2:4]
+def _tiff(data: Bytes) -> _Size:
+    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
     (place,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     count = "Q" if big else "H"
     (entries,) = struct.unpack_from(order + count, data, min(place, len(data)))
@@ -134,19 +161,19 @@ def _tiff(data: bytes) -> _Size:
     return "", found.get(256, 0), found.get(257, 0)
 
 
-def _avif(data: bytes) -> _Size:
+def _avif(data: Bytes) -> _Size:
     """The largest of its images: a tile is smaller than the whole."""
-    largest, place = (0, 0), 0
+    largest, place, boxes = (0, 0), 0, bytes(data[:MAX_BOX_BYTES])
     for _ in range(MAX_BOXES):
-        place = data.find(b"ispe", place, MAX_BOX_BYTES) + 4
+        place = boxes.find(b"ispe", place) + 4
         if place < 4:
             break
-        width, height = struct.unpack_from(">II", data, place + 4)
+        width, height = struct.unpack_from(">II", boxes, place + 4)
         largest = max(largest, (width, height), key=math.prod)
     return "", *largest
 
 
-READERS: dict[tuple[int, bytes], tuple[str, Callable[[bytes], _Size]]] = {
+READERS: dict[tuple[int, bytes], tuple[str, Callable[[Bytes], _Size]]] = {
     (0, b"\xff\xd8\xff"): ("JPEG", _jpeg),
     (0, b"\x89PNG"): ("PNG", _png),
     (0, b"GIF8"): ("GIF", _gif),

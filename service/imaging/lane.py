@@ -25,7 +25,7 @@ class Job:
     outcome: what it decoded to and the seconds that it took, without its wait.
     """
 
-    data: bytes
+    data: bytes | memoryview
     preprocessing: Preprocessing
     deadline: float
     client: str

@@ -97,14 +97,14 @@ class DecoderPool:
         if self.problem and (self._check is None or self._check.done()):
             self.start()
 
-    def expected_pixels(self, data: bytes) -> int:
+    def expected_pixels(self, data: bytes | memoryview) -> int:
         """How many will be decoded, by the first bytes; 0 where that is not known, or none will."""
         pixels = read_header(data).pixels or 0
         return pixels if pixels <= self._max_pixels else 0
 
     async def decode(
         self,
-        data: bytes,
+        data: bytes | memoryview,
         preprocessing: Preprocessing,
         *,
         deadline: float,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -98,18 +99,19 @@ def list_model_info(
     ]
 
 
-def get_model_info(
-    name: str,
-    loaded: Sequence[Model],
-    own: Sequence[CustomCheckpoint],
-    pending: Mapping[str, str],
-) -> ModelInfo:
+def find_model_info(name: str, infos: Iterable[ModelInfo]) -> ModelInfo:
     """The depth that is called so or has a checkpoint called so. Raises ModelNotFound."""
-    for body in list_model_info(loaded, own, pending):
-        if name == body.name or any(name == one.name for one in body.checkpoints):
-            return body
+    for info in infos:
+        if name == info.name or any(name == one.name for one in info.checkpoints):
+            return info
     known = ", ".join(RESNETS)
     raise ModelNotFound(f"No model is called {name!r}. Known: {known} and their checkpoints.")
+
+
+@lru_cache(maxsize=128)
+def _costs(architecture: ResNetConfig, input_size: int) -> tuple[int, int]:
+    """Parameters and MACs. They take a millisecond to count, and configurations are few."""
+    return architecture.parameters(), architecture.macs(input_size)
 
 
 def _describe(
@@ -121,6 +123,7 @@ def _describe(
     """waiting: checkpoints that are to be served and are not yet, each with why."""
     default = DEFAULT_CHECKPOINTS[name]
     architecture, input_size = _architecture(CHECKPOINTS[default], loaded)
+    parameters, macs = _costs(architecture, input_size)
     state: State = "available"
     reason = f"Not loaded: start the service with RESNET_MODELS={name}"
     if loaded:
@@ -132,8 +135,8 @@ def _describe(
         depth=architecture.depth,
         block=architecture.block,
         blocks_per_stage=list(architecture.layers),
-        parameters=architecture.parameters(),
-        macs=architecture.macs(input_size),
+        parameters=parameters,
+        macs=macs,
         input_size=input_size,
         classes=architecture.classes,
         state=state,
@@ -142,8 +145,8 @@ def _describe(
             CheckpointInfo(
                 name=row.name,
                 default=row.name == default,
-                parameters=row.architecture.parameters(),
-                macs=row.architecture.macs(row.preprocessing.crop_size),
+                parameters=_costs(row.architecture, row.preprocessing.crop_size)[0],
+                macs=_costs(row.architecture, row.preprocessing.crop_size)[1],
                 licence=row.licence,
                 paper=row.paper,
                 top1_percent=row.top1_percent,

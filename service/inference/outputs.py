@@ -115,13 +115,18 @@ def softmax(values: Array) -> Array:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
 
 
-def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[ClassScore, ...]:
+def top_indices(probabilities: Array, k: int) -> npt.NDArray[np.int64]:
     """The k most probable classes of a row [classes], most probable first; ties by class id."""
     k = min(k, len(probabilities))
     least = np.partition(probabilities, -k)[-k]
     # All that tie with the last one: the lowest class indices among them are named.
     candidates = np.flatnonzero(probabilities >= least)
-    order = candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
+    return candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
+
+
+def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[ClassScore, ...]:
+    """The classes of `top_indices`, named."""
     return tuple(
-        ClassScore(int(i), labels[i].wnid, labels[i].name, float(probabilities[i])) for i in order
+        ClassScore(int(i), labels[i].wnid, labels[i].name, float(probabilities[i]))
+        for i in top_indices(probabilities, k)
     )

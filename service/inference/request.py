@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,8 @@ Array = npt.NDArray[np.float32]
 class InferenceRequest:
     """Images for one model.
 
-    rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size.
+    rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size. Rows that are
+    bytes were taken from the byte budget by the adapter, as they arrived.
     deadline: on the clock of `time.monotonic`.
     outputs: names of `outputs.OUTPUTS`.
     model, version: None for the default.
@@ -28,9 +29,11 @@ class InferenceRequest:
     A higher priority goes ahead of the same client's other requests.
     wait_for_room: wait until the queue has room, up to the deadline, instead of being refused.
     key: what the images of this request have in common in a queue; made here.
+    on_decoded: called when no row is to be decoded any more: the bytes may go. Not called where the
+    request ends before.
     """
 
-    rows: Sequence[bytes | Pixels]
+    rows: Sequence[bytes | memoryview | Pixels]
     deadline: float
     outputs: tuple[str, ...] = ("probabilities",)
     model: str | None = None
@@ -38,6 +41,7 @@ class InferenceRequest:
     priority: int = 0
     wait_for_room: bool = False
     client: str = ""
+    on_decoded: Callable[[], None] = lambda: None
     key: Hashable = field(default_factory=object)
 
 

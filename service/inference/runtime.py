@@ -10,15 +10,22 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.engines.registry import ENGINES, EngineSpec
+from service.fairness.byte_budget import ByteBudget
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
 from service.inference.repository import OK, Health, ModelRepository
 from service.inference.service import InferenceService
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
-from service.settings import Settings
+from service.settings import LimitsSettings, Settings
+from service.system.memory import memory_limit
 
 logger = logging.getLogger(__name__)
+
+# The default of RESNET_MAX_PENDING_BYTES is this part of the memory limit. There is room for two of
+# the largest bodies in any case: one client can't have all of it.
+PENDING_PARTS = 8
+PENDING_BODIES = 2
 
 
 class Runtime:
@@ -53,11 +60,15 @@ class Runtime:
             on_ready=on_ready,
             on_failure=on_failure,
         )
+        budget = ByteBudget(_max_pending_bytes(settings.limits))
         self.service = InferenceService(
             self.repository,
             self._decoder,
+            budget,
             max_request_pixels=settings.limits.max_request_pixels,
         )
+        self.metrics.pending_bytes.set_function(lambda: budget.used_bytes)
+        self.metrics.pending_bytes_limit.set(budget.limit_bytes)
         self.metrics.ready.set_function(lambda: float(self.health().ready))
         self.metrics.decode_queue_depth.set_function(lambda: self._decoder.waiting)
         self._watchdog = Watchdog(
@@ -100,3 +111,8 @@ class Runtime:
         self._decoder.start()
         model.start()
         return model
+
+
+def _max_pending_bytes(limits: LimitsSettings) -> int:
+    wanted = limits.max_pending_bytes or memory_limit() // PENDING_PARTS
+    return max(wanted, PENDING_BODIES * limits.max_body_bytes)

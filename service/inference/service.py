@@ -13,6 +13,7 @@ from service.batching.admission import Reservation
 from service.errors import (
     DeadlineExceeded,
     InvalidParameter,
+    MemoryFull,
     NonFiniteOutput,
     Overloaded,
     QueueFull,
@@ -22,10 +23,11 @@ from service.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from service.fairness.byte_budget import ByteBudget, HeldBytes
+from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
 from service.inference.outputs import OUTPUTS, check_output_names
-from service.inference.pixel_budget import PixelBudget
 from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
 
 Pixels = npt.NDArray[np.uint8]
@@ -55,12 +57,20 @@ class InferenceService:
     """Resolves the model, reserves room, decodes, batches and computes the outputs.
 
     max_request_pixels: of all images of a request together; None for no limit.
-    Knows no protocol: an adapter maps its errors. For one event loop.
+    Knows no protocol: an adapter maps its errors, and takes the bytes of a request from `budget` as
+    they arrive. For one event loop.
     """
 
     def __init__(
-        self, models: Models, decoder: DecoderPool, *, max_request_pixels: int | None = None
+        self,
+        models: Models,
+        decoder: DecoderPool,
+        budget: ByteBudget | None = None,
+        *,
+        max_request_pixels: int | None = None,
     ) -> None:
+        """budget: by default without a limit."""
+        self.budget = budget or ByteBudget()
         self._models = models
         self._decoder = decoder
         self._max_request_pixels = max_request_pixels
@@ -97,28 +107,29 @@ class InferenceService:
         """
         check_output_names(request.outputs)
         model = self._models.get(request.model, request.version)
-        budget = PixelBudget(self._max_request_pixels)
+        _check_pixels(request, model)
+        pixels = PixelBudget(self._max_request_pixels)
         for row in request.rows:
-            if isinstance(row, bytes):
-                budget.add(self._decoder.expected_pixels(row))
-            else:
-                _check_pixels(row, model)
-        reservation = await self._reserve(model, request)
-        tasks = [
-            asyncio.ensure_future(self._row(row, request, model, reservation, budget))
-            for row in request.rows
-        ]
-        try:
-            rows = await asyncio.gather(*tasks)
-            reservation.record_completion()
-            return InferenceResult(model, tuple(rows))
-        except (DeadlineExceeded, Overloaded):
-            reservation.record_completion()
-            raise
-        finally:
-            for task in tasks:
-                task.cancel()
-            reservation.release()
+            if not isinstance(row, np.ndarray):
+                pixels.add(self._decoder.expected_pixels(row))
+        with self.budget.hold(request.client) as held:
+            reservation = await self._reserve(model, request, held)
+            decoding = _Decoding(request, reservation, pixels)
+            tasks = [
+                asyncio.ensure_future(self._row(index, request, model, decoding))
+                for index in range(len(request.rows))
+            ]
+            try:
+                rows = await asyncio.gather(*tasks)
+                reservation.record_completion()
+                return InferenceResult(model, tuple(rows))
+            except (DeadlineExceeded, Overloaded):
+                reservation.record_completion()
+                raise
+            finally:
+                for task in tasks:
+                    task.cancel()
+                reservation.release()
 
     async def infer_one(self, request: InferenceRequest) -> RowResult:
         """The result of a request with one row. Raises its error, and what `infer` raises."""
@@ -127,13 +138,19 @@ class InferenceService:
             raise only
         return only
 
-    async def _reserve(self, model: Model, request: InferenceRequest) -> Reservation:
+    async def _reserve(
+        self, model: Model, request: InferenceRequest, held: HeldBytes
+    ) -> Reservation:
+        size = model.artifact.manifest.preprocessing.crop_size
+        encoded = sum(not isinstance(row, np.ndarray) for row in request.rows)
         while True:
             try:
+                held.take(encoded * size * size * 3)
                 return model.admission.admit(
                     len(request.rows), deadline=request.deadline, client=request.client
                 )
-            except (QueueFull, Overloaded) as refusal:
+            except (QueueFull, Overloaded, MemoryFull) as refusal:
+                held.release()
                 remaining = request.deadline - time.monotonic()
                 if not request.wait_for_room or remaining <= 0:
                     raise
@@ -145,51 +162,27 @@ class InferenceService:
                 )
 
     async def _row(
-        self,
-        row: bytes | Pixels,
-        request: InferenceRequest,
-        model: Model,
-        reservation: Reservation,
-        budget: PixelBudget,
+        self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult | ServiceError:
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
-            result = self._result(row, request, model, reservation, budget)
-            return await asyncio.wait_for(result, seconds)
+            return await asyncio.wait_for(self._result(index, request, model, decoding), seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
         except TooManyPixels:
             raise
         except ROW_ERRORS as error:
+            # Without the frames in which it was raised, which have the image.
+            error.__traceback__ = error.__context__ = None
             return error
 
     async def _result(
-        self,
-        row: bytes | Pixels,
-        request: InferenceRequest,
-        model: Model,
-        reservation: Reservation,
-        budget: PixelBudget,
+        self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult:
-        decode_seconds = 0.0
         try:
-            if isinstance(row, bytes):
-                preprocessing = model.artifact.manifest.preprocessing
-                decoded = await self._decoder.decode(
-                    row,
-                    preprocessing,
-                    deadline=request.deadline,
-                    client=request.client,
-                    request=request,
-                    priority=request.priority,
-                )
-                budget.add(decoded.hidden_pixels)
-                pixels, decode_seconds = decoded.pixels, decoded.seconds
-            else:
-                pixels = row
+            pixels, decode_seconds = await self._pixels(index, request, model, decoding)
         finally:
-            # From here on the queue counts the image.
-            reservation.release(1)
+            decoding.end_one()
         future = model.submit(
             pixels,
             outputs=request.outputs,
@@ -206,13 +199,49 @@ class InferenceService:
         outputs = {name: OUTPUTS[name].compute(result.output, head) for name in request.outputs}
         return RowResult(outputs, timing)
 
-
-def _check_pixels(row: bytes | Pixels, model: Model) -> None:
-    if isinstance(row, bytes):
-        return
-    size = model.artifact.manifest.preprocessing.crop_size
-    if row.shape != (size, size, 3) or row.dtype != np.uint8:
-        raise InvalidParameter(
-            f"{model.name} takes pixels uint8 [{size}, {size}, 3]. "
-            f"Received: {row.dtype} {list(row.shape)}"
+    async def _pixels(
+        self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
+    ) -> tuple[Pixels, float]:
+        """The row decoded, and the seconds of that. No other frame has the row itself."""
+        row = request.rows[index]
+        if isinstance(row, np.ndarray):
+            return row, 0.0
+        decoded = await self._decoder.decode(
+            row,
+            model.artifact.manifest.preprocessing,
+            deadline=request.deadline,
+            client=request.client,
+            request=request.key,
+            priority=request.priority,
         )
+        decoding.pixels.add(decoded.hidden_pixels)
+        return decoded.pixels, decoded.seconds
+
+
+class _Decoding:
+    """The rows of a request that are still to be decoded."""
+
+    def __init__(
+        self, request: InferenceRequest, reservation: Reservation, pixels: PixelBudget
+    ) -> None:
+        self.pixels = pixels
+        self._rows = len(request.rows)
+        self._on_decoded = request.on_decoded
+        self._reservation = reservation
+
+    def end_one(self) -> None:
+        """From here on the queue counts the image, or nobody does."""
+        self._reservation.release(1)
+        self._rows -= 1
+        if not self._rows:
+            self._on_decoded()
+
+
+def _check_pixels(request: InferenceRequest, model: Model) -> None:
+    size = model.artifact.manifest.preprocessing.crop_size
+    for row in request.rows:
+        if isinstance(row, np.ndarray) and (row.shape != (size, size, 3) or row.dtype != np.uint8):
+            raise InvalidParameter(
+                f"{model.name} takes pixels uint8 [{size}, {size}, 3]. "
+                f"Received: {row.dtype} {list(row.shape)}"
+            )

@@ -111,6 +111,14 @@ class Metrics:
             ["model", "result"],
             registry=self.registry,
         )
+        self.pending_bytes = Gauge(
+            "resnet_pending_bytes",
+            "Bytes of bodies and decoded images that requests hold now.",
+            registry=self.registry,
+        )
+        self.pending_bytes_limit = Gauge(
+            "resnet_pending_bytes_limit", "How many they may hold.", registry=self.registry
+        )
         self.rejections = Counter(
             "resnet_rejections",
             "Requests refused, by the error's code; client_share: queue_full or overloaded for "

@@ -5,10 +5,11 @@ Otherwise OpenTelemetry's SDK is not imported.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastapi.telemetry import TelemetryConfig
 
@@ -86,8 +87,8 @@ class Tracing:
     `spans` is None unless the environment turns traces on. Raises TracingUnavailable.
     """
 
-    def __init__(self, untraced_paths: frozenset[str] = frozenset()) -> None:
-        """untraced_paths: requests for these have no span."""
+    def __init__(self, untraced: Callable[[Mapping[str, Any]], bool] = lambda _: False) -> None:
+        """untraced: tells by an HTTP request's ASGI scope, before anything of it is parsed."""
         self.spans: Spans | None = None
         self.fastapi: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
         self._provider: TracerProvider | None = None
@@ -100,12 +101,15 @@ class Tracing:
                 f"OTEL_ variables turn traces on, and {error}. Install the extra 'tracing', or set "
                 "OTEL_TRACES_EXPORTER=none."
             ) from error
+        # They warn of a header that is not as it should be, and write the whole of it to the log.
+        for name in ("opentelemetry.baggage", "opentelemetry.trace"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         self.spans = Spans(self._provider.get_tracer(SERVICE_NAME, __version__))
         self.fastapi |= {
             "tracing": True,
             "tracer_provider": self._provider,
             "operation_spans": False,
-            "exclude": lambda scope: scope.get("path") in untraced_paths,
+            "exclude": lambda scope: scope["type"] == "http" and untraced(scope),
         }
 
     def close(self) -> None:

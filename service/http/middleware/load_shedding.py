@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKeys
@@ -15,9 +15,10 @@ from service.auth.token_bucket import TokenBucket
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
 from service.http.auth.client import client_before_auth
+from service.http.middleware.header_limits import MAX_TARGET_BYTES
 from service.http.paths import INFERENCE
-from service.http.problem_details import respond_to, status_of
-from service.http.request.request_id import identifier_of
+from service.http.problem_details import MEDIA_TYPE, problem, status_of
+from service.http.request.request_id import acceptable_id
 from service.inference.request import RequestDeadline
 from service.inference.runtime import Runtime
 from service.observability.logging import request_id
@@ -26,8 +27,19 @@ from service.observability.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 MODEL = b"model="
-TIMEOUT_MS = names.REQUEST_TIMEOUT_MS.lower().encode()
 CONTENT_LENGTH = b"content-length"
+# As they are on the wire.
+ACCEL_REDIRECT, ACCEL_REFUSAL, REFUSAL, REQUEST_ID, RETRY_AFTER, TIMEOUT_MS = (
+    name.lower().encode()
+    for name in (
+        names.ACCEL_REDIRECT,
+        names.ACCEL_REFUSAL,
+        names.REFUSAL,
+        names.REQUEST_ID,
+        names.RETRY_AFTER,
+        names.REQUEST_TIMEOUT_MS,
+    )
+)
 # nginx repeats what gets 503 at another replica, and can select by nothing but the status. A
 # refusal that it need not repeat is a redirect to its own location, the refusal in a header.
 NGINX_LOCATION = b"@refused"
@@ -52,6 +64,7 @@ class LoadSheddingMiddleware:
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
         self._keys = keys
         self._budget = RetryBudget()
+        self._refusals: dict[tuple[str, type[Unavailable], str], _Refusal] = {}
         self._refused = 0
         self._logged = -math.inf
 
@@ -77,6 +90,8 @@ class LoadSheddingMiddleware:
         """Why there is no room; None where there is, or where that can't be told from here."""
         query: bytes = scope["query_string"]
         try:
+            if len(query) > MAX_TARGET_BYTES:
+                return None
             name = parse_qs(query.decode("latin-1"))["model"][-1] if MODEL in query else None
             given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
             timeout_ms = None if given is None else float(given)
@@ -92,31 +107,30 @@ class LoadSheddingMiddleware:
     def _refusal(
         self, error: Unavailable, scope: Scope, started: float
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        given = Headers(scope=scope)
-        identifier = identifier_of(given)
-        token = request_id.set(identifier)
-        try:
-            response = respond_to(error, self._metrics)
-            self._log_refusal(error, started, scope)
-        finally:
-            request_id.reset(token)
-        status = status_of(error)
-        path = scope["path"]
-        self._metrics.requests.labels(path, "POST", str(status)).inc()
-        self._metrics.request_seconds.labels(path).observe(time.monotonic() - started)
-        headers = [*response.raw_headers, (names.REQUEST_ID.lower().encode(), identifier.encode())]
-        body = bytes(response.body)
-        if names.ACCEL_REFUSAL in given and not self._budget.take(
+        given = dict(scope["headers"])
+        identifier = acceptable_id(given.get(REQUEST_ID, b"").decode("latin-1"))
+        self._log_refusal(error, identifier, started, scope)
+        key = (scope["path"], type(error), error.reason)
+        refusal = self._refusals.get(key)
+        if refusal is None:
+            refusal = self._refusals[key] = _Refusal(*key, self._metrics)
+        refusal.count(time.monotonic() - started)
+        body = refusal.body(str(error), identifier)
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (RETRY_AFTER, b"%d" % (error.retry_after_seconds or 0)),
+            (REQUEST_ID, identifier.encode()),
+        ]
+        if ACCEL_REFUSAL in given and not self._budget.take(
             started, self._elsewhere_per_second(error)
         ):
-            headers = [(key, value) for key, value in headers if key != CONTENT_LENGTH]
             headers += [
-                (names.ACCEL_REDIRECT.lower().encode(), NGINX_LOCATION),
-                (names.REFUSAL.lower().encode(), body),
+                (ACCEL_REDIRECT, NGINX_LOCATION),
+                (REFUSAL, body),
                 (CONTENT_LENGTH, b"0"),
             ]
             return 200, headers, b""
-        return status, headers, body
+        return refusal.status, [*headers, (CONTENT_LENGTH, b"%d" % len(body))], body
 
     def _elsewhere_per_second(self, error: Unavailable) -> float:
         """How many such refusals another replica might answer."""
@@ -124,13 +138,40 @@ class LoadSheddingMiddleware:
             return sum(model.images_per_second for model in self._runtime.repository.models)
         return math.inf
 
-    def _log_refusal(self, refusal: Unavailable, now: float, scope: Scope) -> None:
+    def _log_refusal(self, refusal: Unavailable, identifier: str, now: float, scope: Scope) -> None:
         self._refused += 1
         if now - self._logged >= LOG_INTERVAL_SECONDS:
             client = client_before_auth(scope, self._keys)
             extra = {"client": client} if refusal.client_share else {}
+            token = request_id.set(identifier)
             logger.warning("%d refused; the last one: %s", self._refused, refusal, extra=extra)
+            request_id.reset(token)
             self._refused, self._logged = 0, now
+
+
+class _Refusal:
+    """What all refusals with one error on one path have in common, made once.
+
+    status: of the answer. What it says is `problem_details.respond_to`'s, which takes longer.
+    """
+
+    def __init__(self, path: str, kind: type[Unavailable], reason: str, metrics: Metrics) -> None:
+        self.status = status_of(kind)
+        self._rejections = metrics.rejections.labels(reason)
+        self._requests = metrics.requests.labels(path, "POST", str(self.status))
+        self._seconds = metrics.request_seconds.labels(path)
+        members = problem(self.status, kind.code, "")
+        del members["detail"], members["request_id"]
+        self._beginning = json.dumps(members, separators=(",", ":")).removesuffix("}")
+
+    def count(self, seconds: float) -> None:
+        self._rejections.inc()
+        self._requests.inc()
+        self._seconds.observe(seconds)
+
+    def body(self, detail: str, identifier: str) -> bytes:
+        text = json.dumps(detail, ensure_ascii=False)
+        return f'{self._beginning},"detail":{text},"request_id":"{identifier}"}}'.encode()
 
 
 class RetryBudget:

@@ -7,6 +7,9 @@ from difflib import get_close_matches
 
 from service.errors import InvalidParameter
 
+# A longer name is no misspelling: to compare it takes its length times that of those there are.
+MAX_MISSPELT_LENGTH = 100
+
 
 def check_query(given: Iterable[str], known: Collection[str]) -> None:
     """Raises InvalidParameter for a query parameter that the route does not have."""
@@ -33,5 +36,7 @@ def check_form(given: Iterable[str], part: str, parameters: Collection[str]) -> 
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
+    if len(name) > MAX_MISSPELT_LENGTH:
+        return ""
     nearest = get_close_matches(name, known, n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -15,5 +15,9 @@ ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 def identifier_of(headers: Headers) -> str:
     """The client's id where it is acceptable, else a new one."""
-    given = headers.get(REQUEST_ID, "")
+    return acceptable_id(headers.get(REQUEST_ID, ""))
+
+
+def acceptable_id(given: str) -> str:
+    """The client's id where it is acceptable, else a new one."""
     return given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex

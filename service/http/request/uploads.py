@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Collection
-from typing import NoReturn
+from collections.abc import Callable, Collection
+from contextlib import aclosing
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
-from starlette.types import Message, Receive
 
 from service.errors import MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout
+from service.http.request.body import Body
+from service.http.request.multipart import MultipartParser
 from service.http.request.parameters import check_form
 from service.settings import Settings
 
@@ -24,106 +22,124 @@ HINT = (
 # Read so that they can be refused by name.
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 64 * 1024
+# Of a name in a message.
+MAX_NAME_LENGTH = 100
 
 
 async def read_images(
-    request: Request, settings: Settings, parameters: Collection[str]
-) -> list[bytes]:
-    """One image's bytes for each part named "file", or the raw body.
+    request: Request, body: Body, settings: Settings, parameters: Collection[str]
+) -> None:
+    """Puts into the body's images one for each part named "file", or the raw body.
 
     parameters: names of the route's query parameters, for the message that refuses a form field.
-    Raises InvalidParameter, MalformedRequest, PayloadTooLarge, UnsupportedMedia, UploadTimeout,
-    and starlette's ClientDisconnect.
+    Raises InvalidParameter, MalformedRequest, MemoryFull, PayloadTooLarge, UnsupportedMedia,
+    UploadTimeout, and starlette's ClientDisconnect.
     """
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    _check_length(request, settings.limits.max_body_bytes)
-    limited = Request(request.scope, _limited(request.receive, settings.limits.max_body_bytes))
+    content_type = request.headers.get("Content-Type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    max_bytes = settings.limits.max_body_bytes
+    length = _length(request, max_bytes)
+    body.expect(max_bytes if length is None else length, length or 0)
     if media_type == "multipart/form-data":
-        reading = _parts(limited, settings.limits.max_files, parameters)
+        form = _Form(body, settings.limits.max_files)
+        try:
+            parser = MultipartParser(content_type, form)
+            await _receive(request, settings, parser.feed)
+            form.check(ended=parser.ended)
+        except MalformedRequest as error:
+            raise MalformedRequest(f"{error} {HINT}") from error
+        check_form(form.names, PART, parameters)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
-        reading = _raw(limited)
+        await _receive(request, settings, body.append)
+        if not len(body):
+            raise MalformedRequest(f"The body is empty. {HINT}")
+        body.add_image()
     else:
         raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
+
+
+def _length(request: Request, max_bytes: int) -> int | None:
+    """What is announced. Refuses what is too large before any of it is read."""
+    text = request.headers.get("Content-Length", "")
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    # More digits than any limit has are not worth a number.
+    length = int(text[:20])
+    if length > max_bytes:
+        raise _too_large(max_bytes, length)
+    return length
+
+
+async def _receive(request: Request, settings: Settings, take: Callable[[bytes], None]) -> None:
+    """Gives what arrives to `take`, piece by piece."""
+    timeout_seconds = settings.http.request_timeout_seconds
     try:
-        return await asyncio.wait_for(reading, settings.http.request_timeout_seconds)
+        await asyncio.wait_for(
+            _stream(request, settings.limits.max_body_bytes, take), timeout_seconds
+        )
     except asyncio.TimeoutError:
-        raise UploadTimeout(
-            f"The body did not arrive within {settings.http.request_timeout_seconds:g} s."
-        ) from None
+        raise UploadTimeout(f"The body did not arrive within {timeout_seconds:g} s.") from None
 
 
-def _check_length(request: Request, max_bytes: int) -> None:
-    """Refuses what says that it is too large before any of it is read."""
-    length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise _too_large(max_bytes, int(length))
-
-
-def _limited(receive: Receive, max_bytes: int) -> Receive:
+async def _stream(request: Request, max_bytes: int, take: Callable[[bytes], None]) -> None:
     received = 0
-
-    async def receive_counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > max_bytes:
-            raise _too_large(max_bytes, received)
-        return message
-
-    return receive_counted
+    async with aclosing(request.stream()) as stream:
+        async for chunk in stream:
+            received += len(chunk)
+            if received > max_bytes:
+                raise _too_large(max_bytes, received)
+            take(chunk)
 
 
 def _too_large(max_bytes: int, received: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"A body may have {max_bytes} bytes. Received: at least {received}")
 
 
-async def _raw(request: Request) -> list[bytes]:
-    body = await request.body()
-    if not body:
-        raise MalformedRequest(f"The body is empty. {HINT}")
-    return [body]
+class _Form:
+    """Keeps the content of the images, and the names of all parts."""
 
+    def __init__(self, body: Body, max_files: int) -> None:
+        self.names: dict[str, None] = {}
+        self._body = body
+        self._max_files = max_files
+        self._files = self._fields = 0
+        # Of the part that is being read.
+        self._image_from: int | None = None
+        self._field_bytes: int | None = None
 
-class _Form(MultiPartParser):
-    """In memory, whatever its size: the body's bytes are counted, and no disk is needed."""
+    def begin(self, name: str, file_name: str | None) -> None:
+        self._image_from = self._field_bytes = None
+        if file_name is None:
+            self._fields += 1
+            self._field_bytes = 0
+            if name == PART:
+                raise MalformedRequest(f"The part {PART!r} is text: it has no file name.")
+        else:
+            self._files += 1
+            if name == PART:
+                self._image_from = len(self._body)
+        if self._files > self._max_files or self._fields > MAX_FIELDS:
+            raise MalformedRequest(
+                f"A form may have {self._max_files} files and {MAX_FIELDS} fields."
+            )
+        self.names[name] = None
 
-    spool_max_size = sys.maxsize
-    ended = False
+    def add(self, data: memoryview) -> None:
+        if self._image_from is not None:
+            self._body.append(data)
+        elif self._field_bytes is not None:
+            self._field_bytes += len(data)
+            if self._field_bytes > MAX_FIELD_BYTES:
+                raise MalformedRequest(f"A form's field may have {MAX_FIELD_BYTES} bytes.")
 
-    def on_end(self) -> None:
-        self.ended = True
+    def end(self) -> None:
+        if self._image_from is not None:
+            self._body.add_image(self._image_from)
 
-
-async def _parts(request: Request, max_files: int, parameters: Collection[str]) -> list[bytes]:
-    form = _Form(
-        request.headers,
-        request.stream(),
-        max_files=max_files,
-        max_fields=MAX_FIELDS,
-        max_part_size=MAX_FIELD_BYTES,
-    )
-    try:
-        parts = await form.parse()
-        if parts and not form.ended:
-            raise MalformedRequest(f"The form breaks off before its last boundary. {HINT}")
-        if PART in parts:
-            check_form(parts, PART, parameters)
-        return [await _image(part) for part in parts.getlist(PART)] or _refuse(parts)
-    except MultiPartException as error:
-        # Starlette's own word on a body that can't be parsed.
-        raise MalformedRequest(f"{error.message} {HINT}") from error
-    finally:
-        # Not those of `parts`: one that breaks off is not among them.
-        for file in form._files_to_close_on_error:
-            file.close()
-
-
-async def _image(part: UploadFile | str) -> bytes:
-    if isinstance(part, str):
-        raise MalformedRequest(f"The part {PART!r} is text: it has no file name. {HINT}")
-    return await part.read()
-
-
-def _refuse(parts: FormData) -> NoReturn:
-    named = ", ".join(sorted({repr(name) for name in parts})) or "no part at all"
-    raise MalformedRequest(f"{HINT} Received: {named}")
+    def check(self, *, ended: bool) -> None:
+        """Raises MalformedRequest. ended: whether the form's last boundary was there."""
+        if self.names and not ended:
+            raise MalformedRequest("The form breaks off before its last boundary.")
+        if PART not in self.names:
+            names = sorted(repr(name[:MAX_NAME_LENGTH]) for name in self.names)
+            raise MalformedRequest(f"The form has {', '.join(names) or 'no part at all'}.")

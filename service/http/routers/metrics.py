@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import time
+
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from service.auth.token_bucket import TokenBucket
 from service.http.dependencies import MetricsDep
 from service.http.paths import METRICS
+from service.observability.metrics import Metrics
 
-router = APIRouter(tags=["health"])
+# It takes the event loop some milliseconds, and nobody needs it more often. The first ones in a row
+# are fresh nevertheless, for more than one Prometheus.
+MAX_PER_SECOND = 5.0
+MAX_AT_ONCE = 5.0
 
 
-@router.get(METRICS, summary="For Prometheus", response_class=Response)
-async def metrics(metrics: MetricsDep) -> Response:
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+def make_router() -> APIRouter:
+    """With a text that all requests share where they are too many."""
+    router = APIRouter(tags=["health"])
+    exposition = _Exposition()
+
+    @router.get(METRICS, summary="For Prometheus", response_class=Response)
+    async def metrics(metrics: MetricsDep) -> Response:
+        return Response(exposition.text(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+class _Exposition:
+    def __init__(self) -> None:
+        self._bucket: TokenBucket | None = None
+        self._text = b""
+
+    def text(self, metrics: Metrics) -> bytes:
+        """The values of now, or under a flood of 1 / MAX_PER_SECOND ago at most."""
+        now = time.monotonic()
+        self._bucket = self._bucket or TokenBucket(MAX_AT_ONCE, now)
+        if not self._bucket.take(now, per_second=MAX_PER_SECOND, capacity=MAX_AT_ONCE):
+            self._text = generate_latest(metrics.registry)
+        return self._text

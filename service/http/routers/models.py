@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
-from model_builder.build.cache import ArtifactCache
-from service.http.dependencies import RepositoryDep, SettingsDep
+from service.http.dependencies import ModelListDep
 from service.http.problem_details import documented
 from service.http.schemas import ModelBody, ModelsBody
-from service.inference.model_info import get_model_info, list_model_info
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", summary="Every depth of the family")
-def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
-    own = ArtifactCache(settings.model.home).list_custom()
-    infos = list_model_info(repository.models, own, repository.pending)
-    return ModelsBody(
-        default=repository.entries[0].title,
-        models=[ModelBody.model_validate(info) for info in infos],
-    )
+@router.get("/models", summary="Every depth of the family", response_model=ModelsBody)
+async def list_models(models: ModelListDep) -> Response:
+    return Response(await models.text(), media_type="application/json")
 
 
 @router.get(
@@ -36,7 +29,5 @@ def list_models(repository: RepositoryDep, settings: SettingsDep) -> ModelsBody:
         422: documented(422, "invalid_parameter", "The name can't be read", "name: not a string"),
     },
 )
-def get_model(name: str, repository: RepositoryDep, settings: SettingsDep) -> ModelBody:
-    own = ArtifactCache(settings.model.home).list_custom()
-    info = get_model_info(name, repository.models, own, repository.pending)
-    return ModelBody.model_validate(info)
+async def get_model(name: str, models: ModelListDep) -> ModelBody:
+    return ModelBody.model_validate(await models.find(name))

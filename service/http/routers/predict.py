@@ -8,40 +8,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from model_builder.artifact.labels import Label
-from service.errors import ServiceError
 from service.http.auth.client import client_of
-from service.http.dependencies import RateLimitDep, ServiceDep, SettingsDep, SpansDep
+from service.http.dependencies import (
+    PredictionWriterDep,
+    RateLimitDep,
+    ServiceDep,
+    SettingsDep,
+    SpansDep,
+)
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
-from service.http.problem_details import problem_of
+from service.http.request.body import Body
 from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
 from service.http.request.uploads import read_images
 from service.http.routers.predict_description import description_of
-from service.http.schemas import (
-    ClassProbability,
-    ImageResult,
-    ModelUsed,
-    OneImage,
-    Problem,
-    SeveralImages,
-    Timing,
-)
+from service.http.schemas import Timing
 from service.inference.disconnect import cancel_on_disconnect
-from service.inference.outputs import top_k as top_classes
-from service.inference.request import (
-    InferenceRequest,
-    InferenceResult,
-    RequestDeadline,
-    RowResult,
-    RowTiming,
-)
-from service.observability.logging import bind_log_fields, request_id
+from service.inference.request import InferenceRequest, RequestDeadline, RowResult, RowTiming
+from service.observability.logging import bind_log_fields
 from service.settings import Settings
 
-# Of a probability. float32 has no more than seven digits.
-DECIMALS = 6
 PARAMETERS = ("model", "top_k")
 
 
@@ -58,6 +45,7 @@ async def predict(
     settings: SettingsDep,
     spans: SpansDep,
     rate_limit: RateLimitDep,
+    writer: PredictionWriterDep,
     model: Annotated[
         str | None,
         Query(min_length=1, description="A served model's name. Default: the first model served."),
@@ -88,69 +76,27 @@ async def predict(
     client = client_of(request.scope)
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
-    images = await read_images(request, settings, PARAMETERS)
-    bind_log_fields(images=len(images))
-    if rate_limit is not None:
-        rate_limit.take_for_images(client, len(images))
-    due = deadline.at(time.monotonic())
-    work = service.infer(InferenceRequest(images, due, model=model, client=client))
-    result = await cancel_on_disconnect(disconnected(request.receive), work)
+    with Body(service.budget.hold(client)) as upload:
+        await read_images(request, upload, settings, PARAMETERS)
+        bind_log_fields(images=len(upload.images))
+        if rate_limit is not None:
+            rate_limit.take_for_images(client, len(upload.images))
+        due = deadline.at(time.monotonic())
+        work = service.infer(
+            InferenceRequest(
+                upload.images, due, model=model, client=client, on_decoded=upload.release
+            )
+        )
+        result = await cancel_on_disconnect(disconnected(request.receive), work)
     timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
     if spans is not None:
         spans.record(timings)
     timing = _timing(timings, time.monotonic() - started)
     bind_log_fields(timing_ms=timing.model_dump())
     parts = ", ".join(f"{part};dur={duration}" for part, duration in timing.model_dump().items())
-    body = _body(result, k, timing)
+    body = await writer.write(result, k, timing)
     # A Response: FastAPI would validate the body a second time.
-    return Response(
-        body.model_dump_json(exclude_none=True),
-        media_type="application/json",
-        headers={SERVER_TIMING: parts},
-    )
-
-
-def _body(result: InferenceResult, k: int, timing: Timing) -> OneImage | SeveralImages:
-    manifest = result.model.artifact.manifest
-    labels = result.model.artifact.labels
-    used = ModelUsed(
-        name=manifest.name,
-        checkpoint=manifest.provenance.checkpoint,
-        precision=manifest.precision,
-    )
-    if len(result.rows) == 1:
-        (row,) = result.rows
-        if isinstance(row, ServiceError):
-            raise row
-        return OneImage(
-            request_id=request_id.get(),
-            model=used,
-            predictions=_classes(row, labels, k),
-            timing_ms=timing,
-        )
-    return SeveralImages(
-        request_id=request_id.get(),
-        model=used,
-        results=[
-            ImageResult(error=Problem(**problem_of(row)))
-            if isinstance(row, ServiceError)
-            else ImageResult(predictions=_classes(row, labels, k))
-            for row in result.rows
-        ],
-        timing_ms=timing,
-    )
-
-
-def _classes(row: RowResult, labels: Sequence[Label], k: int) -> list[ClassProbability]:
-    return [
-        ClassProbability(
-            class_id=one.class_id,
-            wnid=one.wnid,
-            label=one.label,
-            probability=round(one.probability, DECIMALS),
-        )
-        for one in top_classes(row.outputs["probabilities"], labels, k)
-    ]
+    return Response(body, media_type="application/json", headers={SERVER_TIMING: parts})
 
 
 def _timing(timings: Sequence[RowTiming], total_seconds: float) -> Timing:

@@ -72,6 +72,11 @@ ERRORS: dict[int, tuple[str, str, str]] = {
         "Too many bytes, pixels, frames or images",
         "An image may have 50000000 pixels. Received: 60000 x 60000 = 3600000000",
     ),
+    414: (
+        "target_too_long",
+        "The path and the query are too long, or have too many parameters",
+        "A path and its query may have 4096 bytes. Received: 9000",
+    ),
     415: (
         "unsupported_media_type",
         "Not an image format that is served",
@@ -86,6 +91,11 @@ ERRORS: dict[int, tuple[str, str, str]] = {
         "rate_limited",
         "This client has sent too many images or requests: try again after Retry-After",
         "example-client has sent too many requests. The next one may be sent in 0.4 s.",
+    ),
+    431: (
+        "header_too_large",
+        "Too many header fields, or too long ones",
+        "A header may have 100 fields. Received: 101",
     ),
     500: (
         "inference_failed",

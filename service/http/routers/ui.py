@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import APIRouter, Response
 
 from service.http.paths import PAGE, PAGE_SCRIPT, PAGE_STYLE
-
-router = APIRouter(include_in_schema=False)
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -18,21 +17,24 @@ HEADERS = {
 }
 
 
-@router.get(PAGE)
-async def index() -> Response:
-    return _file("index.html", "text/html")
+FILES = {
+    PAGE: ("index.html", "text/html"),
+    PAGE_STYLE: ("page.css", "text/css"),
+    PAGE_SCRIPT: ("page.js", "text/javascript"),
+}
 
 
-@router.get(PAGE_STYLE)
-async def style() -> Response:
-    return _file("page.css", "text/css")
+def make_router() -> APIRouter:
+    """Reads the files once."""
+    router = APIRouter(include_in_schema=False)
+    folder = files("service.http").joinpath("static")
+    for path, (name, media_type) in FILES.items():
+        router.get(path, name=name)(_serve(folder.joinpath(name).read_bytes(), media_type))
+    return router
 
 
-@router.get(PAGE_SCRIPT)
-async def script() -> Response:
-    return _file("page.js", "text/javascript")
+def _serve(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def serve() -> Response:
+        return Response(content, media_type=media_type, headers=HEADERS)
 
-
-def _file(name: str, media_type: str) -> Response:
-    content = files("service.http").joinpath("static").joinpath(name).read_bytes()
-    return Response(content, media_type=media_type, headers=HEADERS)
+    return serve

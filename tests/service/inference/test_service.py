@@ -15,9 +15,12 @@ from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
     InvalidParameter,
+    MemoryFull,
     Overloaded,
     QueueFull,
+    UnsupportedMedia,
 )
+from service.fairness.byte_budget import ByteBudget
 from service.inference.model import Model
 from service.inference.outputs import OUTPUTS, softmax, top_k
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
@@ -309,3 +312,69 @@ def test_the_engine_is_given_the_cropped_pixels(
     assert pixels.shape == (1, 32, 32, 3)
     assert pixels.dtype == np.uint8
     assert np.unique(pixels.reshape(-1, 3), axis=0).tolist() == [[0, 0, 255]]
+
+
+PIXEL_BYTES = 32 * 32 * 3
+
+
+def test_decoded_images_are_held_until_the_end(
+    make_model: MakeModel, service_of: ServiceOf
+) -> None:
+    engine = FakeEngine()
+    service = service_of(make_model(MODEL_NAME, engine))
+    released: list[int] = []
+
+    async def work() -> None:
+        with engine.blocked():
+            rows = [RED, b"no image", RED]
+            request = InferenceRequest(
+                rows, later(), client="a", on_decoded=lambda: released.append(len(released))
+            )
+            task = asyncio.ensure_future(service.infer(request))
+            while not released:
+                await asyncio.sleep(0.001)
+            assert service.budget.used_bytes == 3 * PIXEL_BYTES
+            assert not task.done()
+        assert best((await task).rows) == ["red", "UnsupportedMedia", "red"]
+
+    run(work())
+    assert released == [0]
+    assert service.budget.used_bytes == 0
+
+
+def test_pixels_were_counted_by_who_took_them(make_model: MakeModel, service_of: ServiceOf) -> None:
+    service = service_of(make_model(MODEL_NAME))
+    service.budget = ByteBudget(1)
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    assert best(run(infer(service, pixels)).rows) == ["black"]
+    with pytest.raises(MemoryFull):
+        run(infer(service, RED))
+    assert service.budget.used_bytes == 0
+
+
+def test_a_request_may_wait_for_room_for_its_bytes(
+    make_model: MakeModel, service_of: ServiceOf
+) -> None:
+    service = service_of(make_model(MODEL_NAME))
+    service.budget = ByteBudget(2 * PIXEL_BYTES)
+
+    async def work() -> InferenceResult:
+        with service.budget.hold("a") as held:
+            held.take(PIXEL_BYTES + 1)
+            task = asyncio.ensure_future(infer(service, RED, client="a", wait_for_room=True))
+            await asyncio.sleep(0.05)
+            assert not task.done()
+        return await task
+
+    assert best(run(work()).rows) == ["red"]
+
+
+def test_the_error_of_one_image_does_not_keep_the_bytes(
+    make_model: MakeModel, service_of: ServiceOf
+) -> None:
+    """It is held until the others have their results."""
+    service = service_of(make_model(MODEL_NAME))
+    _, error = run(infer(service, RED, b"no image")).rows
+    assert isinstance(error, UnsupportedMedia)
+    assert error.__traceback__ is None
+    assert error.__context__ is None

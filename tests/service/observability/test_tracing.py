@@ -97,6 +97,22 @@ def test_a_request_is_a_span_with_spans_of_its_parts(
     assert names["service.name"] == "resnet-server"
 
 
+def test_a_header_that_is_none_of_traces_is_not_logged(
+    serve: Serve, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """All of it, each time, and without the limits of this service's own log."""
+    pytest.importorskip("opentelemetry.sdk", reason="the extra 'tracing' is not installed")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    service = serve()
+    headers = {
+        "baggage": "evil" * 2000 + ",evil",
+        "tracestate": "evil",
+        "traceparent": "evil" * 200,
+    }
+    assert service.client.get("/models", headers=headers).status_code == 200
+    assert "evil" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("environment", "wanted"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -28,3 +29,24 @@ def test_free_memory_is_returned_to_the_system() -> None:
 def test_other_threads_run_during_the_call() -> None:
     """A PyDLL would hold the interpreter's lock for as long as the call takes."""
     assert not isinstance(memory.c_library(), ctypes.PyDLL)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("memory.max", "1048576", 2**20),
+        ("memory/memory.limit_in_bytes", "1048576\n", 2**20),
+        ("memory.max", "max", None),
+        ("memory/memory.limit_in_bytes", "9223372036854771712", None),
+        ("memory.max", "", None),
+        ("none", "1", None),
+    ],
+)
+def test_the_limit_of_the_container(
+    tmp_path: Path, name: str, text: str, expected: int | None
+) -> None:
+    """Where there is none, it is what the machine has."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert memory.memory_limit(tmp_path) == (expected or psutil.virtual_memory().total)

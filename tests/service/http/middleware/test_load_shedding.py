@@ -19,6 +19,7 @@ from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
+from tests.service.http.loop_work import request_work
 
 
 @pytest.fixture
@@ -242,3 +243,18 @@ def test_what_nginx_says_is_the_replicas_own(
             assert "X-Accel-Redirect" not in response.headers
             assert response.json()["code"] == "overloaded"
             assert response.json()["request_id"] == "mine"
+
+
+def test_a_refusal_is_little_work(busy: Service) -> None:
+    """Under overload most requests end so, and what it takes the device lacks."""
+
+    async def app(*_: object) -> None:
+        raise AssertionError("it is refused")
+
+    runtime, metrics = busy.app.state.runtime, busy.metrics
+    shedding = LoadSheddingMiddleware(app, runtime=runtime, metrics=metrics, keys=None)
+    headers = [(b"content-type", b"image/png"), (b"x-request-id", b"mine")]
+    for _ in range(2):
+        work = request_work(shedding, method="POST", path="/predict", headers=headers)
+        assert work.status == 503
+    assert work.longest < 200

@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -221,6 +223,8 @@ NAMES = {
     "resnet_queue_depth",
     "resnet_images",
     "resnet_queue_expected_wait_seconds",
+    "resnet_pending_bytes",
+    "resnet_pending_bytes_limit",
     "resnet_rejections",
     "resnet_canaries",
     "resnet_worker_failures",
@@ -325,3 +329,27 @@ def test_a_request_is_counted_when_it_ends(service: Service) -> None:
     labels = {"route": "/metrics", "method": "GET", "status": "200"}
     assert first["resnet_http_requests"] == []
     assert value(second["resnet_http_requests"], "resnet_http_requests_total", **labels) == 1
+
+
+def test_a_flood_of_scrapes_shares_a_text(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr("service.http.routers.metrics.time", fake)
+    made = []
+
+    def counted(registry: CollectorRegistry) -> bytes:
+        made.append(clock.now)
+        return generate_latest(registry)
+
+    monkeypatch.setattr("service.http.routers.metrics.generate_latest", counted)
+    for _ in range(50):
+        assert "resnet_ready 1.0" in service.client.get("/metrics").text
+    assert len(made) == 5
+    for clock.now in (100.125, 100.25, 100.375, 100.5):
+        service.client.get("/metrics")
+    assert made[5:] == [100.25, 100.5]
+    clock.now = 115.0
+    service.metrics.rejections.labels("not_ready").inc()
+    assert 'reason="not_ready"' in service.client.get("/metrics").text

@@ -17,6 +17,8 @@ from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.errors import BuilderError
 from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
+from service.http import model_list
+from service.inference import model_info
 from service.inference.model import Model
 from tests.service.color_artifact import MODEL_NAME, PREPROCESSING
 from tests.service.conftest import MakeModel, Service, TestClient
@@ -219,3 +221,23 @@ def test_an_artifact_folder_that_still_loads_has_its_row(
         go_on.set()
     assert checkpoint["name"] == MODEL_NAME
     assert checkpoint["reason"] == "loading artifact folder 1"
+
+
+def test_it_is_read_again_when_something_changes_and_not_before(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = model_info.list_model_info
+
+    def counted(*args: Any) -> Any:
+        reads.append(args)
+        return read(*args)
+
+    monkeypatch.setattr(model_list, "list_model_info", counted)
+    monkeypatch.setattr(model_list, "MAX_AGE_SECONDS", WAIT_SECONDS * 1000)
+    first = service.client.get("/models").content
+    assert all(service.client.get("/models").content == first for _ in range(5))
+    assert service.client.get("/models/resnet18").status_code == 200
+    assert len(reads) == 1
+    test_a_checkpoint_that_was_imported_here(service)
+    assert len(reads) == 2

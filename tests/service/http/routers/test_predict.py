@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +25,6 @@ from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import COLORS, header_alone, plain
 
 HEX_ID = re.compile(r"[0-9a-f]{32}")
-CUT_OFF = pytest.mark.filterwarnings("ignore::ResourceWarning")
 BOUNDARY = "multipart/form-data; boundary=limit"
 RED = plain("red")
 
@@ -46,13 +44,6 @@ def send_raw(client: TestClient, data: Any, content_type: str = "image/png") -> 
         "/predict", content=data, headers={"Content-Type": content_type}
     )
     return response
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Starlette leaves it to the garbage collector to close the file of a part that is cut off."""
-    yield
-    gc.collect()
 
 
 def assert_problem(response: httpx2.Response, status: int, code: str) -> str:
@@ -300,25 +291,27 @@ def test_every_request_gets_an_id_of_its_own(service: Service) -> None:
     assert len(ids) == 3
 
 
-@CUT_OFF
-@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize(
     ("body", "content_type", "says"),
     [
         (b"", "image/png", "The body is empty"),
         (b"", BOUNDARY, "no part at all"),
-        (b"no boundary in here", BOUNDARY, "Invalid multipart data"),
-        (part('name="file"; filename="a.png"'), "multipart/form-data", "Missing boundary"),
+        (b"no boundary in here", BOUNDARY, "no part at all"),
+        (
+            part('name="file"; filename="a.png"'),
+            "multipart/form-data",
+            "boundary of 1 to 256",
+        ),
         (
             b"--limit\r\nContent-Type: image/png\r\n\r\nx\r\n--limit--",
             BOUNDARY,
             "Content-Disposition",
         ),
-        (part('name="file"; filename="a.png"'), BOUNDARY, "no part at all"),
+        (part('name="file"; filename="a.png"'), BOUNDARY, "breaks off"),
         (part('name="image"; filename="a.png"') + b"--limit--", BOUNDARY, "'image'"),
         (part('name="file"') + b"--limit--", BOUNDARY, "it has no file name"),
-        (part('name="a"', b"x" * 70_000) + b"--limit--", BOUNDARY, "maximum size of 64KB"),
-        (b"".join([part('name="a"', b"x")] * 17) + b"--limit--", BOUNDARY, "Too many fields"),
+        (part('name="a"', b"x" * 70_000) + b"--limit--", BOUNDARY, "may have 65536 bytes"),
+        (b"".join([part('name="a"', b"x")] * 17) + b"--limit--", BOUNDARY, "16 fields"),
     ],
     ids=[
         "empty",
@@ -346,11 +339,9 @@ def test_too_many_images(serve: Serve) -> None:
     detail = assert_problem(
         client.post("/predict", files=named(*[RED] * 4)), 400, "malformed_request"
     )
-    assert "Maximum number of files is 3" in detail
+    assert "may have 3 files" in detail
 
 
-@CUT_OFF
-@pytest.mark.usefixtures("collected")
 @given(
     pieces=st.lists(
         st.one_of(

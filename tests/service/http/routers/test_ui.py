@@ -15,6 +15,7 @@ import pytest
 from service.auth.api_keys import hash_of
 from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient, listening
 from tests.service.fakes import WAIT_SECONDS
+from tests.service.http.loop_work import request_work
 
 
 @pytest.fixture
@@ -100,3 +101,18 @@ def test_the_link_to_the_models_is_followed_with_the_key(serve: Serve, tmp_path:
     assert json.loads(shown)["default"] == MODEL_NAME
     assert (without["kept"], without["asksForKey"], without["shown"]) == (True, True, [])
     assert without["status"].startswith("Send an API key")
+
+
+def test_its_files_are_read_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise AssertionError("a file is read")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for path in ("/", "/page.css", "/page.js"):
+        assert service.client.get(path).status_code == 200
+
+
+def test_the_first_reader_of_the_api_document_does_not_wait_for_it(service: Service) -> None:
+    work = request_work(service.app, path="/openapi.json")
+    assert work.status == 200
+    assert work.longest < 30_000

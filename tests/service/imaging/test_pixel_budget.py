@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.errors import ImageTooLarge, TooManyPixels
+from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
-from service.inference.pixel_budget import PixelBudget
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
 from service.inference.service import InferenceService, OneModel
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve

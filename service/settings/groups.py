@@ -1,19 +1,12 @@
-"""The settings of the service: environment variables `RESNET_...`, or options of `resnet serve`.
-
-Each group reads its own variables. The names of variables are flat: RESNET_QUEUE_LIMIT is
-`settings.batching.queue_limit`.
-"""
+"""The groups of settings, each of one area."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from platformdirs import user_cache_path
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
-from pydantic.fields import FieldInfo
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.setting_types import Networks, Seconds
@@ -152,6 +145,12 @@ class LimitsSettings(_Group):
         10.0, gt=0, description="An image that takes more of a CPU to decode is refused."
     )
     max_body_bytes: int = Field(20 * 2**20, ge=1, description="Largest request body.")
+    max_pending_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes of bodies and decoded images that requests hold at once; beyond it, "
+        "503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory limit.",
+    )
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."
     )
@@ -206,51 +205,3 @@ class ObservabilitySettings(_Group):
         validation_alias=_names("RESNET_UNHEALTHY_EXIT_SECONDS"),
         description="With a worker or self-test failing for this long, exit with 4; 0: never.",
     )
-
-
-class Settings(BaseModel):
-    """Read once at start and passed down. Raises ValidationError on invalid values."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: ModelSettings = Field(default_factory=ModelSettings)
-    http: HttpSettings = Field(default_factory=HttpSettings)
-    batching: BatchingSettings = Field(default_factory=BatchingSettings)
-    limits: LimitsSettings = Field(default_factory=LimitsSettings)
-    security: SecuritySettings = Field(default_factory=SecuritySettings)
-    observability: ObservabilitySettings = Field(default_factory=ObservabilitySettings)
-
-    @classmethod
-    def groups(cls) -> dict[str, type[BaseSettings]]:
-        """Each group's class by its name."""
-        return {name: field.annotation for name, field in cls.model_fields.items()}  # type: ignore[misc]
-
-    @classmethod
-    def fields(cls) -> dict[str, FieldInfo]:
-        """Every setting of every group by its flat name."""
-        return {k: v for group in cls.groups().values() for k, v in group.model_fields.items()}
-
-    @classmethod
-    def of(cls, **given: Any) -> Settings:
-        """The environment's settings, with the flat names in `given` taking precedence.
-
-        Raises ValidationError, or TypeError for an unknown name.
-        """
-        if unknown := given.keys() - cls.fields().keys():
-            raise TypeError(f"Not settings: {', '.join(sorted(unknown))}")
-        groups: Mapping[str, BaseSettings] = {
-            name: group(**{key: given[key] for key in group.model_fields if key in given})
-            for name, group in cls.groups().items()
-        }
-        return cls(**groups)
-
-
-def unknown_variables() -> list[str]:
-    """RESNET_ variables of the environment that are no setting: misspelt, or another program's."""
-    known = {PREFIX + name.upper() for name in Settings.fields()} | RENAMED.keys()
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-
-
-def deprecated_variables() -> dict[str, str]:
-    """Old names that the environment sets, each with the name that replaces it."""
-    return {old: new for old, new in RENAMED.items() if os.environ.get(old)}

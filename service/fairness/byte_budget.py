@@ -1,0 +1,73 @@
+"""The bytes that requests hold: one limit for all protocols, shared between clients."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from service.errors import MemoryFull
+from service.fairness.shared_limit import SharedLimit
+
+UNLIMITED = sys.maxsize
+
+
+class ByteBudget:
+    """Limits bodies, as they arrive, and decoded images. For one event loop."""
+
+    def __init__(self, limit_bytes: int = UNLIMITED) -> None:
+        self._limit = SharedLimit(limit_bytes)
+
+    @property
+    def limit_bytes(self) -> int:
+        return self._limit.limit
+
+    @property
+    def used_bytes(self) -> int:
+        return self._limit.used
+
+    def room(self, client: str) -> int:
+        """How many bytes more the client may hold now."""
+        return self._limit.room(client)
+
+    def hold(self, client: str) -> HeldBytes:
+        """What one request of the client holds; nothing at first."""
+        return HeldBytes(self._limit, client)
+
+
+class HeldBytes:
+    """What one request holds of the budget. As a context manager it releases all at the end."""
+
+    def __init__(self, limit: SharedLimit, client: str) -> None:
+        self._limit = limit
+        self._client = client
+        self._held = 0
+
+    def __enter__(self) -> HeldBytes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def check(self, count: int) -> None:
+        """Raises MemoryFull where so many bytes more have no room now; takes nothing."""
+        if count > self._limit.room(self._client):
+            raise MemoryFull(
+                f"There is no room for {count} bytes more of this client: requests hold "
+                f"{self._limit.used} bytes, and {self._limit.limit} are shared between clients."
+            )
+
+    def take(self, count: int) -> None:
+        """Raises MemoryFull, and then takes nothing."""
+        self.check(count)
+        self._limit.take(self._client, count)
+        self._held += count
+
+    def release(self) -> None:
+        """Gives back all that is held; nothing the second time."""
+        held, self._held = self._held, 0
+        self._limit.release(self._client, held)

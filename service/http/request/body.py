@@ -1,0 +1,65 @@
+"""A request's body as far as it has arrived, counted in the byte budget."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from service.fairness.byte_budget import HeldBytes
+from service.system.page_buffer import PageBuffer
+
+RELEASED = memoryview(b"")
+
+
+class Body:
+    """The bytes that are kept, and the images among them. A context manager: it releases them.
+
+    images: each image's bytes; empty ones once they are released.
+    """
+
+    def __init__(self, held: HeldBytes) -> None:
+        self.images: list[memoryview] = []
+        self._held = held
+        self._capacity = 1
+        self._pages: PageBuffer | None = None
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def __len__(self) -> int:
+        """Bytes that are kept."""
+        return 0 if self._pages is None else len(self._pages)
+
+    def expect(self, capacity: int, length: int) -> None:
+        """Before the first byte. capacity: most bytes. length: those that are announced, or 0.
+
+        Raises MemoryFull where there is no room for them now.
+        """
+        self._held.check(length)
+        self._capacity = max(1, capacity)
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Raises MemoryFull."""
+        self._held.take(len(data))
+        if self._pages is None:
+            self._pages = PageBuffer(self._capacity)
+        self._pages.append(data)
+
+    def add_image(self, start: int = 0) -> None:
+        """The bytes from there to the last one that is kept are an image."""
+        self.images.append(RELEASED if self._pages is None else self._pages.view(start))
+
+    def release(self) -> None:
+        """Gives back the memory and its share of the budget; nothing the second time."""
+        # In its place: the request that is being inferred has the same list.
+        self.images[:] = [RELEASED] * len(self.images)
+        if self._pages is not None:
+            self._pages.close()
+        self._held.release()
