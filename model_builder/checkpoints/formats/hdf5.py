@@ -106,6 +106,19 @@ def longest_string_bytes(path: Path) -> int:
         return largest
 
 
+def attribute(group: h5py.Group, name: str) -> str | None:
+    """A text, which is no longer than the file; None where there is none of that name.
+
+    Raises ConversionFailed where it is something else.
+    """
+    if name not in group.attrs:
+        return None
+    stated = group.attrs.get_id(name)
+    if stated.shape != () or not h5py.check_string_dtype(stated.dtype):
+        raise ConversionFailed(f"{group.name} has no text in {name!r}")
+    return text(group.attrs[name])
+
+
 def text(value: str | bytes) -> str:
     """An attribute as str."""
     return value.decode() if isinstance(value, bytes) else value

@@ -12,11 +12,11 @@ import h5py
 from model_builder.checkpoints.formats.byte_budget import parse_json
 from model_builder.checkpoints.formats.hdf5 import (
     arrays,
+    attribute,
     longest_string_bytes,
     member,
     names,
     opened,
-    text,
 )
 from model_builder.checkpoints.formats.keras_config import read_config
 from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
@@ -48,11 +48,11 @@ def read(path: Path) -> StateDict:
             raise ConversionFailed(f"{path.name} lists no layer for {shortlist(sorted(unread))}")
         for owner, values in zip(owners, arrays(datasets, path.name), strict=True):
             layers.setdefault(owner, []).append(values)
-        described = file.attrs.get("model_config")
+        described = attribute(file, "model_config")
     published = {
         k: v for name, of_layer in layers.items() for k, v in by_field(name, of_layer).items()
     }
-    config = None if described is None else read_config(parse_json(text(described), "model_config"))
+    config = None if described is None else read_config(parse_json(described, "model_config"))
     return to_state_dict(published, config)
 
 

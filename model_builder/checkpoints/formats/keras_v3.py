@@ -21,7 +21,7 @@ from model_builder.checkpoints.formats.byte_budget import (
     FILE_BYTES_LIMIT,
     JSON_BYTES_LIMIT,
 )
-from model_builder.checkpoints.formats.hdf5 import arrays, member, opened, text
+from model_builder.checkpoints.formats.hdf5 import arrays, attribute, member, opened
 from model_builder.checkpoints.formats.keras_config import KerasConfig, read_config
 from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
@@ -83,12 +83,12 @@ def _published(file: h5py.File, config: KerasConfig | None, source: str) -> dict
     layers: list[tuple[str, int]] = []
     datasets: list[h5py.Group | h5py.Dataset] = []
     for path, variables in _variables(file, "", set()):
-        name = variables.attrs.get("name") or (config and config.names.get(path))
+        name = attribute(variables, "name") or (config and config.names.get(path))
         if not name:
             raise ConversionFailed(
                 f"{path} has no name: save the network again, with Keras 3.6 or later, or as .keras"
             )
-        layers.append((text(name), len(variables)))
+        layers.append((name, len(variables)))
         datasets += [member(variables, str(index)) for index in range(len(variables))]
     published: dict[str, Array] = {}
     values = iter(arrays(datasets, source))
