@@ -87,7 +87,7 @@ def test_one_address_fills_its_share_and_another_is_served_in_turn(
         flood = waiting(service, lambda: pool.submit(ask, FLOOD))
         refused = ask(FLOOD)
         assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
-        assert "14 of them this client's, which may have 14" in refused.json()["detail"]
+        assert "14 of them of this client, which may have 14" in refused.json()["detail"]
         honest = pool.submit(ask, HONEST, image=GREEN)
         eventually(lambda: service.model.queue_depth == 15)
         assert service.model.admission.client_wait_seconds(HONEST) < service.model.wait_seconds

@@ -10,7 +10,6 @@ import pytest
 
 import service.errors
 from service.errors import (
-    DecoderFailed,
     InvalidImage,
     ModelNotReady,
     NonFiniteOutput,
@@ -103,7 +102,7 @@ def test_where_the_service_is_at_fault_its_words_go_to_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Of one of several images too, which no handler answers."""
-    body = problem_of(DecoderFailed("Its last line was: no room in /secret"))
-    assert (body["status"], body["code"], body["detail"]) == (500, "decoder_failed", FAULT)
+    body = problem_of(ServiceError("Its last line was: no room in /secret"))
+    assert (body["status"], body["code"], body["detail"]) == (500, "internal_error", FAULT)
     assert "no room in /secret" in caplog.text
     assert problem_of(InvalidImage("cut short"))["detail"] == "cut short"

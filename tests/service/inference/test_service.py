@@ -251,7 +251,7 @@ def test_a_full_queue_refuses_before_it_decodes(
         await asyncio.to_thread(engine.wait_until_busy)
         waiting = asyncio.ensure_future(infer(service_of(model), *[RED] * 9))
         await asyncio.to_thread(eventually, lambda: model.queue_depth == 9)
-        with pytest.raises(QueueFull, match="nothing was decoded"):
+        with pytest.raises(QueueFull, match="Nothing was decoded"):
             await infer(service_of(model), b"no image at all")
         engine.release()
         await asyncio.gather(first, waiting)

@@ -511,7 +511,7 @@ def test_a_full_queue(serve: Serve, pool: ThreadPoolExecutor) -> None:
         eventually(lambda: service.model.queue_depth == 1)
         response = send_raw(service.client, RED)
         detail = assert_problem(response, 503, "queue_full")
-        assert "nothing was decoded" in detail
+        assert "Nothing was decoded" in detail
         assert response.headers["Retry-After"] == "1"
     assert waiting.result().status_code == 200
     assert send_raw(service.client, RED).status_code == 200
