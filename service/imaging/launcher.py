@@ -58,7 +58,7 @@ class Launcher:
     def end(self, process: ForkedProcess) -> int | None:
         """Its exit status, a signal's number negative; None where the fork server was lost too."""
         try:
-            # Not with the lock: whoever has it may wait for a new fork server.
+            # Without the lock: its holder may be waiting for a new fork server.
             return self._end(process) if process.server is self._server else None
         finally:
             process.close()

@@ -248,8 +248,8 @@ def test_an_image_larger_than_expected_is_not_decoded(process: DecoderProcess) -
 
 def test_niceness_is_of_the_process_alone() -> None:
     ours = os.getpriority(os.PRIO_PROCESS, 0)
-    with decoder_process(max_pixels=1000, timeout_seconds=WAIT_SECONDS, niceness=3) as process:
-        process.start()
+    with decoder_process(max_pixels=10_000, timeout_seconds=WAIT_SECONDS, niceness=3) as process:
+        assert good(process)
         assert os.getpriority(os.PRIO_PROCESS, pid(process)) == ours + 3
     assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 

@@ -1,4 +1,4 @@
-"""Decoding in processes: whose image is next, and what becomes of one nobody waits for."""
+"""Decoding in processes: turns, cancellation, failures."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_what_hides_its_size_waits_with_the_slow(pool: DecoderPool) -> None:
     assert run(work()) == 2000 * 1400 - 1
 
 
-def test_who_leaves_leaves_the_queue(pool: DecoderPool) -> None:
+def test_a_cancelled_image_leaves_the_queue(pool: DecoderPool) -> None:
     async def work() -> None:
         pid, image = await stopped(pool)
         left, stays = decode(pool, client="a"), decode(pool, client="b")
@@ -243,7 +243,7 @@ def test_who_leaves_leaves_the_queue(pool: DecoderPool) -> None:
 
 
 @pytest.mark.parametrize("data", [RED, SLOW], ids=["quick", "slow"])
-def test_who_leaves_takes_its_image_out_of_its_process(pool: DecoderPool, data: bytes) -> None:
+def test_a_cancelled_image_ends_its_process(pool: DecoderPool, data: bytes) -> None:
     async def work() -> None:
         pid, image = await stopped(pool, data)
         waiting = decode(pool, data)
@@ -256,7 +256,7 @@ def test_who_leaves_takes_its_image_out_of_its_process(pool: DecoderPool, data: 
     run(work())
 
 
-def test_who_leaves_pays_for_the_process(
+def test_the_client_is_charged_for_the_new_process(
     pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane, "RESTART_SECONDS", 1000.0)
