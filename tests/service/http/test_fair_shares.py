@@ -26,6 +26,12 @@ RED, GREEN = plain("red"), plain("green")
 FLOOD, HONEST = "127.0.0.2", "127.0.0.3"
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is held while the queue fills, which takes its time on a busy machine."""
+    monkeypatch.setattr("service.inference.model.MIN_STUCK_TIMEOUT_SECONDS", WAIT_SECONDS)
+
+
 class Watching(FakeEngine):
     """greens: whether each batch begins with a green image."""
 
