@@ -29,8 +29,10 @@ Precision = Literal["float32", "bfloat16", "float16", "int8"]
 FORMAT = 2
 MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
 GOLDEN = "golden.safetensors"
-# Within `network/`, for the engine "litert"; "tensorflow" has a SavedModel there.
+# Within `network/`, by engine; "tensorflow" has a SavedModel there.
 LITERT_MODEL = "model.tflite"
+# Its weights are in a file of the same name with `.bin`.
+OPENVINO_MODEL = "model.xml"
 
 
 @dataclass(frozen=True, slots=True)

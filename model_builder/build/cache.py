@@ -88,6 +88,11 @@ class ArtifactCache:
         except OSError as error:
             raise BuilderError(f"{folder} can't be written: {error}") from error
 
+    def present(self, name: str, target: BuildTarget) -> Artifact | None:
+        """The artifact of a model as it is in the cache; None where it would have to be built."""
+        checkpoint = self.checkpoint(name)
+        return self._existing(checkpoint, self.artifact_folder(checkpoint, target), None)
+
     def given_artifact(self, name: str) -> Artifact | None:
         """The artifact in the folder with the path `name`; None where there is none.
 

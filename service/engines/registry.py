@@ -10,7 +10,8 @@ from typing import Literal
 from model_builder.artifact.manifest import Artifact, Precision
 from model_builder.errors import BuilderError, InvalidArtifact
 from model_builder.exporters.base import BuildTarget
-from service.engines.base import Engine, Hardware
+from service.engines.base import Device, Engine, Hardware
+from service.system.gpu import has_gpu_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,9 @@ class EngineSpec:
     """One engine.
 
     name: in artifacts' manifests and folders; has no "-". module: has
-    `load(artifact, hardware) -> tuple[Engine, ...]`, and where `chooses_precision` is set
-    `fastest_precision(hardware) -> Precision`; imported only when it is used.
+    `load(artifact, hardware) -> tuple[Engine, ...]`, where `chooses_precision` is set
+    `fastest_precision(hardware) -> Precision`, and where `devices` has "gpu" `sees_gpu() -> bool`;
+    imported only when it is used.
     exporter: the module that writes its networks. precisions, devices: what it serves, "cpu" or
     "gpu". package: whose version decides how long a batch takes.
     """
@@ -38,6 +40,15 @@ class EngineSpec:
 
 # Of two engines that serve a precision on a device, the first is used.
 ENGINES: tuple[EngineSpec, ...] = (
+    EngineSpec(
+        name="openvino",
+        module="service.engines.openvino",
+        exporter="model_builder.exporters.openvino",
+        precisions=("float32", "bfloat16"),
+        devices=("cpu",),
+        package="openvino",
+        chooses_precision=True,
+    ),
     EngineSpec(
         name="tensorflow",
         module="service.engines.tensorflow",
@@ -67,17 +78,53 @@ def engine_called(name: str, engines: Sequence[EngineSpec] = ENGINES) -> EngineS
     raise InvalidArtifact(f"This version has the engines {known}. Received: {name}")
 
 
+def find_device(device: Device, engines: Sequence[EngineSpec] = ENGINES) -> Device:
+    """`device`, or for "auto" what there is: "gpu" where an engine for GPUs sees one.
+
+    Without a GPU's driver no framework is imported to find out.
+    """
+    if device != "auto":
+        return device
+    if has_gpu_driver():
+        for spec in engines:
+            if "gpu" in spec.devices and import_module(spec.module).sees_gpu():
+                return "gpu"
+    return "cpu"
+
+
+def candidates(
+    engine: str, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
+) -> list[EngineSpec]:
+    """The engines for a device, the preferred one first. engine: a name, or "auto" for any.
+
+    Raises BuilderError where there is none, and InvalidArtifact for a name that is in no row.
+    """
+    named = engines if engine == "auto" else [engine_called(engine, engines)]
+    found = [one for one in named if hardware.device == "auto" or hardware.device in one.devices]
+    if not found:
+        devices = sorted({device for spec in named for device in spec.devices})
+        raise BuilderError(
+            f"{engine} serves on {', '.join(devices)}. Received: device {hardware.device}"
+        )
+    return found
+
+
 def engine_for(
-    precision: Precision, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
+    precision: Precision,
+    hardware: Hardware,
+    engines: Sequence[EngineSpec] = ENGINES,
+    engine: str = "auto",
 ) -> EngineSpec:
     """The engine that serves a precision on this hardware. Raises BuilderError."""
-    serving = [spec for spec in engines if precision in spec.precisions]
-    for spec in serving:
-        if hardware.device == "auto" or hardware.device in spec.devices:
+    for spec in candidates(engine, hardware, engines):
+        if precision in spec.precisions:
             return spec
-    devices = sorted({device for spec in serving for device in spec.devices})
+    named = [spec for spec in engines if engine in ("auto", spec.name)]
+    devices = sorted({d for spec in named if precision in spec.precisions for d in spec.devices})
+    if not devices:
+        raise BuilderError(f"{engine} has {', '.join(named[0].precisions)}. Received: {precision}")
     raise BuilderError(
-        f"{precision} is served on {', '.join(devices) or 'no device'}. Received: {hardware.device}"
+        f"{precision} is served on {', '.join(devices)}. Received: {hardware.device}"
     )
 
 
@@ -85,16 +132,21 @@ def choose_precision(
     wanted: Precision | Literal["auto"],
     hardware: Hardware,
     engines: Sequence[EngineSpec] = ENGINES,
+    engine: str = "auto",
 ) -> Precision:
     """`wanted`, or for "auto" the fastest that costs no accuracy on this hardware.
 
-    "auto" imports the framework of the first engine that chooses.
+    Of an engine that has none such, the first that it has. "auto" imports the framework of the
+    first engine that chooses. Raises BuilderError.
     """
     if wanted != "auto":
         return wanted
-    chooser = next(spec for spec in engines if spec.chooses_precision)
-    precision: Precision = import_module(chooser.module).fastest_precision(hardware)
-    return precision
+    possible = candidates(engine, hardware, engines)
+    for spec in possible:
+        if spec.chooses_precision:
+            precision: Precision = import_module(spec.module).fastest_precision(hardware)
+            return precision
+    return possible[0].precisions[0]
 
 
 def load_engines(

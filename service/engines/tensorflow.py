@@ -57,6 +57,12 @@ def configure(hardware: Hardware) -> str:
     return "GPU" if gpus and hardware.device != "cpu" else "CPU"
 
 
+def sees_gpu() -> bool:
+    """Whether TensorFlow can use a GPU of this machine."""
+    tf: Any = import_tensorflow()
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def fastest_precision(hardware: Hardware, cpuinfo: Path = CPUINFO) -> Precision:
     """bfloat16 where the hardware multiplies it; else float32 on a CPU, float16 on a GPU."""
     if configure(hardware) == "CPU":

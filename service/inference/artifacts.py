@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,15 +10,27 @@ from model_builder.artifact.manifest import Artifact
 from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.errors import BuilderError, CalibrationFailed
+from model_builder.exporters.base import BuildTarget
 from service.engines.base import Hardware
-from service.engines.registry import ENGINES, EngineSpec, choose_precision, engine_for
+from service.engines.registry import (
+    ENGINES,
+    EngineSpec,
+    candidates,
+    choose_precision,
+    engine_called,
+    engine_for,
+    find_device,
+)
 from service.settings import Settings
 from service.system.cpu import cpu_limit
 
+logger = logging.getLogger(__name__)
 
-def make_hardware(settings: Settings) -> Hardware:
+
+def make_hardware(settings: Settings, engines: Sequence[EngineSpec] = ENGINES) -> Hardware:
+    """The device that the settings name or that is found, and the CPUs of this process."""
     return Hardware(
-        device=settings.model.device,
+        device=find_device(settings.model.device, engines),
         cpu_threads=settings.model.cpu_threads or cpu_limit(),
     )
 
@@ -30,7 +43,11 @@ def make_artifact_cache(settings: Settings) -> ArtifactCache:
 
 
 def check_names(settings: Settings) -> None:
-    """Raises UnknownModel for a name that is no depth, checkpoint, import or artifact folder."""
+    """Raises UnknownModel for a name that is no depth, checkpoint, import or artifact folder, and
+    InvalidArtifact for an engine that this version does not have.
+    """
+    if settings.model.engine != "auto":
+        engine_called(settings.model.engine)
     cache = make_artifact_cache(settings)
     for name in settings.model.names:
         cache.check_name(name)
@@ -56,9 +73,30 @@ def obtain_artifact(
         if wanted not in ("auto", precision):
             raise BuilderError(f"{name} is an artifact in {precision}. Received: {wanted}")
         return given
-    precision = choose_precision(wanted, hardware, engines)
-    target = engine_for(precision, hardware, engines).target(precision)
-    return cache.obtain(name, target, checkpoint_file=checkpoint_file)
+    target = make_target(settings, hardware, engines)
+    try:
+        return cache.obtain(name, target, checkpoint_file=checkpoint_file)
+    except BuilderError as error:
+        # As in an image made with an earlier version, which has no network to build with.
+        others = candidates(settings.model.engine, hardware, engines)
+        for spec in others:
+            if spec.name == target.engine or target.precision not in spec.precisions:
+                continue
+            if present := cache.present(name, spec.target(target.precision)):
+                logger.warning(
+                    "%s: %s. Its artifact for %s is served instead.", name, error, spec.name
+                )
+                return present
+        raise
+
+
+def make_target(
+    settings: Settings, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
+) -> BuildTarget:
+    """The engine and the precision by the settings, for this hardware. Raises BuilderError."""
+    engine = settings.model.engine
+    precision = choose_precision(settings.model.precision, hardware, engines, engine)
+    return engine_for(precision, hardware, engines, engine).target(precision)
 
 
 def check_agreement(artifact: Artifact, min_percent: float) -> None:

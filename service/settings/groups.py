@@ -52,6 +52,11 @@ class ModelSettings(_Group):
         description="Precision of the network. auto: bfloat16 where the hardware supports it, "
         "else float32. int8: CPU only, without TensorFlow.",
     )
+    engine: str = Field(
+        "auto",
+        description="What computes: openvino, tensorflow or litert. auto: on a CPU openvino, and "
+        "litert for int8; on a GPU tensorflow.",
+    )
     min_agreement_percent: float = Field(
         75.0,
         ge=0,

@@ -126,7 +126,8 @@ def _artifacts(
         given = [artifact.manifest.precision]
     for one in _precisions(given):
         if one not in found:
-            found[one] = cache.obtain(name, engine_for(one, hardware).target(one))
+            spec = engine_for(one, hardware, engine=settings.model.engine)
+            found[one] = cache.obtain(name, spec.target(one))
     reference = found["float32"].manifest
     for row in found.values():
         same = (row.manifest.provenance.digest, row.manifest.preprocessing)

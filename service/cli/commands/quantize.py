@@ -30,7 +30,9 @@ def quantize(
     settings = settings_with(home=home, checkpoint_file=checkpoint_file)
     configure_logging("warning", settings.observability.log_format)
     try:
-        target = engine_for("int8", make_hardware(settings)).target("int8")
+        target = engine_for("int8", make_hardware(settings), engine=settings.model.engine).target(
+            "int8"
+        )
         artifact = make_artifact_cache(settings).obtain(
             name, target, checkpoint_file=settings.model.checkpoint_file, calibration=calibration
         )

@@ -8,6 +8,7 @@ from model_builder.artifact.store_format import read_artifact
 from model_builder.errors import BuilderError
 from service.cli.options import (
     DeviceOption,
+    EngineOption,
     HomeOption,
     NamesArgument,
     PrecisionOption,
@@ -15,20 +16,21 @@ from service.cli.options import (
     say,
     settings_with,
 )
-from service.engines.registry import choose_precision, engine_for, load_engines
+from service.engines.registry import load_engines
 from service.evaluation.verify import verify as verify_on
-from service.inference.artifacts import make_artifact_cache, make_hardware
+from service.inference.artifacts import make_artifact_cache, make_hardware, make_target
 from service.observability.logging import configure_logging
 
 
 def verify(
     names: NamesArgument,
     precision: PrecisionOption = None,
+    engine: EngineOption = None,
     device: DeviceOption = None,
     home: HomeOption = None,
 ) -> None:
     """Check a model's files, and its logits on stored images. Ends with 1 where they differ."""
-    settings = settings_with(precision=precision, device=device, home=home)
+    settings = settings_with(precision=precision, engine=engine, device=device, home=home)
     configure_logging("warning", settings.observability.log_format)
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
     failed = False
@@ -36,12 +38,11 @@ def verify(
         for name in names:
             artifact = store.given_artifact(name)
             if artifact is None:
-                chosen = choose_precision(settings.model.precision, hardware)
-                target = engine_for(chosen, hardware).target(chosen)
+                target = make_target(settings, hardware)
                 # Read, not obtained: damage is reported, not repaired in silence.
                 artifact = read_artifact(store.artifact_folder(store.checkpoint(name), target))
-            for engine in load_engines(artifact, hardware):
-                result = verify_on(artifact, engine)
+            for loaded in load_engines(artifact, hardware):
+                result = verify_on(artifact, loaded)
                 failed = failed or not result.passed
                 say(
                     f"{artifact.manifest.name} in {artifact.manifest.precision} on "

@@ -48,8 +48,9 @@ LABELS = tuple(Label(f"class {index}") for index in range(1000))
 @pytest.mark.parametrize(
     ("precision", "device", "name"),
     [
-        ("float32", "cpu", "tensorflow"),
-        ("bfloat16", "auto", "tensorflow"),
+        ("float32", "cpu", "openvino"),
+        ("bfloat16", "auto", "openvino"),
+        ("float32", "gpu", "tensorflow"),
         ("float16", "gpu", "tensorflow"),
         ("int8", "cpu", "litert"),
         ("int8", "auto", "litert"),

@@ -1,0 +1,87 @@
+"""OpenVINO on a CPU: float32 and bfloat16, without TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Precision
+from model_builder.errors import BuilderError, InvalidArtifact
+from service.engines.base import Hardware
+from service.system.cpu import CPUINFO, has_bfloat16
+
+logger = logging.getLogger(__name__)
+
+Pixels = npt.NDArray[np.uint8]
+Array = npt.NDArray[np.float32]
+
+# Where looking for a larger batch ends; arithmetic is what a CPU waits for from 8 on at the latest.
+MAX_BATCH_SIZE = 8
+# What the network computes in, by the artifact's precision.
+COMPUTE_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class OpenVINOEngine:
+    """The network of one artifact on the CPU, for any batch size."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        """Raises InvalidArtifact."""
+        import openvino
+
+        path = artifact.network / OPENVINO_MODEL
+        core = openvino.Core()
+        try:
+            compiled = core.compile_model(
+                core.read_model(path),
+                "CPU",
+                {
+                    "INFERENCE_NUM_THREADS": threads,
+                    "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[artifact.manifest.precision],
+                    # One batch at a time has every thread.
+                    "NUM_STREAMS": 1,
+                    # Replicas on one machine would all pin their threads to the same CPUs.
+                    "ENABLE_CPU_PINNING": False,
+                },
+            )
+        except RuntimeError as error:
+            raise InvalidArtifact(f"{path} can't be run: {error}") from error
+        self._request: Any = compiled.create_infer_request()
+
+    @property
+    def device(self) -> str:
+        return "cpu:0"
+
+    @property
+    def max_batch_size(self) -> int:
+        return MAX_BATCH_SIZE
+
+    @property
+    def concurrency(self) -> int:
+        """One request has one set of feature maps, and one batch keeps every thread busy."""
+        return 1
+
+    def run(self, pixels: Pixels) -> Array:
+        self._request.infer([pixels], share_inputs=True)
+        features: Array = self._request.get_output_tensor().data.copy()
+        return features
+
+    def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
+        """One network serves every size."""
+
+
+def load(artifact: Artifact, hardware: Hardware) -> tuple[OpenVINOEngine, ...]:
+    """Raises BuilderError where a GPU was asked for."""
+    if hardware.device == "gpu":
+        raise BuilderError("OpenVINO serves on CPUs here; on a GPU use tensorflow. Received: gpu")
+    if artifact.manifest.precision == "bfloat16" and not has_bfloat16():
+        logger.warning("This CPU has no bfloat16; float32 would be faster.")
+    return (OpenVINOEngine(artifact, hardware.cpu_threads),)
+
+
+def fastest_precision(hardware: Hardware, cpuinfo: Path = CPUINFO) -> Precision:  # noqa: ARG001
+    """bfloat16 where the CPU multiplies it in hardware, else float32."""
+    return "bfloat16" if has_bfloat16(cpuinfo) else "float32"
