@@ -94,7 +94,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
-        await asyncio.to_thread(app.openapi)
+        app.openapi()
         yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
