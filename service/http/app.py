@@ -34,6 +34,7 @@ from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
+from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
 from service.inference.runtime import Runtime
@@ -115,6 +116,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     # Added last means called first.

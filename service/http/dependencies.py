@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from service.http.model_list import ModelList
 from service.http.prediction_json import PredictionWriter
+from service.http.request.body import Bodies
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.metrics import Metrics
@@ -46,6 +47,10 @@ async def _model_list(request: Request) -> ModelList:
     return cast(ModelList, request.app.state.model_list)
 
 
+async def _bodies(request: Request) -> Bodies:
+    return cast(Bodies, request.app.state.bodies)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
@@ -53,3 +58,4 @@ SpansDep = Annotated[Spans | None, Depends(_spans)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
 ModelListDep = Annotated[ModelList, Depends(_model_list)]
+BodiesDep = Annotated[Bodies, Depends(_bodies)]

@@ -9,10 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
-from service.http.dependencies import PredictionWriterDep, ServiceDep, SettingsDep, SpansDep
+from service.http.dependencies import (
+    BodiesDep,
+    PredictionWriterDep,
+    ServiceDep,
+    SettingsDep,
+    SpansDep,
+)
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
-from service.http.request.body import Body
 from service.http.request.deadline import RequestDeadline
 from service.http.request.disconnect import cancel_on_disconnect
 from service.http.request.parameters import check_query
@@ -38,6 +43,7 @@ async def predict(
     service: ServiceDep,
     settings: SettingsDep,
     spans: SpansDep,
+    bodies: BodiesDep,
     writer: PredictionWriterDep,
     model: Annotated[
         str | None,
@@ -69,7 +75,7 @@ async def predict(
     service.check_room(model, deadline=deadline.at(started))
     bind_log_fields(model=chosen.name)
     client = client_of(request.scope)
-    with Body(service.budget.hold(client)) as upload:
+    with bodies.open(client) as upload:
         await read_images(request, upload, settings, PARAMETERS)
         bind_log_fields(images=len(upload.images))
         due = deadline.at(time.monotonic())
