@@ -35,6 +35,7 @@ from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
+from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
@@ -107,7 +108,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
-        await asyncio.to_thread(app.openapi)
+        app.openapi()
         yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -129,6 +130,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     app.state.rate_limit = limit
+    app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
