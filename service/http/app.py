@@ -22,7 +22,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
@@ -31,6 +30,7 @@ from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
@@ -42,7 +42,6 @@ from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
-from service.setting_types import networks_of
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
 
@@ -145,8 +144,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
-    if trusted := networks_of(security.trusted_proxies):
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
+    if security.trusted_proxies:
+        app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)
