@@ -43,16 +43,6 @@ class Models(Protocol):
     def get(self, name: str | None = None, version: str | None = None) -> Model: ...
 
 
-class OneModel:
-    """A repository of a single model, which every name stands for."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def get(self, name: str | None = None, version: str | None = None) -> Model:  # noqa: ARG002
-        return self._model
-
-
 class InferenceService:
     """Resolves the model, reserves room, decodes, batches and computes the outputs.
 
