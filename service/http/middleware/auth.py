@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Forbidden, RateLimited, ServiceError, Unauthorized
 from service.http.auth.api_keys import ApiKeys
+from service.http.auth.client import CLIENT, client_of
 from service.http.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY, AUTHORIZATION
 from service.http.paths import needs_key
@@ -37,10 +38,9 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        address = scope.get("client")
-        client = address[0] if address else "unknown"
         if self._keys is not None:
-            client = self._named(Headers(scope=scope), self._keys)
+            scope[CLIENT] = self._named(Headers(scope=scope), self._keys)
+        client = client_of(scope)
         if self._limit is not None and (wait := self._limit.take(client)):
             raise RateLimited(
                 f"{client} has sent too many requests. The next one may be sent in {wait:.1f} s.",
