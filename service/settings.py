@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from platformdirs import user_cache_path
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.setting_types import Networks, Seconds
 
 PREFIX = "RESNET_"
 DEFAULT_MODEL = "resnet50"
@@ -25,8 +27,6 @@ RENAMED = {
     "RESNET_CANARY_INTERVAL_SECONDS": "RESNET_SELF_TEST_INTERVAL_SECONDS",
     "RESNET_UNWELL_EXIT_SECONDS": "RESNET_UNHEALTHY_EXIT_SECONDS",
 }
-
-Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _names(variable: str) -> AliasChoices:
@@ -167,6 +167,11 @@ class SecuritySettings(_Group):
     )
     rate_limit_burst: int = Field(
         20, ge=1, description="Requests that a rate-limited client may send at once."
+    )
+    trusted_proxies: Networks = Field(
+        "",
+        description="Addresses and networks of proxies, separated by commas, whose "
+        "X-Forwarded-For is believed. Default: nobody's.",
     )
 
 

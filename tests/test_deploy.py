@@ -17,7 +17,7 @@ from service.http.middleware import load_shedding
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.observability.metrics import Metrics
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, SecuritySettings, Settings
 from service.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +106,16 @@ def test_nginx_says_by_itself_what_a_replica_need_not_have_repeated() -> None:
     refusal = headers.REFUSAL.lower().replace("-", "_")
     assert re.search(rf"return\s+503\s+\$upstream_http_{refusal};", block)
     assert re.search(r"add_header\s+Retry-After\s+\$upstream_http_retry_after\s+always;", block)
+
+
+def test_the_replicas_believe_nginx_and_nobody_outside_its_network() -> None:
+    """nginx writes the header anew: what a client says of itself goes no further."""
+    assert re.search(r"(?m)^\s*proxy_set_header\s+X-Forwarded-For\s+\$remote_addr;", NGINX)
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert f"RESNET_TRUSTED_PROXIES={network['subnet']}" in SERVICES["resnet"]["environment"]
+    (default_subnet,) = re.findall(r"^\$\{SUBNET:-(.+)\}$", network["subnet"])
+    assert SecuritySettings(trusted_proxies=default_subnet).trusted_proxies == default_subnet
+    assert "ports" not in SERVICES["resnet"]
 
 
 def test_nginx_may_finish_its_longest_request() -> None:

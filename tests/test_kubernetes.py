@@ -67,6 +67,10 @@ def test_kustomize_renders_what_the_api_takes(folder: str) -> None:
     (deployment,) = (one for one in rendered if one["kind"] == "Deployment")
     assert deployment["spec"]["selector"]["matchLabels"] == LABELS
     assert ("replicas" in deployment["spec"]) is (folder == "base")
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    names = {one["name"].removeprefix(PREFIX).lower() for one in environment}
+    assert names <= set(Settings.fields())
+    assert ("trusted_proxies" in names) is (folder == "production")
 
 
 def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:

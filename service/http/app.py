@@ -1,10 +1,10 @@
 """The HTTP application.
 
 `create_app` without arguments is a factory for any ASGI server, as in
-`uvicorn --factory service.http.app:create_app`. Load shedding, the limits on bodies and images,
-API keys and rate limits hold there. `service.http.server` alone has the limits on a header's size
-and time and on the rest of a body whose response was sent, a drain after SIGTERM, and the exit
-statuses.
+`uvicorn --factory --no-proxy-headers service.http.app:create_app`. Load shedding, the limits on
+bodies and images, API keys, rate limits and trusted proxies hold there. `service.http.server` alone
+has the limits on a header's size and time and on the rest of a body whose response was sent, a
+drain after SIGTERM, and the exit statuses.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
@@ -36,6 +37,7 @@ from service.inference.artifacts import check_names
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
+from service.setting_types import networks_of
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
 
@@ -43,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499
+# Of one address, where the settings limit nobody: requests without a good key.
+STRANGERS_PER_SECOND = 1.0
 
 
 def create_app(settings: Settings | None = None, **runtime_options: Any) -> FastAPI:
@@ -70,6 +74,11 @@ def prepare(settings: Settings) -> None:
         logger.warning("%s is deprecated: use %s", old, new)
     for name in unknown_variables():
         logger.warning("%s is not a setting of this service and is ignored", name)
+    if os.environ.get("FORWARDED_ALLOW_IPS"):
+        logger.warning(
+            "FORWARDED_ALLOW_IPS is uvicorn's and is not read by `resnet serve`: "
+            "RESNET_TRUSTED_PROXIES names the proxies whose X-Forwarded-For is believed"
+        )
     # A second series for each counter, which no dashboard uses.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     check_names(settings)
@@ -84,6 +93,9 @@ def app_of(runtime: Runtime) -> FastAPI:
         RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
         if security.rate_limit_per_second
         else None
+    )
+    strangers = RateLimit(
+        security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
     )
     tracing = Tracing(untraced_paths=MONITORING)
 
@@ -112,13 +124,17 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.spans = tracing.spans
     # Added last means called first.
     if keys is not None or limit is not None:
-        app.add_middleware(AuthMiddleware, keys=keys, limit=limit, metrics=service_metrics)
+        app.add_middleware(
+            AuthMiddleware, keys=keys, limit=limit, strangers=strangers, metrics=service_metrics
+        )
     app.add_middleware(
         AccessLogMiddleware,
         metrics=service_metrics,
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
+    if trusted := networks_of(security.trusted_proxies):
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))  # type: ignore[arg-type]
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)

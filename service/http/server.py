@@ -135,6 +135,8 @@ def serve(settings: Settings) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        # The application believes whom the settings name; uvicorn would believe this machine.
+        proxy_headers=False,
         timeout_keep_alive=settings.http.keep_alive_timeout_seconds,
         timeout_graceful_shutdown=max(1, round(settings.http.shutdown_timeout_seconds)),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections import Counter
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.e2e.conftest import Server, running, started
+from tests.nginx import free_port
 
 PHOTO = Path(__file__).parents[1] / "photos" / "coffee_cup.jpg"
 # A size to warm up, and no more.
@@ -82,8 +84,34 @@ def test_with_nothing_reachable_it_says_what_was_tried_and_ends(tmp_path: Path) 
     assert "RESNET_CHECKPOINT_FILE=" in said
 
 
+def test_nobodys_forwarded_address_is_believed(tmp_path: Path) -> None:
+    """uvicorn of itself believes this machine."""
+    port = free_port()
+    # So that it is loading all the while.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {
+            "RESNET_HOME": str(tmp_path / "empty"),
+            "RESNET_PRECISION": "float32",
+            "RESNET_PORT": str(port),
+            "RESNET_RATE_LIMIT_PER_SECOND": "0.001",
+            "RESNET_RATE_LIMIT_BURST": "5",
+            "FORWARDED_ALLOW_IPS": "*",
+            "HTTPS_PROXY": f"http://127.0.0.1:{silent.getsockname()[1]}",
+        }
+        with started(environment) as server:
+            server.wait_for("Listening; not ready")
+            statuses = Counter(
+                httpx2.get(
+                    f"http://127.0.0.1:{port}/models", headers={"X-Forwarded-For": f"10.0.0.{n}"}
+                ).status_code
+                for n in range(30)
+            )
+            assert "FORWARDED_ALLOW_IPS is uvicorn's" in server.messages()
+    assert statuses == {200: 5, 429: 25}
+
+
 def test_an_unknown_model_ends_it_with_the_known_ones() -> None:
-    with running({"RESNET_MODEL": "resnet51"}) as server:
+    with running({"RESNET_MODELS": "resnet51"}) as server:
         server.process.wait(60)
         assert server.process.returncode == 2
         said = "No model is called 'resnet51'. Did you mean resnet50"

@@ -251,6 +251,7 @@ def listening(
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=5,
     )

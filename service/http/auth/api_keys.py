@@ -10,14 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_builder.system.regular_file import read_regular_file
+
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+# A changed file is read once it has not changed for so long: it may be in the middle of a change.
+SETTLED_SECONDS = 1.0
+# Some 150,000 keys.
+MAX_FILE_BYTES = 16 * 2**20
 LINE = re.compile(r"(?P<hash>[0-9a-f]{64})\s+(?P<client>[A-Za-z0-9._-]{1,64})(?P<off>\s+off)?")
 
 
 class InvalidKeyFile(Exception):
-    """The file can't be read, or a line of it is no key."""
+    """The file can't be read, a line of it is no key, or it has no key at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +39,20 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def read_keys(path: Path) -> Mapping[str, Client]:
+def read_keys(path: Path, *, whole: bool = False) -> Mapping[str, Client]:
     """Lines of a key's SHA-256 in hexadecimal, a client's name and perhaps "off"; `#` comments.
 
+    whole: the last line must have its line end, without which it may be cut short.
     Raises InvalidKeyFile.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = read_regular_file(path, MAX_FILE_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidKeyFile(f"{path} can't be read: {error}") from error
+    if whole and not text.endswith("\n"):
+        raise InvalidKeyFile(f"{path} is empty or cut short: it does not end with a line end.")
     clients = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].strip()
         if not words:
             continue
@@ -55,21 +64,44 @@ def read_keys(path: Path) -> Mapping[str, Client]:
                 f"Received: {len(words)} characters"
             )
         clients[match["hash"]] = Client(match["client"], match["off"] is not None)
+    if not clients:
+        raise InvalidKeyFile(f"{path} has no key. To refuse every client, turn their keys off.")
     return clients
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What changes when a file does, by writing to it or by putting another in its place.
+
+    changed: when, in nanoseconds since the epoch; unlike the time of writing nobody can set it.
+    """
+
+    changed: int
+    size: int
+    inode: int
 
 
 class ApiKeys:
     """The file's clients. Looks at most once a second whether it has changed.
 
-    A changed file that can't be read is logged, and the keys stay as they were. Raises
-    InvalidKeyFile where the first reading fails.
+    A changed file that is being written, is empty or cut short, or can't be read leaves the keys
+    as they were, and is logged. Raises InvalidKeyFile where the first reading fails.
+
+    clock: monotonic. wall_clock: that of the files' times. Both in seconds.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._wall_clock = wall_clock
         self._looked = clock()
-        self._seen = self._state()
+        # As it was when it was read, and when it was last looked at.
+        self._read = self._seen = self._state()
         self._clients = read_keys(path)
         logger.info("%d API keys from %s", len(self._clients), path)
 
@@ -82,21 +114,34 @@ class ApiKeys:
         return self._clients.get(hash_of(key))
 
     def _poll(self) -> None:
-        state = self._state()
-        if state == self._seen:
-            return
+        state, before = self._state(), self._seen
         self._seen = state
-        try:
-            self._clients = read_keys(self._path)
-        except InvalidKeyFile as error:
-            logger.error("The API keys stay as they were. %s", error)
+        if state == self._read or not (state == before or self._settled(state)):
             return
-        logger.info("%d API keys from %s, which has changed", len(self._clients), self._path)
+        clients, problem = None, None
+        try:
+            clients = read_keys(self._path, whole=True)
+        except InvalidKeyFile as error:
+            problem = error
+        if self._state() != state:
+            # It was changed while it was read: the next look finds out.
+            return
+        self._read = state
+        if clients is None:
+            logger.error("The API keys stay as they were. %s", problem)
+            return
+        self._clients = clients
+        logger.info("%d API keys from %s, which has changed", len(clients), self._path)
 
-    def _state(self) -> tuple[int, int, int] | None:
-        """What changes when the file does, by writing to it or by putting another in its place."""
+    def _settled(self, state: FileState | None) -> bool:
+        """Whether the file is as it is for a while. A server of files may have another time."""
+        if state is None:
+            return False
+        return self._wall_clock() - state.changed / 1e9 >= SETTLED_SECONDS
+
+    def _state(self) -> FileState | None:
         try:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return FileState(status.st_ctime_ns, status.st_size, status.st_ino)

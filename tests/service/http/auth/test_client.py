@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.http.auth.api_keys import ApiKeys, hash_of
 from service.http.auth.client import client_of
+from service.http.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
 from tests.service.conftest import TestClient
@@ -42,7 +43,7 @@ def test_it_is_the_keys_client_once_the_key_is_accepted(tmp_path: Path) -> None:
         seen.append(client_of(scope))
         await PlainTextResponse("in")(scope, receive, send)
 
-    auth = AuthMiddleware(inside, ApiKeys(tmp_path / "keys"), None, Metrics())
+    auth = AuthMiddleware(inside, ApiKeys(tmp_path / "keys"), None, RateLimit(1, 9), Metrics())
 
     async def outside(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(client_of(scope))

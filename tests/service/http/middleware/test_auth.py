@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from service.http.auth.api_keys import ApiKeys, Client, InvalidKeyFile, hash_of, read_keys
+from service.http.auth.api_keys import hash_of
 from service.http.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
 from service.observability.metrics import Metrics
@@ -32,6 +31,11 @@ def key_file(tmp_path: Path) -> Path:
         f"# who may ask\n{hash_of('alpha')}  shop\n\n{hash_of('beta')} old-shop off  # left\n"
     )
     return path
+
+
+def auth_of(limit: RateLimit) -> AuthMiddleware:
+    """Without keys, around an application that always answers."""
+    return AuthMiddleware(PlainTextResponse("in"), None, limit, limit, Metrics())
 
 
 def status(service: Service, path: str = "/models", **headers: str) -> int:
@@ -63,54 +67,6 @@ def test_a_key_opens_and_nothing_else_does(serve: Serve, key_file: Path) -> None
     assert response.json()["code"] == "unauthorized"
     assert response.json()["request_id"] == response.headers["X-Request-ID"]
     assert service.sample("resnet_rejections_total", reason="forbidden") == 1
-
-
-def test_the_file_is_read_again_when_it_changes_and_not_when_it_breaks(
-    key_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = Clock()
-    keys = ApiKeys(key_file, clock)
-
-    def replace(text: str) -> None:
-        new = key_file.with_suffix(".new")
-        new.write_text(text)
-        os.replace(new, key_file)
-        clock.now += 1
-
-    assert keys.client("alpha") == Client("shop", off=False)
-    replace(f"{hash_of('delta')} other\n")
-    assert keys.client("delta") == Client("other", off=False)
-    assert keys.client("alpha") is None
-    replace("delta other\n")
-    assert keys.client("delta") == Client("other", off=False)
-    assert "line 1: expected a SHA-256" in caplog.text
-    assert "delta" not in caplog.text
-    key_file.unlink()
-    clock.now += 1
-    assert keys.client("delta") == Client("other", off=False)
-
-
-def test_the_file_is_looked_at_once_a_second_however_many_ask(key_file: Path) -> None:
-    clock = Clock()
-    keys = ApiKeys(key_file, clock)
-    key_file.write_text(f"{hash_of('delta')} another\n")
-    clock.now += 0.9
-    assert keys.client("delta") is None
-    clock.now += 0.1
-    assert keys.client("delta") == Client("another", off=False)
-
-
-@pytest.mark.parametrize("line", ["alpha shop", f"{'0' * 64}", f"{'0' * 64} a b", "é"])
-def test_a_line_that_is_no_key(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "keys"
-    path.write_text(line, encoding="latin-1")
-    with pytest.raises(InvalidKeyFile):
-        read_keys(path)
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InvalidKeyFile, match="can't be read"):
-        ApiKeys(tmp_path / "none")
 
 
 def test_a_bucket_empties_at_once_and_fills_by_and_by() -> None:
@@ -148,20 +104,33 @@ def test_who_asks_too_often_waits_and_others_do_not(serve: Serve, key_file: Path
     assert [status(service, path) for path in OPEN * 5] == [200] * 15
 
 
+def test_who_has_no_good_key_is_limited_by_address(serve: Serve, key_file: Path) -> None:
+    """Whatever the settings limit; and a good key from the same address is not refused for it."""
+    service = serve(api_keys_file=key_file, rate_limit_burst=3)
+    wrong = [status(service, X_API_Key=f"guess{number}") for number in range(5)]
+    assert wrong == [401, 401, 401, 429, 429]
+    assert status(service) == 429
+    assert status(service, X_API_Key="beta") == 429
+    assert [status(service, X_API_Key="alpha") for _ in range(10)] == [200] * 10
+    response = service.client.get("/models")
+    assert response.json()["code"] == "rate_limited"
+    assert int(response.headers["Retry-After"]) >= 1
+
+
 def test_without_keys_a_client_is_its_address(serve: Serve) -> None:
     service = serve(rate_limit_per_second=0.01, rate_limit_burst=1)
     assert [status(service), status(service)] == [200, 429]
 
 
 def test_an_address_is_one_client_from_whichever_port() -> None:
-    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+    gate = auth_of(RateLimit(1, 1, Clock()))
     addresses = (("192.0.2.1", 1000), ("192.0.2.1", 1001), ("192.0.2.2", 1001))
     clients = [TestClient(gate, client=address) for address in addresses]
     assert [client.get("/models").status_code for client in clients] == [200, 429, 200]
 
 
 def test_what_comes_over_a_unix_socket_has_no_address_and_shares_a_limit() -> None:
-    gate = AuthMiddleware(PlainTextResponse("in"), None, RateLimit(1, 1, Clock()), Metrics())
+    gate = auth_of(RateLimit(1, 1, Clock()))
 
     async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
         await gate({**scope, "client": None}, receive, send)
