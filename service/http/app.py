@@ -22,7 +22,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.http.auth.api_keys import ApiKeys
 from service.http.auth.rate_limit import RateLimit
@@ -30,6 +29,7 @@ from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.problem_details import add_error_handlers
 from service.http.routers import health, metrics, models, predict, ui
@@ -37,7 +37,6 @@ from service.inference.artifacts import check_names
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
-from service.setting_types import networks_of
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
 
@@ -133,8 +132,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics)
-    if trusted := networks_of(security.trusted_proxies):
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))  # type: ignore[arg-type]
+    if security.trusted_proxies:
+        app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
+from service.http.middleware.trusted_proxies import FROM_TRUSTED_PROXY
 from service.http.paths import INFERENCE
 from service.http.problem_details import respond_to, status_of
 from service.http.request.deadline import RequestDeadline
@@ -98,9 +99,8 @@ class LoadSheddingMiddleware:
         self._metrics.request_seconds.labels(path).observe(time.monotonic() - started)
         headers = [*response.raw_headers, (names.REQUEST_ID.lower().encode(), identifier.encode())]
         body = bytes(response.body)
-        if names.ACCEL_REFUSAL in given and not self._budget.take(
-            started, self._elsewhere_per_second(error)
-        ):
+        repeats = scope.get(FROM_TRUSTED_PROXY) and names.ACCEL_REFUSAL in given
+        if repeats and not self._budget.take(started, self._elsewhere_per_second(error)):
             headers = [(key, value) for key, value in headers if key != CONTENT_LENGTH]
             headers += [
                 (names.ACCEL_REDIRECT.lower().encode(), NGINX_LOCATION),
