@@ -11,10 +11,10 @@ import socket
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytest
 import uvicorn
@@ -25,7 +25,8 @@ from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.networks.config import ResNetConfig
 from service.http.app import create_app
-from service.http.protocol import BoundedHttpProtocol
+from service.http.connection.bounds import Bounds
+from service.http.server import config_of, listen, registry_of
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model, ModelObserver
 from service.inference.service import InferenceService
@@ -49,6 +50,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient as TestClient
 
+Loop = Literal["auto", "asyncio", "uvloop"]
 MODEL_NAME = "resnet18.colors"
 PREPROCESSING = Preprocessing(40, 32, "bilinear", "RGB", (127.5, 127.5, 127.5), (127.5,) * 3)
 PROVENANCE = Provenance(
@@ -237,30 +239,21 @@ def service_of() -> Iterator[Callable[[Model], InferenceService]]:
 
 
 @contextlib.contextmanager
-def listening(
-    app: FastAPI, connection: type[BoundedHttpProtocol] = BoundedHttpProtocol
-) -> Iterator[int]:
+def listening(app: FastAPI, bounds: Bounds | None = None, loop: Loop = "auto") -> Iterator[int]:
     """The port on which a real server serves the app, in a thread.
 
     The app has started already: its TestClient sees to that, and to its end.
     """
-    config = uvicorn.Config(
-        app,
-        http=connection,
-        port=0,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_graceful_shutdown=5,
-    )
+    config = config_of(app, registry_of(app, bounds), lifespan="off", loop=loop)
+    config.timeout_graceful_shutdown = 5
+    listener = listen("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="uvicorn")
+    thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
     thread.start()
     try:
         eventually(lambda: server.started or not thread.is_alive())
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield port
     finally:
         server.should_exit = True
         thread.join(WAIT_SECONDS)
@@ -268,12 +261,15 @@ def listening(
 
 
 @contextlib.contextmanager
-def behind_nginx(app: FastAPI) -> Iterator[int]:
-    """The port of an nginx in front of the app, with the project's own rules."""
+def behind_nginx(app: FastAPI, changed: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The port of an nginx in front of the app, with the project's own rules.
+
+    changed: texts of those rules, each with what takes its place.
+    """
     # Of a path that nginx's own user may read, which pytest's are not.
     with tempfile.TemporaryDirectory(prefix="nginx-") as folder, listening(app) as behind:
         port = free_port()
-        nginx = Nginx(Path(folder), port, [behind])
+        nginx = Nginx(Path(folder), port, [behind], changed)
 
         def is_up() -> bool:
             assert nginx.process.poll() is None, nginx.log.read_text()

@@ -59,6 +59,8 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("self_test_interval_seconds", "2.5", 2.5),
         ("unhealthy_exit_seconds", "60", 60.0),
         ("keep_alive_timeout_seconds", "5", 5),
+        ("write_timeout_seconds", "7.5", 7.5),
+        ("max_connections", "100", 100),
         ("max_body_bytes", "1000", 1000),
         ("max_image_pixels", "1000000", 1_000_000),
         ("max_image_frames", "1", 1),
