@@ -3,8 +3,8 @@
 `create_app` without arguments is a factory for any ASGI server, as in
 `uvicorn --factory --no-proxy-headers service.http.app:create_app`. Load shedding, the limits on
 bodies and images, API keys, rate limits and trusted proxies hold there. `service.http.server` alone
-has the limits on a header's size and time and on the rest of a body whose response was sent, a
-drain after SIGTERM, and the exit statuses.
+has the limits on connections (`service.http.connection`), a drain after SIGTERM, and the exit
+statuses.
 """
 
 from __future__ import annotations
