@@ -240,13 +240,3 @@ class ModelRepository:
         entry.incident = f"{code}, incident {secrets.token_hex(4)}"
         entry.state = "failed"
         logger.error("%s (%s)", entry.cause, entry.incident)
-
-
-class OneModel:
-    """A repository of a single model, which every name stands for."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def get(self, name: str | None = None, version: str | None = None) -> Model:  # noqa: ARG002
-        return self._model
