@@ -2,14 +2,14 @@
 
 ServiceError
 +-- MalformedRequest        the body is not what its headers say
++-- HeaderTooLarge          more or longer header fields than HTTP's adapter accepts
++-- TargetTooLong           a longer path or query than it accepts
 +-- Unauthorized            no API key, or an unknown one
 +-- Forbidden               a known key that is turned off
 +-- ModelNotFound
 +-- UploadTimeout           the body took too long to arrive
 +-- TooLarge
 |   +-- PayloadTooLarge     more bytes than the service accepts
-|   +-- HeaderTooLarge      more or longer header fields than the service accepts
-|   +-- TargetTooLong       a longer path or query than it accepts
 |   +-- ImageTooLarge       more pixels or frames than it accepts, by the image's header
 |   +-- TooManyImages       more than one client may have waiting, however empty the queue is
 |   +-- TooManyPixels       more in one request than it accepts, all its images together
@@ -56,6 +56,14 @@ class MalformedRequest(ServiceError):
     code = "malformed_request"
 
 
+class HeaderTooLarge(ServiceError):
+    code = "header_too_large"
+
+
+class TargetTooLong(ServiceError):
+    code = "target_too_long"
+
+
 class Unauthorized(ServiceError):
     code = "unauthorized"
 
@@ -78,14 +86,6 @@ class TooLarge(ServiceError):
 
 class PayloadTooLarge(TooLarge):
     code = "payload_too_large"
-
-
-class HeaderTooLarge(TooLarge):
-    code = "header_too_large"
-
-
-class TargetTooLong(TooLarge):
-    code = "target_too_long"
 
 
 class ImageTooLarge(TooLarge):

@@ -6,7 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 NGINX_CONF = Path(__file__).parents[1] / "deploy" / "nginx.conf"
@@ -22,13 +22,22 @@ def free_port() -> int:
 
 
 class Nginx:
-    """Listens on `port` in front of the replicas' ports. folder: for all of its files."""
+    """Listens on `port` in front of the replicas' ports. folder: for all of its files.
 
-    def __init__(self, folder: Path, port: int, replicas: Sequence[int]) -> None:
+    changed: texts of nginx.conf, each with what takes its place.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        replicas: Sequence[int],
+        changed: Mapping[str, str] | None = None,
+    ) -> None:
         assert NGINX is not None
         folder.chmod(0o755)
         path = folder / "nginx.conf"
-        path.write_text(_configuration(folder, port, replicas))
+        path.write_text(_configuration(folder, port, replicas, changed or {}))
         self.log = folder / "nginx.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -43,7 +52,9 @@ class Nginx:
         self.process.wait(END_SECONDS)
 
 
-def _configuration(folder: Path, port: int, replicas: Sequence[int]) -> str:
+def _configuration(
+    folder: Path, port: int, replicas: Sequence[int], changed: Mapping[str, str]
+) -> str:
     """The project's configuration, with local addresses and its own folder."""
     text = NGINX_CONF.read_text()
     (server,) = re.findall(r"server resnet:8000 ([^;]*);", text)
@@ -54,6 +65,7 @@ def _configuration(folder: Path, port: int, replicas: Sequence[int]) -> str:
         ("/tmp/", f"{folder}/"),
         ("/dev/stdout", str(folder / "access.log")),
         ("/dev/stderr", str(folder / "error.log")),
+        *changed.items(),
     ):
         assert old in text, old
         text = text.replace(old, new)

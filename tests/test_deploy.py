@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from service.http import headers
+from service.http.connection.bounds import Bounds
+from service.http.connection.descriptors import MAX_CONNECTIONS
 from service.http.middleware import load_shedding
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
@@ -81,6 +83,25 @@ def image_environment() -> list[str]:
 
 def test_nginx_takes_the_bodies_that_the_service_takes() -> None:
     assert measure(directive("client_max_body_size"), BYTES) == default("max_body_bytes")
+
+
+def test_nginx_bounds_a_connection_as_the_service_does() -> None:
+    bounds = Bounds.of(Settings())
+    assert measure(directive("client_header_timeout"), SECONDS) == bounds.header_timeout
+    assert measure(directive("send_timeout"), SECONDS) == default("write_timeout_seconds")
+    buffers, size = directive("large_client_header_buffers").split()
+    # nginx adds some headers.
+    assert int(buffers) * measure(size, BYTES) <= bounds.max_header_bytes // 2
+
+
+def test_one_client_of_nginx_does_not_take_all_connections() -> None:
+    zone, requests = directive("limit_conn").split()
+    assert re.search(rf"limit_conn_zone\s+\$binary_remote_addr\s+zone={zone}:", NGINX)
+    at_once = int(directive("worker_connections")) // 2
+    assert int(requests) <= at_once // 8
+    assert int(directive("worker_rlimit_nofile")) > int(directive("worker_connections"))
+    # All of them may reach one replica.
+    assert int(requests) <= MAX_CONNECTIONS // 2
 
 
 def test_nginx_waits_longer_than_the_request_timeout() -> None:

@@ -3,8 +3,8 @@
 `create_app` without arguments is a factory for any ASGI server, as in
 `uvicorn --factory --no-proxy-headers service.http.app:create_app`. Load shedding, the limits on
 bodies and images, API keys, rate limits and trusted proxies hold there. `service.http.server` alone
-has the limits on a header's size and time and on the rest of a body whose response was sent, a
-drain after SIGTERM, and the exit statuses.
+has the limits on connections (`service.http.connection`), a drain after SIGTERM, and the exit
+statuses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
@@ -31,17 +30,18 @@ from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
+from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
-from service.setting_types import networks_of
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
 
@@ -107,7 +107,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
-        await asyncio.to_thread(app.openapi)
+        app.openapi()
         yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -129,6 +129,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     app.state.rate_limit = limit
+    app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
@@ -143,8 +144,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
-    if trusted := networks_of(security.trusted_proxies):
-        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted))
+    if security.trusted_proxies:
+        app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from service.auth.rate_limit import RateLimit
 from service.http.model_list import ModelList
 from service.http.prediction_json import PredictionWriter
+from service.http.request.body import Bodies
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.metrics import Metrics
@@ -51,6 +52,10 @@ async def _model_list(request: Request) -> ModelList:
     return cast(ModelList, request.app.state.model_list)
 
 
+async def _bodies(request: Request) -> Bodies:
+    return cast(Bodies, request.app.state.bodies)
+
+
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ServiceDep = Annotated[InferenceService, Depends(_service)]
@@ -59,3 +64,4 @@ RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
 ModelListDep = Annotated[ModelList, Depends(_model_list)]
+BodiesDep = Annotated[Bodies, Depends(_bodies)]

@@ -9,13 +9,19 @@ import socket
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from model_builder.errors import UnknownModel
 from service.auth.api_keys import InvalidKeyFile
 from service.http.app import create_app, prepare
-from service.http.protocol import BoundedHttpProtocol
+from service.http.auth.trusted_proxies import TrustedProxies
+from service.http.connection.bounds import Bounds
+from service.http.connection.descriptors import Listener, warn_of_limit
+from service.http.connection.protocol import protocol_of
+from service.http.connection.registry import ConnectionRegistry
 from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime
 from service.observability.tracing import TracingUnavailable
@@ -41,17 +47,24 @@ class Server(uvicorn.Server):
     A second signal ends the process at once.
     """
 
-    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI) -> None:
+        """app: of `app_of`, whose Runtime it ends."""
+        self._runtime: Runtime = app.state.runtime
+        self._registry = registry_of(app)
+        super().__init__(config_of(app, self._registry))
         self.exit_status = 0
-        self._runtime = runtime
-        self._drain_seconds = runtime.settings.http.drain_seconds
+        self._drain_seconds = self._runtime.settings.http.drain_seconds
         self._signal: signal.Signals | None = None
         self._drained_at: float | None = None
+
+    @property
+    def max_connections(self) -> int:
+        return self._registry.bounds.max_connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
+            self._registry.start()
             logger.info("Listening; not ready until a model is loaded")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -98,6 +111,33 @@ class Server(uvicorn.Server):
         os._exit(self.exit_status or EXIT_LOST)
 
 
+def registry_of(app: FastAPI, bounds: Bounds | None = None) -> ConnectionRegistry:
+    """The connections of a server of the application; by default with its settings' bounds."""
+    runtime: Runtime = app.state.runtime
+    proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
+    bounds = bounds or Bounds.of(runtime.settings)
+    return ConnectionRegistry(bounds, runtime.metrics, is_trusted=proxies.__contains__)
+
+
+def config_of(app: FastAPI, registry: ConnectionRegistry, **options: Any) -> uvicorn.Config:
+    """uvicorn's configuration. options: of uvicorn.Config, in addition to the service's own."""
+    http = app.state.runtime.settings.http
+    return uvicorn.Config(
+        app,
+        http=protocol_of(registry),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        # The application believes whom the settings name; uvicorn would believe this machine.
+        proxy_headers=False,
+        timeout_keep_alive=http.keep_alive_timeout_seconds,
+        timeout_graceful_shutdown=max(1, round(http.shutdown_timeout_seconds)),
+        **options,
+    )
+
+
 def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT. Returns the process's exit status.
 
@@ -124,31 +164,20 @@ def serve(settings: Settings) -> int:
         logger.critical("%s", error)
         return EXIT_SETTINGS
     try:
-        listener = _listen(settings.http.host, settings.http.port)
+        listener = listen(settings.http.host, settings.http.port)
     except OSError as error:
         logger.critical("Can't listen on %s:%d: %s", settings.http.host, settings.http.port, error)
         return EXIT_NOT_LISTENING
-    config = uvicorn.Config(
-        app,
-        http=BoundedHttpProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # The application believes whom the settings name; uvicorn would believe this machine.
-        proxy_headers=False,
-        timeout_keep_alive=settings.http.keep_alive_timeout_seconds,
-        timeout_graceful_shutdown=max(1, round(settings.http.shutdown_timeout_seconds)),
-    )
-    server = Server(config, app.state.runtime)
+    server = Server(app)
+    warn_of_limit(server.max_connections)
     server.run(sockets=[listener])
     return server.exit_status or (0 if server.started else EXIT_NOT_LISTENING)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Raises OSError where the address is in use or is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    return Listener.of(socket.create_server((host, port), family=family, backlog=BACKLOG))
 
 
 def _address(host: str, listener: socket.socket) -> str:

@@ -28,6 +28,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # A process that ends with an image in it may have been killed for another reason.
 ATTEMPTS = 2
+# Those that were ended with their fork server included.
+MAX_PROCESSES = 5
 # An image has so many times its limit by the clock: others may have the CPU.
 STALLED_TIMEOUTS = 3
 # What took a process over may answer anything.
@@ -111,7 +113,8 @@ class DecoderProcess:
         ShuttingDown, and DecodingCancelled where it was cancelled.
         """
         task = Task(preprocessing, self._limits, expected_pixels, self._timeout_seconds, len(data))
-        for _ in range(ATTEMPTS):
+        ended = 0
+        for _ in range(MAX_PROCESSES):
             process = self.start()
             if cancelled():
                 raise DecodingCancelled
@@ -121,16 +124,20 @@ class DecoderProcess:
                 status = self.close()
                 if cancelled():
                     raise DecodingCancelled from None
-                if status == OUT_OF_TIME:
-                    self._observe_failure("timeout")
-                    logger.warning("%s was given up", _named(data))
-                    raise InvalidImage(
-                        f"It takes more than {self._timeout_seconds:g} s of a CPU to decode."
-                    ) from None
-                self._observe_failure("ended")
-                logger.warning("%s ended its decoder, with status %s", _named(data), status)
-        logger.error("%s ended %d decoders and is refused", _named(data), ATTEMPTS)
-        raise InvalidImage("The image can't be decoded: it ended its decoder.")
+            if status == OUT_OF_TIME:
+                self._observe_failure("timeout")
+                logger.warning("%s was given up", _named(data))
+                raise InvalidImage(
+                    f"It takes more than {self._timeout_seconds:g} s of a CPU to decode."
+                )
+            self._observe_failure("ended")
+            logger.warning("%s was in a decoder that ended, with status %s", _named(data), status)
+            # Without a status it was ended with its fork server, which no image sees.
+            ended += status is not None
+            if ended == ATTEMPTS:
+                logger.error("%s ended %d decoders and is refused", _named(data), ATTEMPTS)
+                raise InvalidImage("The image can't be decoded: it ended its decoder.")
+        raise DecoderFailed("The decoding processes end before they have decoded the image.")
 
     def interrupt(self) -> None:
         """From any thread: the image that is decoded now is given up, with the process."""

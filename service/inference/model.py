@@ -178,3 +178,13 @@ class Model:
             return batch_output(engine.run(pixels), head, outputs)
 
         return run
+
+
+class OneModel:
+    """A repository of a single model, which every name stands for."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def get(self, name: str | None = None, version: str | None = None) -> Model:  # noqa: ARG002
+        return self._model

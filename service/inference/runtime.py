@@ -77,6 +77,7 @@ class Runtime:
             self_test_interval_seconds=settings.observability.self_test_interval_seconds,
             exit_seconds=settings.observability.unhealthy_exit_seconds,
             on_lost=on_lost,
+            held_bytes=lambda: budget.used_bytes,
         )
         self._stop_by: float | None = None
 

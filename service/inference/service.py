@@ -43,16 +43,6 @@ class Models(Protocol):
     def get(self, name: str | None = None, version: str | None = None) -> Model: ...
 
 
-class OneModel:
-    """A repository of a single model, which every name stands for."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    def get(self, name: str | None = None, version: str | None = None) -> Model:  # noqa: ARG002
-        return self._model
-
-
 class InferenceService:
     """Resolves the model, reserves room, decodes, batches and computes the outputs.
 
@@ -108,10 +98,7 @@ class InferenceService:
         check_output_names(request.outputs)
         model = self._models.get(request.model, request.version)
         _check_pixels(request, model)
-        pixels = PixelBudget(self._max_request_pixels)
-        for row in request.rows:
-            if not isinstance(row, np.ndarray):
-                pixels.add(self._decoder.expected_pixels(row))
+        pixels = self._count_pixels(request)
         with self.budget.hold(request.client) as held:
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
@@ -137,6 +124,14 @@ class InferenceService:
         if isinstance(only, ServiceError):
             raise only
         return only
+
+    def _count_pixels(self, request: InferenceRequest) -> PixelBudget:
+        """By the headers of the images. Raises TooManyPixels."""
+        pixels = PixelBudget(self._max_request_pixels)
+        for row in request.rows:
+            if not isinstance(row, np.ndarray):
+                pixels.add(self._decoder.expected_pixels(row))
+        return pixels
 
     async def _reserve(
         self, model: Model, request: InferenceRequest, held: HeldBytes

@@ -17,6 +17,8 @@ POLL_SECONDS = 0.5
 SUSPENDED_SECONDS = 3.0
 # The load is over after this long without a queue.
 IDLE_SECONDS = 2.0
+# Bodies that were held leave buffers of the server behind, about a tenth of their size.
+LARGE_BYTES = 32 * 2**20
 
 
 class Watchdog:
@@ -24,7 +26,7 @@ class Watchdog:
 
     self_test_interval_seconds: time between self-tests; 0 turns them off. exit_seconds: when a
     worker or self-test has had a problem for this long without a break, `on_lost` is called once
-    with the problem; 0: never.
+    with the problem; 0: never. held_bytes: what requests hold now; any thread may ask.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Watchdog:
         exit_seconds: float,
         on_lost: Callable[[str], None],
         check_decoders: Callable[[], object] = lambda: None,
+        held_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._repository = repository
         self._interval = self_test_interval_seconds
         self._exit_seconds = exit_seconds
         self._on_lost = on_lost
         self._check_decoders = check_decoders
+        self._held_bytes = held_bytes
         self._stop = threading.Event()
         self._unhealthy_seconds = 0.0
         self._was_loaded = False
@@ -81,8 +85,11 @@ class Watchdog:
     def _trim_after_load(self, passed_seconds: float) -> None:
         """Once after each load, not at every pause: to allocate the memory again costs time."""
         models = self._repository.models
-        waiting = any(model.queue_depth for model in models)
-        self._was_loaded |= any(model.queue_depth > model.batch_sizes.largest for model in models)
+        large = self._held_bytes() > LARGE_BYTES
+        waiting = large or any(model.queue_depth for model in models)
+        self._was_loaded |= large or any(
+            model.queue_depth > model.batch_sizes.largest for model in models
+        )
         self._idle_seconds = 0.0 if waiting else self._idle_seconds + passed_seconds
         if self._was_loaded and self._idle_seconds >= IDLE_SECONDS:
             self._was_loaded = False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -48,6 +50,26 @@ def log_context() -> Iterator[dict[str, object]]:
         yield fields
     finally:
         _fields.reset(token)
+
+
+class ThrottledLog:
+    """One warning for many events of a kind: a line for each would cost the time to serve."""
+
+    INTERVAL_SECONDS = 10.0
+
+    def __init__(self, logger: logging.Logger, message: str) -> None:
+        """message: with %d for how many there were since the last line, and %s for the last one."""
+        self._logger = logger
+        self._message = message
+        self._events = 0
+        self._logged = -math.inf
+
+    def warning(self, event: object) -> None:
+        self._events += 1
+        now = time.monotonic()
+        if now - self._logged >= self.INTERVAL_SECONDS:
+            self._logger.warning(self._message, self._events, event)
+            self._events, self._logged = 0, now
 
 
 class _RequestId(logging.Filter):

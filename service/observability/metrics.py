@@ -53,6 +53,21 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.connections = Gauge(
+            "resnet_connections", "Connections that are open now.", registry=self.registry
+        )
+        self.connections_refused = Counter(
+            "resnet_connections_refused",
+            "Connections beyond a limit; a health probe is answered, everything else refused.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.connections_timed_out = Counter(
+            "resnet_connections_timed_out",
+            "Connections closed because a client took too long to send or to read.",
+            ["phase"],
+            registry=self.registry,
+        )
         self.decode_seconds = Histogram(
             "resnet_decode_seconds",
             "Decoding, resizing and cropping one image.",

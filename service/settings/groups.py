@@ -102,7 +102,7 @@ class ModelSettings(_Group):
 
 
 class HttpSettings(_Group):
-    """The listener and the time limits of requests and of the shutdown."""
+    """The listener, its connections, and the time limits of requests and of the shutdown."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
@@ -117,6 +117,15 @@ class HttpSettings(_Group):
     )
     keep_alive_timeout_seconds: int = Field(
         75, ge=1, description="Idle connections stay open this long; exceed the load balancer's."
+    )
+    write_timeout_seconds: Seconds = Field(
+        30.0, gt=0, description="A client that takes nothing of its answer for this long is left."
+    )
+    max_connections: int | None = Field(
+        None,
+        ge=1,
+        description="Open connections at once, shared between clients by address. Default: 1000, "
+        "or what the limit on open files allows.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -16,12 +16,15 @@ from tests.service.fakes import WAIT_SECONDS, eventually
 
 
 @contextlib.contextmanager
-def behind_nginx(app: FastAPI) -> Iterator[int]:
-    """The port of an nginx in front of the app, with the project's own rules."""
+def behind_nginx(app: FastAPI, changed: Mapping[str, str] | None = None) -> Iterator[int]:
+    """The port of an nginx in front of the app, with the project's own rules.
+
+    changed: texts of those rules, each with its replacement.
+    """
     # In a folder that nginx's user may read; pytest's are not.
     with tempfile.TemporaryDirectory(prefix="nginx-") as folder, listening(app) as behind:
         port = free_port()
-        nginx = Nginx(Path(folder), port, [behind])
+        nginx = Nginx(Path(folder), port, [behind], changed)
 
         def is_up() -> bool:
             assert nginx.process.poll() is None, nginx.log.read_text()

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytest
 import uvicorn
@@ -20,7 +20,8 @@ from fastapi import FastAPI
 
 from model_builder.artifact.manifest import Artifact
 from service.http.app import create_app
-from service.http.protocol import BoundedHttpProtocol
+from service.http.connection.bounds import Bounds
+from service.http.server import config_of, listen, registry_of
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model, ModelObserver
 from service.inference.service import InferenceService
@@ -41,6 +42,9 @@ with warnings.catch_warnings():
     # From 1.8 on it asks for httpx2, a second copy of a library that is here, and warns without.
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient as TestClient
+
+
+Loop = Literal["auto", "asyncio", "uvloop"]
 
 
 @pytest.fixture(autouse=True)
@@ -197,30 +201,21 @@ def service_of() -> Iterator[Callable[[Model], InferenceService]]:
 
 
 @contextlib.contextmanager
-def listening(
-    app: FastAPI, connection: type[BoundedHttpProtocol] = BoundedHttpProtocol
-) -> Iterator[int]:
+def listening(app: FastAPI, bounds: Bounds | None = None, loop: Loop = "auto") -> Iterator[int]:
     """The port on which a real server serves the app, in a thread.
 
     The app must be started: its TestClient starts and stops it.
     """
-    config = uvicorn.Config(
-        app,
-        http=connection,
-        port=0,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_graceful_shutdown=5,
-    )
+    config = config_of(app, registry_of(app, bounds), lifespan="off", loop=loop)
+    config.timeout_graceful_shutdown = 5
+    listener = listen("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="uvicorn")
+    thread = threading.Thread(target=server.run, args=([listener],), name="uvicorn")
     thread.start()
     try:
         eventually(lambda: server.started or not thread.is_alive())
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield port
     finally:
         server.should_exit = True
         thread.join(WAIT_SECONDS)

@@ -33,8 +33,8 @@ from service.evaluation.accuracy import digest_of, labeled_images
 from service.evaluation.accuracy import evaluate as evaluate_all
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.inference.loader import make_decoder_pool, warm_model
-from service.inference.model import Model
-from service.inference.service import InferenceService, OneModel
+from service.inference.model import Model, OneModel
+from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
 from service.observability.metrics import Metrics
 from service.settings import Settings

@@ -16,6 +16,7 @@ from service.errors import Overloaded, QueueFull, ServiceError, Unavailable
 from service.http import headers as names
 from service.http.auth.client import client_before_auth
 from service.http.middleware.header_limits import MAX_TARGET_BYTES
+from service.http.middleware.trusted_proxies import FROM_TRUSTED_PROXY
 from service.http.paths import INFERENCE
 from service.http.problem_details import MEDIA_TYPE, problem, status_of
 from service.http.request.request_id import acceptable_id
@@ -121,9 +122,8 @@ class LoadSheddingMiddleware:
             (RETRY_AFTER, b"%d" % (error.retry_after_seconds or 0)),
             (REQUEST_ID, identifier.encode()),
         ]
-        if ACCEL_REFUSAL in given and not self._budget.take(
-            started, self._elsewhere_per_second(error)
-        ):
+        repeats = scope.get(FROM_TRUSTED_PROXY) and ACCEL_REFUSAL in given
+        if repeats and not self._budget.take(started, self._elsewhere_per_second(error)):
             headers += [
                 (ACCEL_REDIRECT, NGINX_LOCATION),
                 (REFUSAL, body),

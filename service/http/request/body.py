@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from service.fairness.byte_budget import HeldBytes
+from service.fairness.byte_budget import ByteBudget
+from service.http.request.read_turns import ReadTurns
 from service.system.page_buffer import PageBuffer
 
 RELEASED = memoryview(b"")
+
+
+class Bodies:
+    """What the bodies of all requests share. For one event loop."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._turns = ReadTurns()
+
+    def open(self, client: str) -> Body:
+        """The body of a request of this client, of which nothing has arrived."""
+        return Body(client, self._budget, self._turns)
 
 
 class Body:
@@ -16,9 +29,11 @@ class Body:
     images: each image's bytes; empty ones once they are released.
     """
 
-    def __init__(self, held: HeldBytes) -> None:
+    def __init__(self, client: str, budget: ByteBudget, turns: ReadTurns) -> None:
         self.images: list[memoryview] = []
-        self._held = held
+        self._client = client
+        self._held = budget.hold(client)
+        self._turns = turns
         self._capacity = 1
         self._pages: PageBuffer | None = None
 
@@ -44,6 +59,10 @@ class Body:
         """
         self._held.check(length)
         self._capacity = max(1, capacity)
+
+    async def next_turn(self, received: int) -> None:
+        """Waits until more may be received. received: the bytes of the piece before."""
+        await self._turns.take(self._client, received)
 
     def append(self, data: bytes | memoryview) -> None:
         """Raises MemoryFull."""

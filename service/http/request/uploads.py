@@ -44,13 +44,13 @@ async def read_images(
         form = _Form(body, settings.limits.max_files)
         try:
             parser = MultipartParser(content_type, form)
-            await _receive(request, settings, parser.feed)
+            await _receive(request, body, settings, parser.feed)
             form.check(ended=parser.ended)
         except MalformedRequest as error:
             raise MalformedRequest(f"{error} {HINT}") from error
         check_form(form.names, PART, parameters)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
-        await _receive(request, settings, body.append)
+        await _receive(request, body, settings, body.append)
         if not len(body):
             raise MalformedRequest(f"The body is empty. {HINT}")
         body.add_image()
@@ -70,18 +70,21 @@ def _length(request: Request, max_bytes: int) -> int | None:
     return length
 
 
-async def _receive(request: Request, settings: Settings, take: Callable[[bytes], None]) -> None:
+async def _receive(
+    request: Request, body: Body, settings: Settings, take: Callable[[bytes], None]
+) -> None:
     """Gives what arrives to `take`, piece by piece."""
     timeout_seconds = settings.http.request_timeout_seconds
+    stream = _stream(request, body, settings.limits.max_body_bytes, take)
     try:
-        await asyncio.wait_for(
-            _stream(request, settings.limits.max_body_bytes, take), timeout_seconds
-        )
+        await asyncio.wait_for(stream, timeout_seconds)
     except asyncio.TimeoutError:
         raise UploadTimeout(f"The body did not arrive within {timeout_seconds:g} s.") from None
 
 
-async def _stream(request: Request, max_bytes: int, take: Callable[[bytes], None]) -> None:
+async def _stream(
+    request: Request, body: Body, max_bytes: int, take: Callable[[bytes], None]
+) -> None:
     received = 0
     async with aclosing(request.stream()) as stream:
         async for chunk in stream:
@@ -89,6 +92,7 @@ async def _stream(request: Request, max_bytes: int, take: Callable[[bytes], None
             if received > max_bytes:
                 raise _too_large(max_bytes, received)
             take(chunk)
+            await body.next_turn(len(chunk))
 
 
 def _too_large(max_bytes: int, received: int) -> PayloadTooLarge:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
 from service.http.dependencies import (
+    BodiesDep,
     PredictionWriterDep,
     RateLimitDep,
     ServiceDep,
@@ -18,7 +19,6 @@ from service.http.dependencies import (
 )
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
-from service.http.request.body import Body
 from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
 from service.http.request.uploads import read_images
@@ -45,6 +45,7 @@ async def predict(
     settings: SettingsDep,
     spans: SpansDep,
     rate_limit: RateLimitDep,
+    bodies: BodiesDep,
     writer: PredictionWriterDep,
     model: Annotated[
         str | None,
@@ -76,7 +77,7 @@ async def predict(
     client = client_of(request.scope)
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
-    with Body(service.budget.hold(client)) as upload:
+    with bodies.open(client) as upload:
         await read_images(request, upload, settings, PARAMETERS)
         bind_log_fields(images=len(upload.images))
         if rate_limit is not None:

@@ -48,6 +48,8 @@ class Replica:
             **os.environ,
             "RESNET_PORT": str(self.port),
             "RESNET_LOG_FORMAT": "json",
+            # nginx: what it says of refusals is believed, and it has no share of the connections.
+            "RESNET_TRUSTED_PROXIES": "127.0.0.1",
             "PYTHONPATH": str(ROOT),
             **self.environment,
         }

@@ -19,7 +19,8 @@ from service.errors import InvalidParameter
 from service.evaluation.accuracy import Tally, digest_of, evaluate, labeled_images
 from service.imaging.pool import DecoderPool
 from service.inference.artifacts import check_agreement
-from service.inference.service import InferenceService, OneModel
+from service.inference.model import OneModel
+from service.inference.service import InferenceService
 from tests.service.conftest import MakeModel
 from tests.service.fakes import LABELS, WAIT_SECONDS, Array, FakeEngine, Pixels
 from tests.service.images import plain

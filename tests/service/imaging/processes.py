@@ -26,8 +26,13 @@ def decoder_process(**options: Any) -> Iterator[DecoderProcess]:
 
 def fork_servers() -> set[int]:
     """Of this process, those that decoders are forked from."""
-    children = psutil.Process().children()
-    return {child.pid for child in children if "service.imaging.fork_server" in child.cmdline()}
+    found = set()
+    for child in psutil.Process().children():
+        # One that has ended has no command line.
+        with contextlib.suppress(psutil.Error):
+            if "service.imaging.fork_server" in child.cmdline():
+                found.add(child.pid)
+    return found
 
 
 def decoders(servers: set[int]) -> set[int]:

@@ -18,7 +18,7 @@ import pytest
 from service.errors import DecoderFailed, ShuttingDown
 from service.imaging import fork_server_client
 from service.imaging import launcher as module
-from service.imaging.decoder_process import DecoderProcess
+from service.imaging.decoder_process import MAX_PROCESSES, DecoderProcess
 from service.imaging.fork_server_client import START_UP_BYTES
 from service.imaging.launcher import PROBLEM, Launcher
 from tests.service.fakes import WAIT_SECONDS, eventually
@@ -247,18 +247,41 @@ def test_it_may_be_ending_a_process_that_finds_the_fork_server_lost(launcher: La
     works(launcher)
 
 
-def test_an_image_whose_fork_server_is_killed_is_decoded(launcher: Launcher) -> None:
+@pytest.mark.parametrize("times", [1, MAX_PROCESSES - 1, MAX_PROCESSES])
+def test_an_image_whose_fork_server_is_killed(
+    launcher: Launcher, before_all: Callable[[str], None], tmp_path: Path, times: int
+) -> None:
+    """It is tried again, and never blamed."""
+    begun, held = tmp_path / "begun", tmp_path / "held"
+    before_all(f"""
+import time
+from pathlib import Path
+from service.imaging import sandbox
+answer = sandbox._answer
+def held(data, task):
+    Path({str(begun)!r}).touch()
+    while Path({str(held)!r}).exists():
+        time.sleep(0.01)
+    return answer(data, task)
+sandbox._answer = held
+""")
+    held.touch()
     process = DecoderProcess(launcher, max_pixels=10_000, timeout_seconds=WAIT_SECONDS)
-    process.start()
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(process.decode, RED, RECIPE)
-        (first,) = fork_servers()
-        os.kill(first, signal.SIGKILL)
-        # Another process is wanted, and with the old fork server goes all that it forked.
-        works(launcher)
-        assert under_way.result(WAIT_SECONDS).pixels.shape == (28, 28, 3)
+        for _ in range(times):
+            eventually(begun.exists)
+            begun.unlink()
+            (first,) = fork_servers()
+            os.kill(first, signal.SIGKILL)
+            # Another process is wanted, and with the old fork server goes all that it forked.
+            works(launcher)
+        held.unlink()
+        if times < MAX_PROCESSES:
+            assert under_way.result(WAIT_SECONDS).pixels.shape == (28, 28, 3)
+        else:
+            with pytest.raises(DecoderFailed, match="end before they have decoded the image"):
+                under_way.result(WAIT_SECONDS)
     process.close()
 
 

@@ -11,8 +11,9 @@ import pytest
 from service.errors import ImageTooLarge, TooManyPixels
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
+from service.inference.model import OneModel
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
-from service.inference.service import InferenceService, OneModel
+from service.inference.service import InferenceService
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve
 from tests.service.fakes import WAIT_SECONDS
 from tests.service.images import header_alone, plain

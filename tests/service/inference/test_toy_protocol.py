@@ -14,7 +14,7 @@ import pytest
 
 from service.auth.api_keys import ApiKeys, hash_of
 from service.auth.rate_limit import RateLimit
-from service.errors import InferenceFailed, ServiceError
+from service.errors import HeaderTooLarge, InferenceFailed, ServiceError, TargetTooLong
 from service.inference.model import Model
 from service.inference.runtime import Runtime
 from service.settings import Settings
@@ -251,4 +251,4 @@ def test_its_file_needs_no_http() -> None:
 
 def test_only_faults_of_the_service_are_internal() -> None:
     internal = {kind for kind in ServiceError.__subclasses__() if kind not in CODES}
-    assert internal == {InferenceFailed}
+    assert internal == {InferenceFailed, HeaderTooLarge, TargetTooLong}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -84,7 +85,11 @@ def lost() -> list[str]:
 
 
 def make(
-    model: Busy, unrecoverable_problems: list[str], lost: list[str], exit_seconds: float
+    model: Busy,
+    unrecoverable_problems: list[str],
+    lost: list[str],
+    exit_seconds: float,
+    held_bytes: Callable[[], int] = lambda: 0,
 ) -> Watchdog:
     registry = cast(
         ModelRepository,
@@ -93,7 +98,11 @@ def make(
         ),
     )
     return Watchdog(
-        registry, self_test_interval_seconds=7, exit_seconds=exit_seconds, on_lost=lost.append
+        registry,
+        self_test_interval_seconds=7,
+        exit_seconds=exit_seconds,
+        on_lost=lost.append,
+        held_bytes=held_bytes,
     )
 
 
@@ -119,6 +128,17 @@ def test_not_between_two_images_of_one(model: Busy, dog: Watchdog, given_back: l
 def test_not_for_what_a_batch_can_take(model: Busy, dog: Watchdog, given_back: list[str]) -> None:
     looks(model, [4, 4, *[0] * 10], dog)
     assert not given_back
+
+
+def test_once_after_large_bodies(model: Busy, given_back: list[str]) -> None:
+    """What the queue never saw: uploads that were given up, or refused."""
+    held = {"bytes": 0}
+    dog = make(model, [], [], 0, held_bytes=lambda: held["bytes"])
+    for held["bytes"] in (watchdog.LARGE_BYTES + 1, *[watchdog.LARGE_BYTES] * 3):
+        looks(model, [0], dog)
+    assert not given_back
+    looks(model, [0] * 10, dog)
+    assert given_back == ["once"]
 
 
 def watch(dog: Watchdog, monkeypatch: pytest.MonkeyPatch, *passed_seconds: float) -> None:

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from service.http.app import prepare
+from service.http.auth.trusted_proxies import TrustedProxies
 from service.settings import Settings
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
@@ -54,6 +55,28 @@ def test_another_proxys_is_not(serve: Serve) -> None:
 def test_behind_nginx_what_a_client_says_of_itself_goes_no_further(serve: Serve) -> None:
     with behind_nginx(serve(**LIMIT, trusted_proxies="127.0.0.1").app) as port:
         assert statuses(port, "10.0.0.N") == {200: 5, 429: 25}
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("10.2.0.0", False),
+        ("192.0.2.7", True),
+        ("::ffff:192.0.2.7", True),
+        ("192.0.2.8", False),
+        ("2001:db8::5", True),
+        ("2001:db9::5", False),
+        ("unknown", False),
+        ("", False),
+    ],
+)
+def test_a_peer_is_trusted_by_address_or_network(address: str, trusted: bool) -> None:
+    proxies = TrustedProxies("10.1.0.0/16, 192.0.2.7,2001:db8::/32,")
+    assert (address in proxies) == trusted
+    assert proxies
+    assert not TrustedProxies("")
+    assert address not in TrustedProxies("")
 
 
 def test_uvicorns_variable_is_reported(

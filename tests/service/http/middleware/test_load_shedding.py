@@ -25,7 +25,7 @@ from tests.service.http.loop_work import request_work
 @pytest.fixture
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
-    service = serve(FakeEngine(), queue_wait_limit_seconds=50)
+    service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies="127.0.0.1")
     monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
     return service
 
@@ -133,10 +133,26 @@ def test_a_balancer_is_told_which_refusals_to_repeat(
     assert said.headers["Retry-After"] == repeated.headers["Retry-After"]
 
 
+@pytest.mark.parametrize("trusted", ["", "192.0.2.7"])
+def test_a_client_is_no_balancer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, trusted: str
+) -> None:
+    """Whatever it says: it would get status 200 for a refusal."""
+    service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies=trusted)
+    monkeypatch.setattr(type(service.model.admission), "wait_seconds", 100.0)
+    monkeypatch.setattr(type(service.model), "images_per_second", 0.001)
+    given = {"X-Accel-Refusal": "1", "X-Forwarded-For": "192.0.2.7"}
+    with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:
+        for _ in range(5):
+            refused = post(one, **given)
+            assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+            assert "X-Accel-Redirect" not in refused.headers
+
+
 def test_what_another_replica_may_well_do_is_always_repeated(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = serve(FakeEngine())
+    service = serve(FakeEngine(), trusted_proxies="127.0.0.1")
     (entry,) = service.app.state.runtime.repository.entries
     monkeypatch.setattr(entry, "model", None)
     with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:
@@ -257,4 +273,4 @@ def test_a_refusal_is_little_work(busy: Service) -> None:
     for _ in range(2):
         work = request_work(shedding, method="POST", path="/predict", headers=headers)
         assert work.status == 503
-    assert work.longest < 200
+    assert work.longest < 300

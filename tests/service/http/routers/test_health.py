@@ -212,6 +212,9 @@ def value(samples: list[Sample], name: str, **labels: str) -> float:
 
 
 NAMES = {
+    "resnet_connections",
+    "resnet_connections_refused",
+    "resnet_connections_timed_out",
     "resnet_http_requests",
     "resnet_http_request_duration_seconds",
     "resnet_decode_seconds",

@@ -2,90 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import httpx2
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from service.http.protocol import BoundedHttpProtocol
-from tests.service.conftest import Serve, Service, listening
+from service.http.connection.bounds import Bounds
+from service.settings import Settings
+from tests.service.conftest import Loop, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS
+from tests.service.http.connection.conftest import HASTY, HEALTH, Connect, answer, until_closed
 from tests.service.images import plain
 
 RED = plain("red")
-HEALTH = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
-
-
-class Hasty(BoundedHttpProtocol):
-    header_timeout_seconds = 0.5
-    max_header_bytes = 5000
-
-
-@pytest.fixture
-def port(service: Service) -> Iterator[int]:
-    with listening(service.app, Hasty) as port:
-        yield port
-
-
-@pytest.fixture
-def connect(port: int) -> Iterator[Callable[[], socket.socket]]:
-    with contextlib.ExitStack() as stack:
-
-        def one() -> socket.socket:
-            connection = socket.create_connection(("127.0.0.1", port), WAIT_SECONDS)
-            return stack.enter_context(connection)
-
-        yield one
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """All that the server says before it closes; it fails, by a timeout, where it does not."""
-    received = b""
-    with contextlib.suppress(ConnectionError):
-        while part := connection.recv(65536):
-            received += part
-    return received
-
-
-def said_to(service: Service, *parts: bytes) -> bytes:
-    """What the server says at once to what it reads in just these parts."""
-    said = bytearray()
-
-    class Transport(asyncio.Transport):
-        closing = False
-
-        def write(self, data: bytes | bytearray | memoryview) -> None:
-            said.extend(data)
-
-        def is_closing(self) -> bool:
-            return self.closing
-
-        def close(self) -> None:
-            self.closing = True
-
-        def pause_reading(self) -> None:
-            pass
-
-    async def feed() -> bytes:
-        config = uvicorn.Config(service.app, http=Hasty, ws="none", lifespan="off", log_config=None)
-        config.load()
-        connection = Hasty(config=config, server_state=ServerState(), app_state={})
-        connection.connection_made(Transport())
-        for part in parts:
-            connection.data_received(part)
-        connection.connection_lost(None)
-        return bytes(said)
-
-    return asyncio.run(feed())
-
-
-Connect = Callable[[], socket.socket]
 
 
 def test_who_says_nothing_is_left(connect: Connect) -> None:
@@ -107,7 +39,7 @@ def test_who_never_ends_a_header_is_left(connect: Connect) -> None:
 def test_a_second_header_must_come_in_time_too(connect: Connect) -> None:
     connection = connect()
     connection.sendall(HEALTH)
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answer(connection).startswith(b"HTTP/1.1 200")
     connection.sendall(HEALTH[:20])
     assert until_closed(connection) == b""
 
@@ -117,8 +49,8 @@ def test_an_idle_connection_stays_open_as_long_as_it_may(connect: Connect) -> No
     connection = connect()
     for _ in range(2):
         connection.sendall(HEALTH)
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-        time.sleep(2 * Hasty.header_timeout_seconds)
+        assert answer(connection).startswith(b"HTTP/1.1 200")
+        time.sleep(2 * HASTY.header_timeout)
 
 
 def test_a_header_without_end_is_refused(connect: Connect) -> None:
@@ -131,11 +63,26 @@ def test_a_header_without_end_is_refused(connect: Connect) -> None:
     assert b"A header may have 5000 bytes." in until_closed(connection)
 
 
-def test_a_header_may_be_as_long_as_it_may(service: Service) -> None:
-    """The part that it begins in is not counted, for others may have ended in that."""
-    begins = HEALTH * 200 + b"GET / HTTP/1.1\r\nX-Long: "
-    assert said_to(service, begins, b"a" * 4000, b"a" * 1000) == b""
-    assert b"A header may have 5000 bytes." in said_to(service, begins, b"a" * 4000, b"a" * 1001)
+def header_of(length: int) -> bytes:
+    """A header of just so many bytes."""
+    start, end = b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Long: ", b"\r\n\r\n"
+    return start + b"a" * (length - len(start) - len(end)) + end
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_header_may_be_as_long_as_it_may(connect: Connect, parts: int) -> None:
+    """In one segment or in many, and after other requests."""
+    for length, status in ((5000, b"200"), (5001, b"400")):
+        connection = connect()
+        connection.sendall(HEALTH * 20)
+        sent = header_of(length)
+        for part in range(parts):
+            connection.sendall(sent[part * 2000 : (part + 1) * 2000 if part < parts - 1 else None])
+            time.sleep(0.05)
+        connection.shutdown(socket.SHUT_WR)
+        answers = until_closed(connection)
+        assert answers.count(b"HTTP/1.1 200") == 20 + (status == b"200")
+        assert answers.count(b"HTTP/1.1 400") == (status == b"400")
 
 
 def test_many_headers_are_one_header(connect: Connect) -> None:
@@ -160,7 +107,7 @@ def test_a_body_that_comes_with_the_end_of_its_header_is_no_header(connect: Conn
     time.sleep(0.1)
     body = RED + bytes(6000)
     connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answer(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_may_take_longer_than_a_header(connect: Connect) -> None:
@@ -170,15 +117,15 @@ def test_a_body_may_take_longer_than_a_header(connect: Connect) -> None:
         b"Content-Length: %d\r\n\r\n" % len(RED)
     )
     for part in (RED[:20], RED[20:]):
-        time.sleep(1.5 * Hasty.header_timeout_seconds)
+        time.sleep(1.5 * HASTY.header_timeout)
         connection.sendall(part)
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answer(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_a_body_that_nobody_wants_does_not_keep_the_connection(connect: Connect) -> None:
     connection = connect()
     connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
-    assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+    assert answer(connection).startswith(b"HTTP/1.1 404")
     started = time.monotonic()
     with contextlib.suppress(ConnectionError):
         while time.monotonic() - started < WAIT_SECONDS:
@@ -192,19 +139,19 @@ def test_a_body_that_nobody_wanted_and_that_is_over_leaves_the_connection_as_it_
 ) -> None:
     connection = connect()
     connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
-    assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+    assert answer(connection).startswith(b"HTTP/1.1 404")
     for _ in range(2):
         connection.sendall(b"0123456789")
         time.sleep(0.1)
-    time.sleep(2 * Hasty.header_timeout_seconds)
+    time.sleep(2 * HASTY.header_timeout)
     connection.sendall(HEALTH)
-    assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert answer(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_two_hundred_slow_clients_and_an_honest_one(serve: Serve) -> None:
     """The honest one is answered while they drip, and every one of them is left in the end."""
     service = serve()
-    with listening(service.app, Hasty) as port, contextlib.ExitStack() as stack:
+    with listening(service.app, HASTY) as port, contextlib.ExitStack() as stack:
         slow = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), WAIT_SECONDS))
             for _ in range(200)
@@ -246,5 +193,45 @@ def test_a_length_that_two_servers_may_read_differently_is_refused(
 
 
 def test_the_real_bounds() -> None:
-    assert BoundedHttpProtocol.header_timeout_seconds == 10
-    assert BoundedHttpProtocol.max_header_bytes == 65536
+    bounds = Bounds.of(Settings.of(write_timeout_seconds=7, keep_alive_timeout_seconds=8))
+    assert (bounds.header_timeout, bounds.max_header_bytes) == (10, 65536)
+    assert (bounds.write_timeout, bounds.keep_alive_timeout) == (7, 8)
+    assert bounds.poll_seconds == 0.5
+
+
+@pytest.mark.parametrize("idle", [b"", b"\r\n", b"\r\n\r\n"])
+def test_empty_lines_do_not_keep_an_idle_connection(
+    service: Service, loop: Loop, idle: bytes
+) -> None:
+    """Neither a new one nor one that has had its answer."""
+    bounds = replace(HASTY, keep_alive_timeout=0.5)
+    with (
+        listening(service.app, bounds, loop) as port,
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as new,
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as kept,
+    ):
+        kept.sendall(HEALTH)
+        assert answer(kept).startswith(b"HTTP/1.1 200")
+        for connection in (new, kept):
+            connection.sendall(idle)
+            assert until_closed(connection) == b""
+
+
+def test_a_client_that_sends_empty_lines_all_the_time_is_left(connect: Connect) -> None:
+    connection = connect()
+    started = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() - started < WAIT_SECONDS:
+            connection.send(b"\r\n")
+            time.sleep(0.02)
+        pytest.fail("the server still listens")
+
+
+def test_headers_and_bodies_that_took_too_long_are_counted(
+    service: Service, connect: Connect
+) -> None:
+    connection = connect()
+    connection.sendall(b"GET / HTTP/1.1\r\n")
+    assert until_closed(connection) == b""
+    assert until_closed(connect()) == b""
+    assert service.sample("resnet_connections_timed_out_total", phase="read") == 1

@@ -1,0 +1,33 @@
+"""Whether a connection's peer is a proxy that the settings trust."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from service.setting_types import networks_of
+
+
+class TrustedProxies:
+    """The addresses and networks of RESNET_TRUSTED_PROXIES."""
+
+    def __init__(self, trusted_proxies: str) -> None:
+        """trusted_proxies: addresses and networks, separated by commas; "" trusts nobody."""
+        self._networks = tuple(ip_network(one) for one in networks_of(trusted_proxies))
+        self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: str) -> bool:
+        """Whether the peer of a connection, by its address, is trusted."""
+        return bool(self._networks) and self._is_trusted(address)
+
+    def _look_up(self, address: str) -> bool:
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        return any(ip in network for network in self._networks)

@@ -1,0 +1,44 @@
+"""The limits of one connection and of all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.http.connection.descriptors import default_max_connections
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Times in seconds.
+
+    header_timeout: for a header, from its first byte; for a connection's first byte; and for the
+    rest of a body whose response was sent. keep_alive_timeout: without a request. write_timeout:
+    without the client taking a byte of what it is sent. linger: how long what a client still sends
+    is dropped after a refusal, for a connection closed at once would lose the refusal.
+    max_header_bytes: of a header, and of a chunked body's trailers.
+    max_connections: at once. probe_connections: beyond those, kept for health probes.
+    """
+
+    max_connections: int
+    keep_alive_timeout: float = 75.0
+    write_timeout: float = 30.0
+    header_timeout: float = 10.0
+    linger: float = 2.0
+    max_header_bytes: int = 64 * 1024
+    probe_connections: int = 32
+
+    @classmethod
+    def of(cls, settings: Settings) -> Bounds:
+        http = settings.http
+        return cls(
+            max_connections=http.max_connections or default_max_connections(),
+            keep_alive_timeout=http.keep_alive_timeout_seconds,
+            write_timeout=http.write_timeout_seconds,
+        )
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often the times are checked."""
+        times = (self.keep_alive_timeout, self.write_timeout, self.header_timeout, self.linger)
+        return min(1.0, min(times) / 4)
