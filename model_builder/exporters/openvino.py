@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 
 import keras
-import openvino
 
 from model_builder.artifact.manifest import OPENVINO_MODEL
 from model_builder.exporters.base import Exported, ExportSource
 from model_builder.exporters.tensorflow import write_saved_model
 from model_builder.system.native_stderr import redirect_native_stderr
+from model_builder.system.openvino_import import import_openvino
 
 
 def export(source: ExportSource) -> Exported:
@@ -28,6 +28,7 @@ def write_openvino(network: keras.Model, folder: Path) -> None:
 
     OpenVINO reads it from a SavedModel whose weights are constants.
     """
+    openvino = import_openvino()
     with tempfile.TemporaryDirectory() as scratch:
         write_saved_model(network, Path(scratch) / "saved_model")
         with redirect_native_stderr():

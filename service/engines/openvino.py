@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Precision
 from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.system.openvino_import import import_openvino
 from service.engines.base import Hardware
 from service.system.cpu import CPUINFO, has_bfloat16
 
@@ -30,10 +31,8 @@ class OpenVINOEngine:
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         """Raises InvalidArtifact."""
-        import openvino
-
         path = artifact.network / OPENVINO_MODEL
-        core = openvino.Core()
+        core = import_openvino().Core()
         try:
             compiled = core.compile_model(
                 core.read_model(path),

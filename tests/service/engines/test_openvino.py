@@ -1,0 +1,171 @@
+"""OpenVINO on a CPU: the same features as the Keras network, in every batch size, alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Head, Precision
+from model_builder.artifact.preprocessing import CAFFE
+from model_builder.artifact.store_format import read_artifact, write_artifact
+from model_builder.build.builder import golden
+from model_builder.errors import BuilderError, InvalidArtifact
+from model_builder.exporters.openvino import write_openvino
+from model_builder.networks.config import ResNetConfig
+from model_builder.networks.fuse_batch_norm import fuse_batch_norm
+from service.engines.base import Hardware
+from service.engines.openvino import MAX_BATCH_SIZE, OpenVINOEngine, fastest_precision
+from service.engines.registry import load_engines
+from service.evaluation.verify import verify
+from tests.model_builder.random_networks import random_network
+from tests.model_builder.reference import random_images
+from tests.model_builder.tiny_artifact import LABELS, MANIFEST
+
+SIZE = 64
+PREPROCESSING = replace(CAFFE, resize_edge=72, crop_size=SIZE)
+HARDWARE = Hardware("cpu", cpu_threads=2)
+# In a process that may open no socket: what is imported of frameworks, and whether it answers.
+ALONE = """
+import socket, sys
+from pathlib import Path
+import numpy as np
+
+class Refused(socket.socket):
+    def __init__(self, *given, **options):
+        raise AssertionError("a socket is opened")
+
+socket.socket = Refused
+from model_builder.artifact.store_format import read_artifact
+from service.engines.base import Hardware
+from service.engines.registry import load_engines
+(engine,) = load_engines(read_artifact(Path(sys.argv[1])), Hardware("cpu", 1))
+print(engine.run(np.zeros((1, 64, 64, 3), np.uint8)).shape)
+frameworks = ("tensorflow", "keras", "openvino_telemetry", "nncf", "torch")
+print(sorted(name for name in frameworks if sys.modules.get(name)))
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """features: of the Keras network in float32, for `pixels`."""
+
+    artifacts: dict[Precision, Artifact]
+    pixels: npt.NDArray[np.uint8]
+    features: npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    architecture = ResNetConfig.of("resnet18", classes=len(LABELS))
+    network = random_network(architecture, input_size=SIZE)
+    inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="uint8")
+    kernel, bias = network.get_layer("fc").get_weights()
+
+    def artifact(precision: Precision) -> Artifact:
+        folder = tmp_path_factory.mktemp("artifacts") / precision
+        manifest = replace(
+            MANIFEST,
+            architecture=architecture,
+            preprocessing=PREPROCESSING,
+            engine="openvino",
+            precision=precision,
+        )
+        write_artifact(
+            folder,
+            manifest,
+            LABELS,
+            Head(kernel, bias),
+            golden(network, PREPROCESSING),
+            lambda path: write_openvino(inference, path),
+        )
+        return read_artifact(folder)
+
+    pixels = random_images(5, size=SIZE, seed=6)
+    return Built(
+        {"float32": artifact("float32"), "bfloat16": artifact("bfloat16")},
+        pixels,
+        np.asarray(inference(pixels, training=False), np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def engine(built: Built) -> OpenVINOEngine:
+    (engine,) = load_engines(built.artifacts["float32"], HARDWARE)
+    assert isinstance(engine, OpenVINOEngine)
+    return engine
+
+
+def test_its_properties(engine: OpenVINOEngine) -> None:
+    assert (engine.device, engine.max_batch_size, engine.concurrency) == (
+        "cpu:0",
+        MAX_BATCH_SIZE,
+        1,
+    )
+
+
+def test_it_gives_the_features_of_the_keras_network(engine: OpenVINOEngine, built: Built) -> None:
+    features = engine.run(built.pixels)
+    assert features.dtype == np.float32
+    assert features.shape == built.features.shape
+    np.testing.assert_allclose(features, built.features, rtol=1e-3, atol=1e-3)
+
+
+def test_an_image_gets_the_same_features_in_a_batch_of_any_size(
+    engine: OpenVINOEngine, built: Built
+) -> None:
+    whole = engine.run(built.pixels)
+    engine.retain_sizes((1, 2))
+    for size in (1, 2, 3):
+        np.testing.assert_allclose(
+            engine.run(built.pixels[:size]), whole[:size], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_a_result_is_not_overwritten_by_the_next(engine: OpenVINOEngine, built: Built) -> None:
+    first = engine.run(built.pixels[:1])
+    kept = first.copy()
+    engine.run(built.pixels[1:2])
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_golden_logits(built: Built, precision: Precision) -> None:
+    artifact = built.artifacts[precision]
+    (engine,) = load_engines(artifact, HARDWARE)
+    assert verify(artifact, engine).passed
+
+
+def test_nothing_else_is_imported_and_nothing_is_sent(built: Built) -> None:
+    folder = str(built.artifacts["float32"].folder)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, folder], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["(1, 2, 2, 512)", "[]"]
+
+
+def test_a_network_that_is_none(built: Built, tmp_path: Path) -> None:
+    network = tmp_path / "network"
+    network.mkdir()
+    (network / OPENVINO_MODEL).write_text("<net/>")
+    with pytest.raises(InvalidArtifact, match=r"model\.xml can't be run: "):
+        OpenVINOEngine(replace(built.artifacts["float32"], folder=tmp_path), 1)
+
+
+def test_a_gpu_is_refused(built: Built) -> None:
+    with pytest.raises(BuilderError, match="Received: gpu"):
+        load_engines(built.artifacts["float32"], Hardware("gpu", 1))
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"), [("avx2", "float32"), ("avx512f avx512_bf16", "bfloat16")]
+)
+def test_the_fastest_precision(tmp_path: Path, flags: str, precision: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags\t: fpu {flags}\n")
+    assert fastest_precision(HARDWARE, cpuinfo) == precision
