@@ -60,6 +60,7 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("unhealthy_exit_seconds", "60", 60.0),
         ("keep_alive_timeout_seconds", "5", 5),
         ("max_body_bytes", "1000", 1000),
+        ("max_pending_bytes", "1000", 1000),
         ("max_image_pixels", "1000000", 1_000_000),
         ("max_image_frames", "1", 1),
         ("max_files", "1", 1),
