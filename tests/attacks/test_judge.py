@@ -180,8 +180,8 @@ def test_a_server_that_is_stopped_need_not_answer() -> None:
         (never(200), found({431: 5, 200: 1}), False),
         (counted("hidden answered"), found({}), True),
         (counted("hidden answered"), found({}, {"hidden answered": 1}), False),
-        (rate_limited, found({200: 150, 429: 900}), True),
-        (rate_limited, found({200: 151, 429: 900}), False),
+        (rate_limited, found({404: 150, 429: 900}), True),
+        (rate_limited, found({404: 151, 429: 900}), False),
         (rate_limited, found({429: 900}), False),
     ],
 )

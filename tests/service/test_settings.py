@@ -62,6 +62,7 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("write_timeout_seconds", "7.5", 7.5),
         ("max_connections", "100", 100),
         ("max_body_bytes", "1000", 1000),
+        ("max_pending_bytes", "1000", 1000),
         ("max_image_pixels", "1000000", 1_000_000),
         ("max_image_frames", "1", 1),
         ("max_request_pixels", "2000000", 2_000_000),

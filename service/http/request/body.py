@@ -26,7 +26,7 @@ class Bodies:
 class Body:
     """The bytes that are kept, and the images among them. A context manager: it releases them.
 
-    images: each image's bytes; empty ones once they are released.
+    images: each image's bytes; empty ones once they are released. capacity: most bytes.
     """
 
     def __init__(self, client: str, budget: ByteBudget, turns: ReadTurns) -> None:
@@ -34,7 +34,7 @@ class Body:
         self._client = client
         self._held = budget.hold(client)
         self._turns = turns
-        self._capacity = 1
+        self.capacity = 1
         self._pages: PageBuffer | None = None
 
     def __enter__(self) -> Body:
@@ -53,12 +53,12 @@ class Body:
         return 0 if self._pages is None else len(self._pages)
 
     def expect(self, capacity: int, length: int) -> None:
-        """Before the first byte. capacity: most bytes. length: those that are announced, or 0.
+        """Before the first byte. length: the bytes that are announced, or 0.
 
         Raises MemoryFull where there is no room for them now.
         """
         self._held.check(length)
-        self._capacity = max(1, capacity)
+        self.capacity = max(1, capacity)
 
     async def next_turn(self, received: int) -> None:
         """Waits until more may be received. received: the bytes of the piece before."""
@@ -68,7 +68,7 @@ class Body:
         """Raises MemoryFull."""
         self._held.take(len(data))
         if self._pages is None:
-            self._pages = PageBuffer(self._capacity)
+            self._pages = PageBuffer(self.capacity)
         self._pages.append(data)
 
     def add_image(self, start: int = 0) -> None:

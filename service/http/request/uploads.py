@@ -22,6 +22,8 @@ HINT = (
 # Read so that they can be refused by name.
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 64 * 1024
+# One read of a socket, by uvloop and asyncio.
+FIRST_BYTES = 256 * 1024
 # Of a name in a message.
 MAX_NAME_LENGTH = 100
 
@@ -86,6 +88,8 @@ async def _stream(
     request: Request, body: Body, max_bytes: int, take: Callable[[bytes], None]
 ) -> None:
     received = 0
+    # The server has read this much of a large one.
+    await body.next_turn(min(body.capacity, FIRST_BYTES))
     async with aclosing(request.stream()) as stream:
         async for chunk in stream:
             received += len(chunk)

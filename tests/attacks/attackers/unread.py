@@ -12,6 +12,8 @@ from tests.attacks.attackers.requests import FORM, form_of, get, head_of, post
 SCRIPT = "/static-offline-docs/swagger-ui-bundle.js"
 RECEIVE_BYTES = 2048
 READERS = 300
+# More bytes than the system's buffers take.
+FILES = 8
 PIPELINES = 8
 BUSY = 4
 LARGE_ANSWERS = 16
@@ -19,8 +21,8 @@ PAUSE_SECONDS = 0.05
 
 
 async def static_file(config: AttackerConfig) -> Findings:
-    """300 requests for a file of 1.5 MB."""
-    return await _ask(config, get(SCRIPT), READERS)
+    """300 connections with 8 pipelined requests for a file of 1.5 MB."""
+    return await _ask(config, get(SCRIPT) * FILES, READERS)
 
 
 async def large_answers(config: AttackerConfig) -> Findings:

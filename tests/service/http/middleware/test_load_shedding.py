@@ -139,7 +139,7 @@ def test_a_client_is_no_balancer(
 ) -> None:
     """Whatever it says: it would get status 200 for a refusal."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies=trusted)
-    monkeypatch.setattr(type(service.model.admission), "wait_seconds", 100.0)
+    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
     monkeypatch.setattr(type(service.model), "images_per_second", 0.001)
     given = {"X-Accel-Refusal": "1", "X-Forwarded-For": "192.0.2.7"}
     with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:
