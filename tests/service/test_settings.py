@@ -67,6 +67,7 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("max_image_frames", "1", 1),
         ("max_request_pixels", "2000000", 2_000_000),
         ("max_files", "1", 1),
+        ("engine", "tensorflow", "tensorflow"),
         ("max_pending_bytes", "1000000", 1_000_000),
         ("api_keys_file", "/etc/resnet/keys", Path("/etc/resnet/keys")),
         ("rate_limit_per_second", "2.5", 2.5),
