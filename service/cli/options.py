@@ -40,7 +40,7 @@ PrecisionOption = Annotated[
     typer.Option(help="What the network computes in."),
 ]
 EngineOption = Annotated[
-    str | None, typer.Option(help="What computes: auto, openvino, tensorflow or litert.")
+    str | None, typer.Option(help="What computes: auto, tensorflow, litert or openvino.")
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "gpu"] | None, typer.Option(help="Where it runs.")]
 HomeOption = Annotated[Path | None, typer.Option(help="The cache.")]

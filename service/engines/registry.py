@@ -41,15 +41,6 @@ class EngineSpec:
 # Of two engines that serve a precision on a device, the first is used.
 ENGINES: tuple[EngineSpec, ...] = (
     EngineSpec(
-        name="openvino",
-        module="service.engines.openvino",
-        exporter="model_builder.exporters.openvino",
-        precisions=("float32", "bfloat16"),
-        devices=("cpu",),
-        package="openvino",
-        chooses_precision=True,
-    ),
-    EngineSpec(
         name="tensorflow",
         module="service.engines.tensorflow",
         exporter="model_builder.exporters.tensorflow",
@@ -65,6 +56,15 @@ ENGINES: tuple[EngineSpec, ...] = (
         precisions=("int8",),
         devices=("cpu",),
         package="ai-edge-litert",
+    ),
+    EngineSpec(
+        name="openvino",
+        module="service.engines.openvino",
+        exporter="model_builder.exporters.openvino",
+        precisions=("float32", "bfloat16"),
+        devices=("cpu",),
+        package="openvino",
+        chooses_precision=True,
     ),
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from model_builder.errors import UnknownModel
+from model_builder.errors import InvalidArtifact, UnknownModel
 from service.auth.api_keys import InvalidKeyFile
 from service.http.app import create_app, prepare
 from service.http.auth.trusted_proxies import TrustedProxies
@@ -160,7 +160,13 @@ def serve(settings: Settings) -> int:
             on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
             on_lost=lambda _: server.close(EXIT_LOST),
         )
-    except (AmbiguousName, InvalidKeyFile, TracingUnavailable, UnknownModel) as error:
+    except (
+        AmbiguousName,
+        InvalidArtifact,
+        InvalidKeyFile,
+        TracingUnavailable,
+        UnknownModel,
+    ) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
     try:

@@ -54,8 +54,8 @@ class ModelSettings(_Group):
     )
     engine: str = Field(
         "auto",
-        description="What computes: openvino, tensorflow or litert. auto: on a CPU openvino, and "
-        "litert for int8; on a GPU tensorflow.",
+        description="What computes: tensorflow, litert or openvino. auto: litert for int8, else "
+        "tensorflow. openvino: float32 and bfloat16 on CPUs, without TensorFlow.",
     )
     min_agreement_percent: float = Field(
         75.0,

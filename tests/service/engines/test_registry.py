@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from model_builder.build.cache import ArtifactCache
 from model_builder.build.subprocess import BuildRequest
 from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import BuilderError, InvalidArtifact
+from service.engines import registry
 from service.engines.base import Hardware
 from service.engines.registry import (
     ENGINES,
     choose_precision,
     engine_called,
     engine_for,
+    find_device,
     load_engines,
 )
 from service.inference.artifacts import check_agreement, obtain_artifact
@@ -48,9 +51,8 @@ LABELS = tuple(Label(f"class {index}") for index in range(1000))
 @pytest.mark.parametrize(
     ("precision", "device", "name"),
     [
-        ("float32", "cpu", "openvino"),
-        ("bfloat16", "auto", "openvino"),
-        ("float32", "gpu", "tensorflow"),
+        ("float32", "cpu", "tensorflow"),
+        ("bfloat16", "auto", "tensorflow"),
         ("float16", "gpu", "tensorflow"),
         ("int8", "cpu", "litert"),
         ("int8", "auto", "litert"),
@@ -63,6 +65,36 @@ def test_which_engine_serves(precision: Any, device: Any, name: str) -> None:
 def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
     with pytest.raises(BuilderError, match=r"int8 is served on cpu\. Received: gpu"):
         engine_for("int8", Hardware("gpu", 1))
+
+
+def test_an_engine_can_be_asked_for() -> None:
+    assert engine_for("float32", CPU, engine="openvino").name == "openvino"
+    assert choose_precision("auto", CPU, engine="litert") == "int8"
+    with pytest.raises(BuilderError, match=r"^openvino has float32, bfloat16\. Received: int8$"):
+        engine_for("int8", CPU, engine="openvino")
+    with pytest.raises(BuilderError, match=r"^litert serves on cpu\. Received: device gpu$"):
+        engine_for("int8", Hardware("gpu", 1), engine="litert")
+
+
+def test_without_a_driver_no_framework_is_asked_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise AssertionError("a framework is imported")
+
+    monkeypatch.setattr(registry, "import_module", refuse)
+    monkeypatch.setattr(registry, "has_gpu_driver", lambda: False)
+    assert find_device("auto") == "cpu"
+    assert find_device("gpu") == "gpu"
+
+
+def test_with_a_driver_the_engine_for_gpus_says_whether_it_sees_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "has_gpu_driver", lambda: True)
+    for seen in (True, False):
+        module = SimpleNamespace(sees_gpu=lambda seen=seen: seen)
+        monkeypatch.setattr(registry, "import_module", lambda _, module=module: module)
+        assert find_device("auto") == ("gpu" if seen else "cpu")
+    assert find_device("cpu") == "cpu"
 
 
 def test_an_unknown_engine_is_named() -> None:
