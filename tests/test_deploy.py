@@ -98,11 +98,11 @@ def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     assert directive("proxy_next_upstream_tries") == "2"
 
 
-def test_nginx_sends_a_replica_s_refusal_that_is_not_repeated() -> None:
+@pytest.mark.parametrize(("media_type", "name"), load_shedding.NGINX_LOCATIONS.items())
+def test_nginx_sends_a_replica_s_refusal_that_is_not_repeated(media_type: str, name: bytes) -> None:
     assert re.search(rf"(?m)^\s*proxy_set_header\s+{headers.ACCEL_REFUSAL}\s+\S+;", NGINX)
-    (block,) = re.findall(
-        rf"location\s+{load_shedding.NGINX_LOCATION.decode()}\s+{{([^}}]*)}}", NGINX
-    )
+    (block,) = re.findall(rf"location\s+{name.decode()}\s+{{([^}}]*)}}", NGINX)
+    assert f"default_type {media_type};" in block
     refusal = headers.REFUSAL.lower().replace("-", "_")
     assert re.search(rf"return\s+503\s+\$upstream_http_{refusal};", block)
     assert re.search(r"add_header\s+Retry-After\s+\$upstream_http_retry_after\s+always;", block)

@@ -26,6 +26,12 @@ V2_MODEL: Final = "/v2/models/{name}"
 V2_VERSION: Final = "/v2/models/{name}/versions/{version}"
 INFER: Final = "/infer"
 V1: Final = "/v1"
+# TensorFlow Serving's: of a model, of its version, of the version with a label.
+V1_MODELS: Final = tuple(
+    "/v1/models/{name}" + part for part in ("", "/versions/{version}", "/labels/{label}")
+)
+PREDICT_METHOD: Final = ":predict"
+CLASSIFY_METHOD: Final = ":classify"
 
 # Load balancers and Prometheus poll these: no key, no trace, a log line at the level "debug".
 MONITORING: Final = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
@@ -50,7 +56,11 @@ class InferenceTarget:
 # Paths on which a request is refused while there is no room for its image, and their routes.
 _TARGETS: Final = tuple(
     (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route)), route)
-    for route in (V2_MODEL + INFER, V2_VERSION + INFER)
+    for route in (
+        V2_MODEL + INFER,
+        V2_VERSION + INFER,
+        *(path + method for path in V1_MODELS for method in (PREDICT_METHOD, CLASSIFY_METHOD)),
+    )
 )
 
 

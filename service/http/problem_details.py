@@ -34,7 +34,7 @@ from service.errors import (
 from service.http.headers import RETRY_AFTER
 from service.http.paths import PREDICT
 from service.http.protocols.errors import MEDIA_TYPE as TENSOR_MEDIA_TYPE
-from service.http.protocols.errors import error_body, statuses_on
+from service.http.protocols.errors import V1_STATUS, error_body, statuses_on
 from service.observability.logging import bind_log_fields, request_id
 from service.observability.metrics import Metrics
 
@@ -183,7 +183,10 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
             headers = dict(error.headers or {})
             status, code = error.status_code, HTTPStatus(error.status_code).name.lower()
             detail = f"{request.method} {path}: {error.detail}"
-            if status == 404 and path == PREDICT + "/":
+            if statuses_on(path) is V1_STATUS:
+                # TensorFlow Serving's answer to what is none of its paths and methods.
+                status, detail = 400, f"Malformed request: {request.method} {path}"
+            elif status == 404 and path == PREDICT + "/":
                 detail += f". Did you mean {PREDICT}, without the slash at the end?"
         if code != "not_found":
             metrics.rejections.labels(code).inc()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from service.inference.model import Model
 from service.inference.repository import VERSION, Entry, ModelRepository
 from service.protocols.pixel_arrays import CHANNELS
+from service.protocols.predict_request import IMAGE_BYTES, SIGNATURE
 from service.protocols.tensor_request import (
     DEFAULT_PRIORITY,
     OUTPUT_NAMES,
@@ -22,6 +23,12 @@ STATES: dict[str, State] = {
     "ready": "READY",
     "draining": "UNLOADING",
     "failed": "UNAVAILABLE",
+}
+VERSION_STATES = {
+    "loading": "LOADING",
+    "ready": "AVAILABLE",
+    "draining": "UNLOADING",
+    "failed": "END",
 }
 SERVER_NAME = "resnet-server"
 # What is implemented of Triton's extensions, by its names.
@@ -108,6 +115,35 @@ def configuration(name: str, model: Model, max_images: int) -> dict[str, Any]:
     }
 
 
+def signature(name: str, model: Model) -> dict[str, Any]:
+    """TensorFlow Serving's GetModelMetadataResponse."""
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": VERSION},
+        "metadata": {
+            "signature_def": {
+                "signature_def": {
+                    SIGNATURE: {
+                        "inputs": {IMAGE_BYTES: _tensor_info(IMAGE_BYTES, "DT_STRING", (-1,))},
+                        "outputs": {
+                            computed.name: _tensor_info(computed.name, "DT_FLOAT", computed.shape)
+                            for computed in [output_spec(model)]
+                        },
+                        "method_name": "tensorflow/serving/predict",
+                    }
+                }
+            }
+        },
+    }
+
+
+def version_status(entry: Entry) -> dict[str, Any]:
+    """TensorFlow Serving's ModelVersionStatus."""
+    error = {"error_code": "OK", "error_message": ""}
+    if entry.state == "failed":
+        error = {"error_code": "UNKNOWN", "error_message": entry.reason}
+    return {"version": VERSION, "state": VERSION_STATES[entry.state], "status": error}
+
+
 def index(repository: ModelRepository, *, ready_only: bool) -> list[dict[str, str]]:
     """Every model by the name that clients use."""
     listed = []
@@ -126,7 +162,18 @@ def names(entries: Sequence[Entry]) -> list[str]:
 
 
 def public_name(entry: Entry) -> str:
+    if entry.served_name:
+        return entry.served_name
     return entry.title if entry.model is None else entry.model.name
+
+
+def _tensor_info(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    dimensions = [{"size": str(size), "name": ""} for size in shape]
+    return {
+        "dtype": datatype,
+        "tensor_shape": {"dim": dimensions, "unknown_rank": False},
+        "name": f"{name}:0",
+    }
 
 
 def _described(spec: TensorSpec) -> dict[str, Any]:

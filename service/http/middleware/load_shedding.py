@@ -15,7 +15,8 @@ from service.http import headers as names
 from service.http.auth.client import client_before_auth
 from service.http.middleware.header_limits import MAX_TARGET_BYTES
 from service.http.paths import InferenceTarget, inference_target
-from service.http.problem_details import ErrorText, status_on
+from service.http.problem_details import MEDIA_TYPE, ErrorText, status_on
+from service.http.protocols.errors import MEDIA_TYPE as TENSOR_MEDIA_TYPE
 from service.http.request.request_id import acceptable_id
 from service.inference.request import RequestDeadline
 from service.inference.runtime import Runtime
@@ -38,8 +39,9 @@ ACCEL_REDIRECT, ACCEL_REFUSAL, REFUSAL, REQUEST_ID, RETRY_AFTER, TIMEOUT_MS = (
     )
 )
 # nginx repeats what gets 503 at another replica, and can select by nothing but the status. A
-# refusal that it need not repeat is a redirect to its own location, the refusal in a header.
-NGINX_LOCATION = b"@refused"
+# refusal that it need not repeat is a redirect to its own location, the refusal in a header. There
+# is a location for each media type of a refusal.
+NGINX_LOCATIONS = {MEDIA_TYPE: b"@refused", TENSOR_MEDIA_TYPE: b"@refused_tensor"}
 # A line in the log costs CPU time that inference needs: one for many refusals.
 LOG_INTERVAL_SECONDS = 10.0
 
@@ -127,7 +129,7 @@ class LoadSheddingMiddleware:
             started, self._elsewhere_per_second(error)
         ):
             headers += [
-                (ACCEL_REDIRECT, NGINX_LOCATION),
+                (ACCEL_REDIRECT, refusal.nginx_location),
                 (REFUSAL, body),
                 (CONTENT_LENGTH, b"0"),
             ]
@@ -164,6 +166,7 @@ class _Refusal:
         self._seconds = metrics.request_seconds.labels(route)
         self._text = ErrorText(route, self.status, kind.code)
         self.media_type = self._text.media_type.encode()
+        self.nginx_location = NGINX_LOCATIONS[self._text.media_type]
 
     def count(self, seconds: float) -> None:
         self._rejections.inc()

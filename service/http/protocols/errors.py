@@ -54,7 +54,7 @@ V2_STATUS: Mapping[type[ServiceError], int] = {
     Unavailable: 503,
     DeadlineExceeded: 504,
 }
-V1_STATUS: Mapping[type[ServiceError], int] = V2_STATUS
+V1_STATUS: Mapping[type[ServiceError], int] = {**V2_STATUS}
 
 
 def statuses_on(path: str) -> Mapping[type[ServiceError], int] | None:

@@ -75,6 +75,11 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("GET", "/v2/models/{name}/stats"),
         ("POST", "/v2/models/{name}/infer"),
         ("POST", "/v2/repository/index"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/{name}"),
+        ("GET", "/v1/models/{name}/metadata"),
+        ("POST", "/v1/models/{name}:predict"),
+        ("POST", "/v1/models/{name}:classify"),
     }
     for operation in operations.values():
         assert operation["summary"]
@@ -133,7 +138,7 @@ def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any
 
 
 def test_inference_documents_every_status_that_an_error_has(document: dict[str, Any]) -> None:
-    for path in ("/v2/models/{name}/infer",):
+    for path in ("/v2/models/{name}/infer", "/v1/models/{name}:predict"):
         statuses = {str(status_on(path, kind)) for kind in classes_below(ServiceError)}
         assert set(document["paths"][path]["post"]["responses"]) == {"200"} | statuses
 
