@@ -14,6 +14,7 @@ import yaml
 
 from service.http import headers
 from service.http.middleware import load_shedding
+from service.http.paths import INFERENCE_ROUTES
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.observability.metrics import Metrics
@@ -300,3 +301,14 @@ def test_both_images_are_the_same_service() -> None:
     lite = stage("lite")
     for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE", "LABEL"):
         assert [rest for found, rest in lite if found == name] == instructions(name)
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "grafana/dashboards/resnet.json"])
+def test_alerts_and_panels_of_predictions_count_every_protocol(name: str) -> None:
+    matchers = re.findall(r'route(=~?)"([^"]+)"', text(f"deploy/{name}").replace('\\"', '"'))
+    assert matchers
+    for operator, pattern in matchers:
+        assert operator == "=~"
+        assert all(re.fullmatch(pattern, route) for route in INFERENCE_ROUTES)
+        others = ("/models", "/v2", "/v2/models/{name}", "/v1/models/{name}", "/metrics")
+        assert not any(re.fullmatch(pattern, route) for route in others)

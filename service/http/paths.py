@@ -63,6 +63,9 @@ _TARGETS: Final = tuple(
     )
 )
 
+# The templates of all routes that images are sent to.
+INFERENCE_ROUTES: Final = (PREDICT, *(route for _, route in _TARGETS))
+
 
 def inference_target(path: str, query: bytes) -> InferenceTarget | None:
     """None where the path is none of inference. Raises KeyError for an empty `?model=`.

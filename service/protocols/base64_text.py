@@ -11,7 +11,7 @@ from service.errors import MalformedRequest
 from service.protocols.json_text import LongText
 
 PIECE_CHARACTERS = 64 * 1024
-PIECES_AT_ONCE = 4
+PIECES_AT_ONCE = 2
 MAX_PADDING = 2
 ALPHABET = re.compile(rb"[A-Za-z0-9+/]*")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")

@@ -13,19 +13,23 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from service.errors import MalformedRequest, PayloadTooLarge
 
 # Of a document without what stays where it is.
-MAX_TEXT_BYTES = 64 * 1024
+MAX_TEXT_BYTES = 32 * 1024
 # A string or an array of numbers with as many bytes stays where it is.
 LONG_BYTES = 256
 WINDOW_BYTES = 64 * 1024
-# The event loop does something else after so many steps, or so many windows.
-STEPS_AT_ONCE, WINDOWS_AT_ONCE = 200, 8
-# Between the end of an array of numbers and what follows its comma.
-MAX_SPACE_BYTES = 64
+SEARCH_BYTES = 8 * 1024
+# The event loop does something else after so many windows.
+WINDOWS_AT_ONCE = 4
 
-OPENING = re.compile(rb'["\[]')
+# What may be long: a string or an array, by its first bytes.
+OPENING = re.compile(
+    rb'"(?=[A-Za-z0-9+/_\\-]{%d})|\[(?=[\[\]\d,.eE+\-\s]{%d})' % (LONG_BYTES, LONG_BYTES - 1)
+)
 # Characters of base64, with any slash escaped, as some encoders of JSON do.
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*(?:\\/[A-Za-z0-9+/_-]*)*={0,2}")
 NUMBERS = re.compile(rb"[\[\]\d,.eE+\-\s]*")
@@ -54,7 +58,7 @@ async def parse_json(data: memoryview) -> Any:
     await scan.run()
     try:
         value = json.loads(b"".join(scan.text))
-        return scan.put_back(value)
+        return scan.put_back(value) if scan.long else value
     except json.JSONDecodeError as error:
         raise MalformedRequest(f"The body is not JSON: {error.msg}.") from None
     except ValueError:
@@ -64,33 +68,39 @@ async def parse_json(data: memoryview) -> Any:
 
 
 class _Scan:
-    """text: the document with a short string in the place of what is long."""
+    """text: the document with a short string in the place of what is long. long: by that string."""
 
     def __init__(self, data: memoryview) -> None:
         self.text: list[bytes] = []
         self._data = data
         self._kept = 0
-        self._long: dict[str, LongText | Numbers] = {}
+        self.long: dict[str, LongText | Numbers] = {}
         # A document can't have it by chance or by intent.
         self._mark = secrets.token_hex(8)
 
     async def run(self) -> None:
-        place, steps = 0, 0
+        place = 0
         while place < len(self._data):
-            place = await self._step(place)
-            steps += 1
-            if not steps % STEPS_AT_ONCE:
-                await asyncio.sleep(0)
+            found = OPENING.search(self._data, place, place + SEARCH_BYTES)
+            if found is not None:
+                place = await self._take(place, found.start())
+                continue
+            end = place + SEARCH_BYTES
+            if end < len(self._data):
+                # What begins at the end of a window is found in the next one.
+                end -= LONG_BYTES
+            self._keep(place, end)
+            place = end
+            await asyncio.sleep(0)
 
-    async def _step(self, place: int) -> int:
-        """Takes what is up to the next string or array, and that one. Returns where it ends."""
+    async def _take(self, place: int, opening: int) -> int:
+        """Keeps the text up to the string or array that opens there, and takes that one.
+
+        Returns where it ends.
+        """
         data = self._data
-        found = OPENING.search(data, place, place + MAX_TEXT_BYTES + 1)
-        if found is None:
-            self._keep(place, len(data))
-            return len(data)
-        opening, start = found.start(), found.end()
         if data[opening] == ord('"'):
+            start = opening + 1
             end = await self._extent(BASE64, start)
             if end - start < LONG_BYTES:
                 self._keep(place, end)
@@ -98,17 +108,28 @@ class _Scan:
             self._keep(place, start)
             self.text.append(self._put(LongText(data[start:end])).encode())
             return end
-        end = await self._extent(NUMBERS, opening)
+        end = await self._array_end(opening, await self._extent(NUMBERS, opening))
         if end - opening < LONG_BYTES:
             self._keep(place, end)
             return end
-        tail = bytes(data[end - MAX_SPACE_BYTES : end])
-        end -= len(tail) - tail.rfind(b"]") - 1
-        if b"]" not in tail:
-            raise MalformedRequest("An array of numbers does not end after its last number.")
         self._keep(place, opening)
         self.text.append(b'"%s"' % self._put(Numbers(data[opening:end])).encode())
         return end
+
+    async def _array_end(self, start: int, end: int) -> int:
+        """Behind the bracket that closes the array. end: where its numbers and brackets end."""
+        depth = 0
+        for index, window in enumerate(range(start, end, WINDOW_BYTES)):
+            text = np.frombuffer(self._data[window : min(end, window + WINDOW_BYTES)], np.uint8)
+            steps = (text == ord("[")).astype(np.int32) - (text == ord("]"))
+            depths = depth + np.cumsum(steps)
+            closed = np.flatnonzero(depths == 0)
+            if len(closed):
+                return window + int(closed[0]) + 1
+            depth = int(depths[-1])
+            if index % WINDOWS_AT_ONCE == WINDOWS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+        raise MalformedRequest("An array of numbers does not end after its last number.")
 
     async def _extent(self, pattern: re.Pattern[bytes], start: int) -> int:
         """Where the longest match from there ends."""
@@ -126,6 +147,7 @@ class _Scan:
                 await asyncio.sleep(0)
 
     def _keep(self, start: int, end: int) -> None:
+        end = min(end, len(self._data))
         self._kept += end - start
         if self._kept > MAX_TEXT_BYTES:
             raise PayloadTooLarge(
@@ -135,14 +157,14 @@ class _Scan:
         self.text.append(bytes(self._data[start:end]))
 
     def _put(self, long: LongText | Numbers) -> str:
-        key = f"{self._mark}:{len(self._long)}"
-        self._long[key] = long
+        key = f"{self._mark}:{len(self.long)}"
+        self.long[key] = long
         return key
 
     def put_back(self, value: Any) -> Any:
         if isinstance(value, str):
-            if value in self._long:
-                return self._long[value]
+            if value in self.long:
+                return self.long[value]
             if self._mark in value:
                 raise MalformedRequest("A long string is neither an image in base64 nor a number.")
         elif isinstance(value, list):

@@ -116,7 +116,8 @@ def _structure(shape: tuple[int, ...]) -> bytes:
     """An array of that shape as `_parse_piece` has its text."""
     text = b"0"
     for length in reversed(shape):
-        text = b"[" + b",".join([text] * length) + b"]"
+        # Repeated and not joined: a list of millions would hold the event loop.
+        text = b"[" + (text + b",") * (length - 1) + text + b"]"
     return text
 
 

@@ -15,7 +15,9 @@ from service.errors import MalformedRequest, PayloadTooLarge
 from service.protocols.json_text import (
     LONG_BYTES,
     MAX_TEXT_BYTES,
+    SEARCH_BYTES,
     WINDOW_BYTES,
+    WINDOWS_AT_ONCE,
     LongText,
     Numbers,
     parse_json,
@@ -139,7 +141,7 @@ def test_an_array_of_numbers_stays_where_it_is(end: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"a', b"[1,", b'"\xff"', b"{}{}", b"[" * 10_000, b'{"a":' * 10_000,
+    [b"", b"{", b'{"a', b"[1,", b'"\xff"', b"{}{}", b"[" * 5_000, b'{"a":' * 5_000,
      b'"' + b"A" * 300, b'"a"' + b"1" * 300 + b'"b"', b"[" + b"1," * 300 + b"null]",
      b"[" + b"1" * 300, b'{"x":"a\\"' + b"A" * 300 + b'"}'],
 )  # fmt: skip
@@ -159,3 +161,32 @@ def test_a_mark_can_not_be_guessed() -> None:
     text = base64.b64encode(bytes(300)).decode()
     found = parsed(json.dumps([text, "0" * 16 + ":0"]).encode())
     assert found[1] == "0" * 16 + ":0"
+
+
+@pytest.mark.parametrize("before", [0, 1, 255, 256, 257])
+@pytest.mark.parametrize("long", ['"%s"' % ("A" * 300), "[%s1]" % ("1," * 200)])
+def test_what_is_long_is_found_wherever_a_window_ends(before: int, long: str) -> None:
+    text = f'["{"." * (SEARCH_BYTES - before)}", {long}]'
+    found = parsed(text.encode())
+    assert isinstance(found[1], LongText | Numbers)
+    assert plain(found) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b'{"x":"%s"}' % (b"A" * 5_000_000), b'{"x":[%s1]}' % (b"1," * 2_000_000)],
+    ids=["text", "numbers"],
+)
+def test_the_event_loop_does_something_else_meanwhile(document: bytes) -> None:
+    turns = 0
+
+    async def main() -> None:
+        nonlocal turns
+        parsing = asyncio.ensure_future(parse_json(memoryview(document)))
+        while not parsing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await parsing
+
+    asyncio.run(main())
+    assert turns >= len(document) / (WINDOWS_AT_ONCE * WINDOW_BYTES) - 1
