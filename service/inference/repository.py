@@ -104,7 +104,8 @@ class ModelRepository:
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._entries = tuple(Entry(name, position) for position, name in enumerate(names, 1))
-        self._entries[0].served_name = served_name
+        for default in self._entries[:1]:
+            default.served_name = served_name
         taken: dict[str, str] = {}
         for entry in self._entries:
             for name in (entry.requested, entry.served_name or entry.requested):
@@ -173,8 +174,7 @@ class ModelRepository:
         """
         entry = self.entry(name, version)
         if entry.model is None:
-            loading = entry.state == "loading"
-            raise ModelNotReady("The model is still loading." if loading else entry.reason)
+            raise ModelNotReady(entry.reason if entry.incident else "The model is still loading.")
         return entry.model
 
     def entry(self, name: str | None = None, version: str | None = None) -> Entry:

@@ -23,8 +23,8 @@ MAX_TEXT_BYTES = 32 * 1024
 LONG_BYTES = 256
 WINDOW_BYTES = 64 * 1024
 SEARCH_BYTES = 8 * 1024
-# The event loop does something else after so many windows.
-WINDOWS_AT_ONCE = 4
+# The event loop does something else after so many windows, or strings and arrays.
+WINDOWS_AT_ONCE, TAKEN_AT_ONCE = 4, 16
 
 # What may be long: a string or an array, by its first bytes.
 OPENING = re.compile(
@@ -79,11 +79,14 @@ class _Scan:
         self._mark = secrets.token_hex(8)
 
     async def run(self) -> None:
-        place = 0
+        place, taken = 0, 0
         while place < len(self._data):
             found = OPENING.search(self._data, place, place + SEARCH_BYTES)
             if found is not None:
                 place = await self._take(place, found.start())
+                taken += 1
+                if not taken % TAKEN_AT_ONCE:
+                    await asyncio.sleep(0)
                 continue
             end = place + SEARCH_BYTES
             if end < len(self._data):

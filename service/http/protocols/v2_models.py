@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from service.errors import MalformedRequest, ModelNotFound, ModelNotReady
+from service.http.auth.client import client_of
 from service.http.dependencies import RuntimeDep
 from service.http.headers import RETRY_AFTER
 from service.http.paths import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
@@ -79,7 +80,7 @@ async def repository_index(exchange: ExchangeDep) -> list[dict[str, str]]:
     runtime, request = exchange.runtime, exchange.request
     asked: Any = {}
     if request.headers.get("Content-Length", "0") != "0":
-        with Body(runtime.service.budget.hold("")) as body:
+        with Body(runtime.service.budget.hold(client_of(request.scope))) as body:
             asked = await parse_json(await read_payload(request, body, runtime.settings))
     if not isinstance(asked, dict) or not isinstance(asked.get("ready", False), bool):
         raise MalformedRequest("The body is empty or an object, and 'ready' is true or false.")

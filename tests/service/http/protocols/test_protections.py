@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from service.http.auth.client import UNKNOWN
 from service.http.headers import REQUEST_TIMEOUT_MS
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from service.http.paths import inference_target
+from service.inference.request import InferenceRequest, InferenceResult
+from service.inference.service import InferenceService
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient, listening
@@ -225,6 +228,38 @@ def test_bytes_are_held_and_given_back(service: Service, route: str) -> None:
         assert response.headers["Retry-After"]
     assert service.sample("resnet_rejections_total", reason="memory_full") == 1
     assert pending.used_bytes == 0
+
+
+@each_route
+def test_the_body_is_given_back_once_its_images_are_decoded(service: Service, route: str) -> None:
+    """While they wait for the device only their pixels are held."""
+    with service.engine.blocked(), ThreadPoolExecutor() as pool:
+        first = pool.submit(send, service.client, route)
+        service.engine.wait_until_busy()
+        second = pool.submit(send, service.client, route, count=2)
+        eventually(lambda: service.model.queue_depth == 2)
+        pixels = service.model.artifact.manifest.preprocessing.crop_size**2 * 3
+        eventually(lambda: used_bytes(service) == 3 * pixels)
+        service.engine.release()
+    assert first.result().status_code == second.result().status_code == 200
+    assert used_bytes(service) == 0
+
+
+@each_route
+def test_its_images_take_turns_as_those_of_the_key_s_client(
+    serve: Serve, keys: Path, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = serve(api_keys_file=keys)
+    asked = []
+    infer = InferenceService.infer
+
+    async def noted(self: InferenceService, request: InferenceRequest) -> InferenceResult:
+        asked.append((request.client, request.model, request.version))
+        return await infer(self, request)
+
+    monkeypatch.setattr(InferenceService, "infer", noted)
+    assert send(service.client, route, X_API_Key="alpha").status_code == 200
+    assert asked == [("shop", MODEL_NAME, "1" if "version" in route else None)]
 
 
 @each_route
