@@ -14,6 +14,7 @@ ServiceError
 |   +-- TooManyImages       more than one client may have waiting, however empty the queue is
 |   +-- TooManyPixels       more in one request than it accepts, all its images together
 +-- UnsupportedMedia        not an image format that is served
+|   +-- UnsupportedEncoding a compression of the body that is not supported
 +-- Unprocessable
 |   +-- InvalidParameter
 |   +-- InvalidImage        an image format, but the image can't be decoded
@@ -102,6 +103,10 @@ class TooManyPixels(TooLarge):
 
 class UnsupportedMedia(ServiceError):
     code = "unsupported_media_type"
+
+
+class UnsupportedEncoding(UnsupportedMedia):
+    code = "unsupported_encoding"
 
 
 class Unprocessable(ServiceError):

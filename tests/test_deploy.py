@@ -16,6 +16,7 @@ from service.http import headers
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import MAX_CONNECTIONS
 from service.http.middleware import load_shedding
+from service.http.paths import INFERENCE_ROUTES
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.observability.metrics import Metrics
@@ -119,11 +120,11 @@ def test_nginx_repeats_a_request_once_where_a_replica_is_gone_or_busy() -> None:
     assert directive("proxy_next_upstream_tries") == "2"
 
 
-def test_nginx_sends_a_replica_s_refusal_that_is_not_repeated() -> None:
+@pytest.mark.parametrize(("media_type", "name"), load_shedding.NGINX_LOCATIONS.items())
+def test_nginx_sends_a_replica_s_refusal_that_is_not_repeated(media_type: str, name: bytes) -> None:
     assert re.search(rf"(?m)^\s*proxy_set_header\s+{headers.ACCEL_REFUSAL}\s+\S+;", NGINX)
-    (block,) = re.findall(
-        rf"location\s+{load_shedding.NGINX_LOCATION.decode()}\s+{{([^}}]*)}}", NGINX
-    )
+    (block,) = re.findall(rf"location\s+{name.decode()}\s+{{([^}}]*)}}", NGINX)
+    assert f"default_type {media_type};" in block
     refusal = headers.REFUSAL.lower().replace("-", "_")
     assert re.search(rf"return\s+503\s+\$upstream_http_{refusal};", block)
     assert re.search(r"add_header\s+Retry-After\s+\$upstream_http_retry_after\s+always;", block)
@@ -323,3 +324,14 @@ def test_both_images_are_the_same_service() -> None:
     lite = stage("lite")
     for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE", "LABEL"):
         assert [rest for found, rest in lite if found == name] == instructions(name)
+
+
+@pytest.mark.parametrize("name", ["alerts.yml", "grafana/dashboards/resnet.json"])
+def test_alerts_and_panels_of_predictions_count_every_protocol(name: str) -> None:
+    matchers = re.findall(r'route(=~?)"([^"]+)"', text(f"deploy/{name}").replace('\\"', '"'))
+    assert matchers
+    for operator, pattern in matchers:
+        assert operator == "=~"
+        assert all(re.fullmatch(pattern, route) for route in INFERENCE_ROUTES)
+        others = ("/models", "/v2", "/v2/models/{name}", "/v1/models/{name}", "/metrics")
+        assert not any(re.fullmatch(pattern, route) for route in others)

@@ -35,6 +35,7 @@ from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
+from service.http.protocols import v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
@@ -159,9 +160,10 @@ def app_of(runtime: Runtime) -> FastAPI:
         Security(HTTPBearer(auto_error=False)),
         Security(APIKeyHeader(name=API_KEY, auto_error=False)),
     ]
-    for router in (predict.make_router(settings), models.router):
+    protocols = (v2_models.router, v2_infer.router, v1.router)
+    for router in (predict.make_router(settings), models.router, *protocols):
         app.include_router(router, dependencies=needs_key if keys is not None else [])
-    for router in (health.router, metrics.make_router(), ui.make_router()):
+    for router in (health.router, v2_models.health, metrics.make_router(), ui.make_router()):
         app.include_router(router)
     return app
 

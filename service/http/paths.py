@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qs
 
 PREDICT: Final = "/predict"
 LIVE: Final = "/health/live"
@@ -16,10 +19,22 @@ REDOC: Final = "/redoc"
 OPENAPI: Final = "/openapi.json"
 DOCS_STATIC: Final = "/static-offline-docs"
 
-# Paths on which a request is refused while there is no room for its image.
-INFERENCE: Final = frozenset({PREDICT})
+V2: Final = "/v2"
+V2_LIVE: Final = "/v2/health/live"
+V2_READY: Final = "/v2/health/ready"
+V2_MODEL: Final = "/v2/models/{name}"
+V2_VERSION: Final = "/v2/models/{name}/versions/{version}"
+INFER: Final = "/infer"
+V1: Final = "/v1"
+# TensorFlow Serving's: of a model, of its version, of the version with a label.
+V1_MODELS: Final = tuple(
+    "/v1/models/{name}" + part for part in ("", "/versions/{version}", "/labels/{label}")
+)
+PREDICT_METHOD: Final = ":predict"
+CLASSIFY_METHOD: Final = ":classify"
+
 # Load balancers and Prometheus poll these: no key, no trace, a log line at the level "debug".
-MONITORING: Final = frozenset({LIVE, READY, METRICS})
+MONITORING: Final = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
 # What a browser needs before its user can enter a key.
 PUBLIC: Final = MONITORING | {PAGE, PAGE_STYLE, PAGE_SCRIPT, DOCS, REDOC, OPENAPI}
 
@@ -27,3 +42,41 @@ PUBLIC: Final = MONITORING | {PAGE, PAGE_STYLE, PAGE_SCRIPT, DOCS, REDOC, OPENAP
 def needs_key(path: str) -> bool:
     """Whether an API key is required there, where keys are set up."""
     return path not in PUBLIC and not path.startswith((DOCS_STATIC + "/", DOCS + "/"))
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceTarget:
+    """Which model a request's path and query name, None for the default. route: the template."""
+
+    route: str
+    model: str | None = None
+    version: str | None = None
+
+
+# Paths on which a request is refused while there is no room for its image, and their routes.
+_TARGETS: Final = tuple(
+    (re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route)), route)
+    for route in (
+        V2_MODEL + INFER,
+        V2_VERSION + INFER,
+        *(path + method for path in V1_MODELS for method in (PREDICT_METHOD, CLASSIFY_METHOD)),
+    )
+)
+
+# The templates of all routes that images are sent to.
+INFERENCE_ROUTES: Final = (PREDICT, *(route for _, route in _TARGETS))
+
+
+def inference_target(path: str, query: bytes) -> InferenceTarget | None:
+    """None where the path is none of inference. Raises KeyError for an empty `?model=`.
+
+    path: percent-decoded.
+    """
+    if path == PREDICT:
+        name = parse_qs(query.decode("latin-1"))["model"][-1] if b"model=" in query else None
+        return InferenceTarget(PREDICT, name)
+    for pattern, route in _TARGETS:
+        if found := pattern.fullmatch(path):
+            named = found.groupdict()
+            return InferenceTarget(route, named["name"], named.get("version"))
+    return None

@@ -1,7 +1,8 @@
-"""Errors as RFC 9457 problem details: the only place where they become HTTP."""
+"""Errors as RFC 9457 problem details, or as a tensor protocol has them: where they become HTTP."""
 
 from __future__ import annotations
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any, cast
@@ -25,12 +26,15 @@ from service.errors import (
     Unauthorized,
     Unavailable,
     Unprocessable,
+    UnsupportedEncoding,
     UnsupportedMedia,
     UploadTimeout,
     entry_of,
 )
 from service.http.headers import RETRY_AFTER
 from service.http.paths import PREDICT
+from service.http.protocols.errors import MEDIA_TYPE as TENSOR_MEDIA_TYPE
+from service.http.protocols.errors import V1_STATUS, error_body, statuses_on
 from service.observability.logging import bind_log_fields, request_id
 from service.observability.metrics import Metrics
 
@@ -66,6 +70,11 @@ def status_of(error: ServiceError | type[ServiceError]) -> int:
     return entry_of(error, STATUS)
 
 
+def status_on(path: str, error: ServiceError | type[ServiceError]) -> int:
+    """The HTTP status of an error or a class of errors in the protocol of that path or route."""
+    return entry_of(error, statuses_on(path) or STATUS)
+
+
 def problem(status: int, code: str, detail: str) -> dict[str, Any]:
     """The body. `code` names the error to programs; `detail` is for people."""
     return {
@@ -79,14 +88,19 @@ def problem(status: int, code: str, detail: str) -> dict[str, Any]:
 
 
 def problem_of(error: ServiceError) -> dict[str, Any]:
+    """What `respond_to` answers on a path of this service's own protocol."""
+    status = status_of(error)
+    return problem(status, error.code, _detail(error, status))
+
+
+def _detail(error: ServiceError, status: int) -> str:
     """Where the service is at fault its message, which may hold paths, goes to the log alone: the
     client gets the code and the request's id. InferenceFailed's holds none.
     """
-    status, detail = status_of(error), str(error)
-    if status == INTERNAL_SERVER_ERROR:
-        logger.error("%s", error, exc_info=error.__cause__ or error)
-        detail = detail if isinstance(error, InferenceFailed) else FAULT
-    return problem(status, error.code, detail)
+    if status != INTERNAL_SERVER_ERROR:
+        return str(error)
+    logger.error("%s", error, exc_info=error.__cause__ or error)
+    return str(error) if isinstance(error, InferenceFailed) else FAULT
 
 
 def example_problem(status: int, code: str, detail: str) -> dict[str, Any]:
@@ -110,37 +124,73 @@ def respond(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSON
     return JSONResponse(body, body["status"], headers, media_type=MEDIA_TYPE)
 
 
-def respond_to(error: ServiceError, metrics: Metrics) -> JSONResponse:
-    """The response to a domain error, which is counted."""
+def respond_on(
+    path: str, status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """An error in the form of the path's protocol."""
+    if statuses_on(path) is None:
+        return respond(problem(status, code, detail), headers)
+    bind_log_fields(code=code)
+    return JSONResponse(error_body(detail), status, headers)
+
+
+def respond_to(error: ServiceError, metrics: Metrics, path: str) -> JSONResponse:
+    """The response to a domain error, which is counted. path: of the request."""
     headers = {}
-    status = status_of(error)
+    status = status_on(path, error)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = "gzip, deflate"
     if error.retry_after_seconds is not None:
         headers[RETRY_AFTER] = str(error.retry_after_seconds)
     metrics.rejections.labels(error.reason).inc()
-    return respond(problem_of(error), headers)
+    return respond_on(path, status, error.code, _detail(error, status), headers)
+
+
+class ErrorText:
+    """The text of the errors of one kind on one route, made but for what each says."""
+
+    def __init__(self, route: str, status: int, code: str) -> None:
+        self.media_type = TENSOR_MEDIA_TYPE
+        self._beginning, self._has_id = '{"error":', False
+        if statuses_on(route) is None:
+            self.media_type = MEDIA_TYPE
+            members = problem(status, code, "")
+            del members["detail"], members["request_id"]
+            text = json.dumps(members, separators=(",", ":")).removesuffix("}")
+            self._beginning, self._has_id = f'{text},"detail":', True
+
+    def of(self, detail: str, identifier: str) -> bytes:
+        """identifier: the request's, of characters that JSON need not escape."""
+        identified = f',"request_id":"{identifier}"' if self._has_id else ""
+        return f"{self._beginning}{json.dumps(detail, ensure_ascii=False)}{identified}}}".encode()
 
 
 def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     """One handler for domain errors, FastAPI's validation errors and the router's own."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
+        path, headers = request.url.path, {}
         if isinstance(error, ServiceError):
-            return respond_to(error, metrics)
+            return respond_to(error, metrics, path)
         if isinstance(error, RequestValidationError):
-            headers, body = {}, problem(422, "invalid_parameter", _validation_detail(error))
+            status, code, detail = 422, "invalid_parameter", _validation_detail(error)
+            if statuses_on(path) is not None:
+                status = 400
         else:
             error = cast(HTTPException, error)
             headers = dict(error.headers or {})
-            code = HTTPStatus(error.status_code).name.lower()
-            detail = f"{request.method} {request.url.path}: {error.detail}"
-            if error.status_code == 404 and request.url.path == PREDICT + "/":
+            status, code = error.status_code, HTTPStatus(error.status_code).name.lower()
+            detail = f"{request.method} {path}: {error.detail}"
+            if statuses_on(path) is V1_STATUS:
+                # TensorFlow Serving's answer to what is none of its paths and methods.
+                status, detail = 400, f"Malformed request: {request.method} {path}"
+            elif status == 404 and path == PREDICT + "/":
                 detail += f". Did you mean {PREDICT}, without the slash at the end?"
-            body = problem(error.status_code, code, detail)
-        if body["code"] != "not_found":
-            metrics.rejections.labels(body["code"]).inc()
-        return respond(body, headers)
+        if code != "not_found":
+            metrics.rejections.labels(code).inc()
+        return respond_on(path, status, code, detail, headers)
 
     for kind in (ServiceError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)

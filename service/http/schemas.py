@@ -32,6 +32,12 @@ class Problem(BaseModel):
     request_id: str | None
 
 
+class TensorError(BaseModel):
+    """An error of the tensor protocols, `/v2` and `/v1`."""
+
+    error: str
+
+
 class ClassProbability(BaseModel):
     class_id: int = Field(description="Index of the class, from 0.")
     wnid: str | None = Field(None, description="WordNet id, where the class has one.")

@@ -54,6 +54,7 @@ class Entry:
 
     requested: its name in the settings, or an artifact folder's path. position: there, from 1.
     cause: why it failed, for the log. incident: where to find that in the log, for clients.
+    served_name: one more name of it, and the one that protocols list; empty without one.
     """
 
     requested: str
@@ -62,6 +63,7 @@ class Entry:
     cause: str = ""
     incident: str = ""
     model: Model | None = None
+    served_name: str = ""
 
     @property
     def title(self) -> str:
@@ -80,17 +82,16 @@ class Entry:
     def names(self) -> set[str]:
         """Every name that stands for this model: its own, its aliases, the settings'."""
         name = canonical_name(self.requested) if self.model is None else self.model.name
-        return {self.requested, *names_of(name)}
+        return {self.requested, *names_of(name), self.served_name} - {""}
 
 
 class ModelRepository:
     """Loads its models in a thread, so that the service can report their state meanwhile.
 
-    names: what to load, the first being the default. load: blocks; raises BuilderError.
-    on_ready: called from the thread when every model is loaded or failed, and one is ready.
-    on_failure: called from the thread, with the cause, when no model can be served or two
-    models answer to one name.
-    Raises AmbiguousName where two names mean the same model.
+    names: what to load, the default first. served_name: one more name of that one. load: blocks;
+    raises BuilderError. on_ready: called from the thread when every model is loaded or failed, and
+    one is ready. on_failure: called from the thread, with the cause, when no model can be served or
+    two models answer to one name. Raises AmbiguousName where two names mean the same model.
     """
 
     def __init__(
@@ -98,15 +99,19 @@ class ModelRepository:
         names: Iterable[str],
         load: Callable[[str], Model],
         *,
+        served_name: str = "",
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._entries = tuple(Entry(name, position) for position, name in enumerate(names, 1))
+        for default in self._entries[:1]:
+            default.served_name = served_name
         taken: dict[str, str] = {}
         for entry in self._entries:
-            other = taken.setdefault(canonical_name(entry.requested), entry.requested)
-            if other != entry.requested:
-                raise AmbiguousName(f"{other} and {entry.requested} are one model; name it once.")
+            for name in (entry.requested, entry.served_name or entry.requested):
+                other = taken.setdefault(canonical_name(name), entry.requested)
+                if other != entry.requested:
+                    raise AmbiguousName(f"{other} and {entry.requested} have one name.")
         self._load = load
         self._on_ready = on_ready
         self._on_failure = on_failure
@@ -167,19 +172,22 @@ class ModelRepository:
         depth's default checkpoint and of no other. Raises ModelNotFound, or ModelNotReady while
         that model is loading or after it failed to load.
         """
+        entry = self.entry(name, version)
+        if entry.model is None:
+            raise ModelNotReady(entry.reason if entry.incident else "The model is still loading.")
+        return entry.model
+
+    def entry(self, name: str | None = None, version: str | None = None) -> Entry:
+        """What `get` finds, in any state. Raises ModelNotFound."""
         entry = self._entries[0] if name is None else self._find(name)
         if entry is None or version not in (None, VERSION):
             served = ", ".join(model.name for model in self.models) or "nothing yet"
-            asked = (
-                repr(name) if version is None else f"{name or 'its default'!r}, version {version!r}"
-            )
+            asked = "its default" if name is None else repr(name)
+            asked += "" if version is None else f", version {version!r}"
             raise ModelNotFound(
                 f"This server does not serve {asked}. It serves {served}; see /models."
             )
-        if entry.model is None:
-            failed = entry.state == "failed"
-            raise ModelNotReady(entry.reason if failed else "The model is still loading.")
-        return entry.model
+        return entry
 
     def close(self, timeout_seconds: float) -> None:
         """Finishes what is queued, then ends the models' workers."""
@@ -227,7 +235,7 @@ class ModelRepository:
 
     def _check_names(self, entry: Entry, model: Model) -> None:
         """Raises AmbiguousName where another model answers to a name of this one."""
-        mine = {entry.requested, *names_of(model.name)}
+        mine = entry.names() | {*names_of(model.name)}
         for other in self._entries:
             if other is not entry and (common := mine & other.names()):
                 raise AmbiguousName(

@@ -57,6 +57,7 @@ class Runtime:
         self.repository = ModelRepository(
             settings.model.names if names is None else names,
             load or self._load,
+            served_name=settings.model.served_name,
             on_ready=on_ready,
             on_failure=on_failure,
         )

@@ -47,6 +47,12 @@ class ModelSettings(_Group):
         "artifact folders. The first is the default; `?model=` selects another.",
     )
     model: str = Field("", description="Deprecated: use RESNET_MODELS. The default model.")
+    served_name: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$",
+        description="One more name of the default model, and the one under which /v1 and /v2 list "
+        "it: KServe's clients send a name without dots.",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Precision of the network. auto: bfloat16 where the hardware supports it, "

@@ -37,6 +37,7 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
     [
         ("model", "resnet101", "resnet101"),
         ("models", "resnet101,resnet152", "resnet101,resnet152"),
+        ("served_name", "my-net", "my-net"),
         ("precision", "bfloat16", "bfloat16"),
         ("min_agreement_percent", "80", 80.0),
         ("device", "gpu", "gpu"),

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.headers import REQUEST_ID
 from service.http.paths import MONITORING
-from service.http.problem_details import FAULT, problem, respond
+from service.http.problem_details import FAULT, respond_on
 from service.http.request.request_id import identifier_of
 from service.observability.logging import log_context, request_id
 from service.observability.metrics import Metrics
@@ -67,8 +67,8 @@ class AccessLogMiddleware:
                 if status:
                     # The answer is half sent: all that is left is to break it off.
                     raise
-                body = problem(500, "internal_error", FAULT)
-                await respond(body)(scope, receive, send_with_id)
+                response = respond_on(scope["path"], 500, "internal_error", FAULT)
+                await response(scope, receive, send_with_id)
             finally:
                 facts |= {"request_bytes": request_bytes, "response_bytes": response_bytes}
                 self._record(scope, status, time.monotonic() - started, facts)

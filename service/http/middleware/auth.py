@@ -42,7 +42,8 @@ class AuthMiddleware:
             try:
                 self._check(scope)
             except ServiceError as error:
-                await respond_to(error, self._metrics)(scope, receive, send)
+                response = respond_to(error, self._metrics, scope["path"])
+                await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

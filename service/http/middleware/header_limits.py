@@ -35,7 +35,8 @@ class HeaderLimitsMiddleware:
             try:
                 check_header(scope)
             except ServiceError as error:
-                await respond_to(error, self._metrics)(scope, receive, send)
+                response = respond_to(error, self._metrics, scope["path"])
+                await response(scope, receive, send)
                 return
             # In its place: what is outside reads from the same scope which route was found.
             scope["headers"] = [field for field in scope["headers"] if field[0] != IGNORED]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,8 +15,9 @@ from service.http import headers as names
 from service.http.auth.client import client_before_auth
 from service.http.middleware.header_limits import MAX_TARGET_BYTES
 from service.http.middleware.trusted_proxies import FROM_TRUSTED_PROXY
-from service.http.paths import INFERENCE
-from service.http.problem_details import MEDIA_TYPE, problem, status_of
+from service.http.paths import InferenceTarget, inference_target
+from service.http.problem_details import MEDIA_TYPE, ErrorText, status_on
+from service.http.protocols.errors import MEDIA_TYPE as TENSOR_MEDIA_TYPE
 from service.http.request.request_id import acceptable_id
 from service.inference.request import RequestDeadline
 from service.inference.runtime import Runtime
@@ -27,7 +26,6 @@ from service.observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-MODEL = b"model="
 CONTENT_LENGTH = b"content-length"
 # As they are on the wire.
 ACCEL_REDIRECT, ACCEL_REFUSAL, REFUSAL, REQUEST_ID, RETRY_AFTER, TIMEOUT_MS = (
@@ -42,8 +40,9 @@ ACCEL_REDIRECT, ACCEL_REFUSAL, REFUSAL, REQUEST_ID, RETRY_AFTER, TIMEOUT_MS = (
     )
 )
 # nginx repeats what gets 503 at another replica, and can select by nothing but the status. A
-# refusal that it need not repeat is a redirect to its own location, the refusal in a header.
-NGINX_LOCATION = b"@refused"
+# refusal that it need not repeat is a redirect to its own location, the refusal in a header. There
+# is a location for each media type of a refusal.
+NGINX_LOCATIONS = {MEDIA_TYPE: b"@refused", TENSOR_MEDIA_TYPE: b"@refused_tensor"}
 # A line in the log costs CPU time that inference needs: one for many refusals.
 LOG_INTERVAL_SECONDS = 10.0
 
@@ -70,62 +69,67 @@ class LoadSheddingMiddleware:
         self._logged = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] != "http"
-            or scope["path"] not in INFERENCE
-            or scope["method"] != "POST"
-            or self._runtime.repository.draining
-        ):
-            await self._app(scope, receive, send)
-            return
         started = time.monotonic()
-        error = self._error(scope, started)
-        if error is None:
+        target = self._target(scope)
+        error = None if target is None else self._error(scope, target, started)
+        if target is None or error is None:
             await self._app(scope, receive, send)
             return
-        status, headers, body = self._refusal(error, scope, started)
+        status, headers, body = self._refusal(error, scope, target, started)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _error(self, scope: Scope, now: float) -> Unavailable | None:
-        """Why there is no room; None where there is, or where that can't be told from here."""
-        query: bytes = scope["query_string"]
+    def _target(self, scope: Scope) -> InferenceTarget | None:
+        """What an image is sent to; None where none is, or where that can't be told from here."""
+        if (
+            scope["type"] != "http"
+            or scope["method"] != "POST"
+            or self._runtime.repository.draining
+            or len(scope["path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES
+        ):
+            return None
         try:
-            if len(query) > MAX_TARGET_BYTES:
-                return None
-            name = parse_qs(query.decode("latin-1"))["model"][-1] if MODEL in query else None
+            return inference_target(scope["path"], scope["query_string"])
+        except (ValueError, KeyError):
+            return None
+
+    def _error(self, scope: Scope, target: InferenceTarget, now: float) -> Unavailable | None:
+        """Why there is no room; None where there is, or where that can't be told from here."""
+        try:
             given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
             client = client_before_auth(scope, self._keys)
-            self._runtime.service.check_room(name, deadline=deadline, client=client)
+            self._runtime.service.check_room(
+                target.model, version=target.version, deadline=deadline, client=client
+            )
         except Unavailable as error:
             return error
-        except (ServiceError, ValueError, KeyError):
+        except (ServiceError, ValueError):
             return None
         return None
 
     def _refusal(
-        self, error: Unavailable, scope: Scope, started: float
+        self, error: Unavailable, scope: Scope, target: InferenceTarget, started: float
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         given = dict(scope["headers"])
         identifier = acceptable_id(given.get(REQUEST_ID, b"").decode("latin-1"))
         self._log_refusal(error, identifier, started, scope)
-        key = (scope["path"], type(error), error.reason)
+        key = (target.route, type(error), error.reason)
         refusal = self._refusals.get(key)
         if refusal is None:
             refusal = self._refusals[key] = _Refusal(*key, self._metrics)
         refusal.count(time.monotonic() - started)
         body = refusal.body(str(error), identifier)
         headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-type", refusal.media_type),
             (RETRY_AFTER, b"%d" % (error.retry_after_seconds or 0)),
             (REQUEST_ID, identifier.encode()),
         ]
         repeats = scope.get(FROM_TRUSTED_PROXY) and ACCEL_REFUSAL in given
         if repeats and not self._budget.take(started, self._elsewhere_per_second(error)):
             headers += [
-                (ACCEL_REDIRECT, NGINX_LOCATION),
+                (ACCEL_REDIRECT, refusal.nginx_location),
                 (REFUSAL, body),
                 (CONTENT_LENGTH, b"0"),
             ]
@@ -150,19 +154,19 @@ class LoadSheddingMiddleware:
 
 
 class _Refusal:
-    """What all refusals with one error on one path have in common, made once.
+    """What all refusals with one error on one route have in common, made once.
 
     status: of the answer. What it says is `problem_details.respond_to`'s, which takes longer.
     """
 
-    def __init__(self, path: str, kind: type[Unavailable], reason: str, metrics: Metrics) -> None:
-        self.status = status_of(kind)
+    def __init__(self, route: str, kind: type[Unavailable], reason: str, metrics: Metrics) -> None:
+        self.status = status_on(route, kind)
         self._rejections = metrics.rejections.labels(reason)
-        self._requests = metrics.requests.labels(path, "POST", str(self.status))
-        self._seconds = metrics.request_seconds.labels(path)
-        members = problem(self.status, kind.code, "")
-        del members["detail"], members["request_id"]
-        self._beginning = json.dumps(members, separators=(",", ":")).removesuffix("}")
+        self._requests = metrics.requests.labels(route, "POST", str(self.status))
+        self._seconds = metrics.request_seconds.labels(route)
+        self._text = ErrorText(route, self.status, kind.code)
+        self.media_type = self._text.media_type.encode()
+        self.nginx_location = NGINX_LOCATIONS[self._text.media_type]
 
     def count(self, seconds: float) -> None:
         self._rejections.inc()
@@ -170,8 +174,7 @@ class _Refusal:
         self._seconds.observe(seconds)
 
     def body(self, detail: str, identifier: str) -> bytes:
-        text = json.dumps(detail, ensure_ascii=False)
-        return f'{self._beginning},"detail":{text},"request_id":"{identifier}"}}'.encode()
+        return self._text.of(detail, identifier)
 
 
 class RetryBudget:

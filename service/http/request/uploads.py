@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import aclosing
 
 from starlette.requests import Request
@@ -40,19 +40,19 @@ async def read_images(
     content_type = request.headers.get("Content-Type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     max_bytes = settings.limits.max_body_bytes
-    length = _length(request, max_bytes)
+    length = announced_length(request, max_bytes)
     body.expect(max_bytes if length is None else length, length or 0)
     if media_type == "multipart/form-data":
         form = _Form(body, settings.limits.max_files)
         try:
             parser = MultipartParser(content_type, form)
-            await _receive(request, body, settings, parser.feed)
+            await receive(request, body, settings, parser.feed)
             form.check(ended=parser.ended)
         except MalformedRequest as error:
             raise MalformedRequest(f"{error} {HINT}") from error
         check_form(form.names, PART, parameters)
     elif media_type.startswith("image/") or media_type == "application/octet-stream":
-        await _receive(request, body, settings, body.append)
+        await receive(request, body, settings, body.append)
         if not len(body):
             raise MalformedRequest(f"The body is empty. {HINT}")
         body.add_image()
@@ -60,7 +60,7 @@ async def read_images(
         raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
 
 
-def _length(request: Request, max_bytes: int) -> int | None:
+def announced_length(request: Request, max_bytes: int) -> int | None:
     """What is announced. Refuses what is too large before any of it is read."""
     text = request.headers.get("Content-Length", "")
     if not (text.isascii() and text.isdecimal()):
@@ -68,16 +68,20 @@ def _length(request: Request, max_bytes: int) -> int | None:
     # More digits than any limit has are not worth a number.
     length = int(text[:20])
     if length > max_bytes:
-        raise _too_large(max_bytes, length)
+        raise too_large(max_bytes, length)
     return length
 
 
-async def _receive(
-    request: Request, body: Body, settings: Settings, take: Callable[[bytes], None]
+async def receive(
+    request: Request,
+    body: Body,
+    settings: Settings,
+    take: Callable[[bytes], None],
+    inflate: Callable[[bytes], Iterator[bytes]] | None = None,
 ) -> None:
-    """Gives what arrives to `take`, piece by piece."""
+    """Gives what arrives to `take`, piece by piece, and inflated where there is `inflate`."""
     timeout_seconds = settings.http.request_timeout_seconds
-    stream = _stream(request, body, settings.limits.max_body_bytes, take)
+    stream = _stream(request, body, settings.limits.max_body_bytes, take, inflate)
     try:
         await asyncio.wait_for(stream, timeout_seconds)
     except asyncio.TimeoutError:
@@ -85,7 +89,11 @@ async def _receive(
 
 
 async def _stream(
-    request: Request, body: Body, max_bytes: int, take: Callable[[bytes], None]
+    request: Request,
+    body: Body,
+    max_bytes: int,
+    take: Callable[[bytes], None],
+    inflate: Callable[[bytes], Iterator[bytes]] | None,
 ) -> None:
     received = 0
     # The server has read this much of a large one.
@@ -94,12 +102,18 @@ async def _stream(
         async for chunk in stream:
             received += len(chunk)
             if received > max_bytes:
-                raise _too_large(max_bytes, received)
-            take(chunk)
-            await body.next_turn(len(chunk))
+                raise too_large(max_bytes, received)
+            if inflate is None:
+                take(chunk)
+                await body.next_turn(len(chunk))
+                continue
+            for piece in inflate(chunk):
+                take(piece)
+                # A chunk may become a thousand times as long.
+                await body.next_turn(len(piece))
 
 
-def _too_large(max_bytes: int, received: int) -> PayloadTooLarge:
+def too_large(max_bytes: int, received: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"A body may have {max_bytes} bytes. Received: at least {received}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -21,11 +20,11 @@ from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
+from service.http.request.timing import record_timing, server_timing
 from service.http.request.uploads import read_images
 from service.http.routers.predict_description import description_of
-from service.http.schemas import Timing
 from service.inference.disconnect import cancel_on_disconnect
-from service.inference.request import InferenceRequest, RequestDeadline, RowResult, RowTiming
+from service.inference.request import InferenceRequest, RequestDeadline
 from service.observability.logging import bind_log_fields
 from service.settings import Settings
 
@@ -89,24 +88,9 @@ async def predict(
             )
         )
         result = await cancel_on_disconnect(disconnected(request.receive), work)
-    timings = [row.timing for row in result.rows if isinstance(row, RowResult)]
-    if spans is not None:
-        spans.record(timings)
-    timing = _timing(timings, time.monotonic() - started)
-    bind_log_fields(timing_ms=timing.model_dump())
-    parts = ", ".join(f"{part};dur={duration}" for part, duration in timing.model_dump().items())
+    timing = record_timing(result, started, spans)
     body = await writer.write(result, k, timing)
     # A Response: FastAPI would validate the body a second time.
-    return Response(body, media_type="application/json", headers={SERVER_TIMING: parts})
-
-
-def _timing(timings: Sequence[RowTiming], total_seconds: float) -> Timing:
-    def milliseconds(seconds: float) -> float:
-        return round(seconds * 1000, 2)
-
-    return Timing(
-        decode=milliseconds(max((one.decode_seconds for one in timings), default=0)),
-        queue=milliseconds(max((one.queue_seconds for one in timings), default=0)),
-        inference=milliseconds(max((one.inference_seconds for one in timings), default=0)),
-        total=milliseconds(total_seconds),
+    return Response(
+        body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}
     )

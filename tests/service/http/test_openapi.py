@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from service.errors import ServiceError
 from service.http.app import create_app
-from service.http.problem_details import status_of
+from service.http.problem_details import status_of, status_on
+from service.http.protocols.errors import statuses_on
 from service.http.schemas import OneImage, Problem, SeveralImages
 from service.settings import Settings
 from service.version import __version__
@@ -63,6 +64,22 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("GET", "/health/live"),
         ("GET", "/health/ready"),
         ("GET", "/metrics"),
+        ("GET", "/v2"),
+        ("GET", "/v2/health/live"),
+        ("GET", "/v2/health/ready"),
+        ("GET", "/v2/models"),
+        ("GET", "/v2/models/stats"),
+        ("GET", "/v2/models/{name}"),
+        ("GET", "/v2/models/{name}/config"),
+        ("GET", "/v2/models/{name}/ready"),
+        ("GET", "/v2/models/{name}/stats"),
+        ("POST", "/v2/models/{name}/infer"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1/models/{name}"),
+        ("GET", "/v1/models/{name}/metadata"),
+        ("POST", "/v1/models/{name}:predict"),
+        ("POST", "/v1/models/{name}:classify"),
     }
     for operation in operations.values():
         assert operation["summary"]
@@ -83,9 +100,12 @@ def test_path_parameters_are_declared(document: dict[str, Any]) -> None:
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("name", "path", True)
 
 
-def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
-    for methods in document["paths"].values():
+def test_every_error_is_the_protocols(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
         for operation in methods.values():
+            if statuses_on(path) is not None:
+                assert_tensor_errors(operation)
+                continue
             seen: set[str] = set()
             for status, response in operation["responses"].items():
                 if status != "200":
@@ -99,6 +119,15 @@ def test_every_error_is_a_problem(document: dict[str, Any]) -> None:
                     seen.add(found["example"]["code"])
 
 
+def assert_tensor_errors(operation: dict[str, Any]) -> None:
+    for status, response in operation["responses"].items():
+        if status != "200":
+            (content,) = response["content"].values()
+            assert [*response["content"]] == ["application/json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/TensorError"}
+            assert [*content["example"]] == ["error"]
+
+
 def classes_below(kind: type[ServiceError]) -> set[type[ServiceError]]:
     return {kind}.union(*map(classes_below, kind.__subclasses__()))
 
@@ -106,6 +135,12 @@ def classes_below(kind: type[ServiceError]) -> set[type[ServiceError]]:
 def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any]) -> None:
     statuses = {str(status_of(kind)) for kind in classes_below(ServiceError)}
     assert set(predict["responses"]) == {"200"} | statuses
+
+
+def test_inference_documents_every_status_that_an_error_has(document: dict[str, Any]) -> None:
+    for path in ("/v2/models/{name}/infer", "/v1/models/{name}:predict"):
+        statuses = {str(status_on(path, kind)) for kind in classes_below(ServiceError)}
+        assert set(document["paths"][path]["post"]["responses"]) == {"200"} | statuses
 
 
 def test_predicts_examples_are_what_it_answers(predict: dict[str, Any]) -> None:

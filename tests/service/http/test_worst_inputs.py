@@ -6,6 +6,7 @@ takes less than 1 ms for as many bytes as one read of a socket brings.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,9 @@ from service.http.request.multipart import (
     MAX_PART_FIELDS,
     MAX_PART_HEADER_BYTES,
 )
-from tests.service.conftest import Serve, Service
+from service.protocols.bytes_tensor import join_elements
+from service.protocols.json_text import MAX_TEXT_BYTES
+from tests.service.conftest import MODEL_NAME, Serve, Service
 from tests.service.http.loop_work import request_work
 
 MAX_LINES = 30_000
@@ -72,6 +75,9 @@ QUERIES = {
 PATHS = {
     "segments": "/" + "a/" * ((MAX_TARGET_BYTES - 100) // 2),
     "a model": "/models/" + "a" * (MAX_TARGET_BYTES - 100),
+    "a model of v2": "/v2/models/" + "a" * (MAX_TARGET_BYTES - 100) + "/infer",
+    "versions": "/v2/models/a" + "/versions/1" * 300 + "/infer",
+    "colons": "/v1/models/" + ":predict" * 500,
     "a static file": "/static-offline-docs/" + "a/" * ((MAX_TARGET_BYTES - 100) // 2),
     "longer": "/" + "a" * 200_000,
 }
@@ -100,6 +106,29 @@ BODIES = {
     "carriage returns": part(NAMED, b"\r" * 250_000),
     "a preamble": b"\r\n-" * 80_000,
     "an epilogue": part(NAMED) + b"--b--" + b"\r\n--b" * 40_000,
+}
+
+
+TENSORS = f"/v2/models/{MODEL_NAME}/infer"
+# Of JSON: images and arrays are as long as may be, and the rest as much as is looked at.
+LONG_TEXT, LONG_ARRAY = b'"' + b"A" * 256 + b'",', b"[" + b"1," * 128 + b"1],"
+DOCUMENTS = {
+    "quotes": b'"' * MAX_TEXT_BYTES,
+    "objects": b"[" + b"{}," * (MAX_TEXT_BYTES // 3 - 2) + b"{}]",
+    "keys": b"{" + b'"":1,' * (MAX_TEXT_BYTES // 6) + b'"":1}',
+    "inputs": b'{"inputs":[' + b"{}," * (MAX_TEXT_BYTES // 3 - 10) + b"{}]}",
+    "outputs": b'{"inputs":[],"outputs":[' + b"{}," * (MAX_TEXT_BYTES // 3 - 20) + b"{}]}",
+    "instances": b'{"instances":[' + b"{}," * (MAX_TEXT_BYTES // 3 - 10) + b"{}]}",
+    "parameters": b'{"parameters":{' + b'"":1,' * (MAX_TEXT_BYTES // 6) + b'"":1}}',
+    "brackets": b"[" * 250_000,
+    "nearly long": (b'"' + b"A" * 255 + b" ") * 1000,
+    "nearly numbers": (b"[" * 254 + b"x") * 1000,
+    "texts": b"[" + LONG_TEXT * 900 + b"1]",
+    "arrays": b'["",' + LONG_ARRAY * 900 + b'""]',
+    "a text": b'["' + b"A" * 2_000_000 + b'"]',
+    "escaped slashes": b'["' + b"\\/" * 1_000_000 + b'"]',
+    "an array": b"[" + b"1," * 1_000_000 + b"1]",
+    "a bomb": gzip.compress(bytes(5_000_000)),
 }
 
 
@@ -161,3 +190,30 @@ def test_forms(service: Service) -> None:
         for name, body in BODIES.items()
     }
     assert too_long(service, requests) == {}
+
+
+def pieces_of(body: bytes) -> list[bytes]:
+    return [body[start : start + PIECE_BYTES] for start in range(0, len(body), PIECE_BYTES)]
+
+
+@pytest.mark.parametrize("path", [TENSORS, f"/v1/models/{MODEL_NAME}:predict"])
+def test_documents(service: Service, path: str) -> None:
+    requests = {
+        name: {
+            "method": "POST",
+            "path": path,
+            "headers": [(b"content-encoding", b"gzip")] if name == "a bomb" else [],
+            "body": pieces_of(body),
+        }
+        for name, body in DOCUMENTS.items()
+    }
+    assert too_long(service, requests) == {}
+
+
+def test_binary_tensors(service: Service) -> None:
+    raw = join_elements([b""] * 500_000)
+    tensor = '{"name":"image","datatype":"BYTES","shape":[32],"parameters":{"binary_data_size":%d}}'
+    head = b'{"inputs":[%s]}' % (tensor % len(raw)).encode()
+    length = (b"inference-header-content-length", b"%d" % len(head))
+    request = {"method": "POST", "path": TENSORS, "headers": [length]}
+    assert too_long(service, {"elements": {**request, "body": pieces_of(head + raw)}}) == {}

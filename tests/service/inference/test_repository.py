@@ -228,7 +228,7 @@ def test_a_failure_that_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_one_model_under_two_names_is_an_error_at_once(make_model: MakeModel) -> None:
-    with pytest.raises(AmbiguousName, match=r"resnet18 and resnet18.a1_in1k are one model"):
+    with pytest.raises(AmbiguousName, match=r"resnet18 and resnet18.a1_in1k have one name"):
         ModelRepository(["resnet18", "resnet18.a1_in1k"], make_model)
 
 
@@ -396,3 +396,18 @@ ModelRepository(["a"], lambda _: time.sleep(3600)).start()
     subprocess.run(
         [sys.executable, "-c", script], env=environment, check=True, timeout=WAIT_SECONDS
     )
+
+
+def test_a_served_name_stands_for_the_default_model(make_model: MakeModel) -> None:
+    repository = ModelRepository(["resnet18.a", "resnet18.b"], make_model, served_name="my-net")
+    assert repository.entry("my-net").state == "loading"
+    repository._load_all()
+    assert repository.get("my-net").name == repository.get("resnet18.a").name == "resnet18.a"
+    assert repository.get("my-net", "1").name == "resnet18.a"
+    with pytest.raises(ModelNotFound):
+        repository.get("")
+
+
+def test_a_served_name_of_another_model_is_an_error_at_once(make_model: MakeModel) -> None:
+    with pytest.raises(AmbiguousName, match=r"resnet18.b have one name"):
+        ModelRepository(["resnet18.a", "resnet18.b"], make_model, served_name="resnet18.b")

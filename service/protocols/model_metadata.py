@@ -1,0 +1,184 @@
+"""What both tensor protocols say of a model: its tensors, its state and its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.inference.model import Model
+from service.inference.repository import VERSION, Entry, ModelRepository
+from service.protocols.pixel_arrays import CHANNELS
+from service.protocols.predict_request import IMAGE_BYTES, SIGNATURE
+from service.protocols.tensor_request import (
+    DEFAULT_PRIORITY,
+    OUTPUT_NAMES,
+    PIXELS,
+    PRIORITY_LEVELS,
+)
+
+State = Literal["LOADING", "READY", "UNLOADING", "UNAVAILABLE"]
+STATES: dict[str, State] = {
+    "loading": "LOADING",
+    "ready": "READY",
+    "draining": "UNLOADING",
+    "failed": "UNAVAILABLE",
+}
+VERSION_STATES = {
+    "loading": "LOADING",
+    "ready": "AVAILABLE",
+    "draining": "UNLOADING",
+    "failed": "END",
+}
+SERVER_NAME = "resnet-server"
+# What is implemented of Triton's extensions, by its names.
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """shape: -1 for the number of images."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+def input_spec(model: Model) -> TensorSpec:
+    size = model.artifact.manifest.preprocessing.crop_size
+    return TensorSpec(PIXELS, "UINT8", (-1, size, size, CHANNELS))
+
+
+def output_spec(model: Model) -> TensorSpec:
+    """The one that is computed where a request names none."""
+    return TensorSpec(OUTPUT_NAMES[0], "FP32", (-1, len(model.artifact.labels)))
+
+
+def platform(model: Model) -> str:
+    manifest = model.artifact.manifest
+    return f"{manifest.engine}_{manifest.precision}"
+
+
+def metadata(name: str, model: Model) -> dict[str, Any]:
+    """name: by which the client knows the model."""
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": platform(model),
+        "inputs": [_described(input_spec(model))],
+        "outputs": [_described(output_spec(model))],
+    }
+
+
+def configuration(name: str, model: Model, max_images: int) -> dict[str, Any]:
+    """Of Triton's ModelConfig what there is. max_images: in one request."""
+    given, computed = input_spec(model), output_spec(model)
+    return {
+        "name": name,
+        "platform": platform(model),
+        "backend": model.artifact.manifest.engine,
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": max_images,
+        "input": [
+            {
+                "name": given.name,
+                "data_type": "TYPE_UINT8",
+                "format": "FORMAT_NHWC",
+                "dims": list(given.shape[1:]),
+            }
+        ],
+        "output": [
+            {"name": computed.name, "data_type": "TYPE_FP32", "dims": list(computed.shape[1:])}
+        ],
+        "dynamic_batching": {
+            "preferred_batch_size": list(model.batch_sizes.sizes),
+            "max_queue_delay_microseconds": 0,
+            "priority_levels": PRIORITY_LEVELS,
+            "default_priority_level": DEFAULT_PRIORITY,
+        },
+        "instance_group": [
+            {"name": f"{name}_{index}", "kind": _kind(engine.device), "count": engine.concurrency}
+            for index, engine in enumerate(model.engines)
+        ],
+        "parameters": {
+            "encoded_images": {"string_value": "BYTES [-1] or [-1,1], named image or pixels"},
+            "outputs": {"string_value": ",".join(OUTPUT_NAMES)},
+        },
+    }
+
+
+def signature(name: str, model: Model) -> dict[str, Any]:
+    """TensorFlow Serving's GetModelMetadataResponse."""
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": VERSION},
+        "metadata": {
+            "signature_def": {
+                "signature_def": {
+                    SIGNATURE: {
+                        "inputs": {IMAGE_BYTES: _tensor_info(IMAGE_BYTES, "DT_STRING", (-1,))},
+                        "outputs": {
+                            computed.name: _tensor_info(computed.name, "DT_FLOAT", computed.shape)
+                            for computed in [output_spec(model)]
+                        },
+                        "method_name": "tensorflow/serving/predict",
+                    }
+                }
+            }
+        },
+    }
+
+
+def version_status(entry: Entry) -> dict[str, Any]:
+    """TensorFlow Serving's ModelVersionStatus."""
+    error = {"error_code": "OK", "error_message": ""}
+    if entry.state == "failed":
+        error = {"error_code": "UNKNOWN", "error_message": entry.reason}
+    return {"version": VERSION, "state": VERSION_STATES[entry.state], "status": error}
+
+
+def index(repository: ModelRepository, *, ready_only: bool) -> list[dict[str, str]]:
+    """Every model by the name that clients use."""
+    listed = []
+    for entry in repository.entries:
+        state = STATES[entry.state]
+        if state == "READY" or not ready_only:
+            row = {"name": public_name(entry), "version": VERSION, "state": state}
+            if entry.reason:
+                row["reason"] = entry.reason
+            listed.append(row)
+    return listed
+
+
+def names(entries: Sequence[Entry]) -> list[str]:
+    return [public_name(entry) for entry in entries]
+
+
+def public_name(entry: Entry) -> str:
+    if entry.served_name:
+        return entry.served_name
+    return entry.title if entry.model is None else entry.model.name
+
+
+def _tensor_info(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    dimensions = [{"size": str(size), "name": ""} for size in shape]
+    return {
+        "dtype": datatype,
+        "tensor_shape": {"dim": dimensions, "unknown_rank": False},
+        "name": f"{name}:0",
+    }
+
+
+def _described(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def _kind(device: str) -> str:
+    return "KIND_GPU" if device.startswith("gpu") else "KIND_CPU"
