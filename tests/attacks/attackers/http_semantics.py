@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from tests.attacks.attackers.config import NO_ANSWER, AttackerConfig, Findings
 from tests.attacks.attackers.connection import CONNECTION_ERRORS, Connection
@@ -13,6 +14,8 @@ TIMES = 10
 QUIET_SECONDS = 2.0
 ANSWER_SECONDS = 20.0
 SEGMENT_SECONDS = 0.1
+# A body may speak of HTTP/1.1 too.
+RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3}) (.*?)(?=HTTP/1\.[01] \d{3} |\Z)", re.DOTALL)
 # Its response is recognized by the id.
 HIDDEN = get("/models", b"X-Request-ID: hidden")
 UPGRADES = {
@@ -126,6 +129,6 @@ def _count(received: bytes, seen: Findings) -> None:
     """Counts the statuses of all responses, and those to the hidden request."""
     if not received:
         seen.statuses[NO_ANSWER] += 1
-    for response in received.split(b"HTTP/1.")[1:]:
-        seen.statuses[int(response[2:5])] += 1
+    for status, response in RESPONSE.findall(received):
+        seen.statuses[int(status)] += 1
         seen.counts["hidden answered"] += b"x-request-id: hidden" in response.lower()

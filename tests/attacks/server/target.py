@@ -94,7 +94,8 @@ async def lone(
     link to the interpreter, `Target.interpreter`, and starts its decoding processes through it.
     """
     interpreter = None
-    environment = dict(environment)
+    # Nobody is in front of it.
+    environment = {"RESNET_TRUSTED_PROXIES": "", **environment}
     if own_interpreter:
         interpreter = folder / "python"
         interpreter.symlink_to(os.path.realpath(sys.executable))
