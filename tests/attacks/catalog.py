@@ -35,9 +35,13 @@ MOST_CONNECTIONS = 100
 # The server itself has about 25 open files.
 DESCRIPTORS = 64
 # Short enough that the limits apply within a row.
-SHORT = {"RESNET_REQUEST_TIMEOUT_SECONDS": "8", "RESNET_KEEP_ALIVE_TIMEOUT_SECONDS": "5"}
+SHORT = {
+    "RESNET_REQUEST_TIMEOUT_SECONDS": "8",
+    "RESNET_KEEP_ALIVE_TIMEOUT_SECONDS": "5",
+    "RESNET_WRITE_TIMEOUT_SECONDS": "8",
+}
 # Longer than the timeouts of headers, bodies and idle connections.
-HOLDING, LEAST_HOLDING = 20.0, 14.0
+HOLDING, LEAST_HOLDING = 24.0, 22.0
 # The link carries 60 bodies in 10 s.
 UPLOADING = 16.0
 LIMITED = {
