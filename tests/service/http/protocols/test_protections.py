@@ -81,7 +81,7 @@ def send(
 @pytest.fixture
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
-    service = serve(FakeEngine(), queue_wait_limit_seconds=50)
+    service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies="127.0.0.1")
     monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
     return service
 
@@ -155,7 +155,9 @@ def test_the_balancer_gets_a_refusal_in_the_protocol_s_form(
     busy: Service, route: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(busy.model), "images_per_second", 0.001)
-    repeated, said = (send(busy.client, route, X_Accel_Refusal="1") for _ in range(2))
+    # Over a connection of a trusted address.
+    with listening(busy.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as nginx:
+        repeated, said = (send(nginx, route, X_Accel_Refusal="1") for _ in range(2))
     error_of(repeated, 503)
     assert said.headers["X-Accel-Redirect"] == "@refused_tensor"
     assert said.headers["X-Refusal"].encode() == repeated.content
