@@ -35,11 +35,8 @@ MOST_CONNECTIONS = 100
 # The server itself has about 25 open files.
 DESCRIPTORS = 64
 # Short enough that the limits apply within a row.
-SHORT = {
-    "RESNET_REQUEST_TIMEOUT_SECONDS": "8",
-    "RESNET_KEEP_ALIVE_TIMEOUT_SECONDS": "5",
-    "RESNET_WRITE_TIMEOUT_SECONDS": "8",
-}
+SECONDS = {"REQUEST": "8", "KEEP_ALIVE": "5", "WRITE": "8"}
+SHORT = {f"RESNET_{name}_TIMEOUT_SECONDS": value for name, value in SECONDS.items()}
 # Longer than the timeouts of headers, bodies and idle connections.
 HOLDING, LEAST_HOLDING = 24.0, 22.0
 # The link carries 60 bodies in 10 s.
