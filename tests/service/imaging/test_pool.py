@@ -100,13 +100,17 @@ async def stopped(pool: DecoderPool, data: bytes = RED) -> tuple[int, Decoding]:
     return pid, image
 
 
-async def order(images: dict[str, Decoding]) -> list[str]:
-    """Their names as they are decoded."""
-    done: list[str] = []
-    for name, image in images.items():
-        image.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
-    await asyncio.gather(*images.values())
-    return done
+class Order:
+    """The names of images as they are decoded, from when it is made."""
+
+    def __init__(self, images: dict[str, Decoding]) -> None:
+        self._images, self._done = images, list[str]()
+        for name, image in images.items():
+            image.add_done_callback(lambda _, name=name: self._done.append(name))  # type: ignore[misc]
+
+    async def complete(self) -> list[str]:
+        await asyncio.gather(*self._images.values())
+        return self._done
 
 
 def test_pixels_and_how_long_they_took(pool: DecoderPool, seconds: list[float]) -> None:
@@ -159,11 +163,11 @@ def test_places_are_given_back_whatever_happens(pool: DecoderPool) -> None:
 def test_clients_take_turns(pool: DecoderPool) -> None:
     async def work() -> list[str]:
         pid, image = await stopped(pool)
-        images = {name: decode(pool, client=name[0]) for name in ("a1", "a2", "a3", "b1")}
+        order = Order({name: decode(pool, client=name[0]) for name in ("a1", "a2", "a3", "b1")})
         await until(lambda: pool.waiting == 4)
         os.kill(pid, signal.SIGCONT)
         await image
-        return await order(images)
+        return await order.complete()
 
     assert run(work()) == ["a1", "b1", "a2", "a3"]
 
@@ -171,11 +175,11 @@ def test_clients_take_turns(pool: DecoderPool) -> None:
 def test_requests_of_a_client_take_turns(pool: DecoderPool) -> None:
     async def work() -> list[str]:
         pid, image = await stopped(pool)
-        images = {name: decode(pool, request=name[0]) for name in ("1a", "1b", "1c", "2a")}
+        order = Order({name: decode(pool, request=name[0]) for name in ("1a", "1b", "1c", "2a")})
         await until(lambda: pool.waiting == 4)
         os.kill(pid, signal.SIGCONT)
         await image
-        return await order(images)
+        return await order.complete()
 
     assert run(work()) == ["1a", "2a", "1b", "1c"]
 
@@ -264,10 +268,10 @@ def test_the_client_is_charged_for_the_new_process(
     async def work() -> list[str]:
         _, image = await stopped(pool, SLOW)
         names = ("stopped 1", "stopped 2", "b1", "b2", "b3")
-        images = {name: decode(pool, SLOW, client=name.rstrip(" 123")) for name in names}
+        order = Order({name: decode(pool, SLOW, client=name.rstrip(" 123")) for name in names})
         await until(lambda: pool.waiting == 5)
         image.cancel()
-        return await order(images)
+        return await order.complete()
 
     assert run(work()) == ["b1", "b2", "b3", "stopped 1", "stopped 2"]
 
