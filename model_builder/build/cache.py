@@ -88,6 +88,10 @@ class ArtifactCache:
         except OSError as error:
             raise BuilderError(f"{folder} can't be written: {error}") from error
 
+    def has(self, name: str, target: BuildTarget) -> bool:
+        """Whether there is an artifact of a model, which may be damaged or outdated."""
+        return (self.artifact_folder(self.checkpoint(name), target) / MANIFEST).is_file()
+
     def present(self, name: str, target: BuildTarget) -> Artifact | None:
         """The artifact of a model as it is in the cache; None where it would have to be built."""
         checkpoint = self.checkpoint(name)

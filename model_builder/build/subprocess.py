@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,15 +51,26 @@ class BuildRequest:
             from model_builder.build.builder import build_artifact
             from model_builder.checkpoints.loader import custom_weights, published_weights
         except ImportError as error:
-            raise BuilderError(
-                f"{self.folder.name} is not built, and can't be: {error}. Building needs "
-                "TensorFlow and Keras; without them only finished int8 artifacts are served."
-            ) from error
+            raise not_buildable(self.folder.name, str(error)) from error
         if self.file is None:
             weights = custom_weights(self.own, read_custom(self.own, self.checkpoint.name))
         else:
             weights = published_weights(self.checkpoint, self.file)
         build_artifact(self.checkpoint, weights, self.folder, self.target, self.calibration)
+
+
+def not_buildable(name: str, reason: str) -> BuilderError:
+    return BuilderError(
+        f"{name} is not built, and can't be: {reason}. Building needs TensorFlow and Keras; "
+        "without them only finished artifacts are served."
+    )
+
+
+def check_buildable(name: str) -> None:
+    """Raises BuilderError, before anything is downloaded, where there is nothing to build with."""
+    for module in ("tensorflow", "keras"):
+        if find_spec(module) is None:
+            raise not_buildable(name, f"there is no {module}")
 
 
 def build_in_subprocess(build: BuildRequest) -> None:

@@ -36,11 +36,11 @@ ModelOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16", "int8"] | None,
+    Literal["auto", "auto-int8", "float32", "bfloat16", "float16", "int8"] | None,
     typer.Option(help="What the network computes in."),
 ]
 EngineOption = Annotated[
-    str | None, typer.Option(help="What computes: auto, tensorflow, litert or openvino.")
+    str | None, typer.Option(help="What computes: auto, openvino, tensorflow or litert.")
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "gpu"] | None, typer.Option(help="Where it runs.")]
 HomeOption = Annotated[Path | None, typer.Option(help="The cache.")]

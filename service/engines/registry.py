@@ -23,7 +23,8 @@ class EngineSpec:
     `fastest_precision(hardware) -> Precision`, and where `devices` has "gpu" `sees_gpu() -> bool`;
     imported only when it is used.
     exporter: the module that writes its networks. precisions, devices: what it serves, "cpu" or
-    "gpu". package: whose version decides how long a batch takes.
+    "gpu". package: whose version decides how long a batch takes. rivals: the precisions in which
+    it is the faster on some CPUs, so that it is measured against the rows before it.
     """
 
     name: str
@@ -33,13 +34,23 @@ class EngineSpec:
     devices: tuple[Literal["cpu", "gpu"], ...]
     package: str
     chooses_precision: bool = False
+    rivals: tuple[Precision, ...] = ()
 
     def target(self, precision: Precision) -> BuildTarget:
         return BuildTarget(self.name, precision, self.exporter)
 
 
-# Of two engines that serve a precision on a device, the first is used.
+# Of two engines that serve a precision on a device, the first is used; a rival may be faster.
 ENGINES: tuple[EngineSpec, ...] = (
+    EngineSpec(
+        name="openvino",
+        module="service.engines.openvino",
+        exporter="model_builder.exporters.openvino",
+        precisions=("float32", "bfloat16"),
+        devices=("cpu",),
+        package="openvino",
+        chooses_precision=True,
+    ),
     EngineSpec(
         name="tensorflow",
         module="service.engines.tensorflow",
@@ -56,15 +67,7 @@ ENGINES: tuple[EngineSpec, ...] = (
         precisions=("int8",),
         devices=("cpu",),
         package="ai-edge-litert",
-    ),
-    EngineSpec(
-        name="openvino",
-        module="service.engines.openvino",
-        exporter="model_builder.exporters.openvino",
-        precisions=("float32", "bfloat16"),
-        devices=("cpu",),
-        package="openvino",
-        chooses_precision=True,
+        rivals=("int8",),
     ),
 )
 
@@ -129,19 +132,22 @@ def engine_for(
 
 
 def choose_precision(
-    wanted: Precision | Literal["auto"],
+    wanted: Precision | Literal["auto", "auto-int8"],
     hardware: Hardware,
     engines: Sequence[EngineSpec] = ENGINES,
     engine: str = "auto",
 ) -> Precision:
     """`wanted`, or for "auto" the fastest that costs no accuracy on this hardware.
 
-    Of an engine that has none such, the first that it has. "auto" imports the framework of the
-    first engine that chooses. Raises BuilderError.
+    Of an engine that has none such, the first that it has. "auto-int8" is int8 where it is served,
+    else as "auto", which imports the module of the first engine that chooses, on a GPU with its
+    framework. Raises BuilderError.
     """
-    if wanted != "auto":
+    if wanted not in ("auto", "auto-int8"):
         return wanted
     possible = candidates(engine, hardware, engines)
+    if wanted == "auto-int8" and any("int8" in spec.precisions for spec in possible):
+        return "int8"
     for spec in possible:
         if spec.chooses_precision:
             precision: Precision = import_module(spec.module).fastest_precision(hardware)

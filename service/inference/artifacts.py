@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model_builder.artifact.manifest import Artifact
 from model_builder.build.cache import ArtifactCache
+from model_builder.build.subprocess import check_buildable
 from model_builder.checkpoints.download.config import DownloadConfig
 from model_builder.errors import BuilderError, CalibrationFailed
 from model_builder.exporters.base import BuildTarget
@@ -63,40 +64,63 @@ def obtain_artifact(
 ) -> Artifact:
     """The artifact in the folder that `name` is the path of, or the one of that checkpoint.
 
-    The engine and the precision of a given folder are its own. Otherwise the settings' precision
-    decides; downloads and builds what is missing. Raises BuilderError.
+    The engine and the precision of a given folder are its own. Otherwise the settings decide;
+    downloads and builds what is missing. Where that fails, or there is nothing to build with, an
+    artifact for another engine is taken that costs no accuracy. Raises BuilderError.
     """
     cache = make_artifact_cache(settings)
     wanted = settings.model.precision
     if given := cache.given_artifact(name):
         precision = given.manifest.precision
-        if wanted not in ("auto", precision):
+        if wanted not in ("auto", "auto-int8", precision):
             raise BuilderError(f"{name} is an artifact in {precision}. Received: {wanted}")
         return given
-    target = make_target(settings, hardware, engines)
+    target, *others = possible_targets(settings, hardware, engines)
+    present = [] if cache.has(name, target) else [one for one in others if cache.has(name, one)]
     try:
+        if present:
+            logger.info(
+                "%s has an artifact for %s in %s. The one for %s in %s, which is faster here, is "
+                "built once.",
+                *(name, present[0].engine, present[0].precision, target.engine, target.precision),
+            )
+            check_buildable(name)
         return cache.obtain(name, target, checkpoint_file=checkpoint_file)
     except BuilderError as error:
         # As in an image made with an earlier version, which has no network to build with.
-        others = candidates(settings.model.engine, hardware, engines)
-        for spec in others:
-            if spec.name == target.engine or target.precision not in spec.precisions:
-                continue
-            if present := cache.present(name, spec.target(target.precision)):
+        for other in present:
+            if artifact := cache.present(name, other):
                 logger.warning(
-                    "%s: %s. Its artifact for %s is served instead.", name, error, spec.name
+                    "%s: %s Its artifact for %s in %s is served instead.",
+                    *(name, error, other.engine, other.precision),
                 )
-                return present
+                return artifact
         raise
 
 
-def make_target(
+def possible_targets(
     settings: Settings, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
-) -> BuildTarget:
-    """The engine and the precision by the settings, for this hardware. Raises BuilderError."""
-    engine = settings.model.engine
-    precision = choose_precision(settings.model.precision, hardware, engines, engine)
-    return engine_for(precision, hardware, engines, engine).target(precision)
+) -> tuple[BuildTarget, ...]:
+    """What the settings allow on this hardware, the preferred engine and precision first.
+
+    Where the precision is automatic, also the other engines' and float32, which cost no accuracy.
+    Raises BuilderError.
+    """
+    engine, wanted = settings.model.engine, settings.model.precision
+    precisions = [choose_precision(wanted, hardware, engines, engine)]
+    if wanted == "auto-int8":
+        precisions.append(choose_precision("auto", hardware, engines, engine))
+    if wanted in ("auto", "auto-int8"):
+        precisions.append("float32")
+    # Says what is wrong where no engine has it.
+    first = engine_for(precisions[0], hardware, engines, engine).target(precisions[0])
+    targets = [
+        spec.target(precision)
+        for precision in precisions
+        for spec in candidates(engine, hardware, engines)
+        if precision in spec.precisions
+    ]
+    return tuple(dict.fromkeys([first, *targets]))
 
 
 def check_agreement(artifact: Artifact, min_percent: float) -> None:

@@ -53,15 +53,16 @@ class ModelSettings(_Group):
         description="One more name of the default model, and the one under which /v1 and /v2 list "
         "it: KServe's clients send a name without dots.",
     )
-    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+    precision: Literal["auto", "auto-int8", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Precision of the network. auto: bfloat16 where the hardware supports it, "
-        "else float32. int8: CPU only, without TensorFlow.",
+        "else float32. int8: CPU only. auto-int8: int8 on a CPU, on a GPU as auto.",
     )
     engine: str = Field(
         "auto",
-        description="What computes: tensorflow, litert or openvino. auto: litert for int8, else "
-        "tensorflow. openvino: float32 and bfloat16 on CPUs, without TensorFlow.",
+        description="What computes: openvino, tensorflow or litert. auto: openvino on a CPU, "
+        "where int8 is served by the faster of those whose artifacts are there; tensorflow on a "
+        "GPU.",
     )
     min_agreement_percent: float = Field(
         75.0,

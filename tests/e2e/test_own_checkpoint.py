@@ -197,7 +197,7 @@ def test_verify_passes_and_finds_a_changed_file(imported: Imported) -> None:
     passed = resnet(imported.home, *arguments)
     assert passed.returncode == 0, passed.stderr
     assert "passed" in passed.stdout
-    head = imported.home / "artifacts" / f"{FILE.name}-tensorflow-float32" / "head.safetensors"
+    head = imported.home / "artifacts" / f"{FILE.name}-openvino-float32" / "head.safetensors"
     head.write_bytes(head.read_bytes()[:-4] + b"\0\0\0\0")
     failed = resnet(imported.home, *arguments)
     assert failed.returncode == 2

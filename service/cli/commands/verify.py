@@ -18,7 +18,7 @@ from service.cli.options import (
 )
 from service.engines.registry import load_engines
 from service.evaluation.verify import verify as verify_on
-from service.inference.artifacts import make_artifact_cache, make_hardware, make_target
+from service.inference.artifacts import make_artifact_cache, make_hardware, possible_targets
 from service.observability.logging import configure_logging
 
 
@@ -38,7 +38,8 @@ def verify(
         for name in names:
             artifact = store.given_artifact(name)
             if artifact is None:
-                target = make_target(settings, hardware)
+                targets = possible_targets(settings, hardware)
+                target = next((one for one in targets if store.has(name, one)), targets[0])
                 # Read, not obtained: damage is reported, not repaired in silence.
                 artifact = read_artifact(store.artifact_folder(store.checkpoint(name), target))
             for loaded in load_engines(artifact, hardware):
@@ -46,7 +47,7 @@ def verify(
                 failed = failed or not result.passed
                 say(
                     f"{artifact.manifest.name} in {artifact.manifest.precision} on "
-                    f"{result.device}: files whole, "
+                    f"{result.device} by {artifact.manifest.engine}: files whole, "
                     f"logits differ by {result.difference:.2g} of their deviation, "
                     f"allowed {result.tolerance:g}: {'passed' if result.passed else 'FAILED'}"
                 )

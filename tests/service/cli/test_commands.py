@@ -202,7 +202,7 @@ def test_import_says_first_that_the_file_is_missing(tmp_path: Path) -> None:
 
 
 OF_ONE_AND_ANOTHER = (
-    "keras_in1k-tensorflow-float32",
+    "keras_in1k-openvino-float32",
     "keras_in1k-litert-int8",
     "tv_in1k-litert-int8",
 )

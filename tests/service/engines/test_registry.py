@@ -51,8 +51,9 @@ LABELS = tuple(Label(f"class {index}") for index in range(1000))
 @pytest.mark.parametrize(
     ("precision", "device", "name"),
     [
-        ("float32", "cpu", "tensorflow"),
-        ("bfloat16", "auto", "tensorflow"),
+        ("float32", "cpu", "openvino"),
+        ("bfloat16", "auto", "openvino"),
+        ("bfloat16", "gpu", "tensorflow"),
         ("float16", "gpu", "tensorflow"),
         ("int8", "cpu", "litert"),
         ("int8", "auto", "litert"),
@@ -68,7 +69,7 @@ def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
 
 
 def test_an_engine_can_be_asked_for() -> None:
-    assert engine_for("float32", CPU, engine="openvino").name == "openvino"
+    assert engine_for("float32", CPU, engine="tensorflow").name == "tensorflow"
     assert choose_precision("auto", CPU, engine="litert") == "int8"
     with pytest.raises(BuilderError, match=r"^openvino has float32, bfloat16\. Received: int8$"):
         engine_for("int8", CPU, engine="openvino")

@@ -41,6 +41,9 @@ class Machine:
     def given_artifact(self, _: str) -> None:
         return None
 
+    def has(self, *_: object) -> bool:
+        return True
+
     def obtain(self, *_: object, checkpoint_file: Path | None) -> Artifact:
         self.checkpoint_files.append(checkpoint_file)
         return self.artifact
