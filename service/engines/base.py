@@ -25,13 +25,17 @@ class Engine(Protocol):
         """The largest batch worth measuring."""
 
     @property
+    def takes_any_size(self) -> bool:
+        """Whether only the very first run is slow, and not the first of each batch size."""
+
+    @property
     def concurrency(self) -> int:
         """The number of batches that it runs at the same time, each called from its own thread."""
 
     def run(self, pixels: Pixels) -> Array:
         """Pixels uint8 [N, H, W, 3] to the last feature map, float32 [N, h, w, features].
 
-        Takes any N up to `max_batch_size`; the first run of each N is slow. Called by up to
+        Takes any N up to `max_batch_size`; of its first run `takes_any_size` tells. Called by up to
         `concurrency` threads at the same time.
         """
 

@@ -41,6 +41,10 @@ class LiteRTEngine:
         return MAX_BATCH_SIZE
 
     @property
+    def takes_any_size(self) -> bool:
+        return False
+
+    @property
     def concurrency(self) -> int:
         """1: an interpreter has one set of activations."""
         return 1

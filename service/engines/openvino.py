@@ -59,6 +59,10 @@ class OpenVINOEngine:
         return MAX_BATCH_SIZE
 
     @property
+    def takes_any_size(self) -> bool:
+        return True
+
+    @property
     def concurrency(self) -> int:
         """One request has one set of feature maps, and one batch keeps every thread busy."""
         return 1

@@ -54,6 +54,10 @@ class CpuEngine:
         return MAX_BATCH_SIZE
 
     @property
+    def takes_any_size(self) -> bool:
+        return True
+
+    @property
     def concurrency(self) -> int:
         return 1
 

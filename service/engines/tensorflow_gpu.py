@@ -52,6 +52,11 @@ class GpuEngine:
         return MAX_BATCH_SIZE
 
     @property
+    def takes_any_size(self) -> bool:
+        """False: XLA compiles the network for each."""
+        return False
+
+    @property
     def concurrency(self) -> int:
         """2: the next batch is copied to the device while the last one runs."""
         return 2

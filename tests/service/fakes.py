@@ -68,6 +68,7 @@ class FakeEngine:
         self.device = device
         self.batch_sizes = batch_sizes
         self.max_batch_size = batch_sizes[-1]
+        self.takes_any_size = False
         self.concurrency = 1
         self.batches: list[int] = []
         self.failure: BaseException | None = None

@@ -38,7 +38,9 @@ class TimedEngine:
         seconds: Callable[[int], float],
         largest: int = 8,
         disturbed: tuple[int, ...] = (),
+        takes_any_size: bool = False,
     ) -> None:
+        self.takes_any_size = takes_any_size
         self.max_batch_size = largest
         self.runs: Counter[int] = Counter()
         self.kept: tuple[int, ...] = ()
@@ -49,7 +51,8 @@ class TimedEngine:
     def run(self, pixels: Pixels) -> Array:
         size = len(pixels)
         assert pixels.shape == (size, *SHAPE)
-        times = 10 if self.runs[size] == 0 else 5 if self.runs[size] in self._disturbed else 1
+        first = not self.runs if self.takes_any_size else self.runs[size] == 0
+        times = 10 if first else 5 if self.runs[size] in self._disturbed else 1
         self._clock.now += self._seconds(size) * times
         self.runs[size] += 1
         return np.zeros((size, 1, 1, 512), np.float32)
@@ -163,6 +166,49 @@ def test_every_engine_is_warm_for_every_size(clock: Clock) -> None:
     for engine in engines:
         assert set(engine.runs) >= set(plan.sizes)
         assert engine.kept == plan.sizes
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes", "runs"),
+    [
+        (lambda size: 0.06 * size, (1,), {1: 4, 2: 2}),
+        (lambda size: 0.01 + 0.05 * size, (1, 2), {1: 4, 2: 2}),
+        (lambda size: 0.005 + 0.01 * size, (1, 2, 4, 8), {1: 4, 8: 2}),
+        (lambda size: 0.01 * size**1.5, (1,), {1: 4, 8: 2}),
+        (lambda _: 0.3, (1,), {1: 4, 2: 2}),
+    ],
+)
+def test_of_an_engine_that_takes_any_size_two_are_run(
+    clock: Clock, seconds: Callable[[int], float], sizes: tuple[int, ...], runs: dict[int, int]
+) -> None:
+    engine = TimedEngine(clock, seconds, takes_any_size=True)
+    plan = autotune([engine], SHAPE, None)
+    assert plan.sizes == engine.kept == sizes
+    assert engine.runs == runs
+    assert plan.seconds == pytest.approx({size: seconds(size) for size in sizes})
+
+
+def test_of_each_of_the_two_one_run_may_be_disturbed(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.005 + 0.01 * size, disturbed=(1,))
+    engine.takes_any_size = True
+    plan = autotune([engine], SHAPE, None)
+    assert plan.seconds == pytest.approx({1: 0.015, 2: 0.025, 4: 0.045, 8: 0.085})
+
+
+def test_an_engine_that_takes_any_size_runs_none_that_it_knows(clock: Clock) -> None:
+    engines = [TimedEngine(clock, lambda size: 0.01 * size, takes_any_size=True) for _ in range(2)]
+    known = BatchSizes({1: 0.01, 8: 0.08})
+    assert autotune(engines, SHAPE, None, known) is known
+    assert [engine.runs for engine in engines] == [{1: 2}, {1: 1}]
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, (1,)), (3, (1, 2, 3)), (16, (1, 2, 4, 8, 16))])
+def test_an_engine_that_takes_any_size_gets_those_that_were_set(
+    clock: Clock, largest: int, sizes: tuple[int, ...]
+) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size, takes_any_size=True)
+    plan = autotune([engine], SHAPE, largest, BatchSizes({1: 0.01}))
+    assert plan.seconds == pytest.approx({size: 0.01 * size for size in sizes})
 
 
 def test_an_engine_that_fails_does_not_warm_up(clock: Clock) -> None:

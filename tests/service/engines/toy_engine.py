@@ -28,6 +28,7 @@ SPEC = EngineSpec(
 class ToyEngine:
     device = "cpu:0"
     max_batch_size = 8
+    takes_any_size = False
     concurrency = 1
 
     def __init__(self, features: int) -> None:
