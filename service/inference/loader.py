@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import logging
 import os
-import platform
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from model_builder.artifact.manifest import Artifact, artifact_name
@@ -22,11 +18,12 @@ from service.engines.registry import ENGINES, EngineSpec, engine_called, load_en
 from service.imaging.pool import DecoderPool
 from service.inference.artifacts import check_agreement, make_hardware, obtain_artifact
 from service.inference.model import Model
+from service.inference.speed.choice import choose_artifact
+from service.inference.speed.key import measured_on
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import Settings
-from service.system.cpu import CPUINFO, cpu_limit, cpu_model, limit_blas_threads
+from service.system.cpu import CPUINFO, cpu_limit, limit_blas_threads
 from service.system.memory import trim_memory
-from service.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +56,7 @@ def load_model(
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.model.checkpoint_file if name == settings.model.default else None
     artifact = obtain_artifact(name, settings, hardware, checkpoint_file=given, engines=engines)
+    artifact = choose_artifact(name, artifact, settings, hardware, engines)
     manifest = artifact.manifest
     check_agreement(artifact, settings.model.min_agreement_percent)
     model = warm_model(artifact, settings, hardware, metrics, engines)
@@ -137,24 +135,9 @@ def autotune_cache_for(
     if not all(engine.device.startswith("cpu") for engine in engines):
         return None
     manifest = artifact.manifest
-    files = json.dumps(manifest.files, sort_keys=True).encode()
-    key = {
-        "artifact": hashlib.sha256(files).hexdigest(),
-        "cpu": cpu_model(cpuinfo),
-        "system": f"{platform.system()} {platform.release()}",
-        "threads": str(hardware.cpu_threads),
-        "service": __version__,
-        "engine": f"{manifest.engine} {_version(spec.package)}",
-    }
+    key = measured_on(artifact, spec, hardware, cpuinfo)
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     return AutotuneCache(autotune_cache_path(home, name), key)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of another name"
 
 
 def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:

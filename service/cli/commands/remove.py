@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from model_builder.errors import BuilderError
-from service.batching.autotune_cache import autotune_cache_path
 from service.cli.options import HomeOption, NamesArgument, end, say, settings_with
 from service.inference.artifacts import make_artifact_cache
+from service.inference.speed.choice import kept_files
 
 
 def remove(
@@ -32,7 +32,8 @@ def remove(
         except (BuilderError, OSError) as error:
             end(str(error))
         for path in removed:
-            autotune_cache_path(store.home, path.name).unlink(missing_ok=True)
+            for plan in kept_files(store.home, path.name):
+                plan.unlink(missing_ok=True)
             say(f"Removed {path}")
         if not removed:
             say(f"Nothing of {name} is kept in {store.home}")

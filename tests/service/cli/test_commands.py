@@ -215,6 +215,7 @@ def test_remove_leaves_nothing_of_a_model_and_all_of_the_others(tmp_path: Path) 
         plan = tmp_path / "plans" / f"{folder.name}.json"
         plan.parent.mkdir(exist_ok=True)
         plan.touch()
+    (tmp_path / "plans" / "resnet50.keras_in1k-auto-int8.json").touch()
     done = run(main, ["remove", "resnet50.keras_in1k", f"--home={tmp_path}"])
     assert done.exit_code == 0, done.output
     kept = [path.name for path in tmp_path.glob("*/*")]

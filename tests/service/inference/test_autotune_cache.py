@@ -16,8 +16,8 @@ from service.batching.autotune_cache import AutotuneCache
 from service.batching.batch_sizes import BatchSizes
 from service.engines.base import Hardware
 from service.engines.registry import engine_called
-from service.inference import loader as module
 from service.inference.loader import autotune_cache_for
+from service.inference.speed import key as module
 from tests.service.fakes import FakeEngine
 
 PLAN = BatchSizes({1: 0.02, 2: 0.035, 4: 0.0625})
