@@ -23,6 +23,7 @@ NAMES = (
     "pull",
     "quantize",
     "evaluate",
+    "bench",
     "verify",
     "remove",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from service.inference.speed.key import measured_on
 from service.observability.metrics import Metrics, ModelMetrics
 from service.settings import Settings
 from service.system.cpu import CPUINFO, cpu_limit, limit_blas_threads
-from service.system.memory import trim_memory
+from service.system.memory import resident_bytes, trim_memory
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def load_model(
     fetched. Raises BuilderError.
     """
     limit_blas_threads()
-    started, resident_bytes = time.monotonic(), _resident_bytes()
+    started, before_bytes = time.monotonic(), resident_bytes()
     hardware = make_hardware(settings)
     # The file is the default model's: no other checkpoint has its hash.
     given = settings.model.checkpoint_file if name == settings.model.default else None
@@ -65,7 +64,7 @@ def load_model(
     trim_memory()
     # What is still allocated stays: the collector need not visit it again.
     gc.freeze()
-    model.memory_bytes = max(0, _resident_bytes() - resident_bytes)
+    model.memory_bytes = max(0, resident_bytes() - before_bytes)
     metrics.load_seconds.labels(manifest.name).set(model.load_seconds)
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
     metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
@@ -138,12 +137,3 @@ def autotune_cache_for(
     key = measured_on(artifact, spec, hardware, cpuinfo)
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     return AutotuneCache(autotune_cache_path(home, name), key)
-
-
-def _resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
-    """Of this process; 0 where the system has no /proc."""
-    try:
-        pages = int(statm.read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -41,3 +41,12 @@ def trim_memory() -> None:
     gc.collect()
     if trim := getattr(c_library(), "malloc_trim", None):
         trim(0)
+
+
+def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
+    """Of this process; 0 where the system has no /proc."""
+    try:
+        pages = int(statm.read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -55,6 +55,38 @@ def choose_artifact(
     return by_engine[fastest({name: seconds[name] for name in by_engine if name in seconds})]
 
 
+def keep_speeds(
+    settings: Settings,
+    measured: Sequence[tuple[Artifact, float]],
+    hardware: Hardware,
+    engines: Sequence[EngineSpec] = ENGINES,
+) -> None:
+    """Keeps what another measurement found, in place of `choose_artifact`'s own.
+
+    measured: artifacts of one checkpoint, each with its seconds of an image.
+    """
+    for artifact, _ in measured:
+        manifest = artifact.manifest
+        rivals = [
+            (other, seconds)
+            for other, seconds in measured
+            if other is artifact or is_rival(_target(other, engines), artifact, engines)
+        ]
+        if (
+            len(rivals) > 1
+            and manifest.precision not in engine_called(manifest.engine, engines).rivals
+        ):
+            kept = engine_choice_for(
+                settings.model.home, [one for one, _ in rivals], hardware, engines
+            )
+            kept.write({one.manifest.engine: seconds for one, seconds in rivals})
+
+
+def _target(artifact: Artifact, engines: Sequence[EngineSpec]) -> BuildTarget:
+    manifest = artifact.manifest
+    return engine_called(manifest.engine, engines).target(manifest.precision)
+
+
 def is_rival(target: BuildTarget, artifact: Artifact, engines: Sequence[EngineSpec]) -> bool:
     """Whether the target's engine may be faster than the artifact's in the same precision."""
     manifest = artifact.manifest

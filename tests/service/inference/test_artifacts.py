@@ -11,23 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_builder.artifact.labels import Label
 from model_builder.build.cache import ArtifactCache
-from model_builder.build.subprocess import BuildRequest
-from model_builder.checkpoints.custom import CustomCheckpoint
 from model_builder.errors import BuilderError
-from model_builder.networks.config import ResNetConfig
 from service.engines.base import Hardware
-from service.engines.registry import engine_called, load_engines
+from service.engines.registry import load_engines
 from service.inference import artifacts as module
 from service.inference.artifacts import obtain_artifact, possible_targets
 from service.settings import Settings
-from tests.model_builder.random_networks import random_network, tensors_of
-from tests.model_builder.world import PREPROCESSING, SIZE
+from tests.model_builder.world import SIZE
+from tests.service.older_home import NAME, make_home
 
-NAME = "flowers"
 CPU = Hardware("cpu", 1)
-CLASSES = 3
 FRAMEWORKS = ("tensorflow", "keras", "h5py", "nncf", "torch", "openvino_telemetry")
 # A service that loads its model, in a process that may open no socket of the internet.
 START = """
@@ -61,18 +55,7 @@ main()
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With an imported checkpoint and its artifact for TensorFlow, as versions before built it."""
-    home = tmp_path_factory.mktemp("home")
-    architecture = ResNetConfig.of("resnet18", classes=CLASSES)
-    labels = tuple(Label(f"class {index}") for index in range(CLASSES))
-    network = random_network(architecture, input_size=SIZE)
-    cache = ArtifactCache(home, build=BuildRequest.run)
-    cache.add(
-        CustomCheckpoint(NAME, architecture, PREPROCESSING, labels, "a test", "none"),
-        tensors_of(network),
-    )
-    cache.obtain(NAME, engine_called("tensorflow").target("float32"))
-    return home
+    return make_home(tmp_path_factory.mktemp("home"))
 
 
 def refuse(name: str) -> None:

@@ -69,7 +69,7 @@ def machine(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(artifacts, "make_artifact_cache", lambda _: machine)
     monkeypatch.setattr(loading, "load_engines", lambda *_: (FakeEngine(),))
     monkeypatch.setattr(loading, "autotune", machine.autotune)
-    monkeypatch.setattr(loading, "_resident_bytes", lambda: machine.resident_bytes.pop(0))
+    monkeypatch.setattr(loading, "resident_bytes", lambda: machine.resident_bytes.pop(0))
     return machine
 
 
