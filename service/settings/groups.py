@@ -61,7 +61,7 @@ class ModelSettings(_Group):
     engine: str = Field(
         "auto",
         description="What computes: tensorflow, litert or openvino. auto: litert for int8, else "
-        "tensorflow. openvino: float32 and bfloat16 on CPUs, without TensorFlow.",
+        "tensorflow. openvino: float32, bfloat16 and int8 on CPUs, without TensorFlow.",
     )
     min_agreement_percent: float = Field(
         75.0,
