@@ -29,12 +29,17 @@ def export(source: ExportSource) -> Exported:
     """
     network = source.fuse(dtype="float32", pixels_dtype="uint8")
     if source.precision != "int8":
-        return Exported(lambda folder: write_openvino(network, folder))
+        return Exported(lambda folder: write_openvino(network, folder), packages=("openvino",))
     images, model = source.calibration(), convert(network)
     with counted(f"Calibrating {source.name}", len(images.crops)) as advance:
         quantized = quantize(model, images.crops, advance)
     agreement = measure_agreement(network, runner(quantized), source.head, images)
-    return Exported(lambda folder: save(quantized, folder), calibration_of(images), (agreement,))
+    return Exported(
+        lambda folder: save(quantized, folder),
+        calibration_of(images),
+        (agreement,),
+        packages=("openvino", "nncf"),
+    )
 
 
 def write_openvino(network: keras.Model, folder: Path) -> None:
