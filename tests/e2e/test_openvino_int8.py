@@ -57,7 +57,8 @@ def test_its_logits_are_verified(folder: Path, cache: Path) -> None:
     assert folder.is_dir()
     done = resnet("verify", "own", *OPENVINO, "--precision=int8", f"--home={cache}")
     assert done.returncode == 0, done.stderr
-    assert "own in int8 on cpu:0: files whole" in done.stdout
+    assert done.stdout.startswith("own in int8 on cpu:0")
+    assert "files whole" in done.stdout
 
 
 def test_it_is_served_without_what_built_it(folder: Path, cache: Path, tmp_path: Path) -> None:

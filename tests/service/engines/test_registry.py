@@ -148,7 +148,7 @@ def test_a_second_int8_engine_becomes_a_model(world: World, cache: ArtifactCache
     float32 = cache.obtain(
         NAME, engine_for("float32", CPU, WITH_TOY).target("float32"), checkpoint_file=world.file
     )
-    litert = engine_for("int8", CPU).target("int8")
+    litert = engine_called("litert").target("int8")
     assert (toy.manifest.engine, toy.manifest.precision) == ("toy", "int8")
     assert toy.folder != cache.artifact_folder(cache.checkpoint(NAME), litert)
     assert sorted(path.name for path in (cache.home / "artifacts").glob("*int8")) == [
@@ -182,7 +182,7 @@ def test_the_toy_and_litert_answer_requests_from_one_process(
             tensors_of(world.network),
         )
     cache.obtain("for-toy", engine_for("int8", CPU, WITH_TOY).target("int8"))
-    litert = cache.obtain("for-litert", engine_for("int8", CPU).target("int8"))
+    litert = cache.obtain("for-litert", engine_called("litert").target("int8"))
     settings = Settings.of(
         home=cache.home, device="cpu", precision="int8", max_batch_size=2, min_agreement_percent=0
     )
