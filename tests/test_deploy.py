@@ -306,7 +306,7 @@ def test_gpus_get_the_same_dependencies_and_cudas_libraries() -> None:
 def test_the_small_image_has_the_dependencies_without_those_of_builds() -> None:
     # Of Python 3.11 and later.
     project = pytest.importorskip("tomllib").loads(text("pyproject.toml"))
-    builds = {"h5py", "huggingface_hub>=2", "keras>=3", "tensorflow>=2.21"}
+    builds = {"h5py", "huggingface_hub>=2", "keras>=3", "nncf>=3", "tensorflow>=2.21"}
     # 130 MB; the small image serves int8.
     builds |= {"openvino>=2026"}
     # 14 MB, and its gain does not show at the rates of these devices.

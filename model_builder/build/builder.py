@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
@@ -79,7 +80,9 @@ def build_artifact(
             calibration=lambda: calibration_set(calibration, preprocessing),
         )
     )
-    about = replace(manifest(checkpoint, weights, target), calibration=exported.calibration)
+    about = manifest(checkpoint, weights, target)
+    versions = about.versions | {name: version(name) for name in exported.packages}
+    about = replace(about, calibration=exported.calibration, versions=versions)
     write_artifact(folder, about, weights.labels, head, expected, exported.write, exported.report)
     logger.info("Built %s", folder)
 
@@ -101,7 +104,7 @@ def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
 
 
 def manifest(checkpoint: Checkpoint, weights: Weights, target: BuildTarget) -> Manifest:
-    """The manifest without the calibration and without the hashes of the artifact's files."""
+    """The manifest without what the exporter adds and without the hashes of the files."""
     import tensorflow as tf
 
     return Manifest(

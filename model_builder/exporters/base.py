@@ -68,11 +68,13 @@ class Exported:
 
     write: writes the artifact's `network/` at a path that does not exist yet.
     calibration, report: of a quantized network.
+    packages: which wrote it, beside Keras and TensorFlow; the manifest states their versions.
     """
 
     write: Callable[[Path], None]
     calibration: Calibration | None = None
     report: Report = ()
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The inference network as OpenVINO's intermediate representation, weights in float32.
+"""The inference network as OpenVINO's intermediate representation, in float32 or int8.
 
 Imports TensorFlow; import it only to build.
 """
@@ -7,24 +7,48 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from model_builder.artifact.manifest import OPENVINO_MODEL
-from model_builder.exporters.base import Exported, ExportSource
+from model_builder.exporters.agreement import measure_agreement
+from model_builder.exporters.base import Exported, ExportSource, calibration_of
+from model_builder.exporters.openvino_int8 import quantize, runner
 from model_builder.exporters.tensorflow import write_saved_model
 from model_builder.system.native_stderr import redirect_native_stderr
 from model_builder.system.openvino_import import import_openvino
+from model_builder.system.progress import counted
 
 
 def export(source: ExportSource) -> Exported:
-    """The network in float32. OpenVINO computes in bfloat16 when it is told so as it loads it."""
+    """The network in float32, or in int8 with its agreement with float32.
+
+    OpenVINO computes in bfloat16 when it is told so as it loads the network.
+    Raises CalibrationFailed, or BuilderError where NNCF is needed and not installed.
+    """
     network = source.fuse(dtype="float32", pixels_dtype="uint8")
-    return Exported(lambda folder: write_openvino(network, folder))
+    if source.precision != "int8":
+        return Exported(lambda folder: write_openvino(network, folder), packages=("openvino",))
+    images, model = source.calibration(), convert(network)
+    with counted(f"Calibrating {source.name}", len(images.crops)) as advance:
+        quantized = quantize(model, images.crops, advance)
+    agreement = measure_agreement(network, runner(quantized), source.head, images)
+    return Exported(
+        lambda folder: save(quantized, folder),
+        calibration_of(images),
+        (agreement,),
+        packages=("openvino", "nncf"),
+    )
 
 
 def write_openvino(network: keras.Model, folder: Path) -> None:
-    """The network from "pixels" uint8 [N, H, W, 3] to "features" float32 [N, h, w, features].
+    """Writes the network, whose pixels are uint8, into the artifact's `network/`."""
+    save(convert(network), folder)
+
+
+def convert(network: keras.Model) -> Any:
+    """An OpenVINO model of "pixels" uint8 [N, H, W, 3] to "features" float32 [N, h, w, features].
 
     OpenVINO reads it from a SavedModel whose weights are constants.
     """
@@ -32,6 +56,9 @@ def write_openvino(network: keras.Model, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         write_saved_model(network, Path(scratch) / "saved_model")
         with redirect_native_stderr():
-            model = openvino.Core().read_model(Path(scratch) / "saved_model")
+            return openvino.Core().read_model(Path(scratch) / "saved_model")
+
+
+def save(model: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(model, folder / OPENVINO_MODEL, compress_to_fp16=False)
+    import_openvino().save_model(model, folder / OPENVINO_MODEL, compress_to_fp16=False)

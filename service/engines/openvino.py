@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU: float32 and bfloat16, without TensorFlow."""
+"""OpenVINO on a CPU: float32, bfloat16 and int8, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ Array = npt.NDArray[np.float32]
 
 # Where looking for a larger batch ends; arithmetic is what a CPU waits for from 8 on at the latest.
 MAX_BATCH_SIZE = 8
-# What the network computes in, by the artifact's precision.
-COMPUTE_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+# What the network's operations on floats compute in, by the artifact's precision. An int8 network
+# has few of them, at its input and output; the quantized ones are in int8 with any.
+COMPUTE_TYPES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 class OpenVINOEngine:

@@ -12,18 +12,21 @@ import pytest
 
 from model_builder.artifact.report import Measurement, write_report
 from model_builder.artifact.store_format import read_artifact
+from service.engines.base import Hardware
+from service.engines.registry import engine_for
 from tests.e2e.conftest import Server, resnet, running, without_tensorflow
 
 pytestmark = pytest.mark.weights
 
 PHOTOS = Path(__file__).parents[1] / "photos"
 MAX_RESIDENT_BYTES = 300e6
+ENGINE = engine_for("int8", Hardware("cpu", 1)).name
 
 
 @pytest.fixture
 def folder(int8_server: Server, home: Path) -> Path:
     assert int8_server.url
-    return home / "artifacts" / "resnet50.keras_in1k-litert-int8"
+    return home / "artifacts" / f"resnet50.keras_in1k-{ENGINE}-int8"
 
 
 def test_photos_are_named_without_tensorflow(int8_server: Server) -> None:
@@ -41,14 +44,14 @@ def test_with_every_batch_size_warm_it_takes_little_memory(int8_server: Server) 
 
 def test_what_was_measured_is_kept_for_the_next_start(folder: Path, home: Path) -> None:
     plan = json.loads((home / "plans" / f"{folder.name}.json").read_text())
-    assert plan["key"]["engine"].startswith("litert ")
+    assert plan["key"]["engine"].startswith(f"{ENGINE} ")
     assert 0 < plan["seconds"]["1"] < 60
 
 
 def test_its_report_is_in_the_models(int8_server: Server) -> None:
     model = httpx2.get(f"{int8_server.url}/models/resnet50").json()
     (served,) = [one["served"] for one in model["checkpoints"] if one["served"]]
-    assert served["engine"] == "litert"
+    assert served["engine"] == ENGINE
     (measured,) = [one for one in served["measured"] if one["images"].startswith("other crops")]
     assert measured["count"] == 128
     assert 75 <= measured["agreement_percent"] < 100

@@ -19,6 +19,7 @@ from model_builder.errors import BuilderError
 from model_builder.system.progress import counted
 from service.cli.options import (
     DeviceOption,
+    EngineOption,
     HomeOption,
     JsonOption,
     ModelArgument,
@@ -53,6 +54,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Which to measure; can be repeated.")
     ] = None,
     as_json: JsonOption = False,
+    engine: EngineOption = None,
     device: DeviceOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -61,7 +63,7 @@ def evaluate(
     What was measured is kept beside each artifact, and GET /models shows it. By default float32
     and int8 are measured; float32, which the others are held against, always is.
     """
-    settings = settings_with(device=device, home=home)
+    settings = settings_with(engine=engine, device=device, home=home)
     if not folder.is_dir():
         end(f"{name} can't be evaluated. There is no folder {folder}.")
     configure_logging("warning", settings.observability.log_format)

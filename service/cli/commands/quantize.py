@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from model_builder.errors import BuilderError
-from service.cli.options import FileOption, HomeOption, ModelArgument, end, say, settings_with
+from service.cli.options import (
+    EngineOption,
+    FileOption,
+    HomeOption,
+    ModelArgument,
+    end,
+    say,
+    settings_with,
+)
 from service.engines.registry import engine_for
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.observability.logging import configure_logging
@@ -23,11 +31,12 @@ def quantize(
             metavar="FOLDER",
         ),
     ] = None,
+    engine: EngineOption = None,
     checkpoint_file: FileOption = None,
     home: HomeOption = None,
 ) -> None:
     """Make a model's int8 artifact, which is served without TensorFlow. Takes a minute or more."""
-    settings = settings_with(home=home, checkpoint_file=checkpoint_file)
+    settings = settings_with(engine=engine, home=home, checkpoint_file=checkpoint_file)
     configure_logging("warning", settings.observability.log_format)
     try:
         target = engine_for("int8", make_hardware(settings), engine=settings.model.engine).target(

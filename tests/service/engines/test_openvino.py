@@ -15,8 +15,10 @@ from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Head, Prec
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.build.builder import golden
+from model_builder.build.calibration import calibration_set
 from model_builder.errors import BuilderError, InvalidArtifact
-from model_builder.exporters.openvino import write_openvino
+from model_builder.exporters.openvino import convert, save, write_openvino
+from model_builder.exporters.openvino_int8 import quantize
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from service.engines.base import Hardware
@@ -30,6 +32,7 @@ from tests.model_builder.tiny_artifact import LABELS, MANIFEST
 SIZE = 64
 PREPROCESSING = replace(CAFFE, resize_edge=72, crop_size=SIZE)
 HARDWARE = Hardware("cpu", cpu_threads=2)
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 # In a process that may open no socket: what is imported of frameworks, and whether it answers.
 ALONE = """
 import socket, sys
@@ -67,6 +70,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     inference = fuse_batch_norm(network, architecture, PREPROCESSING, pixels_dtype="uint8")
     kernel, bias = network.get_layer("fc").get_weights()
 
+    def write(precision: Precision, path: Path) -> None:
+        if precision == "int8":
+            crops = calibration_set(None, PREPROCESSING).crops[:24]
+            save(quantize(convert(inference), crops, lambda _: None), path)
+        else:
+            write_openvino(inference, path)
+
     def artifact(precision: Precision) -> Artifact:
         folder = tmp_path_factory.mktemp("artifacts") / precision
         manifest = replace(
@@ -82,13 +92,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
             LABELS,
             Head(kernel, bias),
             golden(network, PREPROCESSING),
-            lambda path: write_openvino(inference, path),
+            lambda path: write(precision, path),
         )
         return read_artifact(folder)
 
     pixels = random_images(5, size=SIZE, seed=6)
     return Built(
-        {"float32": artifact("float32"), "bfloat16": artifact("bfloat16")},
+        {precision: artifact(precision) for precision in PRECISIONS},
         pixels,
         np.asarray(inference(pixels, training=False), np.float32),
     )
@@ -127,6 +137,16 @@ def test_an_image_gets_the_same_features_in_a_batch_of_any_size(
         )
 
 
+def test_int8_gives_an_image_the_same_features_in_a_batch_of_any_size(built: Built) -> None:
+    (engine,) = load_engines(built.artifacts["int8"], HARDWARE)
+    alone = np.concatenate([engine.run(pixels[None]) for pixels in built.pixels])
+    np.testing.assert_allclose(engine.run(built.pixels), alone, rtol=1e-4, atol=1e-4)
+    assert alone.dtype == np.float32
+    pooled, right = alone.mean(axis=(1, 2)), built.features.mean(axis=(1, 2))
+    # Close, and not float32 itself.
+    assert 1e-3 < np.abs(pooled - right).mean() / right.std() < 0.15
+
+
 def test_a_result_is_not_overwritten_by_the_next(engine: OpenVINOEngine, built: Built) -> None:
     first = engine.run(built.pixels[:1])
     kept = first.copy()
@@ -134,15 +154,16 @@ def test_a_result_is_not_overwritten_by_the_next(engine: OpenVINOEngine, built: 
     np.testing.assert_array_equal(first, kept)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_golden_logits(built: Built, precision: Precision) -> None:
     artifact = built.artifacts[precision]
     (engine,) = load_engines(artifact, HARDWARE)
     assert verify(artifact, engine).passed
 
 
-def test_nothing_else_is_imported_and_nothing_is_sent(built: Built) -> None:
-    folder = str(built.artifacts["float32"].folder)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_nothing_else_is_imported_and_nothing_is_sent(built: Built, precision: Precision) -> None:
+    folder = str(built.artifacts[precision].folder)
     done = subprocess.run(
         [sys.executable, "-c", ALONE, folder], capture_output=True, text=True, check=True
     )

@@ -71,8 +71,11 @@ def test_a_precision_that_a_device_does_not_have_is_refused() -> None:
 def test_an_engine_can_be_asked_for() -> None:
     assert engine_for("float32", CPU, engine="tensorflow").name == "tensorflow"
     assert choose_precision("auto", CPU, engine="litert") == "int8"
-    with pytest.raises(BuilderError, match=r"^openvino has float32, bfloat16\. Received: int8$"):
-        engine_for("int8", CPU, engine="openvino")
+    assert engine_for("int8", CPU, engine="openvino").name == "openvino"
+    with pytest.raises(
+        BuilderError, match=r"^openvino has float32, bfloat16, int8\. Received: float16$"
+    ):
+        engine_for("float16", CPU, engine="openvino")
     with pytest.raises(BuilderError, match=r"^litert serves on cpu\. Received: device gpu$"):
         engine_for("int8", Hardware("gpu", 1), engine="litert")
 
@@ -146,7 +149,7 @@ def test_a_second_int8_engine_becomes_a_model(world: World, cache: ArtifactCache
     float32 = cache.obtain(
         NAME, engine_for("float32", CPU, WITH_TOY).target("float32"), checkpoint_file=world.file
     )
-    litert = engine_for("int8", CPU).target("int8")
+    litert = engine_called("litert").target("int8")
     assert (toy.manifest.engine, toy.manifest.precision) == ("toy", "int8")
     assert toy.folder != cache.artifact_folder(cache.checkpoint(NAME), litert)
     assert sorted(path.name for path in (cache.home / "artifacts").glob("*int8")) == [
@@ -180,7 +183,7 @@ def test_the_toy_and_litert_answer_requests_from_one_process(
             tensors_of(world.network),
         )
     cache.obtain("for-toy", engine_for("int8", CPU, WITH_TOY).target("int8"))
-    litert = cache.obtain("for-litert", engine_for("int8", CPU).target("int8"))
+    litert = cache.obtain("for-litert", engine_called("litert").target("int8"))
     settings = Settings.of(
         home=cache.home, device="cpu", precision="int8", max_batch_size=2, min_agreement_percent=0
     )
