@@ -55,8 +55,8 @@ LABELS = tuple(Label(f"class {index}") for index in range(1000))
         ("bfloat16", "auto", "openvino"),
         ("bfloat16", "gpu", "tensorflow"),
         ("float16", "gpu", "tensorflow"),
-        ("int8", "cpu", "litert"),
-        ("int8", "auto", "litert"),
+        ("int8", "cpu", "openvino"),
+        ("int8", "auto", "openvino"),
     ],
 )
 def test_which_engine_serves(precision: Any, device: Any, name: str) -> None:
