@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from html import escape
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from service.http.paths import PAGE, PAGE_SCRIPT, PAGE_STYLE
 
@@ -22,6 +23,8 @@ FILES = {
     PAGE_STYLE: ("page.css", "text/css"),
     PAGE_SCRIPT: ("page.js", "text/javascript"),
 }
+# In the page, whose addresses are relative to it.
+BASE = b'<base href="%s/">'
 
 
 def make_router() -> APIRouter:
@@ -33,8 +36,10 @@ def make_router() -> APIRouter:
     return router
 
 
-def _serve(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
-    async def serve() -> Response:
-        return Response(content, media_type=media_type, headers=HEADERS)
+def _serve(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        root: str = escape(request.scope.get("root_path", ""))
+        served = content.replace(BASE % b"", BASE % root.encode(), 1) if root else content
+        return Response(served, media_type=media_type, headers=HEADERS)
 
     return serve

@@ -26,10 +26,11 @@ def http(service: Service) -> TestClient:
 def test_the_page_names_only_files_that_this_server_has(http: TestClient) -> None:
     page = http.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    references = re.findall(r'(?:href|src)="(/[^"]*)"', page.text)
-    assert {"/page.css", "/page.js", "/docs", "/models"} <= set(references)
+    assert '<base href="/">' in page.text
+    references = re.findall(r'(?:href|src)="([a-z][^":]*)"', page.text)
+    assert {"page.css", "page.js", "docs", "models"} <= set(references)
     for reference in references:
-        assert http.get(reference).status_code == 200, reference
+        assert http.get(f"/{reference}").status_code == 200, reference
 
 
 def test_nothing_from_elsewhere_runs_in_it(http: TestClient) -> None:
@@ -62,7 +63,7 @@ globalThis.document = { getElementById: (id) => (elements[id] ??= make(id)),
   createElement: (name) => make(name), addEventListener() {} };
 globalThis.sessionStorage = { getItem: () => process.env.KEY || null };
 const address = process.env.ADDRESS, fetched = globalThis.fetch;
-globalThis.fetch = (path, options) => fetched(address + path, options);
+globalThis.fetch = (path, options) => fetched(new URL(path, address), options);
 (async () => {
   const script = await (await fetched(address + "/page.js")).text();
   new Function(script)();
