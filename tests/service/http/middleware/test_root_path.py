@@ -25,6 +25,7 @@ from tests.service.images import plain
 ROOT = "/apps/resnet"
 RED = plain("red")
 INFER = f"/v2/models/{MODEL_NAME}/infer"
+HTML = {"Accept": "text/html"}
 PNG = {"Content-Type": "image/png"}
 RAW = {"Inference-Header-Content-Length": "0"}
 LINK = re.compile(r'(?:href|src)="([^"#]+)"')
@@ -62,7 +63,7 @@ def test_every_kind_of_path_is_found(serve: Serve, prefix: str) -> None:
 def test_the_document_and_the_pages_name_the_prefix(serve: Serve, prefix: str) -> None:
     client = serve(root_path=ROOT).client
     assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": ROOT}]
-    assert f'<base href="{ROOT}/">' in client.get(f"{prefix}/").text
+    assert f'<base href="{ROOT}/">' in client.get(f"{prefix}/", headers=HTML).text
     for path in ("/docs", "/redoc"):
         page = client.get(prefix + path).text
         assert f"{ROOT}/openapi.json" in page
@@ -70,14 +71,14 @@ def test_the_document_and_the_pages_name_the_prefix(serve: Serve, prefix: str) -
 
 
 def test_without_a_prefix_nothing_changes(service: Service) -> None:
-    assert '<base href="/">' in service.client.get("/").text
+    assert '<base href="/">' in service.client.get("/", headers=HTML).text
     assert "servers" not in service.client.get("/openapi.json").json()
     assert service.client.get(f"{ROOT}/models").status_code == 404
 
 
 def test_the_prefix_alone_is_the_page(serve: Serve) -> None:
     client = serve(root_path=f"{ROOT}/").client
-    assert "ResNet server" in client.get(ROOT).text
+    assert "ResNet server" in client.get(ROOT, headers=HTML).text
     assert client.get(f"{ROOT}x/models").status_code == 404
 
 
@@ -104,7 +105,7 @@ def test_what_protects_a_path_knows_it_without_the_prefix(
 def test_the_asgi_server_s_prefix_takes_precedence(serve: Serve) -> None:
     client = TestClient(serve(root_path=ROOT).app, root_path="/given")
     assert client.get("/given/openapi.json").json()["servers"] == [{"url": "/given"}]
-    assert '<base href="/given/">' in client.get("/").text
+    assert '<base href="/given/">' in client.get("/", headers=HTML).text
 
 
 def test_what_is_no_request_is_left_alone() -> None:
@@ -143,7 +144,7 @@ def test_behind_nginx_every_link_leads_somewhere(serve: Serve, location: str) ->
         with httpx2.Client(timeout=WAIT_SECONDS, follow_redirects=True) as client:
             assert client.post(f"{url}{ROOT}/predict", content=RED, headers=PNG).status_code == 200
             for page in ("", "/", "/docs"):
-                found = client.get(url + ROOT + page)
+                found = client.get(url + ROOT + page, headers=HTML)
                 assert found.status_code == 200
                 links = links_of(found.text, str(found.url))
                 assert links
