@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 # As browsers send it: scheme, host, and a port that is not the scheme's own.
-_ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?|null")
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 ANY_ORIGIN: Final = "*"
 _ROOT_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 # First parts of the service's own paths. Behind a proxy that strips a prefix of that name, a path
