@@ -105,7 +105,13 @@ def app_of(runtime: Runtime) -> FastAPI:
     strangers = RateLimit(
         security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
     )
-    tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
+    # Tracing is outside all middleware, also outside the one that takes the prefix off.
+    prefix = settings.http.root_path
+    tracing = Tracing(
+        untraced=lambda scope: (
+            scope["path"].removeprefix(prefix) in MONITORING or exceeds_limits(scope)
+        )
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

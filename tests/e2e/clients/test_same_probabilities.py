@@ -83,7 +83,7 @@ def predict(post: Post, body: Any, path: str = f"{V1}:predict") -> Array:
 
 ELEMENT = struct.pack("<I", len(PHOTO)) + PHOTO
 RAW = PIXELS.tobytes()
-UINT8 = {"name": "pixels", "datatype": "UINT8", "shape": [*PIXELS.shape]}
+UINT8: dict[str, Any] = {"name": "pixels", "datatype": "UINT8", "shape": [*PIXELS.shape]}
 B64 = {"b64": TEXT}
 BINARY = [{"name": "probabilities", "parameters": {"binary_data": True}}]
 
@@ -139,11 +139,11 @@ def test_a_form_has_the_same_bits(post: Post, expected: Array, form: str) -> Non
 def test_the_best_classes_are_the_same(post: Post, expected: Array, path: str) -> None:
     best = sorted(expected.tolist(), reverse=True)[:5]
     if path.endswith(":classify"):
-        body = {"examples": [{"image": B64}]}
+        body: Any = {"examples": [{"image": B64}]}
         (rows,) = post(path, content=json.dumps(body)).json()["results"]
         assert [probability for _, probability in rows] == best
     else:
-        wanted = {"name": "probabilities", "parameters": {"classification": 5}}
+        wanted: Any = {"name": "probabilities", "parameters": {"classification": 5}}
         body = {"inputs": [tensor([TEXT])], "outputs": [wanted]}
         (output,) = post(path, content=json.dumps(body)).json()["outputs"]
         found = [text.split(":")[0] for text in output["data"]]

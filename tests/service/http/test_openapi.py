@@ -200,7 +200,7 @@ def test_the_schemes_of_api_keys(tmp_path: Path) -> None:
     for path, methods in document["paths"].items():
         for operation in methods.values():
             # Either one is enough.
-            wanted = [{"HTTPBearer": []}, {"APIKeyHeader": []}] if needs_key(path) else None
+            wanted: Any = [{"HTTPBearer": []}, {"APIKeyHeader": []}] if needs_key(path) else None
             assert operation.get("security") == wanted, path
 
 

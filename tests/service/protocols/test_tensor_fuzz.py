@@ -140,7 +140,7 @@ def test_memory_is_bounded_by_what_was_sent(request_bytes: tuple[bytes, bytes]) 
 def test_a_tensor_that_claims_to_be_huge_takes_nothing(datatype: str, size: int) -> None:
     """Eight images of the right shape, as far as the JSON says."""
     shape = [MAX_IMAGES] if datatype == "BYTES" else [MAX_IMAGES, SIZE, SIZE, 3]
-    tensor = {"name": "image", "datatype": datatype, "shape": shape}
+    tensor: dict[str, Any] = {"name": "image", "datatype": datatype, "shape": shape}
     tensor["parameters"] = {"binary_data_size": size}
     head, raw = json.dumps({"inputs": [tensor]}).encode(), struct.pack("<I", 2**32 - 1) + b"x"
     tracemalloc.start()
