@@ -24,11 +24,11 @@ test: $(VENV)/.dev
 
 # Each in an environment of its own; without them their tests skip.
 CLIENTS = build/clients
-clients: $(CLIENTS)/triton/.installed $(CLIENTS)/kserve/.installed
+clients: $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed
 
-$(CLIENTS)/triton/.installed: requirements/clients-triton.txt
+$(CLIENTS)/tritonclient/.installed: requirements/clients-tritonclient.txt
 $(CLIENTS)/kserve/.installed: requirements/clients-kserve.txt
-$(CLIENTS)/triton/.installed $(CLIENTS)/kserve/.installed:
+$(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed:
 	@echo "Installing into $(@D) ..."
 	@python=$$(sh requirements/python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \

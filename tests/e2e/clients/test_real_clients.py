@@ -31,7 +31,7 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def triton(float32_server: Server, pixels: Path) -> dict[str, Any]:
     host = urlsplit(float32_server.url).netloc
-    return results_of("triton", "triton_http.py", host, MODEL, str(PHOTO), str(pixels))
+    return results_of("tritonclient", "triton_http.py", host, MODEL, str(PHOTO), str(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def kserve(float32_server: Server, pixels: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def tensorflow_serving(float32_server: Server, pixels: Path) -> dict[str, Any]:
     arguments = (float32_server.url, MODEL, str(PHOTO), str(pixels))
-    return results_of("triton", "tensorflow_serving_rest.py", *arguments)
+    return results_of("tritonclient", "tensorflow_serving_rest.py", *arguments)
 
 
 def test_triton_s_client_finds_the_class_in_every_form(triton: dict[str, Any]) -> None:
