@@ -66,6 +66,11 @@ def test_what_has_no_get_has_no_head(service: Service, path: str) -> None:
     assert response.headers["Allow"] == "POST"
 
 
+@pytest.mark.parametrize("path", ["/models", "/v2", f"/v1/models/{MODEL_NAME}/metadata"])
+def test_what_has_get_says_that_it_has_head(service: Service, path: str) -> None:
+    assert service.client.delete(path).headers["Allow"] == "GET, HEAD"
+
+
 def test_it_is_counted_and_logged_as_head(
     service: Service, log_lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
