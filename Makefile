@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.10 to 3.13 and a package registry, nothing else.
 .POSIX:
 .SUFFIXES:
-.PHONY: help serve test bench check format lock clean
+.PHONY: help serve test clients bench check format lock clean
 
 VENV = .venv
 RUN = $(VENV)/bin/python
@@ -10,6 +10,7 @@ INSTALL = $(RUN) -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make serve   install, fetch the weights, serve on port 8000"
 	@echo "make test    install, run the whole test suite"
+	@echo "make clients install the real clients of other servers, which tests then run"
 	@echo "make bench   install, measure engines and servers, print ratios: docs/performance.md"
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format and fix what can be fixed"
@@ -20,6 +21,19 @@ serve: $(VENV)/.serve
 
 test: $(VENV)/.dev
 	@$(RUN) -m pytest -n 2
+
+# Each in an environment of its own; without them their tests skip.
+CLIENTS = build/clients
+clients: $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed
+
+$(CLIENTS)/tritonclient/.installed: requirements/clients-tritonclient.txt
+$(CLIENTS)/kserve/.installed: requirements/clients-kserve.txt
+$(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed:
+	@echo "Installing into $(@D) ..."
+	@python=$$(sh requirements/python.sh) && "$$python" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-r requirements/clients-$$(basename $(@D)).txt
+	@touch $@
 
 # QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labeled
 # to measure accuracy on. LITSERVE=no: without the server to compare with, and its PyTorch.

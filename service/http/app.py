@@ -28,8 +28,11 @@ from service.auth.rate_limit import RateLimit
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
+from service.http.middleware.cors import CorsMiddleware
+from service.http.middleware.head import HeadMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
@@ -102,7 +105,13 @@ def app_of(runtime: Runtime) -> FastAPI:
     strangers = RateLimit(
         security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
     )
-    tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
+    # Tracing is outside all middleware, also outside the one that takes the prefix off.
+    prefix = settings.http.root_path
+    tracing = Tracing(
+        untraced=lambda scope: (
+            scope["path"].removeprefix(prefix) in MONITORING or exceeds_limits(scope)
+        )
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -134,10 +143,13 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
+    app.add_middleware(HeadMiddleware)
     if keys is not None or limit is not None:
         app.add_middleware(
             AuthMiddleware, keys=keys, limit=limit, strangers=strangers, metrics=service_metrics
         )
+    if security.cors_origins:
+        app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=True)
     app.add_middleware(HeaderLimitsMiddleware, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,
@@ -145,8 +157,11 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
+    if security.cors_origins:
+        app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=False)
     if security.trusted_proxies:
         app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
+    app.add_middleware(RootPathMiddleware, root_path=settings.http.root_path)
     add_error_handlers(app, service_metrics)
 
     @app.exception_handler(ClientDisconnect)

@@ -181,6 +181,9 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
         else:
             error = cast(HTTPException, error)
             headers = dict(error.headers or {})
+            if headers.get("Allow") == "GET":
+                # Routes declare GET alone: service/http/middleware/head.py.
+                headers["Allow"] = "GET, HEAD"
             status, code = error.status_code, HTTPStatus(error.status_code).name.lower()
             detail = f"{request.method} {path}: {error.detail}"
             if statuses_on(path) is V1_STATUS:

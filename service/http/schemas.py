@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from service.inference.model_info import State
 
+DEPRECATED: JsonDict = {"deprecated": True}
 PROBLEM_EXAMPLE: JsonDict = {
     "type": "about:blank",
     "title": "Unsupported Media Type",
@@ -101,7 +102,9 @@ class Measured(BaseModel):
     images_per_second: float | None
     origin: Literal["build", "evaluate"] = Field(description="Who measured: the build or a user.")
 
-    @computed_field(description="Deprecated: the old name of `images`.")  # type: ignore[prop-decorator]
+    @computed_field(  # type: ignore[prop-decorator]
+        description="The old name of `images`.", json_schema_extra=DEPRECATED
+    )
     @property
     def pictures(self) -> str:
         return self.images
@@ -154,7 +157,9 @@ class ModelBody(BaseModel):
     reason: str = Field(description="Why it is in that state, or how to get it out of it.")
     checkpoints: list[CheckpointBody]
 
-    @computed_field(description="Deprecated: the old name of `macs`.")  # type: ignore[prop-decorator]
+    @computed_field(  # type: ignore[prop-decorator]
+        description="The old name of `macs`.", json_schema_extra=DEPRECATED
+    )
     @property
     def multiply_adds(self) -> int:
         return self.macs
@@ -163,6 +168,19 @@ class ModelBody(BaseModel):
 class ModelsBody(BaseModel):
     default: str
     models: list[ModelBody]
+
+
+class ClassLabel(BaseModel):
+    class_id: int = Field(description="Index of the class, from 0.")
+    wnid: str | None = Field(description="WordNet id, where the class has one.")
+    label: str
+
+
+class LabelsBody(BaseModel):
+    """The classes of a served model, in the order of its probabilities."""
+
+    model: str
+    labels: list[ClassLabel]
 
 
 class Health(BaseModel):

@@ -119,7 +119,7 @@ def _input(body: dict[str, Any], raw: memoryview, model: str) -> InputTensor:
     if len(sources) != 1:
         raise MalformedRequest(
             "Input must set only one of the following fields: 'data', 'binary_data_size' in "
-            f"'parameters'. But {f'set {sources}' if sources else 'no field is set'}"
+            f"'parameters'. But {'set ' + ' '.join(sources) if sources else 'no field is set'}"
         )
     content = given.get("data")
     if "data" not in given:

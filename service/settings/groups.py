@@ -9,7 +9,7 @@ from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.setting_types import Networks, Seconds
+from service.setting_types import Networks, Origins, RootPath, Seconds
 
 PREFIX = "RESNET_"
 DEFAULT_MODEL = "resnet50"
@@ -113,6 +113,11 @@ class HttpSettings(_Group):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
+    root_path: RootPath = Field(
+        "",
+        description="Path prefix under which a proxy serves this, such as /resnet, whether the "
+        "proxy strips it or not.",
+    )
     request_timeout_seconds: Seconds = Field(
         30.0, gt=0, description="A request without an answer by then gets 504."
     )
@@ -202,6 +207,11 @@ class SecuritySettings(_Group):
         "",
         description="Addresses and networks of proxies, separated by commas, whose "
         "X-Forwarded-For is believed. Default: nobody's.",
+    )
+    cors_origins: Origins = Field(
+        "",
+        description="Origins of web pages that may use this from a browser, such as "
+        "https://shop.example, separated by commas; * for any. Default: none but its own page.",
     )
 
 

@@ -30,6 +30,7 @@ from tests.attacks.server.disturbances import (
     remove_interpreter,
     terminate,
 )
+from tests.attacks.tensor_attacks import TENSOR_ATTACKS
 
 MOST_CONNECTIONS = 100
 # The server itself has about 25 open files.
@@ -50,8 +51,8 @@ ENDING = {
     "RESNET_DRAIN_SECONDS": "0",
 }
 
-
 ATTACKS: Mapping[str, Attack] = {
+    **TENSOR_ATTACKS,
     "uploads_raw": Attack("60 bodies a byte short of the limit", uploads.raw, seconds=UPLOADING),
     "uploads_chunked": Attack("60 such bodies, chunked", uploads.chunked, seconds=UPLOADING),
     "uploads_form": Attack("60 forms a byte short of the limit", uploads.form, seconds=UPLOADING),

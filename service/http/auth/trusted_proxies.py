@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from service.setting_types import networks_of
+from service.setting_types import parts_of
 
 
 class TrustedProxies:
@@ -13,7 +13,7 @@ class TrustedProxies:
 
     def __init__(self, trusted_proxies: str) -> None:
         """trusted_proxies: addresses and networks, separated by commas; "" trusts nobody."""
-        self._networks = tuple(ip_network(one) for one in networks_of(trusted_proxies))
+        self._networks = tuple(ip_network(one) for one in parts_of(trusted_proxies))
         self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
 
     def __bool__(self) -> bool:

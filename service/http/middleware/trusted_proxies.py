@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.http.auth.trusted_proxies import TrustedProxies
-from service.setting_types import networks_of
+from service.setting_types import parts_of
 
 # In the scope of a request whose connection is a trusted proxy's.
 FROM_TRUSTED_PROXY: Final = "resnet.from_trusted_proxy"
@@ -25,7 +25,7 @@ class TrustedProxiesMiddleware:
         """trusted_proxies: addresses and networks, separated by commas."""
         self._app = app
         self._proxies = TrustedProxies(trusted_proxies)
-        trusted: Any = list(networks_of(trusted_proxies))
+        trusted: Any = list(parts_of(trusted_proxies))
         self._forwarded = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from service.errors import MalformedRequest, ModelNotFound
-from service.http.headers import SERVER_TIMING
+from service.http.headers import SERVER_TIMING, TENSOR_HEADER_LENGTH
 from service.http.paths import INFER, V2_MODEL, V2_VERSION
 from service.http.protocols.description import description_of
 from service.http.protocols.inference import Asked, Exchange, ExchangeDep
-from service.http.protocols.v2_response import JSON_LENGTH, infer_response
+from service.http.protocols.v2_response import infer_response
 from service.imaging.formats import FORMATS
 from service.inference.model import Model
 from service.inference.repository import VERSION
@@ -62,7 +62,7 @@ class _Body:
     def __init__(self, request: Request, name: str, max_images: int) -> None:
         self.outputs = default_outputs(binary=True)
         self.identifier = ""
-        self._json_length = request.headers.get(JSON_LENGTH)
+        self._json_length = request.headers.get(TENSOR_HEADER_LENGTH)
         self._name = name
         self._max_images = max_images
 
@@ -90,7 +90,8 @@ class _Body:
             return body_bytes
         if not (text.isascii() and text.removeprefix("-").isdecimal()):
             raise MalformedRequest(
-                f"Unable to parse {JSON_LENGTH}: it is a number of bytes. Received: {text[:100]!r}"
+                f"Unable to parse {TENSOR_HEADER_LENGTH}: it is a number of bytes. "
+                f"Received: {text[:100]!r}"
             )
         # More digits than any limit has are not worth a number.
         length = int(text[:20])

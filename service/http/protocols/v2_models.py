@@ -35,13 +35,11 @@ router = APIRouter(tags=["Open Inference Protocol"], responses=errors_of(READING
 health = APIRouter(tags=["Open Inference Protocol"], responses=errors_of((414, 431, 503)))
 
 
-@health.head(V2_LIVE, include_in_schema=False)
 @health.get(V2_LIVE, summary="The process answers")
 async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@health.head(V2_READY, include_in_schema=False, response_model=None)
 @health.get(V2_READY, summary="Every model is ready", response_model=None)
 async def ready(runtime: RuntimeDep) -> JSONResponse:
     now = runtime.health()

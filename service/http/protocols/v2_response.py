@@ -8,18 +8,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from fastapi import Response
 
 from model_builder.artifact.labels import Label
+from service.http.headers import TENSOR_HEADER_LENGTH
 from service.inference.request import RowResult
 from service.protocols.bytes_tensor import join_elements
 from service.protocols.tensor_outputs import OutputTensor, output_tensor, raw_row
 from service.protocols.tensor_request import WantedOutput
 
-JSON_LENGTH: Final = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
 
 
@@ -51,7 +51,7 @@ async def infer_response(
     head = f'{_dump(members).removesuffix("}")},"outputs":[{",".join(described)}]}}'.encode()
     if not any(one.binary for one in outputs):
         return Response(head, media_type="application/json")
-    headers = {JSON_LENGTH: str(len(head))}
+    headers = {TENSOR_HEADER_LENGTH: str(len(head))}
     return Response(b"".join([head, *tail]), media_type=BINARY, headers=headers)
 
 

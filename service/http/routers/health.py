@@ -14,14 +14,11 @@ from service.http.schemas import Health, Readiness
 router = APIRouter(tags=["health"])
 
 
-# Load balancers may send HEAD.
-@router.head(LIVE, include_in_schema=False, response_model=None)
 @router.get(LIVE, response_model=Health, summary="The process answers")
 async def live() -> Health:
     return Health(status="live")
 
 
-@router.head(READY, include_in_schema=False, response_model=None)
 @router.get(
     READY,
     response_model=Readiness,

@@ -41,7 +41,7 @@ async function predict(file) {
   const form = new FormData();
   form.append("file", file);
   try {
-    const body = await ask("/predict", { method: "POST", body: form });
+    const body = await ask("predict", { method: "POST", body: form });
     show(file, body);
     if (body.model) {
       const { decode, queue, inference } = body.timing_ms;
@@ -56,7 +56,7 @@ async function predict(file) {
 // A link is followed without the key.
 async function showModels() {
   try {
-    const body = await ask("/models");
+    const body = await ask("models");
     if (body.models) answers.prepend(element("pre", JSON.stringify(body, null, 2)));
     status.textContent = body.models ? "" : body.detail;
   } catch (error) {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
+from service.auth.api_keys import hash_of
 from service.errors import ServiceError
 from service.http.app import create_app
+from service.http.paths import needs_key
 from service.http.problem_details import status_of, status_on
 from service.http.protocols.errors import statuses_on
 from service.http.schemas import OneImage, Problem, SeveralImages
@@ -61,6 +64,7 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
         ("POST", "/predict"),
         ("GET", "/models"),
         ("GET", "/models/{name}"),
+        ("GET", "/models/{name}/labels"),
         ("GET", "/health/live"),
         ("GET", "/health/ready"),
         ("GET", "/metrics"),
@@ -182,3 +186,33 @@ def test_predicts_parameters(predict: dict[str, Any]) -> None:
     assert not any(parameter["required"] for parameter in parameters.values())
     (integer, _) = parameters["top_k"]["schema"]["anyOf"]
     assert integer["minimum"] == 1
+
+
+def test_the_schemes_of_api_keys(tmp_path: Path) -> None:
+    """Where keys are configured, on each operation that needs one and on no other."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"{hash_of('alpha')} shop\n")
+    document = described(Settings.of(api_keys_file=keys))
+    assert document["components"]["securitySchemes"] == {
+        "HTTPBearer": {"type": "http", "scheme": "bearer"},
+        "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            # Either one is enough.
+            wanted: Any = [{"HTTPBearer": []}, {"APIKeyHeader": []}] if needs_key(path) else None
+            assert operation.get("security") == wanted, path
+
+
+def test_without_keys_no_scheme_is_announced(document: dict[str, Any]) -> None:
+    assert "securitySchemes" not in document["components"]
+
+
+def test_what_is_deprecated_is_marked(document: dict[str, Any]) -> None:
+    marked = {
+        (name, member)
+        for name, schema in document["components"]["schemas"].items()
+        for member, described in schema.get("properties", {}).items()
+        if described.get("deprecated")
+    }
+    assert marked == {("Measured", "pictures"), ("ModelBody", "multiply_adds")}

@@ -64,10 +64,11 @@ def test_a_request_is_a_span_with_spans_of_its_parts(
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-    service = serve()
+    service = serve(root_path="/apps")
     headers = {"Content-Type": "image/png", "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
     assert service.client.post("/predict", content=plain("red"), headers=headers).status_code == 200
-    assert service.client.get("/health/ready").status_code == 200
+    for probe in ("/health/ready", "/apps/health/ready"):
+        assert service.client.get(probe).status_code == 200
     end = service.client.__exit__
     end(None, None, None)
 

@@ -255,7 +255,7 @@ INVALID: dict[str, tuple[Any, bytes | None, str]] = {
     "element past the end": ({"inputs": [sized(image_input(RED), b"c\0\0\0abc")]}, b"c\0\0\0abc",
                              "string of length 99 but only 3 bytes"),
     "data and binary": ({"inputs": [{**sized(image_input(RED), RAW), "data": []}]}, RAW,
-                        "Input must set only one"),
+                        "But set 'data' 'binary_data_size'"),
     "shared memory": ({"inputs": [image_input(RED, data=None, parameters={
         "shared_memory_region": "r", "shared_memory_byte_size": 8})]}, None, "Shared memory"),
     "wrong pixels": ({"inputs": [sized({**pixel_input(), "shape": [1, 100, 100, 3]}, RED_PIXELS)]},

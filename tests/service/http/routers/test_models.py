@@ -18,11 +18,13 @@ from model_builder.checkpoints.custom import CustomCheckpoint, write_custom
 from model_builder.errors import BuilderError
 from model_builder.networks.config import DEPTHS, ResNetConfig, name_of_depth
 from service.http import model_list
+from service.http.schemas import LabelsBody
 from service.inference import model_info
 from service.inference.model import Model
 from tests.service.color_artifact import MODEL_NAME, PREPROCESSING
 from tests.service.conftest import MakeModel, Service, TestClient
 from tests.service.fakes import LABELS, WAIT_SECONDS
+from tests.service.images import plain
 
 
 def listed(client: TestClient) -> dict[str, dict[str, Any]]:
@@ -241,3 +243,40 @@ def test_it_is_read_again_when_something_changes_and_not_before(
     assert len(reads) == 1
     test_a_checkpoint_that_was_imported_here(service)
     assert len(reads) == 2
+
+
+def test_the_labels_of_a_served_model(service: Service) -> None:
+    response = service.client.get(f"/models/{MODEL_NAME}/labels")
+    assert response.status_code == 200
+    body = response.json()
+    LabelsBody.model_validate(body, extra="forbid")
+    assert body["model"] == MODEL_NAME
+    assert body["labels"] == [
+        {"class_id": class_id, "wnid": label.wnid, "label": label.name}
+        for class_id, label in enumerate(LABELS)
+    ]
+    headers = {"Content-Type": "image/png"}
+    answer = service.client.post("/predict", content=plain("green"), headers=headers).json()
+    best = answer["predictions"][0]
+    assert body["labels"][best["class_id"]]["label"] == best["label"] == "green"
+
+
+def test_the_labels_of_a_model_that_is_not_served(service: Service) -> None:
+    """A depth that is only listed has none here."""
+    for name in ("resnet152", "nope"):
+        response = service.client.get(f"/models/{name}/labels")
+        assert response.status_code == 404
+        assert response.json()["code"] == "model_not_found"
+
+
+def test_the_labels_of_a_model_that_is_loading(start_app: Callable[..., TestClient]) -> None:
+    go_on = threading.Event()
+
+    def load(_: str) -> Model:
+        go_on.wait(WAIT_SECONDS)
+        raise BuilderError("the test is over")
+
+    client = start_app(load)
+    response = client.get(f"/models/{MODEL_NAME}/labels")
+    go_on.set()
+    assert (response.status_code, response.json()["code"]) == (503, "model_not_ready")

@@ -17,6 +17,9 @@ from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient, liste
 from tests.service.fakes import WAIT_SECONDS
 from tests.service.http.loop_work import request_work
 
+# As Firefox and Chromium send it for a page.
+BROWSER_ACCEPTS = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
 
 @pytest.fixture
 def http(service: Service) -> TestClient:
@@ -24,19 +27,30 @@ def http(service: Service) -> TestClient:
 
 
 def test_the_page_names_only_files_that_this_server_has(http: TestClient) -> None:
-    page = http.get("/")
+    page = http.get("/", headers=BROWSER_ACCEPTS)
     assert page.headers["content-type"].startswith("text/html")
-    references = re.findall(r'(?:href|src)="(/[^"]*)"', page.text)
-    assert {"/page.css", "/page.js", "/docs", "/models"} <= set(references)
+    assert '<base href="/">' in page.text
+    references = re.findall(r'(?:href|src)="([a-z][^":]*)"', page.text)
+    assert {"page.css", "page.js", "docs", "models"} <= set(references)
     for reference in references:
-        assert http.get(reference).status_code == 200, reference
+        assert http.get(f"/{reference}").status_code == 200, reference
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
+def test_who_asks_for_no_page_gets_kserve_s_liveness(http: TestClient, accept: str) -> None:
+    response = http.get("/", headers={"Accept": accept})
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == {"status": "alive"}
+    assert response.headers["Vary"] == "Accept"
+    assert http.get("/", headers=BROWSER_ACCEPTS).headers["Vary"] == "Accept"
 
 
 def test_nothing_from_elsewhere_runs_in_it(http: TestClient) -> None:
-    policy = http.get("/").headers["content-security-policy"]
+    policy = http.get("/", headers=BROWSER_ACCEPTS).headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
-    assert "<script>" not in http.get("/").text
+    assert "<script>" not in http.get("/", headers=BROWSER_ACCEPTS).text
 
 
 def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
@@ -48,7 +62,7 @@ def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
 
 def test_the_page_can_send_an_api_key(service: Service) -> None:
     """Its field appears once a request was refused for want of a key."""
-    assert '<form id="access" hidden>' in service.client.get("/").text
+    assert '<form id="access" hidden>' in service.client.get("/", headers=BROWSER_ACCEPTS).text
     assert "Authorization: `Bearer ${key}`" in service.client.get("/page.js").text
 
 
@@ -62,7 +76,7 @@ globalThis.document = { getElementById: (id) => (elements[id] ??= make(id)),
   createElement: (name) => make(name), addEventListener() {} };
 globalThis.sessionStorage = { getItem: () => process.env.KEY || null };
 const address = process.env.ADDRESS, fetched = globalThis.fetch;
-globalThis.fetch = (path, options) => fetched(address + path, options);
+globalThis.fetch = (path, options) => fetched(new URL(path, address), options);
 (async () => {
   const script = await (await fetched(address + "/page.js")).text();
   new Function(script)();
@@ -109,7 +123,7 @@ def test_its_files_are_read_once(service: Service, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     for path in ("/", "/page.css", "/page.js"):
-        assert service.client.get(path).status_code == 200
+        assert service.client.get(path, headers=BROWSER_ACCEPTS).status_code == 200
 
 
 def test_the_first_reader_of_the_api_document_does_not_wait_for_it(service: Service) -> None:
