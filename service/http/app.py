@@ -23,8 +23,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
-from service.auth.api_keys import ApiKeys
-from service.auth.rate_limit import RateLimit
+from service.auth.access import Access
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -50,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499
-# Of one address, where the settings limit nobody: requests without a good key.
-STRANGERS_PER_SECOND = 1.0
 
 
 def create_app(settings: Settings | None = None, **runtime_options: Any) -> FastAPI:
@@ -93,15 +90,8 @@ def app_of(runtime: Runtime) -> FastAPI:
     """The application around a Runtime, which it starts and stops."""
     settings, service_metrics = runtime.settings, runtime.metrics
     security = settings.security
-    keys = ApiKeys(security.api_keys_file) if security.api_keys_file else None
-    limit = (
-        RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
-        if security.rate_limit_per_second
-        else None
-    )
-    strangers = RateLimit(
-        security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
-    )
+    access = Access.of(security)
+    keys, limit = access.keys, access.limit
     tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
 
     @asynccontextmanager
@@ -135,9 +125,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.prediction_writer = PredictionWriter()
     # Added last means called first.
     if keys is not None or limit is not None:
-        app.add_middleware(
-            AuthMiddleware, keys=keys, limit=limit, strangers=strangers, metrics=service_metrics
-        )
+        app.add_middleware(AuthMiddleware, access=access, metrics=service_metrics)
     app.add_middleware(HeaderLimitsMiddleware, metrics=service_metrics)
     app.add_middleware(
         AccessLogMiddleware,

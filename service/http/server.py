@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from model_builder.errors import InvalidArtifact, UnknownModel
 from service.auth.api_keys import InvalidKeyFile
+from service.auth.trusted_proxies import TrustedProxies
 from service.http.app import create_app, prepare
-from service.http.auth.trusted_proxies import TrustedProxies
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Listener, warn_of_limit
 from service.http.connection.protocol import protocol_of
