@@ -41,20 +41,24 @@ class Access:
 
         Raises Unauthorized, Forbidden or RateLimited.
         """
-        client = address
-        if self.keys is not None:
-            try:
-                if not key:
-                    raise Unauthorized(
-                        "Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
-                    )
-                client = authenticate(self.keys, key)
-            except (Unauthorized, Forbidden):
-                check_rate(self.strangers, address)
-                raise
+        client = self.identify(key, address)
         if self.limit is not None:
             check_rate(self.limit, client)
         return client
+
+    def identify(self, key: str, address: str) -> str:
+        """The client, of which nothing is counted. Raises as `admit` does."""
+        if self.keys is None:
+            return address
+        try:
+            if not key:
+                raise Unauthorized(
+                    "Send an API key, as Authorization: Bearer KEY or X-API-Key: KEY."
+                )
+            return authenticate(self.keys, key)
+        except (Unauthorized, Forbidden):
+            check_rate(self.strangers, address)
+            raise
 
 
 def stated_key(authorization: str, api_key: str) -> str:

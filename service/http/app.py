@@ -41,7 +41,7 @@ from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
-from service.observability.tracing import Tracing
+from service.observability.tracing import Spans, Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.version import __version__
 
@@ -99,7 +99,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        yield
+        async with _grpc(runtime, access, tracing.spans) as app.state.grpc_port:
+            yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
         await asyncio.to_thread(tracing.close)
@@ -154,6 +155,21 @@ def app_of(runtime: Runtime) -> FastAPI:
     for router in (health.router, v2_models.health, metrics.make_router(), ui.make_router()):
         app.include_router(router)
     return app
+
+
+@asynccontextmanager
+async def _grpc(runtime: Runtime, access: Access, spans: Spans | None) -> AsyncIterator[int | None]:
+    """Serves gRPC meanwhile, where the settings say so, and gives its port.
+
+    Raises OSError where it can't listen.
+    """
+    if runtime.settings.grpc.grpc_port is None:
+        yield None
+        return
+    from service.grpc.server import GrpcServer
+
+    async with GrpcServer(runtime, access, spans).serving() as port:
+        yield port
 
 
 def _end(_reason: str) -> None:

@@ -16,10 +16,11 @@ from service.http.dependencies import RuntimeDep
 from service.http.headers import SERVER_TIMING
 from service.http.paths import CLASSIFY_METHOD, PREDICT_METHOD, V1, V1_MODELS
 from service.http.protocols.description import NAME, READING, description_of, errors_of
-from service.http.protocols.inference import Asked, Exchange, ExchangeDep
+from service.http.protocols.inference import Exchange, ExchangeDep
 from service.inference.model import Model
 from service.inference.outputs import top_k
 from service.inference.request import RowResult
+from service.protocols.asked import Asked
 from service.protocols.json_text import parse_json
 from service.protocols.model_metadata import names, signature, unknown_servable, version_status
 from service.protocols.predict_request import (

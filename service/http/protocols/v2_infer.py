@@ -10,11 +10,12 @@ from service.errors import MalformedRequest
 from service.http.headers import SERVER_TIMING
 from service.http.paths import INFER, V2_MODEL, V2_VERSION
 from service.http.protocols.description import description_of
-from service.http.protocols.inference import Asked, Exchange, ExchangeDep
+from service.http.protocols.inference import Exchange, ExchangeDep
 from service.http.protocols.v2_response import JSON_LENGTH, infer_response
 from service.imaging.formats import FORMATS
 from service.inference.model import Model
 from service.inference.repository import VERSION
+from service.protocols.asked import Asked
 from service.protocols.json_text import parse_json
 from service.protocols.model_metadata import unknown_model
 from service.protocols.pixel_arrays import CHANNELS, pixels_of

@@ -1,0 +1,18 @@
+"""The groups of what requests travel by, beside HTTP in plain text."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from service.settings.group import Group
+
+
+class GrpcSettings(Group):
+    """The listener of gRPC; its times, its address and its limits are those of HTTP."""
+
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of gRPC; 0 selects a free one. Default: gRPC is not served.",
+    )
