@@ -64,13 +64,15 @@ class Arrivals:
 
     def _wake(self) -> None:
         """Gives the places that are free to the clients in turn."""
-        for client in list(self._waiting):
-            waiting = self._waiting.pop(client)
+        for client, waiting in list(self._waiting.items()):
             while waiting and waiting[0].done():
                 # It was cancelled.
                 waiting.popleft()
-            if waiting and self._limit.take(client, 1):
+            given = bool(waiting) and self._limit.take(client, 1)
+            if given:
                 waiting.popleft().set_result(None)
-            if waiting:
+            if given or not waiting:
+                del self._waiting[client]
+            if given and waiting:
                 # Behind the others.
                 self._waiting[client] = waiting
