@@ -11,6 +11,7 @@ from grpc import aio
 
 from service.auth.access import Access
 from service.grpc.arrivals import Arrivals, arrivals_of
+from service.grpc.credentials import credentials_of
 from service.grpc.inference import Inference
 from service.grpc.methods import Method, Methods
 from service.grpc.options import HEALTH_CALLS, MAX_CALLS, options_of
@@ -22,6 +23,7 @@ from service.grpc.services.serving import Serving
 from service.grpc.services.streams import InferenceStreams
 from service.inference.runtime import Runtime
 from service.observability.tracing import Spans
+from service.system.certificate import Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +35,17 @@ STOP_POLL_SECONDS = 0.1
 
 
 class GrpcServer:
-    """access: the process's own, which HTTP uses too."""
+    """access, certificate: the process's own, which HTTP uses too."""
 
-    def __init__(self, runtime: Runtime, access: Access, spans: Spans | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        access: Access,
+        spans: Spans | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._certificate = certificate
         places = arrivals_of(
             runtime.service.budget.limit_bytes, runtime.settings.limits.max_body_bytes
         )
@@ -69,7 +78,10 @@ class GrpcServer:
         server.add_generic_rpc_handlers(tuple(self._methods.handlers(self._served)))
         address = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"
         try:
-            port = server.add_insecure_port(address)
+            if self._certificate is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials_of(self._certificate))
         except RuntimeError as error:
             raise OSError(f"Can't listen on {address} for gRPC: {error}") from None
         await server.start()

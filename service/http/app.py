@@ -15,6 +15,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, Security
@@ -43,6 +44,7 @@ from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Spans, Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
+from service.system.certificate import Certificate
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -56,8 +58,8 @@ def create_app(settings: Settings | None = None, **runtime_options: Any) -> Fast
 
     settings: None reads the environment and calls `prepare`; a runtime that can't serve, or
     no longer, then ends the process by SIGTERM. runtime_options: Runtime's keyword arguments.
-    Raises InvalidKeyFile, TracingUnavailable, AmbiguousName, UnknownModel or pydantic's
-    ValidationError.
+    Raises InvalidCertificate, InvalidKeyFile, GrpcUnavailable, TracingUnavailable, AmbiguousName,
+    UnknownModel or pydantic's ValidationError.
     """
     if settings is None:
         settings = Settings()
@@ -69,7 +71,7 @@ def create_app(settings: Settings | None = None, **runtime_options: Any) -> Fast
 def prepare(settings: Settings) -> None:
     """What a process does before it makes the application: logging, and checks of the settings.
 
-    Raises UnknownModel.
+    Raises UnknownModel or GrpcUnavailable.
     """
     configure_logging(settings.observability.log_level, settings.observability.log_format)
     for old, new in deprecated_variables().items():
@@ -84,6 +86,8 @@ def prepare(settings: Settings) -> None:
     # A second series for each counter, which no dashboard uses.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     check_names(settings)
+    if settings.grpc.grpc_port is not None:
+        _check_grpc()
 
 
 def app_of(runtime: Runtime) -> FastAPI:
@@ -92,6 +96,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     security = settings.security
     access = Access.of(security)
     keys, limit = access.keys, access.limit
+    certificate = certificate_of(settings)
     tracing = Tracing(untraced=lambda scope: scope["path"] in MONITORING or exceeds_limits(scope))
 
     @asynccontextmanager
@@ -99,7 +104,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        async with _grpc(runtime, access, tracing.spans) as app.state.grpc_port:
+        async with _grpc(runtime, access, tracing.spans, certificate) as app.state.grpc_port:
             yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -120,6 +125,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.certificate = certificate
     app.state.rate_limit = limit
     app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
@@ -157,8 +163,32 @@ def app_of(runtime: Runtime) -> FastAPI:
     return app
 
 
+class GrpcUnavailable(Exception):
+    """RESNET_GRPC_PORT is set, and what gRPC needs is not installed."""
+
+
+def _check_grpc() -> None:
+    try:
+        import_module("service.grpc.server")
+    except ModuleNotFoundError as error:
+        raise GrpcUnavailable(
+            f"RESNET_GRPC_PORT is set, and {error.name} is not installed: "
+            "pip install grpcio grpcio-reflection protobuf, or leave RESNET_GRPC_PORT empty."
+        ) from error
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    """That of the listeners; None for plain text. Raises InvalidCertificate."""
+    files = settings.tls
+    if files.tls_cert_file is None or files.tls_key_file is None:
+        return None
+    return Certificate(files.tls_cert_file, files.tls_key_file)
+
+
 @asynccontextmanager
-async def _grpc(runtime: Runtime, access: Access, spans: Spans | None) -> AsyncIterator[int | None]:
+async def _grpc(
+    runtime: Runtime, access: Access, spans: Spans | None, certificate: Certificate | None
+) -> AsyncIterator[int | None]:
     """Serves gRPC meanwhile, where the settings say so, and gives its port.
 
     Raises OSError where it can't listen.
@@ -168,7 +198,7 @@ async def _grpc(runtime: Runtime, access: Access, spans: Spans | None) -> AsyncI
         return
     from service.grpc.server import GrpcServer
 
-    async with GrpcServer(runtime, access, spans).serving() as port:
+    async with GrpcServer(runtime, access, spans, certificate).serving() as port:
         yield port
 
 

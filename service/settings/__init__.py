@@ -25,7 +25,7 @@ from service.settings.groups import (
     ObservabilitySettings,
     SecuritySettings,
 )
-from service.settings.transport import GrpcSettings
+from service.settings.transport import GrpcSettings, TlsSettings
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -39,6 +39,7 @@ __all__ = [
     "ObservabilitySettings",
     "SecuritySettings",
     "Settings",
+    "TlsSettings",
     "deprecated_variables",
     "unknown_variables",
 ]
@@ -52,6 +53,7 @@ class Settings(BaseModel):
     model: ModelSettings = Field(default_factory=ModelSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)

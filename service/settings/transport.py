@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, model_validator
 
 from service.settings.group import Group
 
@@ -16,3 +18,19 @@ class GrpcSettings(Group):
         le=65535,
         description="Port of gRPC; 0 selects a free one. Default: gRPC is not served.",
     )
+
+
+class TlsSettings(Group):
+    """The certificate of both listeners; without one they speak plain text."""
+
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate chain in PEM, for HTTPS and gRPC; read again when it changes.",
+    )
+    tls_key_file: Path | None = Field(None, description="Its private key in PEM, not encrypted.")
+
+    @model_validator(mode="after")
+    def _both(self) -> TlsSettings:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("RESNET_TLS_CERT_FILE and RESNET_TLS_KEY_FILE are set together.")
+        return self
