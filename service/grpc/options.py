@@ -14,13 +14,12 @@ PING_AFTER_MS, PING_TIMEOUT_MS = 60_000, 20_000
 MIN_PING_INTERVAL_MS = 10_000
 MAX_PING_STRIKES = 2
 HANDSHAKE_TIMEOUT_MS = 10_000
-DEFAULT_MAX_CONNECTIONS = 1000
 # Calls beyond MAX_CALLS, for health.
 HEALTH_CALLS = 64
 MAX_CALLS = 1000
 
 
-def options_of(settings: Settings) -> list[tuple[str, int]]:
+def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]]:
     """Channel arguments of the server."""
     http = settings.http
     return [
@@ -29,10 +28,7 @@ def options_of(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", MAX_STREAMS_OF_A_CONNECTION),
-        (
-            "grpc.max_allowed_incoming_connections",
-            http.max_connections or DEFAULT_MAX_CONNECTIONS,
-        ),
+        ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.max_connection_idle_ms", http.keep_alive_timeout_seconds * 1000),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.keepalive_time_ms", PING_AFTER_MS),

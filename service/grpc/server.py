@@ -43,8 +43,11 @@ class GrpcServer:
         access: Access,
         spans: Spans | None = None,
         certificate: Certificate | None = None,
+        *,
+        max_connections: int,
     ) -> None:
         self._runtime = runtime
+        self._max_connections = max_connections
         self._certificate = certificate
         places = arrivals_of(
             runtime.service.budget.limit_bytes, runtime.settings.limits.max_body_bytes
@@ -73,7 +76,8 @@ class GrpcServer:
         settings = self._runtime.settings
         host, wanted = settings.http.host, settings.grpc.grpc_port
         server = aio.server(
-            options=options_of(settings), maximum_concurrent_rpcs=MAX_CALLS + HEALTH_CALLS
+            options=options_of(settings, self._max_connections),
+            maximum_concurrent_rpcs=MAX_CALLS + HEALTH_CALLS,
         )
         server.add_generic_rpc_handlers(tuple(self._methods.handlers(self._served)))
         address = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"

@@ -25,6 +25,7 @@ from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
 from service.auth.access import Access
+from service.http.connection.bounds import grpc_connections
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -198,7 +199,9 @@ async def _grpc(
         return
     from service.grpc.server import GrpcServer
 
-    async with GrpcServer(runtime, access, spans, certificate).serving() as port:
+    connections = grpc_connections(runtime.settings)
+    server = GrpcServer(runtime, access, spans, certificate, max_connections=connections)
+    async with server.serving() as port:
         yield port
 
 

@@ -257,3 +257,15 @@ def test_an_error_that_nothing_expects_says_nothing(
 def test_pixels_are_released_once_they_are_in_a_batch(service: Service, client: Client) -> None:
     client.call(INFER, pixel_request(3))
     eventually(lambda: used_bytes(service) == 0)
+
+
+def test_connections_are_limited(serve: Serve) -> None:
+    """By gRPC itself: a quarter of all."""
+    service = serve(grpc_port=0, max_connections=8)
+    asked = v2.ServerLiveRequest()
+    with client_of(service) as first, client_of(service) as second:
+        assert first.call(f"{V2}/ServerLive", asked).live
+        assert second.call(f"{V2}/ServerLive", asked).live
+        with client_of(service) as third:
+            assert third.refusal(f"{V2}/ServerLive", asked, timeout=3)[0] == "UNAVAILABLE"
+        assert first.call(f"{V2}/ServerLive", asked).live
