@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.10 to 3.13 and a package registry, nothing else.
 .POSIX:
 .SUFFIXES:
-.PHONY: help serve test bench check format lock clean
+.PHONY: help serve test bench check format lock protos clients clean
 
 VENV = .venv
 RUN = $(VENV)/bin/python
@@ -14,6 +14,8 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make lock    pin the newest version of every dependency"
+	@echo "make protos  make the messages of gRPC from their .proto files"
+	@echo "make clients install clients of other servers, which the tests then try"
 
 serve: $(VENV)/.serve
 	@$${PORT:+env RESNET_PORT=$$PORT} $(RUN) -m service
@@ -55,6 +57,30 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group dev -c requirements/serve.txt -o requirements/dev.txt
 	$(LOCK) --group pyproject.toml:gpu -c requirements/serve.txt -o requirements/gpu.txt
 	$(LOCK) --group pyproject.toml:lite -c requirements/serve.txt -o requirements/lite.txt
+
+protos: $(VENV)/.dev
+	sh service/grpc/protos/generate.sh $(RUN) service/grpc/protos
+
+# Each in an environment of its own: two of them take the same names in protobuf's default pool,
+# and the third is for one with TensorFlow.
+CLIENTS = build/clients
+clients: $(VENV)/.dev $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed \
+		$(CLIENTS)/tensorflow_serving/.installed
+
+$(CLIENTS)/tritonclient/.installed:
+	@$(RUN) -m venv $(CLIENTS)/tritonclient
+	@$(CLIENTS)/tritonclient/bin/python -m pip install --quiet --disable-pip-version-check \
+		'tritonclient[all]==2.73.0'
+	@touch $@
+
+$(CLIENTS)/kserve/.installed:
+	@$(RUN) -m venv $(CLIENTS)/kserve
+	@$(CLIENTS)/kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@touch $@
+
+$(CLIENTS)/tensorflow_serving/.installed:
+	@$(INSTALL) --no-deps --target $(CLIENTS)/tensorflow_serving tensorflow-serving-api==2.21.0
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -17,12 +17,12 @@ from service.inference.model import Model
 from service.inference.repository import Entry
 from service.inference.request import InferenceRequest, InferenceResult, RequestDeadline, RowResult
 from service.inference.runtime import Runtime
-from service.inference.timing import durations_ms, server_timing
 from service.observability.logging import bind_log_fields
 from service.observability.tracing import Spans
 from service.protocols.asked import Asked
 from service.protocols.pixel_arrays import CHANNELS, pixels_of
 from service.protocols.tensor_rows import Row
+from service.protocols.timing import durations_ms, server_timing
 
 RELEASED = memoryview(b"")
 SERVER_TIMING = "server-timing"
@@ -159,4 +159,4 @@ async def unpacked_pixels(contents: list[memoryview], count: int, size: int) -> 
         pixels = packed_bytes(data)
     else:
         pixels = await asyncio.to_thread(packed_bytes, data)
-    return list(pixels_of(memoryview(pixels), count, size))
+    return list(pixels_of(pixels.data, count, size))

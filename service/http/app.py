@@ -45,7 +45,7 @@ from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
 from service.observability.tracing import Spans, Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
-from service.system.certificate import Certificate
+from service.system.certificate import Certificate, InvalidCertificate
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -181,8 +181,10 @@ def _check_grpc() -> None:
 def certificate_of(settings: Settings) -> Certificate | None:
     """That of the listeners; None for plain text. Raises InvalidCertificate."""
     files = settings.tls
-    if files.tls_cert_file is None or files.tls_key_file is None:
+    if files.tls_cert_file is None and files.tls_key_file is None:
         return None
+    if files.tls_cert_file is None or files.tls_key_file is None:
+        raise InvalidCertificate("RESNET_TLS_CERT_FILE and RESNET_TLS_KEY_FILE are set together.")
     return Certificate(files.tls_cert_file, files.tls_key_file)
 
 

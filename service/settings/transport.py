@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from service.settings.group import Group
 
@@ -28,9 +28,3 @@ class TlsSettings(Group):
         description="Certificate chain in PEM, for HTTPS and gRPC; read again when it changes.",
     )
     tls_key_file: Path | None = Field(None, description="Its private key in PEM, not encrypted.")
-
-    @model_validator(mode="after")
-    def _both(self) -> TlsSettings:
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise ValueError("RESNET_TLS_CERT_FILE and RESNET_TLS_KEY_FILE are set together.")
-        return self

@@ -65,7 +65,7 @@ class Certificate:
             connection.context = self.current().context
 
         made = self._read().context
-        made.sni_callback = select  # type: ignore[assignment]
+        made.sni_callback = select
         return made
 
     def _poll(self) -> None:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from service.grpc.protos import inference_pb2 as v2
+from service.http.app import certificate_of
 from service.settings import Settings
 from service.system.certificate import Certificate, InvalidCertificate
 from tests.service.certificates import make_certificate, needs_openssl
@@ -88,8 +89,10 @@ def test_files_that_make_no_certificate(tmp_path: Path, files: tuple[Path, Path]
     for cert, key in ((files[0], other[1]), (files[1], files[0]), (tmp_path / "no", files[1])):
         with pytest.raises(InvalidCertificate, match="can't be used"):
             Certificate(cert, key)
-    with pytest.raises(ValueError, match="set together"):
-        Settings.of(tls_cert_file=files[0])
+    for alone in ({"tls_cert_file": files[0]}, {"tls_key_file": files[1]}):
+        with pytest.raises(InvalidCertificate, match="set together"):
+            certificate_of(Settings.of(**alone))
+    assert certificate_of(Settings.of()) is None
 
 
 def http_name(port: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from service.errors import QueueFull, ServiceError
 from service.fairness.shared_limit import SharedLimit
@@ -47,7 +48,7 @@ class InferenceStreams:
             await receiving
         finally:
             receiving.cancel()
-            pending = [receiving]
+            pending: list[asyncio.Task[Any]] = [receiving]
             while not answers.empty():
                 if (left := answers.get_nowait()) is not None:
                     left.cancel()

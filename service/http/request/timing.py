@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from service.http.schemas import Timing
-from service.inference import timing
 from service.inference.request import InferenceResult, RowResult
 from service.observability.logging import bind_log_fields
 from service.observability.tracing import Spans
+from service.protocols import timing
 
 
 def record_timing(result: InferenceResult, started: float, spans: Spans | None) -> Timing:

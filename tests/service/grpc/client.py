@@ -117,14 +117,15 @@ def pixel_request(count: int = 1, *, typed: bool = False) -> v2.ModelInferReques
 def floats(answer: v2.ModelInferResponse, index: int = 0) -> np.ndarray[Any, Any]:
     tensor = answer.outputs[index]
     assert tensor.datatype == "FP32"
-    return np.frombuffer(answer.raw_output_contents[index], "<f4").reshape(*tensor.shape)
+    found: np.ndarray[Any, Any] = np.frombuffer(answer.raw_output_contents[index], "<f4")
+    return found.reshape(*tensor.shape)
 
 
 def predict_request(*images: bytes, name: str = MODEL_NAME) -> tf.PredictRequest:
     request = tf.PredictRequest()
     request.model_spec.name = name
     tensor = request.inputs["image_bytes"]
-    tensor.dtype = "DT_STRING"  # type: ignore[assignment]
+    tensor.dtype = "DT_STRING"
     tensor.tensor_shape.dim.add(size=len(images))
     tensor.string_val.extend(images)
     return request

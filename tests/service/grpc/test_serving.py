@@ -36,7 +36,7 @@ def pixels(**members: Any) -> tf.PredictRequest:
     request = predict_request()
     tensor = request.inputs["image_bytes"]
     tensor.Clear()
-    tensor.dtype = 4  # type: ignore[assignment]
+    tensor.dtype = 4
     for size in (1, SIZE, SIZE, 3):
         tensor.tensor_shape.dim.add(size=size)
     tensor.tensor_content = bytes([255, 0, 0]) * SIZE * SIZE
