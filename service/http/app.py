@@ -169,6 +169,8 @@ class GrpcUnavailable(Exception):
 
 
 def _check_grpc() -> None:
+    # Its own log is not in the service's format, and clients could fill it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import_module("service.grpc.server")
     except ModuleNotFoundError as error:
@@ -194,11 +196,12 @@ async def _grpc(
 ) -> AsyncIterator[int | None]:
     """Serves gRPC meanwhile, where the settings say so, and gives its port.
 
-    Raises OSError where it can't listen.
+    Raises OSError where it can't listen, or GrpcUnavailable.
     """
     if runtime.settings.grpc.grpc_port is None:
         yield None
         return
+    _check_grpc()
     from service.grpc.server import GrpcServer
 
     connections = grpc_connections(runtime.settings)

@@ -176,10 +176,15 @@ def serve(settings: Settings) -> int:
     ) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
+    port = settings.grpc.grpc_port
     try:
-        listener = listen(settings.http.host, settings.http.port)
+        if port:
+            # gRPC opens it later, and says no more than that it could not.
+            listen(settings.http.host, port).close()
+        port = settings.http.port
+        listener = listen(settings.http.host, port)
     except OSError as error:
-        logger.critical("Can't listen on %s:%d: %s", settings.http.host, settings.http.port, error)
+        logger.critical("Can't listen on %s:%d: %s", settings.http.host, port, error)
         return EXIT_NOT_LISTENING
     server = Server(app)
     warn_of_limit(server.max_connections)

@@ -117,8 +117,9 @@ def pixel_request(count: int = 1, *, typed: bool = False) -> v2.ModelInferReques
 def floats(answer: v2.ModelInferResponse, index: int = 0) -> np.ndarray[Any, Any]:
     tensor = answer.outputs[index]
     assert tensor.datatype == "FP32"
-    found: np.ndarray[Any, Any] = np.frombuffer(answer.raw_output_contents[index], "<f4")
-    return found.reshape(*tensor.shape)
+    values = np.frombuffer(answer.raw_output_contents[index], "<f4")
+    found: np.ndarray[Any, Any] = values.reshape(*tensor.shape)
+    return found
 
 
 def predict_request(*images: bytes, name: str = MODEL_NAME) -> tf.PredictRequest:

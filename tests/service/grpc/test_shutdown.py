@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from service.http.app import GrpcUnavailable, prepare
+from service.http.server import EXIT_NOT_LISTENING
+from service.http.server import serve as serve_until_signal
 from service.inference.runtime import Runtime
 from service.settings import Settings
 from tests.service.conftest import Serve
@@ -60,6 +62,17 @@ def test_a_port_in_use_is_an_error(serve: Serve) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"Can't listen on 127.0.0.1:{port} for gRPC"):
             serve(grpc_port=port)
+
+
+def test_a_port_in_use_ends_the_process_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("service.http.app.configure_logging", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status = serve_until_signal(Settings.of(grpc_port=port, port=0))
+    assert status == EXIT_NOT_LISTENING
+    assert f"Can't listen on 127.0.0.1:{port}: " in caplog.text
 
 
 def test_grpc_that_is_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
