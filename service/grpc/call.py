@@ -26,6 +26,10 @@ REQUEST_ID = "x-request-id"
 AUTHORIZATION, API_KEY, FORWARDED_FOR = "authorization", "x-api-key", "x-forwarded-for"
 
 
+class NotTaken(Exception):
+    """The client has not taken an answer for as long as it may."""
+
+
 class Message:
     """A message's bytes, counted in the byte budget. A context manager: it releases them."""
 
@@ -68,11 +72,13 @@ class Call:
         proxies: TrustedProxies,
         *,
         arrival_seconds: float,
+        write_seconds: float,
     ) -> None:
         self._context = context
         self._arrivals = arrivals
         self._budget = budget
         self._arrival_seconds = arrival_seconds
+        self._write_seconds = write_seconds
         # The first of those with one name, as HTTP has it.
         self.metadata = {
             key: value
@@ -122,9 +128,12 @@ class Call:
         return None if data is EOF else self._counted(data)
 
     async def send(self, data: bytes) -> None:
-        """One message of a stream, as fast as the client takes them."""
+        """One message, as fast as the client takes them. Raises NotTaken."""
+        try:
+            await asyncio.wait_for(self._context.write(data), self._write_seconds)
+        except asyncio.TimeoutError:
+            raise NotTaken from None
         self.response_bytes += len(data)
-        await self._context.write(data)
 
     async def _arrival(self) -> Any:
         async with self._arrivals.place(self.client):

@@ -17,8 +17,9 @@ from service.auth.trusted_proxies import TrustedProxies
 from service.errors import FAULT, QueueFull, ServiceError
 from service.fairness.shared_limit import SharedLimit
 from service.grpc.arrivals import Arrivals
-from service.grpc.call import Call
+from service.grpc.call import Call, NotTaken
 from service.grpc.errors import retry_metadata, status_of, text_of
+from service.grpc.options import MAX_MONITORING_CALLS
 from service.inference.runtime import Runtime
 from service.observability.logging import bind_log_fields, log_context, request_id
 from service.observability.tracing import Spans
@@ -65,49 +66,73 @@ class Methods:
         self._arrivals = arrivals
         self._spans = spans
         self._calls = SharedLimit(calls)
+        self._monitoring = SharedLimit(MAX_MONITORING_CALLS)
         self._proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
 
     def handlers(self, methods: Iterable[Method]) -> Iterator[grpc.GenericRpcHandler]:
-        """For grpc.aio.Server. A method receives its messages itself: none is read before."""
+        """For grpc.aio.Server. A method receives and sends its messages itself: none is read before
+        the call is admitted, and none waits for a client that does not take it.
+        """
         by_service: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
         for method in methods:
-            make = (
-                grpc.stream_stream_rpc_method_handler
-                if method.stream
-                else grpc.stream_unary_rpc_method_handler
-            )
-            by_service.setdefault(method.service, {})[method.name] = make(self._behavior(method))
+            # On the wire one message is a stream of one.
+            handler = grpc.stream_stream_rpc_method_handler(self._behavior(method))
+            by_service.setdefault(method.service, {})[method.name] = handler
         for service, named in by_service.items():
             yield grpc.method_handlers_generic_handler(service, named)
 
-    def _behavior(self, method: Method) -> Callable[[Any, Any], Awaitable[bytes | None]]:
-        async def behavior(_messages: Any, context: Any) -> bytes | None:
+    def _behavior(self, method: Method) -> Callable[[Any, Any], Awaitable[None]]:
+        http = self._runtime.settings.http
+
+        async def behavior(_messages: Any, context: Any) -> None:
             call = Call(
                 context,
                 self._arrivals,
                 self._runtime.service.budget,
                 self._proxies,
-                arrival_seconds=self._runtime.settings.http.request_timeout_seconds,
+                arrival_seconds=http.request_timeout_seconds,
+                write_seconds=http.write_timeout_seconds,
             )
             token = request_id.set(call.request_id)
             try:
                 with log_context() as facts:
-                    return await self._serve(method, call, context, facts)
+                    await self._serve(method, call, context, facts)
             finally:
                 request_id.reset(token)
+                self._end_within(http.write_timeout_seconds)
 
         return behavior
 
+    def _end_within(self, seconds: float) -> None:
+        """Of a call that was answered what is left is the client's: to take it. gRPC waits for that
+        in the call's task, without a limit.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+
+        def give_up() -> None:
+            self._runtime.metrics.connections_timed_out.labels("write").inc()
+            task.cancel()
+
+        timer = asyncio.get_running_loop().call_later(seconds, give_up)
+        task.add_done_callback(lambda _: timer.cancel())
+
     async def _serve(
         self, method: Method, call: Call, context: Any, facts: dict[str, object]
-    ) -> bytes | None:
+    ) -> None:
         status = grpc.StatusCode.OK
         text = ""
         try:
             with self._open(method, call), self._span(method, call):
                 answer = await method.handle(call)
-            call.response_bytes += len(answer or b"")
-            return answer
+                if answer is not None:
+                    await call.send(answer)
+            return
+        except NotTaken:
+            self._runtime.metrics.connections_timed_out.labels("write").inc()
+            status = grpc.StatusCode.CANCELLED
+            # gRPC sends no status then: behind what the client does not take none would reach it.
+            raise asyncio.CancelledError from None
         except ServiceError as error:
             self._runtime.metrics.rejections.labels(error.reason).inc()
             bind_log_fields(code=error.code)
@@ -125,7 +150,6 @@ class Methods:
             context.set_trailing_metadata(tuple(call.trailers))
             self._record(method, call, status, facts)
         await context.abort(status, text, tuple(call.trailers))
-        return None
 
     @contextmanager
     def _open(self, method: Method, call: Call) -> Iterator[None]:
@@ -134,14 +158,13 @@ class Methods:
             identify = self._access.identify if method.stream else self._access.admit
             call.client = identify(call.key, call.address)
         client = call.client
-        # Its health is told to everybody; gRPC's own limit on calls is higher.
-        counted = 0 if method.monitoring and not method.stream else 1
-        if not self._calls.take(client, counted):
+        calls = self._monitoring if method.monitoring else self._calls
+        if not calls.take(client, 1):
             raise QueueFull("This client has as many calls open as it may.")
         try:
             yield
         finally:
-            self._calls.release(client, counted)
+            calls.release(client, 1)
 
     def _span(self, method: Method, call: Call) -> AbstractContextManager[None]:
         if self._spans is None or method.monitoring:

@@ -14,9 +14,13 @@ PING_AFTER_MS, PING_TIMEOUT_MS = 60_000, 20_000
 MIN_PING_INTERVAL_MS = 10_000
 MAX_PING_STRIKES = 2
 HANDSHAKE_TIMEOUT_MS = 10_000
-# Calls beyond MAX_CALLS, for health.
-HEALTH_CALLS = 64
-MAX_CALLS = 1000
+# A connection is then asked to end, and cut off after the second time: a client moves to whatever
+# replicas there are, and what it never took is freed.
+MAX_AGE_MS, MAX_AGE_GRACE_MS = 3_600_000, 600_000
+# Calls that are handled at once, shared between clients; and of those, health and reflection.
+MAX_CALLS, MAX_MONITORING_CALLS = 1000, 256
+# gRPC's own limit. It counts those that were answered, too, until the client has taken the answer.
+MAX_OPEN_CALLS = 4096
 
 
 def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]]:
@@ -30,6 +34,8 @@ def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]
         ("grpc.max_concurrent_streams", MAX_STREAMS_OF_A_CONNECTION),
         ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.max_connection_idle_ms", http.keep_alive_timeout_seconds * 1000),
+        ("grpc.max_connection_age_ms", MAX_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", MAX_AGE_GRACE_MS),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         ("grpc.keepalive_time_ms", PING_AFTER_MS),
         ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),

@@ -14,7 +14,7 @@ from service.grpc.arrivals import Arrivals, arrivals_of
 from service.grpc.credentials import credentials_of
 from service.grpc.inference import Inference
 from service.grpc.methods import Method, Methods
-from service.grpc.options import HEALTH_CALLS, MAX_CALLS, options_of
+from service.grpc.options import MAX_CALLS, MAX_OPEN_CALLS, options_of
 from service.grpc.services.health import Health
 from service.grpc.services.open_inference import OpenInference
 from service.grpc.services.reflection import SERVICE as REFLECTION
@@ -77,7 +77,7 @@ class GrpcServer:
         host, wanted = settings.http.host, settings.grpc.grpc_port
         server = aio.server(
             options=options_of(settings, self._max_connections),
-            maximum_concurrent_rpcs=MAX_CALLS + HEALTH_CALLS,
+            maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
         server.add_generic_rpc_handlers(tuple(self._methods.handlers(self._served)))
         address = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"
