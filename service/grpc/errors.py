@@ -69,6 +69,13 @@ def text_of(error: ServiceError) -> str:
     return str(error) if isinstance(error, InferenceFailed) else FAULT
 
 
+def forget_frames(error: ServiceError) -> None:
+    """Once it is answered: a frame in which it was raised has the message, and often the error
+    itself, so that both would wait for Python's garbage collector.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 def retry_metadata(error: ServiceError) -> tuple[tuple[str, str], ...]:
     """Trailing metadata that says when to try again; empty where that is not known."""
     seconds = error.retry_after_seconds

@@ -14,14 +14,14 @@ import grpc
 
 from service.auth.access import Access
 from service.auth.trusted_proxies import TrustedProxies
-from service.errors import FAULT, QueueFull, ServiceError
+from service.errors import FAULT, QueueFull, ServiceError, Unavailable
 from service.fairness.shared_limit import SharedLimit
 from service.grpc.arrivals import Arrivals
 from service.grpc.call import Call, NotTaken
-from service.grpc.errors import retry_metadata, status_of, text_of
+from service.grpc.errors import forget_frames, retry_metadata, status_of, text_of
 from service.grpc.options import MAX_MONITORING_CALLS
 from service.inference.runtime import Runtime
-from service.observability.logging import bind_log_fields, log_context, request_id
+from service.observability.logging import ThrottledLog, bind_log_fields, log_context, request_id
 from service.observability.tracing import Spans
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Methods:
         self._spans = spans
         self._calls = SharedLimit(calls)
         self._monitoring = SharedLimit(MAX_MONITORING_CALLS)
+        self._refused = ThrottledLog(logger, "%d calls refused; the last one: %s")
         self._proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
 
     def handlers(self, methods: Iterable[Method]) -> Iterator[grpc.GenericRpcHandler]:
@@ -121,7 +122,7 @@ class Methods:
         self, method: Method, call: Call, context: Any, facts: dict[str, object]
     ) -> None:
         status = grpc.StatusCode.OK
-        text = ""
+        text = refusal = ""
         try:
             with self._open(method, call), self._span(method, call):
                 answer = await method.handle(call)
@@ -137,7 +138,10 @@ class Methods:
             self._runtime.metrics.rejections.labels(error.reason).inc()
             bind_log_fields(code=error.code)
             status, text = status_of(error), text_of(error)
+            if isinstance(error, Unavailable):
+                refusal = text
             call.trailers += retry_metadata(error)
+            forget_frames(error)
         except asyncio.CancelledError:
             self._runtime.metrics.rejections.labels("cancelled").inc()
             late = call.timeout_ms == 0
@@ -148,7 +152,7 @@ class Methods:
             status, text = grpc.StatusCode.INTERNAL, FAULT
         finally:
             context.set_trailing_metadata(tuple(call.trailers))
-            self._record(method, call, status, facts)
+            self._record(method, call, status, facts, refusal)
         await context.abort(status, text, tuple(call.trailers))
 
     @contextmanager
@@ -172,12 +176,21 @@ class Methods:
         return self._spans.call(method.path, call.metadata)
 
     def _record(
-        self, method: Method, call: Call, status: grpc.StatusCode, facts: dict[str, object]
+        self,
+        method: Method,
+        call: Call,
+        status: grpc.StatusCode,
+        facts: dict[str, object],
+        refusal: str,
     ) -> None:
+        """refusal: why there is no room, of which one line stands for many."""
         seconds = time.monotonic() - call.started
         metrics = self._runtime.metrics
         metrics.grpc_requests.labels(method.path, status.name).inc()
         metrics.grpc_request_seconds.labels(method.path).observe(seconds)
+        if refusal:
+            self._refused.warning(refusal)
+            return
         logger.log(
             logging.DEBUG if method.monitoring else logging.INFO,
             "%s %s",

@@ -17,6 +17,7 @@ HANDSHAKE_TIMEOUT_MS = 10_000
 # A connection is then asked to end, and cut off after the second time: a client moves to whatever
 # replicas there are, and what it never took is freed.
 MAX_AGE_MS, MAX_AGE_GRACE_MS = 3_600_000, 600_000
+LOOKAHEAD_BYTES = 64 * 1024
 # Calls that are handled at once, shared between clients; and of those, health and reflection.
 MAX_CALLS, MAX_MONITORING_CALLS = 1000, 256
 # gRPC's own limit. It counts those that were answered, too, until the client has taken the answer.
@@ -42,6 +43,9 @@ def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.http2.max_ping_strikes", MAX_PING_STRIKES),
+        # Of a message that nobody receives yet, so much is taken; by default more than a megabyte.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # A port in use is an error.
         ("grpc.so_reuseport", 0),
     ]

@@ -118,8 +118,8 @@ class HttpSettings(Group):
     max_connections: int | None = Field(
         None,
         ge=1,
-        description="Open connections at once, shared between clients by address. Default: 1000, "
-        "or what the limit on open files allows.",
+        description="Open connections at once, shared between clients by address; gRPC, where it "
+        "is served, has a quarter of them. Default: 1000, or what the limit on open files allows.",
     )
 
 

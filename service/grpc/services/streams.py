@@ -10,7 +10,7 @@ from typing import Any
 from service.errors import QueueFull, ServiceError
 from service.fairness.shared_limit import SharedLimit
 from service.grpc.call import Call, Message
-from service.grpc.errors import text_of
+from service.grpc.errors import forget_frames, text_of
 from service.grpc.inference import Inference
 from service.grpc.protos import inference_pb2 as messages
 from service.grpc.services.open_inference import OpenInference
@@ -82,6 +82,7 @@ class InferenceStreams:
         except ServiceError as error:
             self._inference.runtime.metrics.rejections.labels(error.reason).inc()
             answer.error_message = text_of(error)
+            forget_frames(error)
         return bytes(answer.SerializeToString())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from service.auth.api_keys import hash_of
 from service.batching.admission import Admission
+from service.errors import ServiceError
 from service.grpc.call import Call
 from service.grpc.protos import inference_pb2 as v2
 from service.inference.service import InferenceService
@@ -150,6 +152,23 @@ def test_messages_count_in_the_byte_budget_until_they_are_decoded(
         service.engine.release()
         assert floats(answer.result()).argmax() == 0
     eventually(lambda: used_bytes(service) == 0)
+
+
+def test_a_refused_message_does_not_wait_for_the_garbage_collector(client: Client) -> None:
+    """A cycle of an error and a frame that has the message would keep its bytes."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        client.refusal(INFER, infer_request(RED, name="nope"))
+        client.refusal(INFER, infer_request(b"nonsense"))
+        client.refusal(PREDICT, predict_request(b"nonsense"))
+        list(client.stream([infer_request(b"nonsense")]))
+        gc.collect()
+        kept = [one for one in gc.garbage if isinstance(one, ServiceError)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not kept
 
 
 def test_the_byte_budget_refuses(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
