@@ -1,7 +1,7 @@
 # `make serve` and `make test` need Python 3.10 to 3.13 and a package registry, nothing else.
 .POSIX:
 .SUFFIXES:
-.PHONY: help serve test clients bench check format lock clean
+.PHONY: help serve test clients bench check format lock protos clean
 
 VENV = .venv
 RUN = $(VENV)/bin/python
@@ -15,6 +15,7 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make lock    pin the newest version of every dependency"
+	@echo "make protos  make the messages of gRPC from their .proto files"
 
 serve: $(VENV)/.serve
 	@$${PORT:+env RESNET_PORT=$$PORT} $(RUN) -m service
@@ -22,9 +23,11 @@ serve: $(VENV)/.serve
 test: $(VENV)/.dev
 	@$(RUN) -m pytest -n 2
 
-# Each in an environment of its own; without them their tests skip.
+# Each in an environment of its own, for they take the same names in protobuf's default pool; without
+# them their tests skip. TensorFlow Serving's stubs are for the environment with TensorFlow.
 CLIENTS = build/clients
-clients: $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed
+clients: $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed \
+		$(CLIENTS)/tensorflow_serving/.installed
 
 $(CLIENTS)/tritonclient/.installed: requirements/clients-tritonclient.txt
 $(CLIENTS)/kserve/.installed: requirements/clients-kserve.txt
@@ -33,6 +36,13 @@ $(CLIENTS)/tritonclient/.installed $(CLIENTS)/kserve/.installed:
 	@python=$$(sh requirements/python.sh) && "$$python" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-r requirements/clients-$$(basename $(@D)).txt
+	@touch $@
+
+$(CLIENTS)/tensorflow_serving/.installed: requirements/clients-tensorflow_serving.txt \
+		$(CLIENTS)/tritonclient/.installed
+	@echo "Installing into $(@D) ..."
+	@$(CLIENTS)/tritonclient/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--upgrade --target $(@D) -r requirements/clients-tensorflow_serving.txt
 	@touch $@
 
 # QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labeled
@@ -69,6 +79,9 @@ lock: $(VENV)/.dev
 	$(LOCK) pyproject.toml --group dev -c requirements/serve.txt -o requirements/dev.txt
 	$(LOCK) --group pyproject.toml:gpu -c requirements/serve.txt -o requirements/gpu.txt
 	$(LOCK) --group pyproject.toml:lite -c requirements/serve.txt -o requirements/lite.txt
+
+protos: $(VENV)/.dev
+	sh service/grpc/protos/generate.sh $(RUN) service/grpc/protos
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -39,6 +39,8 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
+# What a client is told where the service is at fault.
+FAULT = "The service failed; the log has the cause, under the id of this request."
 
 
 class ServiceError(Exception):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.grpc.services import streams
 from service.http import headers
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import MAX_CONNECTIONS
@@ -103,6 +104,18 @@ def test_one_client_of_nginx_does_not_take_all_connections() -> None:
     assert int(directive("worker_rlimit_nofile")) > int(directive("worker_connections"))
     # All of them may reach one replica.
     assert int(requests) <= MAX_CONNECTIONS // 2
+
+
+def test_nginx_bounds_grpc_as_it_bounds_http() -> None:
+    """A message has five bytes before it."""
+    locations = text("deploy/nginx.d/grpc.locations")
+    (size,) = re.findall(r"(?m)^client_max_body_size ([^;]+);", locations)
+    assert 5 < measure(size, BYTES) - default("max_body_bytes") <= 2**20
+    (wait,) = re.findall(r"(?m)^grpc_read_timeout ([^;]+);", locations)
+    assert measure(wait, SECONDS) > default("request_timeout_seconds")
+    (stream_wait,) = re.findall(r"(?m)^ +grpc_read_timeout ([^;]+);", locations)
+    assert measure(stream_wait, SECONDS) > streams.IDLE_SECONDS
+    assert "grpc_set_header X-Forwarded-For $remote_addr;" in locations
 
 
 def test_nginx_waits_longer_than_the_request_timeout() -> None:
@@ -200,7 +213,11 @@ def test_every_alert_is_in_the_table_of_alerts() -> None:
 
 
 def test_nginx_is_published_on_the_port_it_listens_on() -> None:
-    (published,) = SERVICES["nginx"]["ports"]
+    published, of_grpc = SERVICES["nginx"]["ports"]
+    grpc_port = of_grpc.rpartition(":")[2]
+    assert f"RESNET_GRPC_PORT={grpc_port}" in SERVICES["resnet"]["environment"]
+    assert f"listen {grpc_port} http2;" in text("deploy/nginx.d/grpc.conf")
+    assert f"server resnet:{grpc_port} " in text("deploy/nginx.d/grpc.conf")
     assert published.endswith(f":{directive('listen')}")
 
 

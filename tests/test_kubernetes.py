@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.grpc.services.health import LIVE
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
@@ -71,6 +72,31 @@ def test_kustomize_renders_valid_manifests(folder: str) -> None:
     names = {one["name"].removeprefix(PREFIX).lower() for one in environment}
     assert names <= set(Settings.fields())
     assert ("trusted_proxies" in names) is (folder == "production")
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_the_component_of_grpc(tmp_path: Path) -> None:
+    validation = pytest.importorskip("kubernetes_validate")
+    shutil.copytree(FOLDER, tmp_path / "all")
+    overlay = tmp_path / "all" / "overlay"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text("resources: [../base]\ncomponents: [../grpc]\n")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    rendered = {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
+    for one in rendered.values():
+        validation.validate(one, RELEASES[-1], strict=True)
+    container = rendered["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    port = int(environment["RESNET_GRPC_PORT"])
+    assert {"name": "grpc", "containerPort": port} in container["ports"]
+    assert container["readinessProbe"]["grpc"] == {"port": port}
+    assert container["livenessProbe"]["grpc"] == {"port": port, "service": LIVE}
+    assert [one["name"] for one in rendered["Service"]["spec"]["ports"]] == ["http", "grpc"]
+    allowed = rendered["NetworkPolicy"]["spec"]["ingress"][0]["ports"]
+    assert {"protocol": "TCP", "port": "grpc"} in allowed
 
 
 def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_builder.system.regular_file import read_regular_file
+from service.system.file_watch import FileWatch
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
-# A changed file is read once it has not changed for so long: it may be in the middle of a change.
-SETTLED_SECONDS = 1.0
 # Some 150,000 keys.
 MAX_FILE_BYTES = 16 * 2**20
 LINE = re.compile(r"(?P<hash>[0-9a-f]{64})\s+(?P<client>[A-Za-z0-9._-]{1,64})(?P<off>\s+off)?")
@@ -69,18 +67,6 @@ def read_keys(path: Path, *, whole: bool = False) -> Mapping[str, Client]:
     return clients
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What changes when a file does, by writing to it or by putting another in its place.
-
-    changed: when, in nanoseconds since the epoch; unlike the time of writing nobody can set it.
-    """
-
-    changed: int
-    size: int
-    inode: int
-
-
 class ApiKeys:
     """The file's clients. Looks at most once a second whether it has changed.
 
@@ -97,51 +83,28 @@ class ApiKeys:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._looked = clock()
-        # As it was when it was read, and when it was last looked at.
-        self._read = self._seen = self._state()
+        self._watch = FileWatch((path,), clock, wall_clock)
         self._clients = read_keys(path)
         logger.info("%d API keys from %s", len(self._clients), path)
 
     def client(self, key: str) -> Client | None:
         """The client that the key belongs to; None for an unknown key."""
-        now = self._clock()
-        if now - self._looked >= POLL_SECONDS:
-            self._looked = now
-            self._poll()
+        self._poll()
         return self._clients.get(hash_of(key))
 
     def _poll(self) -> None:
-        state, before = self._state(), self._seen
-        self._seen = state
-        if state == self._read or not (state == before or self._settled(state)):
+        states = self._watch.changed()
+        if states is None:
             return
         clients, problem = None, None
         try:
             clients = read_keys(self._path, whole=True)
         except InvalidKeyFile as error:
             problem = error
-        if self._state() != state:
-            # It was changed while it was read: the next look finds out.
+        if not self._watch.accept(states):
             return
-        self._read = state
         if clients is None:
             logger.error("The API keys stay as they were. %s", problem)
             return
         self._clients = clients
         logger.info("%d API keys from %s, which has changed", len(clients), self._path)
-
-    def _settled(self, state: FileState | None) -> bool:
-        """Whether the file is as it is for a while. A server of files may have another time."""
-        if state is None:
-            return False
-        return self._wall_clock() - state.changed / 1e9 >= SETTLED_SECONDS
-
-    def _state(self) -> FileState | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return FileState(status.st_ctime_ns, status.st_size, status.st_ino)

@@ -15,6 +15,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, Security
@@ -23,8 +24,8 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
-from service.auth.api_keys import ApiKeys
-from service.auth.rate_limit import RateLimit
+from service.auth.access import Access
+from service.http.connection.bounds import grpc_connections
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -45,16 +46,15 @@ from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.logging import configure_logging
-from service.observability.tracing import Tracing
+from service.observability.tracing import Spans, Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
+from service.system.certificate import Certificate, InvalidCertificate
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
 
 # nginx's status for a client that left before its response; only logs and metrics show it.
 CLIENT_CLOSED_REQUEST = 499
-# Of one address, where the settings limit nobody: requests without a good key.
-STRANGERS_PER_SECOND = 1.0
 
 
 def create_app(settings: Settings | None = None, **runtime_options: Any) -> FastAPI:
@@ -62,8 +62,8 @@ def create_app(settings: Settings | None = None, **runtime_options: Any) -> Fast
 
     settings: None reads the environment and calls `prepare`; a runtime that can't serve, or
     no longer, then ends the process by SIGTERM. runtime_options: Runtime's keyword arguments.
-    Raises InvalidKeyFile, TracingUnavailable, AmbiguousName, UnknownModel or pydantic's
-    ValidationError.
+    Raises InvalidCertificate, InvalidKeyFile, GrpcUnavailable, TracingUnavailable, AmbiguousName,
+    UnknownModel or pydantic's ValidationError.
     """
     if settings is None:
         settings = Settings()
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, **runtime_options: Any) -> Fast
 def prepare(settings: Settings) -> None:
     """What a process does before it makes the application: logging, and checks of the settings.
 
-    Raises UnknownModel.
+    Raises UnknownModel or GrpcUnavailable.
     """
     configure_logging(settings.observability.log_level, settings.observability.log_format)
     for old, new in deprecated_variables().items():
@@ -90,21 +90,17 @@ def prepare(settings: Settings) -> None:
     # A second series for each counter, which no dashboard uses.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     check_names(settings)
+    if settings.grpc.grpc_port is not None:
+        _check_grpc()
 
 
 def app_of(runtime: Runtime) -> FastAPI:
     """The application around a Runtime, which it starts and stops."""
     settings, service_metrics = runtime.settings, runtime.metrics
     security = settings.security
-    keys = ApiKeys(security.api_keys_file) if security.api_keys_file else None
-    limit = (
-        RateLimit(security.rate_limit_per_second, security.rate_limit_burst)
-        if security.rate_limit_per_second
-        else None
-    )
-    strangers = RateLimit(
-        security.rate_limit_per_second or STRANGERS_PER_SECOND, security.rate_limit_burst
-    )
+    access = Access.of(security)
+    keys, limit = access.keys, access.limit
+    certificate = certificate_of(settings)
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path
     tracing = Tracing(
@@ -118,7 +114,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        yield
+        async with _grpc(runtime, access, tracing.spans, certificate) as app.state.grpc_port:
+            yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
         await asyncio.to_thread(tracing.close)
@@ -138,6 +135,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.spans = tracing.spans
+    app.state.certificate = certificate
     app.state.rate_limit = limit
     app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
@@ -145,9 +143,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     # Added last means called first.
     app.add_middleware(HeadMiddleware)
     if keys is not None or limit is not None:
-        app.add_middleware(
-            AuthMiddleware, keys=keys, limit=limit, strangers=strangers, metrics=service_metrics
-        )
+        app.add_middleware(AuthMiddleware, access=access, metrics=service_metrics)
     if security.cors_origins:
         app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=True)
     app.add_middleware(HeaderLimitsMiddleware, metrics=service_metrics)
@@ -181,6 +177,52 @@ def app_of(runtime: Runtime) -> FastAPI:
     for router in (health.router, v2_models.health, metrics.make_router(), ui.make_router()):
         app.include_router(router)
     return app
+
+
+class GrpcUnavailable(Exception):
+    """RESNET_GRPC_PORT is set, and what gRPC needs is not installed."""
+
+
+def _check_grpc() -> None:
+    # Its own log is not in the service's format, and clients could fill it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        import_module("service.grpc.server")
+    except ModuleNotFoundError as error:
+        raise GrpcUnavailable(
+            f"RESNET_GRPC_PORT is set, and {error.name} is not installed: "
+            "pip install grpcio grpcio-reflection protobuf, or leave RESNET_GRPC_PORT empty."
+        ) from error
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    """That of the listeners; None for plain text. Raises InvalidCertificate."""
+    files = settings.tls
+    if files.tls_cert_file is None and files.tls_key_file is None:
+        return None
+    if files.tls_cert_file is None or files.tls_key_file is None:
+        raise InvalidCertificate("RESNET_TLS_CERT_FILE and RESNET_TLS_KEY_FILE are set together.")
+    return Certificate(files.tls_cert_file, files.tls_key_file)
+
+
+@asynccontextmanager
+async def _grpc(
+    runtime: Runtime, access: Access, spans: Spans | None, certificate: Certificate | None
+) -> AsyncIterator[int | None]:
+    """Serves gRPC meanwhile, where the settings say so, and gives its port.
+
+    Raises OSError where it can't listen, or GrpcUnavailable.
+    """
+    if runtime.settings.grpc.grpc_port is None:
+        yield None
+        return
+    _check_grpc()
+    from service.grpc.server import GrpcServer
+
+    connections = grpc_connections(runtime.settings)
+    server = GrpcServer(runtime, access, spans, certificate, max_connections=connections)
+    async with server.serving() as port:
+        yield port
 
 
 def _end(_reason: str) -> None:

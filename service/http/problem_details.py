@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import (
+    FAULT,
     DeadlineExceeded,
     Forbidden,
     HeaderTooLarge,
@@ -42,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 EXAMPLE_REQUEST_ID = "1f0c5c1c8d5b4a6f9d3f5d0b7a1e2c33"
 INTERNAL_SERVER_ERROR = 500
-# What a client is told where the service is at fault.
-FAULT = "The service failed; the log has the cause, under the id of this request."
 MEDIA_TYPE = "application/problem+json"
 # A subclass has its base's status unless it has its own.
 STATUS: dict[type[ServiceError], int] = {

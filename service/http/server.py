@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from model_builder.errors import InvalidArtifact, UnknownModel
 from service.auth.api_keys import InvalidKeyFile
-from service.http.app import create_app, prepare
-from service.http.auth.trusted_proxies import TrustedProxies
+from service.auth.trusted_proxies import TrustedProxies
+from service.http.app import GrpcUnavailable, create_app, prepare
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Listener, warn_of_limit
 from service.http.connection.protocol import protocol_of
@@ -26,6 +26,7 @@ from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime
 from service.observability.tracing import TracingUnavailable
 from service.settings import Settings
+from service.system.certificate import Certificate, InvalidCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,9 @@ def registry_of(app: FastAPI, bounds: Bounds | None = None) -> ConnectionRegistr
 def config_of(app: FastAPI, registry: ConnectionRegistry, **options: Any) -> uvicorn.Config:
     """uvicorn's configuration. options: of uvicorn.Config, in addition to the service's own."""
     http = app.state.runtime.settings.http
+    certificate: Certificate | None = app.state.certificate
+    if certificate is not None:
+        options["ssl_context_factory"] = lambda *_: certificate.context()
     return uvicorn.Config(
         app,
         http=protocol_of(registry),
@@ -148,7 +152,8 @@ def serve(settings: Settings) -> int:
     server: Server
 
     def on_ready() -> None:
-        address = _address(settings.http.host, listener)
+        scheme = "http" if app.state.certificate is None else "https"
+        address = _address(scheme, settings.http.host, listener)
         logger.info("Ready on %s", address)
         logger.info("Try: curl -F file=@photo.jpg %s/predict", address)
 
@@ -162,17 +167,24 @@ def serve(settings: Settings) -> int:
         )
     except (
         AmbiguousName,
+        GrpcUnavailable,
         InvalidArtifact,
+        InvalidCertificate,
         InvalidKeyFile,
         TracingUnavailable,
         UnknownModel,
     ) as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
+    port = settings.grpc.grpc_port
     try:
-        listener = listen(settings.http.host, settings.http.port)
+        if port:
+            # gRPC opens it later, and says no more than that it could not.
+            listen(settings.http.host, port).close()
+        port = settings.http.port
+        listener = listen(settings.http.host, port)
     except OSError as error:
-        logger.critical("Can't listen on %s:%d: %s", settings.http.host, settings.http.port, error)
+        logger.critical("Can't listen on %s:%d: %s", settings.http.host, port, error)
         return EXIT_NOT_LISTENING
     server = Server(app)
     warn_of_limit(server.max_connections)
@@ -186,7 +198,7 @@ def listen(host: str, port: int) -> socket.socket:
     return Listener.of(socket.create_server((host, port), family=family, backlog=BACKLOG))
 
 
-def _address(host: str, listener: socket.socket) -> str:
+def _address(scheme: str, host: str, listener: socket.socket) -> str:
     """Where the service listens: the system may have selected the port."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"
+    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"

@@ -99,12 +99,23 @@ class Runtime:
         if self._stop_by is None:
             self._stop_by = time.monotonic() + self.settings.http.shutdown_timeout_seconds
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `begin_stop` was called."""
+        return self._stop_by is not None
+
+    @property
+    def stop_seconds_left(self) -> float:
+        """What is left of the shutdown timeout, 0 or more; all of it before `begin_stop`."""
+        if self._stop_by is None:
+            return self.settings.http.shutdown_timeout_seconds
+        return max(0.0, self._stop_by - time.monotonic())
+
     def stop(self) -> None:
         """Finishes what is queued and ends every thread and process; blocks for so long at most."""
         self.begin_stop()
-        assert self._stop_by is not None
         self._watchdog.stop()
-        self.repository.close(max(0.0, self._stop_by - time.monotonic()))
+        self.repository.close(self.stop_seconds_left)
         self._decoder.close()
 
     def _load(self, name: str) -> Model:

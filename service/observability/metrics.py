@@ -53,6 +53,19 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.grpc_requests = Counter(
+            "resnet_grpc_requests",
+            "Calls that ended, by the status's name; of a stream the call.",
+            ["method", "status"],
+            registry=self.registry,
+        )
+        self.grpc_request_seconds = Histogram(
+            "resnet_grpc_request_duration_seconds",
+            "From the call's metadata to its status.",
+            ["method"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.connections = Gauge(
             "resnet_connections", "Connections that are open now.", registry=self.registry
         )

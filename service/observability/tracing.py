@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastapi.telemetry import TelemetryConfig
@@ -54,6 +55,19 @@ class Spans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
+
+    @contextmanager
+    def call(self, name: str, carrier: Mapping[str, str]) -> Iterator[None]:
+        """A request's span around what is done meanwhile, of a protocol without its own telemetry.
+
+        carrier: the request's metadata, which may name the client's span.
+        """
+        from opentelemetry.propagate import extract
+        from opentelemetry.trace import SpanKind
+
+        parent = extract(dict(carrier))
+        with self._tracer.start_as_current_span(name, context=parent, kind=SpanKind.SERVER):
+            yield
 
     def record(self, timings: Iterable[Timing]) -> None:
         """Three spans for each image: decode, queue, inference. Call it in the request's span."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from service.errors import ModelNotFound
 from service.inference.model import Model
 from service.inference.repository import VERSION, Entry, ModelRepository
 from service.protocols.pixel_arrays import CHANNELS
@@ -165,6 +166,18 @@ def public_name(entry: Entry) -> str:
     if entry.served_name:
         return entry.served_name
     return entry.title if entry.model is None else entry.model.name
+
+
+def unknown_model(name: str, version: str | None) -> ModelNotFound:
+    """With Triton's text."""
+    named = f"'{name}'" if version is None else f"'{name}' version {version}"
+    return ModelNotFound(f"Request for unknown model: {named} is not found")
+
+
+def unknown_servable(name: str, version: str | None) -> ModelNotFound:
+    """With TensorFlow Serving's text."""
+    asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+    return ModelNotFound(f"Servable not found for request: {asked}")
 
 
 def _tensor_info(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -38,20 +38,7 @@ async def rows_of(
     size: H and W. Raises InvalidParameter, MalformedRequest, TooManyImages, and what the buffer
     raises.
     """
-    shape = tensor.shape
-    if tensor.datatype == "BYTES":
-        if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
-            raise _unexpected_shape(tensor, model, "[-1] or [-1,1]")
-    elif tensor.datatype != "UINT8":
-        raise InvalidParameter(
-            f"inference input '{tensor.name}' data-type is "
-            f"'{tensor.datatype[:MAX_NAME_LENGTH]}', but model '{model}' expects 'UINT8' for "
-            "pixels or 'BYTES' for encoded images"
-        )
-    elif shape[1:] != (size, size, CHANNELS):
-        raise _unexpected_shape(tensor, model, f"[-1,{size},{size},{CHANNELS}]")
-    count = shape[0]
-    check_count(count, max_images, model)
+    count = check_tensor(tensor, size=size, max_images=max_images, model=model)
     if isinstance(tensor.content, memoryview):
         if tensor.datatype == "UINT8":
             return list(pixels_of(tensor.content, count, size))
@@ -66,6 +53,25 @@ async def rows_of(
             f"'shape' of input '{tensor.name}' has {count} images, and 'data' {len(pixels)}."
         )
     return list(pixels)
+
+
+def check_tensor(tensor: InputTensor, *, size: int, max_images: int, model: str) -> int:
+    """How many images it has, by its shape. Raises InvalidParameter or TooManyImages."""
+    shape = tensor.shape
+    if tensor.datatype == "BYTES":
+        if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+            raise _unexpected_shape(tensor, model, "[-1] or [-1,1]")
+    elif tensor.datatype != "UINT8":
+        raise InvalidParameter(
+            f"inference input '{tensor.name}' data-type is "
+            f"'{tensor.datatype[:MAX_NAME_LENGTH]}', but model '{model}' expects 'UINT8' for "
+            "pixels or 'BYTES' for encoded images"
+        )
+    elif shape[1:] != (size, size, CHANNELS):
+        raise _unexpected_shape(tensor, model, f"[-1,{size},{size},{CHANNELS}]")
+    count = shape[0]
+    check_count(count, max_images, model)
+    return count
 
 
 def check_count(count: int, max_images: int, model: str) -> None:

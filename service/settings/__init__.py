@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from service.settings.group import PREFIX
 from service.settings.groups import (
     DEFAULT_MODEL,
-    PREFIX,
     RENAMED,
     BatchingSettings,
     HttpSettings,
@@ -25,18 +25,21 @@ from service.settings.groups import (
     ObservabilitySettings,
     SecuritySettings,
 )
+from service.settings.transport import GrpcSettings, TlsSettings
 
 __all__ = [
     "DEFAULT_MODEL",
     "PREFIX",
     "RENAMED",
     "BatchingSettings",
+    "GrpcSettings",
     "HttpSettings",
     "LimitsSettings",
     "ModelSettings",
     "ObservabilitySettings",
     "SecuritySettings",
     "Settings",
+    "TlsSettings",
     "deprecated_variables",
     "unknown_variables",
 ]
@@ -49,6 +52,8 @@ class Settings(BaseModel):
 
     model: ModelSettings = Field(default_factory=ModelSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)

@@ -7,11 +7,10 @@ from typing import Literal
 
 from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.setting_types import Networks, Origins, RootPath, Seconds
+from service.settings.group import Group
 
-PREFIX = "RESNET_"
 DEFAULT_MODEL = "resnet50"
 # Old name -> new name. The old name still works; `deprecated_variables` reports it.
 RENAMED = {
@@ -27,18 +26,7 @@ def _names(variable: str) -> AliasChoices:
     return AliasChoices(variable, *(old for old, new in RENAMED.items() if new == variable))
 
 
-class _Group(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        frozen=True,
-        env_ignore_empty=True,
-        populate_by_name=True,
-        loc_by_alias=False,
-        extra="forbid",
-    )
-
-
-class ModelSettings(_Group):
+class ModelSettings(Group):
     """Which models are served, in what precision, where, and from which files."""
 
     models: str = Field(
@@ -108,7 +96,7 @@ class ModelSettings(_Group):
         return self.names[0]
 
 
-class HttpSettings(_Group):
+class HttpSettings(Group):
     """The listener, its connections, and the time limits of requests and of the shutdown."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -136,12 +124,12 @@ class HttpSettings(_Group):
     max_connections: int | None = Field(
         None,
         ge=1,
-        description="Open connections at once, shared between clients by address. Default: 1000, "
-        "or what the limit on open files allows.",
+        description="Open connections at once, shared between clients by address; gRPC, where it "
+        "is served, has a quarter of them. Default: 1000, or what the limit on open files allows.",
     )
 
 
-class BatchingSettings(_Group):
+class BatchingSettings(Group):
     """Batch sizes and the queue in front of the device."""
 
     max_batch_size: int | None = Field(
@@ -157,7 +145,7 @@ class BatchingSettings(_Group):
     )
 
 
-class LimitsSettings(_Group):
+class LimitsSettings(Group):
     """What one request may contain, and what its decoding may cost."""
 
     decode_workers: int | None = Field(
@@ -189,7 +177,7 @@ class LimitsSettings(_Group):
     max_files: int = Field(32, ge=1, description="Most images in one request.")
 
 
-class SecuritySettings(_Group):
+class SecuritySettings(Group):
     """Who may send requests, and how often."""
 
     api_keys_file: Path | None = Field(
@@ -215,7 +203,7 @@ class SecuritySettings(_Group):
     )
 
 
-class ObservabilitySettings(_Group):
+class ObservabilitySettings(Group):
     """Logs and self-tests."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

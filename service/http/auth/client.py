@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from service.auth.access import stated_key
+from service.auth.address import UNKNOWN, client_address
 from service.auth.api_keys import ApiKeys
 from service.http.headers import API_KEY, AUTHORIZATION
 
 # Where AuthMiddleware puts the name of a good key's client.
 CLIENT: Final = "resnet.client"
-# Clients without an address, as over a Unix socket, share one name.
-UNKNOWN: Final = "unknown"
-# What one client is given at least: it may take any address of it.
-IPV6_PREFIX_BITS: Final = 64
 
 
 def client_of(scope: Scope) -> str:
@@ -41,25 +38,12 @@ def client_before_auth(scope: Scope, keys: ApiKeys | None) -> str | None:
 
 def key_of(headers: Headers) -> str:
     """The API key that a request states; empty without one."""
-    scheme, _, bearer = headers.get(AUTHORIZATION, "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else headers.get(API_KEY, "")
+    return stated_key(headers.get(AUTHORIZATION, ""), headers.get(API_KEY, ""))
 
 
 def address_of(scope: Scope) -> str:
-    """The IP address of the connection, or the one that a trusted proxy stated for it.
-
-    An IPv6 address counts as its network of 64 bits, and one that stands for an IPv4 address as
-    that. What is no IP address is "unknown": a proxy may pass on whatever text its own client sent.
+    """The IP address of the connection, or the one that a trusted proxy stated for it, in the form
+    of `client_address`.
     """
     client = scope.get("client")
-    if not client:
-        return UNKNOWN
-    try:
-        address = ip_address(client[0])
-    except ValueError:
-        return UNKNOWN
-    if isinstance(address, IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Network((int(address), IPV6_PREFIX_BITS), strict=False))
+    return client_address(client[0]) if client else UNKNOWN

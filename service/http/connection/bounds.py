@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from service.http.connection.descriptors import default_max_connections
 from service.settings import Settings
 
+GRPC_PARTS = 4
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -31,8 +33,11 @@ class Bounds:
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
         http = settings.http
+        connections = http.max_connections or default_max_connections()
+        if settings.grpc.grpc_port is not None:
+            connections -= grpc_connections(settings)
         return cls(
-            max_connections=http.max_connections or default_max_connections(),
+            max_connections=max(1, connections),
             keep_alive_timeout=http.keep_alive_timeout_seconds,
             write_timeout=http.write_timeout_seconds,
         )
@@ -42,3 +47,9 @@ class Bounds:
         """How often the times are checked."""
         times = (self.keep_alive_timeout, self.write_timeout, self.header_timeout, self.linger)
         return min(1.0, min(times) / 4)
+
+
+def grpc_connections(settings: Settings) -> int:
+    """The connections of gRPC, of RESNET_MAX_CONNECTIONS: one has many calls."""
+    connections = settings.http.max_connections or default_max_connections()
+    return max(1, connections // GRPC_PARTS)

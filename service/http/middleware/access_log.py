@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import FAULT
 from service.http.headers import REQUEST_ID
 from service.http.paths import MONITORING
-from service.http.problem_details import FAULT, respond_on
+from service.http.problem_details import respond_on
 from service.http.request.request_id import identifier_of
 from service.observability.logging import log_context, request_id
 from service.observability.metrics import Metrics

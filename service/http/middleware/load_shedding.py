@@ -18,11 +18,11 @@ from service.http.middleware.trusted_proxies import FROM_TRUSTED_PROXY
 from service.http.paths import InferenceTarget, inference_target
 from service.http.problem_details import MEDIA_TYPE, ErrorText, status_on
 from service.http.protocols.errors import MEDIA_TYPE as TENSOR_MEDIA_TYPE
-from service.http.request.request_id import acceptable_id
 from service.inference.request import RequestDeadline
 from service.inference.runtime import Runtime
 from service.observability.logging import request_id
 from service.observability.metrics import Metrics
+from service.observability.request_id import acceptable_id
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from service.http.auth.trusted_proxies import TrustedProxies
+from service.auth.trusted_proxies import TrustedProxies
 from service.setting_types import parts_of
 
 # In the scope of a request whose connection is a trusted proxy's.

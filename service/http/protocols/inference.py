@@ -25,17 +25,8 @@ from service.inference.request import InferenceRequest, InferenceResult, Request
 from service.inference.runtime import Runtime
 from service.observability.logging import bind_log_fields
 from service.observability.tracing import Spans
-from service.protocols.tensor_rows import ImageBuffer, Row
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """What a body asks for. rows: a list, whose images are dropped from it once decoded."""
-
-    rows: list[Row]
-    outputs: tuple[str, ...]
-    timeout_ms: float | None = None
-    priority: int = 0
+from service.protocols.asked import Asked
+from service.protocols.tensor_rows import ImageBuffer
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,12 +16,13 @@ from service.http.dependencies import RuntimeDep
 from service.http.headers import SERVER_TIMING
 from service.http.paths import CLASSIFY_METHOD, PREDICT_METHOD, V1, V1_MODELS
 from service.http.protocols.description import NAME, READING, description_of, errors_of
-from service.http.protocols.inference import Asked, Exchange, ExchangeDep
+from service.http.protocols.inference import Exchange, ExchangeDep
 from service.inference.model import Model
 from service.inference.outputs import top_k
 from service.inference.request import RowResult
+from service.protocols.asked import Asked
 from service.protocols.json_text import parse_json
-from service.protocols.model_metadata import names, signature, version_status
+from service.protocols.model_metadata import names, signature, unknown_servable, version_status
 from service.protocols.predict_request import (
     ANSWERS,
     PredictRequest,
@@ -65,7 +66,7 @@ def _status(path: str, *, shown: bool) -> None:
         try:
             model = runtime.service.model(name, version)
         except ModelNotFound:
-            raise _not_found(name, version) from None
+            raise unknown_servable(name, version) from None
         return JSONResponse(signature(name, model))
 
     @router.get(path, summary="A model's state", **options)
@@ -75,7 +76,7 @@ def _status(path: str, *, shown: bool) -> None:
         try:
             entry = runtime.repository.entry(name, version)
         except ModelNotFound:
-            raise _not_found(name, version) from None
+            raise unknown_servable(name, version) from None
         ready = entry.state == "ready"
         statuses = [version_status(entry)]
         return JSONResponse({"name": name, "ready": ready, "model_version_status": statuses})
@@ -113,12 +114,6 @@ def _named(request: Request) -> tuple[str, str | None]:
     return name, request.path_params.get("version")
 
 
-def _not_found(name: str, version: str | None) -> ModelNotFound:
-    """With TensorFlow Serving's text."""
-    asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-    return ModelNotFound(f"Servable not found for request: {asked}")
-
-
 async def _answer(
     exchange: Exchange,
     read: Callable[[Any], PredictRequest],
@@ -140,7 +135,7 @@ async def _answer(
         )
         return Asked(rows, (PROBABILITIES,))
 
-    answered = await exchange.infer(name, version, parse, _not_found(name, version))
+    answered = await exchange.infer(name, version, parse, unknown_servable(name, version))
     result = answered.result
     texts = await _texts(rows_or_error(result), result.model, write)
     body = f'{{"{ANSWERS[forms[0]]}":[{",".join(texts)}]}}'

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from service.errors import MalformedRequest, ModelNotFound
+from service.errors import MalformedRequest
 from service.http.headers import SERVER_TIMING, TENSOR_HEADER_LENGTH
 from service.http.paths import INFER, V2_MODEL, V2_VERSION
 from service.http.protocols.description import description_of
-from service.http.protocols.inference import Asked, Exchange, ExchangeDep
+from service.http.protocols.inference import Exchange, ExchangeDep
 from service.http.protocols.v2_response import infer_response
 from service.imaging.formats import FORMATS
 from service.inference.model import Model
 from service.inference.repository import VERSION
+from service.protocols.asked import Asked
 from service.protocols.json_text import parse_json
+from service.protocols.model_metadata import unknown_model
 from service.protocols.pixel_arrays import CHANNELS, pixels_of
 from service.protocols.tensor_outputs import rows_or_error
 from service.protocols.tensor_request import TensorRequest, default_outputs, tensor_request
@@ -32,12 +34,6 @@ router = APIRouter(tags=["Open Inference Protocol"])
 async def infer(exchange: ExchangeDep) -> Response:
     named = exchange.request.path_params
     return await _infer(exchange, named["name"], named.get("version"))
-
-
-def unknown_model(name: str, version: str | None) -> ModelNotFound:
-    """With Triton's text."""
-    named = f"'{name}'" if version is None else f"'{name}' version {version}"
-    return ModelNotFound(f"Request for unknown model: {named} is not found")
 
 
 async def _infer(exchange: Exchange, name: str, version: str | None) -> Response:

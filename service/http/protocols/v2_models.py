@@ -14,7 +14,6 @@ from service.http.headers import RETRY_AFTER
 from service.http.paths import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
 from service.http.protocols.description import NAME, READING, errors_of
 from service.http.protocols.inference import ExchangeDep
-from service.http.protocols.v2_infer import unknown_model
 from service.http.request.payload import read_payload
 from service.inference.model import Model
 from service.protocols.json_text import parse_json
@@ -26,6 +25,7 @@ from service.protocols.model_metadata import (
     metadata,
     names,
     public_name,
+    unknown_model,
 )
 from service.protocols.model_statistics import statistics
 from service.version import __version__

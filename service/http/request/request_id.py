@@ -1,23 +1,13 @@
-"""The id of a request, in its response and in the lines of the log."""
+"""The id that a request's header has, or a new one."""
 
 from __future__ import annotations
-
-import re
-import uuid
 
 from starlette.datastructures import Headers
 
 from service.http.headers import REQUEST_ID
-
-# The client's id goes into logs and headers: it may hold nothing that breaks either.
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+from service.observability.request_id import acceptable_id
 
 
 def identifier_of(headers: Headers) -> str:
     """The client's id where it is acceptable, else a new one."""
     return acceptable_id(headers.get(REQUEST_ID, ""))
-
-
-def acceptable_id(given: str) -> str:
-    """The client's id where it is acceptable, else a new one."""
-    return given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,31 @@ SCRIPTS = Path(__file__).parent / "scripts"
 TIMEOUT_SECONDS = 120.0
 
 
-def python_of(client: str) -> Path:
-    """The Python of a client's environment. Skips the test where it was not made."""
-    folder = Path(os.environ.get(VARIABLE) or ROOT / "build" / "clients")
-    python = folder / client / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{python} is not there: `make clients` makes it")
-    return python
+def run_client(client: str, script: Path, *arguments: str) -> str:
+    """What a script writes, run in the client's environment. Skips the test where that is missing.
 
-
-def results_of(client: str, script: str, *arguments: str) -> dict[str, Any]:
-    """What a script wrote in JSON, run by the client's Python."""
+    A folder that is no virtual environment has packages for the Python of the tests.
+    """
+    folder = Path(os.environ.get(VARIABLE) or ROOT / "build" / "clients") / client
+    if not folder.exists():
+        pytest.skip(f"{folder} is not there: `make clients` makes it")
+    own = folder / "bin" / "python"
+    python, packages = (str(own), "") if own.exists() else (sys.executable, str(folder))
     done = subprocess.run(
-        [str(python_of(client)), str(SCRIPTS / script), *arguments],
-        env={**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONPATH": ""},
+        [python, str(script), *arguments],
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "PYTHONPATH": packages},
         capture_output=True,
         text=True,
         check=False,
         timeout=TIMEOUT_SECONDS,
     )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def results_of(client: str, script: str, *arguments: str) -> dict[str, Any]:
+    """What a script wrote in JSON, run in the client's environment."""
+    found: dict[str, Any] = json.loads(
+        run_client(client, SCRIPTS / script, *arguments).splitlines()[-1]
+    )
     return found

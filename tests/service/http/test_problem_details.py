@@ -10,6 +10,7 @@ import pytest
 
 import service.errors
 from service.errors import (
+    FAULT,
     InvalidImage,
     ModelNotReady,
     NonFiniteOutput,
@@ -17,7 +18,7 @@ from service.errors import (
     ServiceError,
     Unavailable,
 )
-from service.http.problem_details import FAULT, STATUS, problem_of, status_of
+from service.http.problem_details import STATUS, problem_of, status_of
 
 DRAWN = re.compile(r"^(?P<branches>[|+\- ]*)(?P<name>[A-Z]\w+)", re.MULTILINE)
 

@@ -8,6 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from service.auth.access import Access
 from service.auth.api_keys import ApiKeys, hash_of
 from service.auth.rate_limit import RateLimit
 from service.http.auth.client import client_of
@@ -47,7 +48,9 @@ def test_it_is_the_keys_client_once_the_key_is_accepted(tmp_path: Path) -> None:
         seen.append(client_of(scope))
         await PlainTextResponse("in")(scope, receive, send)
 
-    auth = AuthMiddleware(inside, ApiKeys(tmp_path / "keys"), None, RateLimit(1, 9), Metrics())
+    auth = AuthMiddleware(
+        inside, Access(ApiKeys(tmp_path / "keys"), None, RateLimit(1, 9)), Metrics()
+    )
 
     async def outside(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(client_of(scope))

@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from service.auth.access import Access
 from service.auth.api_keys import hash_of
 from service.auth.rate_limit import RateLimit
 from service.http.middleware.auth import AuthMiddleware
@@ -39,7 +40,7 @@ def key_file(tmp_path: Path) -> Path:
 
 def auth_of(limit: RateLimit) -> AuthMiddleware:
     """Without keys, around an application that always answers."""
-    return AuthMiddleware(PlainTextResponse("in"), None, limit, limit, Metrics())
+    return AuthMiddleware(PlainTextResponse("in"), Access(None, limit, limit), Metrics())
 
 
 def status(service: Service, path: str = "/models", **headers: str) -> int:

@@ -14,10 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.auth.address import UNKNOWN
 from service.auth.api_keys import hash_of
 from service.batching.admission import Admission
 from service.errors import QueueFull
-from service.http.auth.client import UNKNOWN
 from service.http.headers import REQUEST_TIMEOUT_MS
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from service.http.paths import inference_target

@@ -23,6 +23,16 @@ class TrustedProxies:
         """Whether the peer of a connection, by its address, is trusted."""
         return bool(self._networks) and self._is_trusted(address)
 
+    def client_of(self, peer: str, forwarded: str) -> str:
+        """The address of the client: the peer's, or the last of X-Forwarded-For that is no proxy's.
+
+        forwarded: the header, whose addresses are believed where the peer is trusted.
+        """
+        if peer not in self:
+            return peer
+        addresses = [one.strip() for one in forwarded.split(",") if one.strip()] or [peer]
+        return next((one for one in reversed(addresses) if one not in self), addresses[0])
+
     def _look_up(self, address: str) -> bool:
         try:
             ip = ip_address(address)

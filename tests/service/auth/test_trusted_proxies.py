@@ -8,8 +8,8 @@ from collections import Counter
 import httpx2
 import pytest
 
+from service.auth.trusted_proxies import TrustedProxies
 from service.http.app import prepare
-from service.http.auth.trusted_proxies import TrustedProxies
 from service.settings import Settings
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx

@@ -1,0 +1,5 @@
+"""The messages of serving.proto. `make protos` makes the file of their types."""
+
+from service.grpc.protos.pool import messages_of
+
+globals().update(messages_of("serving.proto"))

@@ -1,0 +1,17 @@
+"""What a request of a tensor protocol asks for, in whatever form it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.protocols.tensor_rows import Row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What a body asks for. rows: a list, whose images are dropped from it once decoded."""
+
+    rows: list[Row]
+    outputs: tuple[str, ...]
+    timeout_ms: float | None = None
+    priority: int = 0
