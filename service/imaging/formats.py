@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from PIL import features
+from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -15,7 +16,14 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from service.errors import InvalidImage
+from service.imaging.layouts import bmp as bmp_layout
+from service.imaging.layouts import jpeg as jpeg_layout
+from service.imaging.layouts import png as png_layout
+from service.imaging.layouts import tiff as tiff_layout
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+from service.imaging.repair import jpeg as jpeg_repair
+from service.imaging.repair import png as png_repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,12 @@ class Format:
     reader allocates pixels while it reads the header, check_size(data, max_pixels).
     check_work(image, data) is called after the header was read; it limits what decoding costs
     beyond the number of pixels.
+
+    check_layout(image): after the header was read; raises InvalidImage for what would be decoded
+    wrong. explain(data): the refusal of a file that the reader does not open, None where another
+    reason is to be named. shown(image): of the decoded image, what a person sees. repairs(data):
+    the file without damage that costs no pixel, for a file that can't be read as it is. They decode
+    no pixels, other than completed(data): with an end that is missing, where all pixels are there.
     """
 
     reader: type[ImageFile]
@@ -38,6 +52,11 @@ class Format:
     check_frames: Callable[[bytes, int], None] | None = None
     check_size: Callable[[bytes, int], None] | None = None
     check_work: Callable[[ImageFile, bytes], None] | None = None
+    check_layout: Callable[[Any], None] | None = None
+    explain: Callable[[bytes], InvalidImage | None] | None = None
+    shown: Callable[[Any], Image.Image] | None = None
+    repairs: Callable[[bytes], Iterator[bytes]] | None = None
+    completed: Callable[[bytes], bytes | None] | None = None
 
     def may_read(self, data: bytes) -> bool:
         """Whether Pillow's reader may try this file."""
@@ -61,8 +80,19 @@ FORMATS: dict[str, Format] = {
         (b"\xff\xd8\xff",),
         check_parts=jpeg.check_segments,
         check_work=jpeg.check_scans,
+        check_layout=jpeg_layout.check,
+        explain=jpeg_layout.explain,
+        repairs=jpeg_repair.repairs,
+        completed=jpeg_repair.completed,
     ),
-    "PNG": Format(PngImageFile, (b"\x89PNG",), check_parts=png.check_chunks),
+    "PNG": Format(
+        PngImageFile,
+        (b"\x89PNG",),
+        check_parts=png.check_chunks,
+        check_layout=png_layout.check,
+        shown=png_layout.shown,
+        repairs=png_repair.repairs,
+    ),
     "WEBP": Format(WebPImageFile, (b"WEBP",), offset=8, check_frames=webp.check_frames),
     "AVIF": Format(
         AvifImageFile,
@@ -79,13 +109,22 @@ FORMATS: dict[str, Format] = {
         check_frames=gif.check_frames,
         check_size=gif.check_size,
     ),
-    "BMP": Format(BmpImageFile, (b"BM",), check_work=bmp.check_runs),
+    "BMP": Format(
+        BmpImageFile,
+        (b"BM",),
+        check_work=bmp.check_runs,
+        check_layout=bmp_layout.check,
+        shown=bmp_layout.shown,
+    ),
     "TIFF": Format(
         TiffImageFile,
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         also_read=tuple(PREFIXES),
         check_parts=tiff.check_entries,
         check_frames=tiff.check_frames,
+        check_layout=tiff_layout.check,
+        explain=tiff_layout.explain,
+        shown=tiff_layout.eight_bits,
     ),
 }
 ACCEPTED = tuple(name for name in FORMATS if name != "AVIF" or features.check("avif"))
