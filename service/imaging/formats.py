@@ -22,8 +22,10 @@ from service.imaging.layouts import jpeg as jpeg_layout
 from service.imaging.layouts import png as png_layout
 from service.imaging.layouts import tiff as tiff_layout
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+from service.imaging.repair import bmp as bmp_repair
 from service.imaging.repair import jpeg as jpeg_repair
 from service.imaging.repair import png as png_repair
+from service.imaging.repair import webp as webp_repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,13 @@ FORMATS: dict[str, Format] = {
         shown=png_layout.shown,
         repairs=png_repair.repairs,
     ),
-    "WEBP": Format(WebPImageFile, (b"WEBP",), offset=8, check_frames=webp.check_frames),
+    "WEBP": Format(
+        WebPImageFile,
+        (b"WEBP",),
+        offset=8,
+        check_frames=webp.check_frames,
+        repairs=webp_repair.repairs,
+    ),
     "AVIF": Format(
         AvifImageFile,
         (b"ftypavif", b"ftypavis"),
@@ -115,6 +123,7 @@ FORMATS: dict[str, Format] = {
         check_work=bmp.check_runs,
         check_layout=bmp_layout.check,
         shown=bmp_layout.shown,
+        repairs=bmp_repair.repairs,
     ),
     "TIFF": Format(
         TiffImageFile,

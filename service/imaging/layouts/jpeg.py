@@ -1,4 +1,4 @@
-"""Kinds of JPEG that are refused by name: ITU-T T.81, table B.1, and T.87."""
+"""Kinds of JPEG that are refused by name (ITU-T T.81, table B.1, and T.87), and filled up ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ LOSSLESS = {0xC3: "lossless", 0xC7: "lossless", 0xCB: "lossless", 0xCF: "lossles
 KINDS = {**dict.fromkeys(range(0xC5, 0xC8), "hierarchical"), **LOSSLESS}
 KINDS |= dict.fromkeys((0xC9, 0xCA, 0xCD, 0xCE), "arithmetic-coded") | {0xF7: "JPEG-LS"}
 BITS = 8
+SCAN, END, FILLED = b"\xff\xda", b"\xff\xd9", bytes(64)
 
 
 def check(image: JpegImageFile) -> None:
-    """Raises InvalidImage."""
-    data = image.fp.getvalue() if isinstance(image.fp, io.BytesIO) else b""
+    """Raises InvalidImage. Takes away the zeros of a file that lacks its end."""
+    if not isinstance(image.fp, io.BytesIO):
+        return
+    data = image.fp.getvalue()
     refusal = explain(data)
     if refusal is not None:
         raise refusal
+    if data.endswith(FILLED) and END not in data[data.rindex(SCAN) if SCAN in data else 0 :]:
+        # A download that broke off: libjpeg would decode the zeros.
+        position = image.fp.tell()
+        image.fp = io.BytesIO(data.rstrip(b"\0"))
+        image.fp.seek(position)
 
 
 def explain(data: bytes) -> InvalidImage | None:

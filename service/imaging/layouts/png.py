@@ -15,8 +15,8 @@ SIXTEEN_BITS = "RGB;16B"
 
 
 def check(image: PngImageFile) -> None:
-    """Corrects the transparent grey of 2 or 4 bits. Raises InvalidImage for one of three times 16:
-    the colors that Pillow decodes have 8, and others than the transparent one would be taken for it.
+    """Corrects a transparent grey of 2 or 4 bits. Raises InvalidImage for a color of 16 bits: what
+    Pillow decodes has 8, and other colors would be taken for the transparent one.
     """
     if KEY not in image.info or not image.tile:
         return

@@ -23,11 +23,13 @@ SHOWN = {(0xE0, b"JFIF\0"): 14, (0xE1, b"Exif\0\0"): 14, (0xE2, b"ICC_PROFILE\0"
 SHOWN |= {(0xEE, b"Adobe"): 12}
 SEGMENT = struct.Struct(">BBH")
 COEFFICIENTS = 64
-# What ends the data of a scan: a marker that is no restart, or a trailer's zeros.
-SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]|\x00{64}", re.DOTALL)
+# What ends the data of a scan: a marker that is no restart or half of one, or a trailer's zeros.
+SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]|\xff\Z|\x00{64}", re.DOTALL)
 # Put behind a scan that has all of its data, bytes are skipped. A scan that lacks some takes them.
 PADDINGS = 4
-PADDING_BYTES = 512
+PADDING_BYTES = 128
+RESTARTS = bytes(range(0xD0, 0xD8))
+END = bytes([0xFF, EOI])
 
 
 class _Segment(NamedTuple):
@@ -86,14 +88,22 @@ def completed(data: bytes) -> bytes | None:
     whole = data[:end]
     pixels = _pixels(whole)
     for seed in range(PADDINGS):
-        padding = np.random.default_rng(seed).integers(1, 255, PADDING_BYTES, np.uint8).tobytes()
-        if not np.array_equal(_pixels(whole + padding), pixels):
+        if not np.array_equal(_pixels(whole + _padding(seed)), pixels):
             return None
-    return whole + b"\xff\xd9"
+    return whole + END
+
+
+def _padding(seed: int) -> bytes:
+    """Bytes without a marker, then more behind each restart: one of them may be awaited."""
+    random = np.random.default_rng(seed)
+    parts = random.integers(1, 255, (1 + 2 * len(RESTARTS), PADDING_BYTES), np.uint8)
+    first, *others = (part.tobytes() for part in parts)
+    restarts = (b"\xff" + bytes([code]) for code in 2 * RESTARTS)
+    return first + b"".join(code + part for code, part in zip(restarts, others, strict=True))
 
 
 def _pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.asarray(JpegImageFile(io.BytesIO(data + b"\xff\xd9"), ""))
+    return np.asarray(JpegImageFile(io.BytesIO(data + END), ""))
 
 
 def _all_scans_end(data: bytes) -> int | None:

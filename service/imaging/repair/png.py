@@ -16,8 +16,7 @@ NAME = re.compile(rb"[A-Za-z]{4}")
 # Bit 5 of a chunk's first letter: a small one is of an ancillary chunk.
 ANCILLARY = 0x20
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-# What changes the pixels that are shown, besides transparency, whose length depends on the image.
-SHOWN = (b"iCCP", b"eXIf")
+MAX_NAME_BYTES = 79
 XMP = b"XML:com.adobe.xmp\0"
 # Of transparency, by the color type; a palette's is up to as long as the palette.
 TRANSPARENCY_BYTES = {0: 2, 2: 6}
@@ -92,8 +91,12 @@ def _needed(chunk: _Chunk, data: bytes) -> bool:
         return size == TRANSPARENCY_BYTES.get(color_type) or (
             color_type == PALETTE and 1 <= size <= 256
         )
+    if chunk.kind == b"iCCP":
+        # A name, and how the profile is compressed: there is one way, 0.
+        name_bytes = bytes(chunk.content[: MAX_NAME_BYTES + 1]).find(0)
+        return name_bytes > 0 and chunk.content[name_bytes + 1 : name_bytes + 2] == b"\0"
     xmp = chunk.kind == b"iTXt" and bytes(chunk.content[: len(XMP)]) == XMP
-    return chunk.kind in CRITICAL or chunk.kind in SHOWN or xmp
+    return chunk.kind in CRITICAL or chunk.kind == b"eXIf" or xmp
 
 
 def _file(data: bytes, chunks: list[_Chunk]) -> bytes:

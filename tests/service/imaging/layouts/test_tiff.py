@@ -66,7 +66,7 @@ def test_floats_are_of_one_or_of_255(highest: float, level: int) -> None:
     ("lowest", "highest"), [(0, 1.2), (0, 15), (0, 300), (0, np.inf), (-0.5, 1), (-200, 200)]
 )
 def test_floats_of_another_range_are_refused(lowest: float, highest: float) -> None:
-    with pytest.raises(InvalidImage, match="from 0 to 1 or from 0 to 255. Received: from"):
+    with pytest.raises(InvalidImage, match=r"from 0 to 1 or from 0 to 255\. Received: from"):
         decode(floats(lowest, highest), recipe(SIZE, SIZE), max_pixels=10**6)
 
 
