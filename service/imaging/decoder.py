@@ -68,7 +68,8 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
     try:
         return _render(image, preprocessing, bound)
     except Exception as error:
-        data = file.getvalue() if isinstance(file, io.BytesIO) else b""
+        broken = isinstance(file, io.BytesIO) and not isinstance(error, MemoryError)
+        data = file.getvalue() if broken else b""
         for repaired in chain(_repairs(format, data), _completed(format, data)):
             with suppress(Exception):
                 again = _open(repaired)
@@ -130,6 +131,10 @@ def _open(data: bytes) -> ImageFile:
         # By these a reader says that the file is none of its format, or is broken.
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             reasons[name] = _reason(error)
+        except MemoryError as error:
+            raise InvalidImage(
+                f"The {name} image's header can't be read: {_reason(error)}"
+            ) from error
         # Pillow's readers raise exceptions of any class on unexpected bytes.
         except Exception as error:
             reasons[name] = _reason(error)

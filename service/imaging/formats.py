@@ -17,7 +17,9 @@ from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from service.errors import InvalidImage
+from service.imaging.layouts import avif as avif_layout
 from service.imaging.layouts import bmp as bmp_layout
+from service.imaging.layouts import heif as heif_layout
 from service.imaging.layouts import jpeg as jpeg_layout
 from service.imaging.layouts import png as png_layout
 from service.imaging.layouts import tiff as tiff_layout
@@ -74,6 +76,8 @@ class Format:
             self.check_size(data, max_pixels)
 
 
+# ISO 23008-12, annex B, and what follows it: still images and sequences that are coded as HEVC.
+HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 # By Pillow's names, in the order in which Pillow tries them. Importing a reader registers it with
 # Pillow, which then does not import the readers of all other formats.
 FORMATS: dict[str, Format] = {
@@ -109,6 +113,7 @@ FORMATS: dict[str, Format] = {
         # Brands that HEIC has too.
         also_read=(b"ftypmif1", b"ftypmsf1"),
         check_frames=isobmff.check_frames,
+        explain=avif_layout.explain,
     ),
     "GIF": Format(
         GifImageFile,
@@ -136,7 +141,17 @@ FORMATS: dict[str, Format] = {
         shown=tiff_layout.eight_bits,
     ),
 }
+if heif_layout.READER is not None:
+    FORMATS["HEIF"] = Format(
+        heif_layout.READER,
+        (b"ftypmif1", b"ftypmsf1", *(b"ftyp" + brand for brand in HEVC_BRANDS)),
+        offset=4,
+        check_frames=isobmff.check_frames,
+        check_layout=heif_layout.check,
+        shown=heif_layout.shown,
+    )
 ACCEPTED = tuple(name for name in FORMATS if name != "AVIF" or features.check("avif"))
+WITHOUT_HEIF = "HEIC or HEIF, which this server takes where the extra 'heif' is installed"
 # Other formats that users send, by the position of their signature, so that an error names them.
 OTHERS: dict[tuple[int, bytes], str] = {
     (0, b"%PDF"): "PDF",
@@ -152,8 +167,10 @@ OTHERS: dict[tuple[int, bytes], str] = {
     (0, b"\xffO\xffQ"): "JPEG 2000",
     (0, b"\x00\x00\x00\x0cJXL"): "JPEG XL",
     (0, b"\xff\x0a"): "JPEG XL",
-    (4, b"ftyphei"): "HEIC",
-    (4, b"ftyphev"): "HEIC",
+    (4, b"ftyphei"): WITHOUT_HEIF,
+    (4, b"ftyphev"): WITHOUT_HEIF,
+    (4, b"ftypmif1"): WITHOUT_HEIF,
+    (4, b"ftypmsf1"): WITHOUT_HEIF,
 }
 SIGNATURES = OTHERS | {
     (format.offset, signature): name
