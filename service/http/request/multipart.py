@@ -68,7 +68,11 @@ class MultipartParser:
 
     def _skip_preamble(self, data: bytes, start: int) -> int:
         found = data.find(self._delimiter, start)
-        return self._tail(data, start) if found < 0 else self._after_delimiter(found)
+        if found >= 0:
+            return self._after_delimiter(found)
+        if (feed := data.find(self._delimiter[1:], start)) > 0 and data[feed - 1] != ord("\r"):
+            raise _bare_line_feeds()
+        return self._tail(data, start)
 
     def _read_content(self, data: bytes, start: int) -> int:
         found = data.find(self._delimiter, start)
@@ -83,6 +87,8 @@ class MultipartParser:
 
     def _read_line_end(self, data: bytes, start: int) -> int:
         """What follows a boundary: two hyphens after the last one, else the end of the line."""
+        if data.startswith(b"\n", start):
+            raise _bare_line_feeds()
         line_end = data.find(CRLF, start, start + MAX_PADDING_BYTES + len(CRLF))
         if data.startswith(b"--", start):
             self.ended = True
@@ -112,6 +118,10 @@ class MultipartParser:
     def _tail(self, data: bytes, start: int) -> int:
         """Where the last bytes begin that may be the first ones of a delimiter."""
         return max(start, len(data) - len(self._delimiter) + 1)
+
+
+def _bare_line_feeds() -> MalformedRequest:
+    return MalformedRequest("The form's lines end with LF: they have to end with CR and LF.")
 
 
 Step = Callable[[MultipartParser, bytes, int], int]
@@ -144,7 +154,8 @@ def _name_and_file_name(header: bytes) -> tuple[str, str | None]:
     parameters = _parameters(disposition, "Content-Disposition")
     if b"name" not in parameters:
         raise MalformedRequest("The Content-Disposition of a form's part has no name.")
-    file_name = parameters.get(b"filename")
+    # RFC 7578, 4.2, forbids the second, and programs send it alone.
+    file_name = parameters.get(b"filename", parameters.get(b"filename*"))
     return _text(parameters[b"name"]), None if file_name is None else _text(file_name)
 
 
