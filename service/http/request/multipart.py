@@ -23,6 +23,8 @@ MAX_HEADER_PARAMETERS = 16
 # Spaces and tabs between a boundary and the end of its line.
 MAX_PADDING_BYTES = 64
 CRLF = b"\r\n"
+# RFC 7578, 4.2, forbids it, and programs send it alone. What it says is not needed.
+ENCODED_FILE_NAME = re.compile(rb";[ \t]*filename\*[ \t]*=", re.IGNORECASE)
 FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -154,8 +156,9 @@ def _name_and_file_name(header: bytes) -> tuple[str, str | None]:
     parameters = _parameters(disposition, "Content-Disposition")
     if b"name" not in parameters:
         raise MalformedRequest("The Content-Disposition of a form's part has no name.")
-    # RFC 7578, 4.2, forbids the second, and programs send it alone.
-    file_name = parameters.get(b"filename", parameters.get(b"filename*"))
+    file_name = parameters.get(b"filename")
+    if file_name is None and ENCODED_FILE_NAME.search(disposition):
+        file_name = b""
     return _text(parameters[b"name"]), None if file_name is None else _text(file_name)
 
 

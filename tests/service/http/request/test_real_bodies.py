@@ -116,7 +116,7 @@ def test_a_body_that_inflates_to_too_much_is_refused(client: httpx2.Client, kind
 
 @pytest.mark.parametrize("path", ["/predict", "/photo.jpg"])
 def test_put_is_refused_with_the_line_that_works(client: httpx2.Client, path: str) -> None:
-    """`curl -T photo.jpg` sends it: to the path that is given, or with the file's name behind it."""
+    """`curl -T photo.jpg` sends it, to the path that is given or to the file's name behind it."""
     answer = client.put(path, content=RED)
     assert answer.status_code == (405 if path == "/predict" else 404)
     assert answer.json()["detail"].endswith(
