@@ -52,7 +52,10 @@ def open_image(
     try:
         return _open_checked(data, limits, bound)
     except _Unreadable as error:
-        for repaired in _repairs(name_of(data), data):
+        # In Python, as headers are read: a file may have any number of parts.
+        with bound():
+            candidates = list(_repairs(name_of(data), data))
+        for repaired in candidates:
             with suppress(_Unreadable):
                 return _open_checked(repaired, limits, bound)
         raise InvalidImage(str(error)) from error
@@ -70,7 +73,9 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
     except Exception as error:
         broken = isinstance(file, io.BytesIO) and not isinstance(error, MemoryError)
         data = file.getvalue() if broken else b""
-        for repaired in chain(_repairs(format, data), _completed(format, data)):
+        with bound():
+            candidates = list(_repairs(format, data))
+        for repaired in chain(candidates, _completed(format, data)):
             with suppress(Exception):
                 again = _open(repaired)
                 if again.size == size:

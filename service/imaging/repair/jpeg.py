@@ -22,6 +22,9 @@ NEEDED = FRAMES | {DQT, DHT, DAC, DRI}
 SHOWN = {(0xE0, b"JFIF\0"): 14, (0xE1, b"Exif\0\0"): 14, (0xE2, b"ICC_PROFILE\0"): 15}
 SHOWN |= {(0xEE, b"Adobe"): 12}
 SEGMENT = struct.Struct(">BBH")
+# Where a frame states its height and width; and what a block of coefficients takes at least.
+SIZE, SIZE_AT = struct.Struct(">HH"), 5
+LEAST_BITS, BITS_A_BYTE = 2, 8
 COEFFICIENTS = 64
 # What ends the data of a scan: a marker that is no restart or half of one, or a trailer's zeros.
 SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]|\xff\Z|\x00{64}", re.DOTALL)
@@ -113,6 +116,10 @@ def _all_scans_end(data: bytes) -> int | None:
     segments, position = _header(data)
     frame = next((segment for segment in segments if segment.code in FRAMES), None)
     if frame is None or not position or len(frame.data) < 10:
+        return None
+    height, width = SIZE.unpack_from(frame.data, SIZE_AT)
+    # Or a short file would make several decoders fill up a large image.
+    if BITS_A_BYTE * (len(data) - position) < LEAST_BITS * height * width // COEFFICIENTS:
         return None
     components = [frame.data[at] for at in range(10, len(frame.data) - 2, 3)]
     # Of each coefficient of each component, the lowest bit that has been sent.

@@ -24,8 +24,11 @@ COLOR_TYPE, PALETTE = 25, 3
 
 
 class _Chunk(NamedTuple):
+    """whole: with its length, its name and its sum."""
+
     kind: bytes
     content: memoryview
+    whole: memoryview
     valid: bool
 
 
@@ -57,7 +60,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         if kind not in CRITICAL:
             # Not for what pixels need: a wrong sum loses none of them.
             valid = valid and bytes(crc) == _crc(kind, view[start:end])
-        yield _Chunk(kind, view[start:end], valid)
+        yield _Chunk(kind, view[start:end], view[position : end + CRC_BYTES], valid)
         if kind == b"IEND":
             return
         position = end + CRC_BYTES
@@ -100,7 +103,4 @@ def _needed(chunk: _Chunk, data: bytes) -> bool:
 
 
 def _file(data: bytes, chunks: list[_Chunk]) -> bytes:
-    parts: list[bytes | memoryview] = [data[:SIGNATURE_BYTES]]
-    for kind, content, _ in chunks:
-        parts += CHUNK.pack(len(content), kind), content, _crc(kind, content)
-    return b"".join(parts)
+    return b"".join([data[:SIGNATURE_BYTES], *(chunk.whole for chunk in chunks)])
