@@ -135,7 +135,7 @@ class Layout:
         if len(set(self.bits)) != 1 or len(set(self.kinds)) != 1:
             return False
         bits, (kind, *_), raw = self.bits[0], self.kinds, self.compression == "raw"
-        if self.compression == "tiff_jpeg":
+        if self.compression == "tiff_jpeg" or (self.compression == "jpeg" and bits != 8):
             return False
         if kind == FLOAT:
             grey = self.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and len(self.bits) == 1

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from service.errors import InvalidImage
 from service.imaging.decoder import decode
-from tests.service.images import recipe
+from tests.service.images import encoded, recipe
 from tests.service.imaging.layouts.tiff_files import BLACK_IS_ZERO, FLOAT, RGB, UNSIGNED, Layout
-from tests.service.imaging.layouts.tiff_grid import SIZE, Group, groups, outcome
+from tests.service.imaging.layouts.tiff_grid import SIZE, Group, groups, outcome, row_of
 
 REFUSALS = ("This layout of a TIFF is not supported: ", "A big-endian BigTIFF is not supported")
 
@@ -19,6 +24,10 @@ def test_a_layout_is_right_or_refused_by_its_name(group: Group) -> None:
     for layout in group.layouts():
         found = outcome(group, layout)
         assert found == "right" or found.startswith(REFUSALS), layout
+    row = row_of(group)
+    page = (Path(__file__).parents[4] / "docs/images.md").read_text(encoding="utf-8")
+    listed = f"| {group} |" in page if row is None else row not in page
+    assert not listed, "python -m docs.refresh"
 
 
 @pytest.mark.parametrize(
@@ -74,3 +83,46 @@ def test_samples_of_different_sizes_are_refused() -> None:
     layout = Layout(RGB, 8, UNSIGNED, 3, mixed_bits=(8, 8, 4))
     with pytest.raises(InvalidImage, match="4 and 8 bits a sample"):
         decode(layout.write(np.zeros((SIZE, SIZE, 3), int)), recipe(SIZE, SIZE), max_pixels=10**6)
+
+
+@pytest.mark.parametrize(
+    ("compression", "mode"),
+    [
+        ("jpeg", "L"),
+        ("jpeg", "RGB"),
+        ("zstd", "RGB"),
+        ("lzma", "RGB"),
+        ("group3", "1"),
+        ("group4", "1"),
+        ("tiff_ccitt", "1"),
+    ],
+)
+def test_other_compressions_give_the_same_samples(compression: str, mode: str) -> None:
+    """As libtiff's writer and an independent reader have them."""
+    image = Image.radial_gradient("L").resize((SIZE, SIZE)).convert(mode)
+    data = encoded(image, "TIFF", compression=compression)
+    samples = np.asarray(tifffile.imread(io.BytesIO(data))).astype(int)
+    samples = samples * 255 if mode == "1" else samples
+    expected = samples if samples.ndim == 3 else samples[:, :, None]
+    pixels = decode(data, recipe(SIZE, SIZE), max_pixels=10**6).astype(int)
+    assert abs(pixels - expected).max() <= 3
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (2, 2)])
+def test_jpeg_compression_of_ycbcr(subsampling: tuple[int, int]) -> None:
+    y, x = np.mgrid[0:SIZE, 0:SIZE] * 5
+    colors = np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(file, colors, photometric="rgb", compression="jpeg", subsampling=subsampling)
+    expected = np.asarray(tifffile.imread(io.BytesIO(file.getvalue()))).astype(int)
+    pixels = decode(file.getvalue(), recipe(SIZE, SIZE), max_pixels=10**6).astype(int)
+    assert abs(pixels - expected).max() <= 6
+
+
+def test_jpeg_compression_of_12_bits_is_refused() -> None:
+    file = io.BytesIO()
+    values = np.full((SIZE, SIZE), 2000, np.uint16)
+    options = {"bitspersample": 12}
+    tifffile.imwrite(file, values, compression="jpeg", compressionargs=options)
+    with pytest.raises(InvalidImage, match="This layout of a TIFF is not supported: grey"):
+        decode(file.getvalue(), recipe(SIZE, SIZE), max_pixels=10**6)
