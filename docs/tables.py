@@ -8,7 +8,7 @@ from pathlib import Path
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.checkpoints.checkpoint import Checkpoint
 from service.settings import PREFIX, RENAMED, Settings
-from tests.service.imaging.layouts import tiff_grid
+from tests.service.imaging.layouts import tiff_table
 
 DOCS = Path(__file__).parent
 MARK = "<!-- {0}: made by docs/refresh.py -->\n"
@@ -66,4 +66,4 @@ def replace_block(page: Path, name: str, content: str) -> None:
 def write_tables() -> None:
     replace_block(DOCS / "configuration.md", "settings", settings_tables())
     replace_block(DOCS / "models.md", "checkpoints", checkpoints_table())
-    replace_block(DOCS / "images.md", "layouts of a TIFF", tiff_grid.table())
+    replace_block(DOCS / "images.md", "layouts of a TIFF", tiff_table.table())

@@ -14,7 +14,8 @@ from service.errors import InvalidImage
 from service.imaging.decoder import decode
 from tests.service.images import encoded, recipe
 from tests.service.imaging.layouts.tiff_files import BLACK_IS_ZERO, FLOAT, RGB, UNSIGNED, Layout
-from tests.service.imaging.layouts.tiff_grid import SIZE, Group, groups, outcome, row_of
+from tests.service.imaging.layouts.tiff_grid import SIZE, Group, groups, outcome
+from tests.service.imaging.layouts.tiff_table import row_of
 
 REFUSALS = ("This layout of a TIFF is not supported: ", "A big-endian BigTIFF is not supported")
 
