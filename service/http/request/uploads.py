@@ -8,9 +8,9 @@ from starlette.requests import Request
 
 from service.errors import MalformedRequest, UnsupportedMedia
 from service.http.request.body import Body
-from service.http.request.form import PART, PARTS, Form
 from service.http.request.inflater import inflater_of
-from service.http.request.json_images import decode_images
+from service.http.request.media.form import PART, PARTS, Form
+from service.http.request.media.json_images import decode_images
 from service.http.request.multipart import MultipartParser
 from service.http.request.parameters import check_form
 from service.http.request.payload import read_payload

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
-from service.http.request.form import PART
-from service.http.request.json_images import ONE, SEVERAL
+from service.http.request.media.form import PART
+from service.http.request.media.json_images import ONE, SEVERAL
 from service.http.schemas import OneImage, SeveralImages
 
 IMAGE = {"type": "string", "format": "binary"}
