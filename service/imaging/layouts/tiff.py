@@ -19,11 +19,14 @@ from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffIma
 from service.errors import InvalidImage
 
 PHOTOMETRIC, COMPRESSION, FILL_ORDER, PLANAR, PREDICTOR = 262, 259, 266, 284, 317
-BITS, SAMPLES, EXTRA, FORMAT, COLOR_MAP = 258, 277, 338, 339, 320
+BITS, SAMPLES, EXTRA, FORMAT, COLOR_MAP, INK_SET = 258, 277, 338, 339, 320, 332
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
 LAB = 8
+# No number of the format: CMYK whose InkSet says that its inks are others.
+OTHER_INKS = -2
 NAMES = {
+    OTHER_INKS: "inks other than CMYK",
     WHITE_IS_ZERO: "grey (MinIsWhite)",
     BLACK_IS_ZERO: "grey (MinIsBlack)",
     RGB: "RGB",
@@ -96,8 +99,10 @@ class Layout:
         bits = _numbers(tags.get(BITS, 1))
         samples = _number(tags.get(SAMPLES, 1))
         number = _number(tags.get(COMPRESSION, 1))
+        photometric = _number(tags.get(PHOTOMETRIC, WHITE_IS_ZERO))
+        other_inks = photometric == CMYK and _number(tags.get(INK_SET, 1)) != 1
         return cls(
-            photometric=_number(tags.get(PHOTOMETRIC, WHITE_IS_ZERO)),
+            photometric=OTHER_INKS if other_inks else photometric,
             bits=bits * samples if len(bits) == 1 and samples <= 64 else bits[:samples],
             kinds=_numbers(tags.get(FORMAT, UNSIGNED)),
             extra=_numbers(tags.get(EXTRA, ())),
@@ -112,22 +117,18 @@ class Layout:
         kinds = {KINDS.get(kind, f"sample format {kind}") for kind in self.kinds[:64]}
         bits = sorted(set(self.bits))
         extra = ", ".join(EXTRAS.get(kind, str(kind)) for kind in self.extra[:8])
-        return ", ".join(
-            filter(
-                None,
-                (
-                    NAMES.get(self.photometric, f"photometric interpretation {self.photometric}"),
-                    f"{' and '.join(map(str, bits[:8]))} bits a sample",
-                    " and ".join(sorted(kinds)),
-                    extra and f"extra samples: {extra}",
-                    "in planes" if self.planar else "",
-                    "big-endian" if self.order == "MM" else "little-endian",
-                    "bits from the lowest" if self.low_bit_first else "",
-                    "uncompressed" if self.compression == "raw" else self.compression,
-                    f"predictor {self.predictor}" if self.predictor != 1 else "",
-                ),
-            )
+        parts = (
+            NAMES.get(self.photometric, f"photometric interpretation {self.photometric}"),
+            f"{' and '.join(map(str, bits[:8]))} bits a sample",
+            " and ".join(sorted(kinds)),
+            extra and f"extra samples: {extra}",
+            "in planes" if self.planar else "",
+            "big-endian" if self.order == "MM" else "little-endian",
+            "bits from the lowest" if self.low_bit_first else "",
+            "uncompressed" if self.compression == "raw" else self.compression,
+            f"predictor {self.predictor}" if self.predictor != 1 else "",
         )
+        return ", ".join(filter(None, parts))
 
     @property
     def known(self) -> bool:
@@ -243,5 +244,4 @@ def _number(value: Any) -> int:
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    values = value if isinstance(value, tuple) else (value,)
-    return tuple(_number(part) for part in values)
+    return tuple(map(_number, value if isinstance(value, tuple) else (value,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from PIL import Image
 from service.errors import InvalidImage
 from service.imaging.decoder import decode
 from tests.service.images import encoded, recipe
-from tests.service.imaging.layouts.tiff_files import BLACK_IS_ZERO, FLOAT, RGB, UNSIGNED, Layout
+from tests.service.imaging.layouts.tiff_files import (
+    BLACK_IS_ZERO,
+    CMYK,
+    FLOAT,
+    RGB,
+    UNSIGNED,
+    Layout,
+)
 from tests.service.imaging.layouts.tiff_grid import SIZE, Group, groups, outcome
 from tests.service.imaging.layouts.tiff_table import row_of
 
@@ -78,6 +86,18 @@ def test_floats_are_of_one_or_of_255(highest: float, level: int) -> None:
 def test_floats_of_another_range_are_refused(lowest: float, highest: float) -> None:
     with pytest.raises(InvalidImage, match=r"from 0 to 1 or from 0 to 255\. Received: from"):
         decode(floats(lowest, highest), recipe(SIZE, SIZE), max_pixels=10**6)
+
+
+def test_inks_other_than_cmyk_are_refused() -> None:
+    data = Layout(CMYK, 8, UNSIGNED, 4).write(np.zeros((SIZE, SIZE, 4), int))
+    ink_set = struct.pack("<HHIHH", 332, 3, 1, 1, 0)
+    assert data.count(ink_set) == 1
+    with pytest.raises(InvalidImage, match="inks other than CMYK, 8 bits a sample"):
+        decode(
+            data.replace(ink_set, struct.pack("<HHIHH", 332, 3, 1, 2, 0)),
+            recipe(SIZE, SIZE),
+            max_pixels=10**6,
+        )
 
 
 def test_samples_of_different_sizes_are_refused() -> None:
