@@ -75,8 +75,8 @@ LOCK = $(RUN) -m uv pip compile --quiet --universal --python-version 3.10 --gene
 	--no-annotate --no-header --no-config --upgrade -c requirements/constraints.txt
 lock: $(VENV)/.dev
 	$(INSTALL) uv
-	$(LOCK) pyproject.toml -o requirements/serve.txt
-	$(LOCK) pyproject.toml --group dev -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra heif -o requirements/serve.txt
+	$(LOCK) pyproject.toml --extra heif --group dev -c requirements/serve.txt -o requirements/dev.txt
 	$(LOCK) --group pyproject.toml:gpu -c requirements/serve.txt -o requirements/gpu.txt
 	$(LOCK) --group pyproject.toml:lite -c requirements/serve.txt -o requirements/lite.txt
 

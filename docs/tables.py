@@ -1,4 +1,4 @@
-"""The tables of settings and checkpoints, made from the code: `python -m docs.refresh`."""
+"""The tables of settings, checkpoints and layouts, made from code: `python -m docs.refresh`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.checkpoints.checkpoint import Checkpoint
 from service.settings import PREFIX, RENAMED, Settings
+from tests.service.imaging.layouts import tiff_table
 
 DOCS = Path(__file__).parent
 MARK = "<!-- {0}: made by docs/refresh.py -->\n"
@@ -65,3 +66,4 @@ def replace_block(page: Path, name: str, content: str) -> None:
 def write_tables() -> None:
     replace_block(DOCS / "configuration.md", "settings", settings_tables())
     replace_block(DOCS / "models.md", "checkpoints", checkpoints_table())
+    replace_block(DOCS / "images.md", "layouts of a TIFF", tiff_table.table())

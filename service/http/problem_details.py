@@ -166,6 +166,10 @@ class ErrorText:
         return f"{self._beginning}{json.dumps(detail, ensure_ascii=False)}{identified}}}".encode()
 
 
+# What `curl -T` is used for.
+UPLOAD = f"curl -F file=@photo.jpg http://HOST:PORT{PREDICT}"
+
+
 def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
     """One handler for domain errors, FastAPI's validation errors and the router's own."""
 
@@ -188,6 +192,8 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
             if statuses_on(path) is V1_STATUS:
                 # TensorFlow Serving's answer to what is none of its paths and methods.
                 status, detail = 400, f"Malformed request: {request.method} {path}"
+            elif request.method == "PUT":
+                detail += f". Images are sent by POST: {UPLOAD}"
             elif status == 404 and path == PREDICT + "/":
                 detail += f". Did you mean {PREDICT}, without the slash at the end?"
         if code != "not_found":

@@ -43,7 +43,7 @@ def flatten_alpha(
     The image has mode RGB or L, or the transform's `input_mode`. With transparency the transform is
     applied here, since the profile describes colors before they are mixed with white.
     """
-    if image.mode == "F" or image.mode.startswith("I"):
+    if image.mode.startswith("I"):
         image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -80,15 +80,8 @@ def _space(image: Image.Image) -> str:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Mode L, from integers of 16 or 32 bits (the high 8 of 16; Pillow would clip at 255) or floats
-    (0 to 1, or 0 to 255 where any is above 1; NaN is 0).
-    """
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.nan_to_num(values)
-        values = np.clip(values * 255 if values.max() <= 1 else values, 0, 255)
-    else:
-        values = np.clip(values, 0, 65535) >> 8
+    """Mode L, of integers of 16 bits the high 8: Pillow would clip at 255."""
+    values = np.clip(np.asarray(image), 0, 65535) >> 8
     return Image.fromarray(values.astype(np.uint8))
 
 

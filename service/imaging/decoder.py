@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import chain
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 
 from model_builder.artifact.preprocessing import Preprocessing
@@ -19,6 +22,8 @@ from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, c
 from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
 
 Pixels = npt.NDArray[np.uint8]
+# As many as Pillow shows a reader to decide by.
+MAGIC_BYTES = 16
 # Makes a context that is entered while Pillow reads a header or Exif, and may end it.
 Bound = Callable[[], AbstractContextManager[object]]
 
@@ -43,18 +48,17 @@ def open_image(
     bound: entered while Pillow reads the header. Raises UnsupportedMedia, ImageTooLarge or
     InvalidImage.
     """
-    # A file can have the signatures of two formats, and Pillow tries each.
-    for format in FORMATS.values():
-        if format.may_read(data):
-            format.check_file(data, max_pixels=max_pixels, max_frames=max_frames)
-    with bound():
-        image = _open(data)
-    check_size(image, file_bytes=len(data), max_pixels=max_pixels)
-    check_header_frames(image, max_frames)
-    for format in FORMATS.values():
-        if format.check_work is not None and isinstance(image, format.reader):
-            format.check_work(image, data)
-    return image
+    limits = {"max_pixels": max_pixels, "max_frames": max_frames}
+    try:
+        return _open_checked(data, limits, bound)
+    except _Unreadable as error:
+        # In Python, as headers are read: a file may have any number of parts.
+        with bound():
+            candidates = list(_repairs(name_of(data), data))
+        for repaired in candidates:
+            with suppress(_Unreadable):
+                return _open_checked(repaired, limits, bound)
+        raise InvalidImage(str(error)) from error
 
 
 def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nullcontext) -> Pixels:
@@ -62,43 +66,116 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
 
     bound: entered while Pillow reads the Exif. Raises InvalidImage.
     """
+    # Pillow forgets it once the pixels are decoded.
+    file, format, size = image.fp, image.format, image.size
     try:
-        transform = transform_of(image)
-        extent = draft(image, preprocessing)
-        image.load()
-        # After load(): Pillow applies a TIFF's orientation in it, and removes the tag.
-        with bound():
-            orientation = _orientation(image)
-        if extent is None:
-            whole, transform = flatten_alpha(image, transform)
-            square = srgb(crop(apply_orientation(whole, orientation), preprocessing), transform)
-        else:
-            square = crop_draft(image, extent, orientation, preprocessing)
-            square = apply_orientation(srgb(square, transform), orientation)
-        return np.asarray(square, dtype=np.uint8)
+        return _render(image, preprocessing, bound)
     except Exception as error:
-        raise InvalidImage(
-            f"The {image.format} image can't be decoded: {_reason(error)}"
-        ) from error
+        broken = isinstance(file, io.BytesIO) and not isinstance(error, MemoryError)
+        data = file.getvalue() if broken else b""
+        with bound():
+            candidates = list(_repairs(format, data))
+        for repaired in chain(candidates, _completed(format, data)):
+            with suppress(Exception):
+                again = _open(repaired)
+                if again.size == size:
+                    return _render(again, preprocessing, bound)
+        raise InvalidImage(f"The {format} image can't be decoded: {_reason(error)}") from error
+
+
+def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pixels:
+    transform = transform_of(image)
+    extent = draft(image, preprocessing)
+    image.load()
+    # After load(): Pillow applies a TIFF's orientation in it, and removes the tag.
+    with bound():
+        orientation = _orientation(image)
+    if extent is None:
+        shown = FORMATS[image.format].shown if image.format in FORMATS else None
+        whole, transform = flatten_alpha(image if shown is None else shown(image), transform)
+        square = srgb(crop(apply_orientation(whole, orientation), preprocessing), transform)
+    else:
+        square = crop_draft(image, extent, orientation, preprocessing)
+        square = apply_orientation(srgb(square, transform), orientation)
+    return np.asarray(square, dtype=np.uint8)
+
+
+class _Unreadable(InvalidImage):
+    """The header can't be read: without what is broken it may be."""
+
+
+def _open_checked(data: bytes, limits: dict[str, int], bound: Bound) -> ImageFile:
+    # A file can have the signatures of two formats, and Pillow tries each.
+    for format in FORMATS.values():
+        if format.may_read(data):
+            format.check_file(data, **limits)
+    with bound():
+        image = _open(data)
+    check_size(image, file_bytes=len(data), max_pixels=limits["max_pixels"])
+    check_header_frames(image, limits["max_frames"])
+    for format in FORMATS.values():
+        if format.check_work is not None and isinstance(image, format.reader):
+            format.check_work(image, data)
+    return image
 
 
 def _open(data: bytes) -> ImageFile:
-    try:
-        return Image.open(io.BytesIO(data), formats=ACCEPTED)
-    except Image.DecompressionBombError as error:
-        raise ImageTooLarge(str(error)) from error
-    except UnidentifiedImageError:
-        pass
-    # Pillow's readers raise exceptions of any class on unexpected bytes.
-    except Exception as error:
-        raise InvalidImage(f"The image's header can't be read: {_reason(error)}") from error
+    """As Image.open, which does not say why a reader refuses a file."""
     if not data:
         raise InvalidImage("The image is empty: 0 bytes.")
+    reasons: dict[str, str] = {}
+    for name in ACCEPTED:
+        reader, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(data[:MAGIC_BYTES]) is not True:
+            continue
+        try:
+            # Of its class: what Pillow registers is annotated as an image of any kind.
+            image = cast(ImageFile, reader(io.BytesIO(data), ""))
+        except Image.DecompressionBombError as error:
+            raise ImageTooLarge(str(error)) from error
+        # By these a reader says that the file is none of its format, or is broken.
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            reasons[name] = _reason(error)
+        except MemoryError as error:
+            raise InvalidImage(
+                f"The {name} image's header can't be read: {_reason(error)}"
+            ) from error
+        # Pillow's readers raise exceptions of any class on unexpected bytes.
+        except Exception as error:
+            reasons[name] = _reason(error)
+            break
+        else:
+            return _with_known_layout(image)
     name = name_of(data)
+    if name in reasons:
+        explain = FORMATS[name].explain
+        with suppress(SyntaxError, IndexError, TypeError, ValueError, struct.error):
+            if explain is not None and (refusal := explain(data)) is not None:
+                raise refusal
+        raise _Unreadable(f"The {name} image's header can't be read: {reasons[name]}")
     if name in ACCEPTED:
         raise InvalidImage(f"It begins as {name}, and its header can't be read.")
     received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
     raise UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
+
+
+def _with_known_layout(image: ImageFile) -> ImageFile:
+    for format in FORMATS.values():
+        if format.check_layout is not None and isinstance(image, format.reader):
+            format.check_layout(image)
+    return image
+
+
+def _repairs(name: str | None, data: bytes) -> Iterator[bytes]:
+    repairs = None if name not in FORMATS else FORMATS[name].repairs
+    return iter(()) if repairs is None else repairs(data)
+
+
+def _completed(name: str | None, data: bytes) -> Iterator[bytes]:
+    complete = None if name not in FORMATS else FORMATS[name].completed
+    with suppress(Exception):
+        if complete is not None and (completed := complete(data)) is not None:
+            yield completed
 
 
 def _reason(error: Exception) -> str:

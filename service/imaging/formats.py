@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from PIL import features
+from PIL import Image, features
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -15,7 +16,18 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from service.errors import InvalidImage
+from service.imaging.layouts import avif as avif_layout
+from service.imaging.layouts import bmp as bmp_layout
+from service.imaging.layouts import heif as heif_layout
+from service.imaging.layouts import jpeg as jpeg_layout
+from service.imaging.layouts import png as png_layout
+from service.imaging.layouts import tiff as tiff_layout
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+from service.imaging.repair import bmp as bmp_repair
+from service.imaging.repair import jpeg as jpeg_repair
+from service.imaging.repair import png as png_repair
+from service.imaging.repair import webp as webp_repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +40,12 @@ class Format:
     reader allocates pixels while it reads the header, check_size(data, max_pixels).
     check_work(image, data) is called after the header was read; it limits what decoding costs
     beyond the number of pixels.
+
+    check_layout(image): after the header was read; raises InvalidImage for what would be decoded
+    wrong. explain(data): the refusal of a file that the reader does not open, None where another
+    reason is to be named. shown(image): of the decoded image, what a person sees. repairs(data):
+    the file without damage that costs no pixel, for a file that can't be read as it is. They decode
+    no pixels, other than completed(data): with an end that is missing, where all pixels are there.
     """
 
     reader: type[ImageFile]
@@ -38,6 +56,11 @@ class Format:
     check_frames: Callable[[bytes, int], None] | None = None
     check_size: Callable[[bytes, int], None] | None = None
     check_work: Callable[[ImageFile, bytes], None] | None = None
+    check_layout: Callable[[Any], None] | None = None
+    explain: Callable[[bytes], InvalidImage | None] | None = None
+    shown: Callable[[Any], Image.Image] | None = None
+    repairs: Callable[[bytes], Iterator[bytes]] | None = None
+    completed: Callable[[bytes], bytes | None] | None = None
 
     def may_read(self, data: bytes) -> bool:
         """Whether Pillow's reader may try this file."""
@@ -53,6 +76,8 @@ class Format:
             self.check_size(data, max_pixels)
 
 
+# ISO 23008-12, annex B, and what follows it: still images and sequences that are coded as HEVC.
+HEVC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 # By Pillow's names, in the order in which Pillow tries them. Importing a reader registers it with
 # Pillow, which then does not import the readers of all other formats.
 FORMATS: dict[str, Format] = {
@@ -61,9 +86,26 @@ FORMATS: dict[str, Format] = {
         (b"\xff\xd8\xff",),
         check_parts=jpeg.check_segments,
         check_work=jpeg.check_scans,
+        check_layout=jpeg_layout.check,
+        explain=jpeg_layout.explain,
+        repairs=jpeg_repair.repairs,
+        completed=jpeg_repair.completed,
     ),
-    "PNG": Format(PngImageFile, (b"\x89PNG",), check_parts=png.check_chunks),
-    "WEBP": Format(WebPImageFile, (b"WEBP",), offset=8, check_frames=webp.check_frames),
+    "PNG": Format(
+        PngImageFile,
+        (b"\x89PNG",),
+        check_parts=png.check_chunks,
+        check_layout=png_layout.check,
+        shown=png_layout.shown,
+        repairs=png_repair.repairs,
+    ),
+    "WEBP": Format(
+        WebPImageFile,
+        (b"WEBP",),
+        offset=8,
+        check_frames=webp.check_frames,
+        repairs=webp_repair.repairs,
+    ),
     "AVIF": Format(
         AvifImageFile,
         (b"ftypavif", b"ftypavis"),
@@ -71,6 +113,7 @@ FORMATS: dict[str, Format] = {
         # Brands that HEIC has too.
         also_read=(b"ftypmif1", b"ftypmsf1"),
         check_frames=isobmff.check_frames,
+        explain=avif_layout.explain,
     ),
     "GIF": Format(
         GifImageFile,
@@ -79,16 +122,36 @@ FORMATS: dict[str, Format] = {
         check_frames=gif.check_frames,
         check_size=gif.check_size,
     ),
-    "BMP": Format(BmpImageFile, (b"BM",), check_work=bmp.check_runs),
+    "BMP": Format(
+        BmpImageFile,
+        (b"BM",),
+        check_work=bmp.check_runs,
+        check_layout=bmp_layout.check,
+        shown=bmp_layout.shown,
+        repairs=bmp_repair.repairs,
+    ),
     "TIFF": Format(
         TiffImageFile,
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         also_read=tuple(PREFIXES),
         check_parts=tiff.check_entries,
         check_frames=tiff.check_frames,
+        check_layout=tiff_layout.check,
+        explain=tiff_layout.explain,
+        shown=tiff_layout.eight_bits,
     ),
 }
+if heif_layout.READER is not None:
+    FORMATS["HEIF"] = Format(
+        heif_layout.READER,
+        (b"ftypmif1", b"ftypmsf1", *(b"ftyp" + brand for brand in HEVC_BRANDS)),
+        offset=4,
+        check_frames=isobmff.check_frames,
+        check_layout=heif_layout.check,
+        shown=heif_layout.shown,
+    )
 ACCEPTED = tuple(name for name in FORMATS if name != "AVIF" or features.check("avif"))
+WITHOUT_HEIF = "HEIC or HEIF, which this server takes where the extra 'heif' is installed"
 # Other formats that users send, by the position of their signature, so that an error names them.
 OTHERS: dict[tuple[int, bytes], str] = {
     (0, b"%PDF"): "PDF",
@@ -104,8 +167,10 @@ OTHERS: dict[tuple[int, bytes], str] = {
     (0, b"\xffO\xffQ"): "JPEG 2000",
     (0, b"\x00\x00\x00\x0cJXL"): "JPEG XL",
     (0, b"\xff\x0a"): "JPEG XL",
-    (4, b"ftyphei"): "HEIC",
-    (4, b"ftyphev"): "HEIC",
+    (4, b"ftyphei"): WITHOUT_HEIF,
+    (4, b"ftyphev"): WITHOUT_HEIF,
+    (4, b"ftypmif1"): WITHOUT_HEIF,
+    (4, b"ftypmsf1"): WITHOUT_HEIF,
 }
 SIGNATURES = OTHERS | {
     (format.offset, signature): name

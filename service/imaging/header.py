@@ -21,6 +21,7 @@ NANOSECONDS_A_PIXEL = {
     "PNG": 20,
     "WEBP": 16,
     "AVIF": 16,
+    "HEIF": 30,
     "GIF": 12,
     "TIFF": 16,
     "BMP": 8,
@@ -43,6 +44,8 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 NO_LENGTH = {0x01, 0xFF, *range(0xD0, 0xDA)}
 RUN_LENGTHS = (1, 2)
+# The brands of HEIC begin so.
+HEVC = (b"hei", b"hev")
 MAGIC_BYTES = 12
 
 Bytes = bytes | memoryview
@@ -161,7 +164,7 @@ def _tiff(data: Bytes) -> _Size:
     return "", found.get(256, 0), found.get(257, 0)
 
 
-def _avif(data: Bytes) -> _Size:
+def _isobmff(data: Bytes) -> _Size:
     """The largest of its images: a tile is smaller than the whole."""
     largest, place, boxes = (0, 0), 0, bytes(data[:MAX_BOX_BYTES])
     for _ in range(MAX_BOXES):
@@ -170,7 +173,7 @@ def _avif(data: Bytes) -> _Size:
             break
         width, height = struct.unpack_from(">II", boxes, place + 4)
         largest = max(largest, (width, height), key=math.prod)
-    return "", *largest
+    return "HEIF" if bytes(data[8:11]) in HEVC else "", *largest
 
 
 READERS: dict[tuple[int, bytes], tuple[str, Callable[[Bytes], _Size]]] = {
@@ -183,5 +186,5 @@ READERS: dict[tuple[int, bytes], tuple[str, Callable[[Bytes], _Size]]] = {
     (0, b"MM\0*"): ("TIFF", _tiff),
     (0, b"II+\0"): ("TIFF", _tiff),
     (0, b"MM\0+"): ("TIFF", _tiff),
-    (4, b"ftyp"): ("AVIF", _avif),
+    (4, b"ftyp"): ("AVIF", _isobmff),
 }

@@ -14,6 +14,7 @@ PIECE_CHARACTERS = 64 * 1024
 PIECES_AT_ONCE = 2
 MAX_PADDING = 2
 ALPHABET = re.compile(rb"[A-Za-z0-9+/]*")
+DATA_URL = re.compile(r"data:[a-z0-9+./-]{0,100};base64,", re.IGNORECASE)
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 # Of a slash, in a string that was not unescaped; MIME's, in one that was.
 ESCAPES, LINE_ENDS = b"\\", b" \t\r\n"
@@ -46,6 +47,13 @@ async def decode_base64(text: LongText | str, take: Callable[[bytes], None]) -> 
         raise _not_base64()
     if rest:
         take(binascii.a2b_base64(rest + b"=" * (4 - len(rest))))
+
+
+def without_data_url(text: LongText | str) -> LongText | str:
+    """The base64 of a data: URL (RFC 2397); any other text as it is."""
+    if isinstance(text, str) and (prefix := DATA_URL.match(text)):
+        return text[prefix.end() :]
+    return text
 
 
 def _ascii(text: str) -> memoryview:

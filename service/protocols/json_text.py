@@ -27,9 +27,12 @@ SEARCH_BYTES = 8 * 1024
 WINDOWS_AT_ONCE, TAKEN_AT_ONCE = 4, 16
 
 # What may be long: a string or an array, by its first bytes.
-OPENING = re.compile(
-    rb'"(?=[A-Za-z0-9+/_\\-]{%d})|\[(?=[\[\]\d,.eE+\-\s]{%d})' % (LONG_BYTES, LONG_BYTES - 1)
-)
+# The base64 of a data: URL (RFC 2397) is taken as if it were the whole string.
+STRING = rb'"(?:data:[A-Za-z0-9+.\\/-]{0,100};base64,)?(?=[A-Za-z0-9+/_\\-]{%d})' % LONG_BYTES
+ARRAY = rb"\[(?=[\[\]\d,.eE+\-\s]{%d})" % (LONG_BYTES - 1)
+OPENING = re.compile(STRING + b"|" + ARRAY)
+# The most bytes by which one of them is recognized.
+OPENING_BYTES = LONG_BYTES + 128
 # Characters of base64, with any slash escaped, as some encoders of JSON do.
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*(?:\\/[A-Za-z0-9+/_-]*)*={0,2}")
 NUMBERS = re.compile(rb"[\[\]\d,.eE+\-\s]*")
@@ -83,7 +86,7 @@ class _Scan:
         while place < len(self._data):
             found = OPENING.search(self._data, place, place + SEARCH_BYTES)
             if found is not None:
-                place = await self._take(place, found.start())
+                place = await self._take(place, found)
                 taken += 1
                 if not taken % TAKEN_AT_ONCE:
                     await asyncio.sleep(0)
@@ -91,24 +94,24 @@ class _Scan:
             end = place + SEARCH_BYTES
             if end < len(self._data):
                 # What begins at the end of a window is found in the next one.
-                end -= LONG_BYTES
+                end -= OPENING_BYTES
             self._keep(place, end)
             place = end
             await asyncio.sleep(0)
 
-    async def _take(self, place: int, opening: int) -> int:
+    async def _take(self, place: int, found: re.Match[bytes]) -> int:
         """Keeps the text up to the string or array that opens there, and takes that one.
 
         Returns where it ends.
         """
-        data = self._data
+        data, opening = self._data, found.start()
         if data[opening] == ord('"'):
-            start = opening + 1
+            start = found.end()
             end = await self._extent(BASE64, start)
             if end - start < LONG_BYTES:
                 self._keep(place, end)
                 return end
-            self._keep(place, start)
+            self._keep(place, opening + 1)
             self.text.append(self._put(LongText(data[start:end])).encode())
             return end
         end = await self._array_end(opening, await self._extent(NUMBERS, opening))

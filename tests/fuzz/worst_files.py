@@ -26,6 +26,7 @@ from service.errors import ServiceError
 from service.http.problem_details import status_of
 from service.imaging.decoder_process import DecoderProcess
 from service.imaging.launcher import Launcher
+from tests.fuzz import damaged
 from tests.service.images import encoded, header_alone, lying_avif, plain, png_chunk, runs_bmp
 from tests.service.imaging.avif import avif_copies, avif_extents, avif_film, avif_items
 
@@ -262,6 +263,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "AVIF, 13 megapixels of red": lambda: flat("AVIF", 4210, 3160, speed=10),
     "PNG, 40 megapixels of grey": lambda: encoded(Image.new("L", (8000, 5000)), "PNG"),
     "PNG, 50 megapixels of red, padded": lambda: large("PNG")() + bytes(100_000),
+    **damaged.FILES,
 }
 
 

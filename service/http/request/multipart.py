@@ -23,6 +23,8 @@ MAX_HEADER_PARAMETERS = 16
 # Spaces and tabs between a boundary and the end of its line.
 MAX_PADDING_BYTES = 64
 CRLF = b"\r\n"
+# RFC 7578, 4.2, forbids it, and programs send it alone. What it says is not needed.
+ENCODED_FILE_NAME = re.compile(rb";[ \t]*filename\*[ \t]*=", re.IGNORECASE)
 FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -68,7 +70,11 @@ class MultipartParser:
 
     def _skip_preamble(self, data: bytes, start: int) -> int:
         found = data.find(self._delimiter, start)
-        return self._tail(data, start) if found < 0 else self._after_delimiter(found)
+        if found >= 0:
+            return self._after_delimiter(found)
+        if (feed := data.find(self._delimiter[1:], start)) > 0 and data[feed - 1] != ord("\r"):
+            raise _bare_line_feeds()
+        return self._tail(data, start)
 
     def _read_content(self, data: bytes, start: int) -> int:
         found = data.find(self._delimiter, start)
@@ -83,6 +89,8 @@ class MultipartParser:
 
     def _read_line_end(self, data: bytes, start: int) -> int:
         """What follows a boundary: two hyphens after the last one, else the end of the line."""
+        if data.startswith(b"\n", start):
+            raise _bare_line_feeds()
         line_end = data.find(CRLF, start, start + MAX_PADDING_BYTES + len(CRLF))
         if data.startswith(b"--", start):
             self.ended = True
@@ -112,6 +120,10 @@ class MultipartParser:
     def _tail(self, data: bytes, start: int) -> int:
         """Where the last bytes begin that may be the first ones of a delimiter."""
         return max(start, len(data) - len(self._delimiter) + 1)
+
+
+def _bare_line_feeds() -> MalformedRequest:
+    return MalformedRequest("The form's lines end with LF: they have to end with CR and LF.")
 
 
 Step = Callable[[MultipartParser, bytes, int], int]
@@ -145,6 +157,8 @@ def _name_and_file_name(header: bytes) -> tuple[str, str | None]:
     if b"name" not in parameters:
         raise MalformedRequest("The Content-Disposition of a form's part has no name.")
     file_name = parameters.get(b"filename")
+    if file_name is None and ENCODED_FILE_NAME.search(disposition):
+        file_name = b""
     return _text(parameters[b"name"]), None if file_name is None else _text(file_name)
 
 

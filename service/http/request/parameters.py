@@ -21,13 +21,15 @@ def check_query(given: Iterable[str], known: Collection[str]) -> None:
             )
 
 
-def check_form(given: Iterable[str], part: str, parameters: Collection[str]) -> None:
+def check_form(
+    given: Iterable[str], parts: Collection[str], part: str, parameters: Collection[str]
+) -> None:
     """Raises InvalidParameter for a form field other than the images.
 
-    part: the name of the images' parts. parameters: those of the query.
+    parts: the names that images may have; part: the usual one. parameters: those of the query.
     """
     for name in given:
-        if name != part:
+        if name not in parts:
             in_query = " Parameters belong in the query." if name in parameters else ""
             raise InvalidParameter(
                 f"A form has parts named {part!r} only. Received: {name!r}."

@@ -76,8 +76,9 @@ async def predict(
     client = client_of(request.scope)
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
-    with bodies.open(client) as upload:
-        await read_images(request, upload, settings, PARAMETERS)
+    with bodies.open(client) as upload, bodies.open(client) as document:
+        await read_images(request, upload, document, settings, PARAMETERS)
+        document.release()
         bind_log_fields(images=len(upload.images))
         if rate_limit is not None:
             rate_limit.take_for_images(client, len(upload.images))

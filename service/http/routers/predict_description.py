@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
-from service.http.request.uploads import PART
+from service.http.request.media.form import PART
+from service.http.request.media.json_images import ONE, SEVERAL
 from service.http.schemas import OneImage, SeveralImages
 
 IMAGE = {"type": "string", "format": "binary"}
+TEXT = {"type": "string", "contentEncoding": "base64", "minLength": 1}
 MODEL_EXAMPLE = {
     "name": "resnet50.keras_in1k",
     "checkpoint": "resnet50.keras_in1k",
@@ -121,8 +123,8 @@ def description_of(max_files: int) -> dict[str, Any]:
         "summary": "The most probable classes of each image",
         "description": (
             f"One image as the raw body, or one to {max_files} as multipart parts "
-            f"named `{PART}`.\n\nOf several images, one that can't be decoded fails alone: its "
-            "result has an `error`."
+            f"named `{PART}`, or in base64 as JSON.\n\nOf several images, one that can't be "
+            "decoded fails alone: its result has an `error`."
         ),
         "response_model": OneImage | SeveralImages,
         "openapi_extra": {"requestBody": _request_body(max_files)},
@@ -137,6 +139,7 @@ def description_of(max_files: int) -> dict[str, Any]:
 
 
 def _request_body(max_files: int) -> dict[str, Any]:
+    texts = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": max_files}
     parts = {"type": "array", "items": IMAGE, "minItems": 1, "maxItems": max_files}
     return {
         "required": True,
@@ -146,5 +149,17 @@ def _request_body(max_files: int) -> dict[str, Any]:
                 "encoding": {PART: {"contentType": "image/jpeg, image/png, image/webp, image/gif"}},
             },
             "image/*": {"schema": IMAGE},
+            "application/json": {
+                "schema": {"oneOf": [_member(ONE, TEXT), _member(SEVERAL, texts)]}
+            },
         },
+    }
+
+
+def _member(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": [name],
+        "properties": {name: schema},
+        "additionalProperties": False,
     }

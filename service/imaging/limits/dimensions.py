@@ -17,7 +17,7 @@ FREE_VALUES = 40_000_000
 # and AVIF 760: they store smooth areas in almost no bytes. One color reaches 620 to 1030 with
 # deflate, 4000 as GIF, and any number as WebP or AVIF (tests/fuzz/values_per_byte.py).
 VALUES_PER_BYTE = 600
-VALUES_PER_BYTE_OF = {"GIF": 1200, "AVIF": 1200}
+VALUES_PER_BYTE_OF = {"GIF": 1200, "AVIF": 1200, "HEIF": 1200}
 # Of a decoded pixel, by Pillow's mode; 3 for every other mode, since a palette holds colors.
 CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "RGBA": 4, "CMYK": 4}
 MAX_FRAMES = 1000

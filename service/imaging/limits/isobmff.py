@@ -31,7 +31,7 @@ TABLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class Box:
     """start, stop: the positions of its content in the file; `stop` may lie behind the file's end.
 
     kind: its type, four bytes.
@@ -57,10 +57,10 @@ def count_samples(data: bytes) -> int:
     properties: list[int] = []
     longest = entries = boxes = track_stop = 0
     # What is still to be read: the position of a box, the end of its parent, and the parent.
-    pending = [(0, len(data), _Box(b"", 0, len(data)))]
+    pending = [(0, len(data), Box(b"", 0, len(data)))]
     while pending:
         position, end, parent = pending.pop()
-        box = _box(data, position, end)
+        box = box_at(data, position, end)
         if box is None:
             continue
         boxes += 1
@@ -71,7 +71,7 @@ def count_samples(data: bytes) -> int:
             # libavif does not copy a color profile.
             properties.append(0 if box.kind == b"colr" else box.stop - box.start)
         elif parent.kind == b"iref":
-            entries += 1 + _number(data, box.start + _id_bytes(data, parent), 2)
+            entries += 1 + number(data, box.start + _id_bytes(data, parent), 2)
         elif box.kind in CONTAINERS:
             pending.append((box.start + CONTAINERS[box.kind], min(box.stop, end), box))
             if box.kind == b"ipco":
@@ -81,10 +81,10 @@ def count_samples(data: bytes) -> int:
                 track_stop = box.stop
                 samples.clear()
         elif box.kind in TABLES:
-            samples[box.kind] += _number(data, box.start + TABLES[box.kind], 4)
+            samples[box.kind] += number(data, box.start + TABLES[box.kind], 4)
             longest = max(longest, samples[box.kind])
         elif box.kind == b"iinf":
-            entries += _number(data, box.start + 4, _id_bytes(data, box))
+            entries += number(data, box.start + 4, _id_bytes(data, box))
         elif box.kind == b"iloc":
             entries += _location_entries(data, box)
         elif box.kind == b"ipma":
@@ -93,66 +93,66 @@ def count_samples(data: bytes) -> int:
     return longest
 
 
-def _box(data: bytes, position: int, end: int) -> _Box | None:
+def box_at(data: bytes, position: int, end: int) -> Box | None:
     """None where no box follows."""
     if position + 8 > end:
         return None
-    size, header = _number(data, position, 4), 8
+    size, header = number(data, position, 4), 8
     if size == 0:
         size = end - position
     elif size == 1:
-        size, header = _number(data, position + 8, 8), 16
+        size, header = number(data, position + 8, 8), 16
     if size < header:
         return None
-    return _Box(data[position + 4 : position + 8], position + header, position + size)
+    return Box(data[position + 4 : position + 8], position + header, position + size)
 
 
-def _location_entries(data: bytes, box: _Box) -> int:
+def _location_entries(data: bytes, box: Box) -> int:
     """Items and their extents (ISO 14496-12, 8.11.3); stops at one too many."""
-    version = _number(data, box.start, 1)
+    version = number(data, box.start, 1)
     id_bytes = 4 if version == 2 else 2
-    sizes = _number(data, box.start + 4, 2)
+    sizes = number(data, box.start + 4, 2)
     offset, length, base, index = (sizes >> bits & 15 for bits in (12, 8, 4, 0))
     extent_bytes = offset + length + (index if version else 0)
     before = id_bytes + (2 if version else 0) + 2 + base
     position = box.start + 6 + id_bytes
     entries = 0
-    for _ in range(min(_number(data, box.start + 6, id_bytes), MAX_ENTRIES + 1)):
-        extents = _number(data, position + before, 2)
+    for _ in range(min(number(data, box.start + 6, id_bytes), MAX_ENTRIES + 1)):
+        extents = number(data, position + before, 2)
         entries += max(1, extents)
         position += before + 2 + extents * extent_bytes
     return entries
 
 
-def _association_entries(data: bytes, box: _Box, properties: list[int]) -> int:
+def _association_entries(data: bytes, box: Box, properties: list[int]) -> int:
     """Items, their properties, and the bytes copied (ISO 23008-12, 9.3); stops at one too many.
 
     properties: the bytes of each.
     """
     id_bytes = _id_bytes(data, box)
-    index_bytes = 1 + _number(data, box.start + 3, 1) % 2
+    index_bytes = 1 + number(data, box.start + 3, 1) % 2
     mask = (1 << (8 * index_bytes - 1)) - 1
     position = box.start + 8
     entries = 0
-    for _ in range(min(_number(data, box.start + 4, 4), MAX_ENTRIES + 1)):
-        count = _number(data, position + id_bytes, 1)
+    for _ in range(min(number(data, box.start + 4, 4), MAX_ENTRIES + 1)):
+        count = number(data, position + id_bytes, 1)
         position += id_bytes + 1
         entries += 1 + count
         if entries > MAX_ENTRIES:
             break
         for _ in range(count):
-            index = _number(data, position, index_bytes) & mask
+            index = number(data, position, index_bytes) & mask
             position += index_bytes
             if 0 < index <= len(properties):
                 entries += properties[index - 1] // BYTES_PER_ENTRY
     return entries
 
 
-def _id_bytes(data: bytes, box: _Box) -> int:
+def _id_bytes(data: bytes, box: Box) -> int:
     """Bytes of an item's ID, by the version of the box that states it."""
-    return 4 if _number(data, box.start, 1) else 2
+    return 4 if number(data, box.start, 1) else 2
 
 
-def _number(data: bytes, position: int, count: int) -> int:
+def number(data: bytes, position: int, count: int) -> int:
     """Unsigned and big-endian, of those of its `count` bytes that the file has."""
     return int.from_bytes(data[position : position + count], "big")

@@ -23,6 +23,8 @@ START_OF_SCAN, SCAN_BYTES, MAX_COMPONENTS = 0xDA, 5, 4
 SEARCHED_BYTES = 2**18
 # Markers that a length follows, by which Pillow reads the segment or skips it.
 SEGMENTS = {code & 0xFF for code, (_, _, handler) in MARKER.items() if handler} - {START_OF_SCAN}
+# Table B.1, and JPEG-LS.
+FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 MARKED, EXIF = struct.Struct(">BBH"), b"Exif\0\0"
 
 
@@ -60,6 +62,25 @@ def _count_segments(data: bytes) -> tuple[int, int]:
         else:
             position += 1 if second == 0xFF else 2
     return MAX_PARTS + 1, exif
+
+
+def frame_of(data: bytes) -> tuple[int, int]:
+    """The marker of the frame and the bits of its samples; (0, 0) where none precedes a scan."""
+    position = 2
+    for _ in range(MAX_PARTS):
+        position = data.find(b"\xff", position)
+        if position < 0 or position + MARKED.size >= len(data):
+            break
+        _, code, length = MARKED.unpack_from(data, position)
+        if code in FRAMES:
+            return code, data[position + MARKED.size]
+        if code == START_OF_SCAN:
+            break
+        if code in SEGMENTS:
+            position += 2 + max(length, 2)
+        else:
+            position += 1 if code == 0xFF else 2
+    return 0, 0
 
 
 def _count_scans(data: bytes, limit: int) -> int:

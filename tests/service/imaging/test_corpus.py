@@ -37,8 +37,14 @@ pytestmark = [
 ]
 
 
+# Pillow opens these with other colors than they have: YCbCr of other coefficients, uncompressed.
+WRONG = {"ycbcr_lzw_broken.tif", "ycbcr_lzw_bt709.tif"}
+
+
 def opened(file: Path) -> Image.Image | None:
-    """The decoded image; None where Pillow can't read it, or it has more than MAX_PIXELS."""
+    """The decoded image; None where Pillow can't read it right, or it has more than MAX_PIXELS."""
+    if file.name in WRONG:
+        return None
     try:
         with Image.open(file, formats=ACCEPTED) as image:
             image.load()

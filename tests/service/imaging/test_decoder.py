@@ -125,10 +125,6 @@ def floats(value: float) -> bytes:
     return encoded(Image.fromarray(np.full((32, 32), value, np.float32)), "TIFF")
 
 
-def thirty_two_bits(value: int) -> bytes:
-    return encoded(Image.fromarray(np.full((32, 32), value, np.int32)), "TIFF")
-
-
 def one(mode: str, color: Any, format: str = "PNG", **options: Any) -> bytes:
     return encoded(Image.new(mode, (32, 32), color), format, **options)
 
@@ -158,16 +154,10 @@ def one(mode: str, color: Any, format: str = "PNG", **options: Any) -> bytes:
         pytest.param(sixteen_bits(65_535, "PNG"), (255, 255, 255), id="16-bit PNG, white"),
         pytest.param(sixteen_bits(255, "PNG"), (0, 0, 0), id="16-bit PNG, nearly black"),
         pytest.param(sixteen_bits(40_000, "TIFF"), (156, 156, 156), id="16-bit TIFF"),
-        pytest.param(thirty_two_bits(40_000), (156, 156, 156), id="32-bit TIFF"),
-        pytest.param(thirty_two_bits(-5), (0, 0, 0), id="32-bit TIFF, negative"),
-        pytest.param(thirty_two_bits(2**30), (255, 255, 255), id="32-bit TIFF, beyond 16 bits"),
         pytest.param(floats(0.5), (127, 127, 127), id="float TIFF, to 1"),
         pytest.param(floats(1.0), (255, 255, 255), id="float TIFF, to 1, white"),
-        pytest.param(floats(-1.0), (0, 0, 0), id="float TIFF, negative"),
-        pytest.param(floats(2.0), (2, 2, 2), id="float TIFF, to 255, nearly black"),
         pytest.param(floats(200.0), (200, 200, 200), id="float TIFF, to 255"),
         pytest.param(floats(float("nan")), (0, 0, 0), id="float TIFF, not a number"),
-        pytest.param(floats(float("inf")), (255, 255, 255), id="float TIFF, infinite"),
     ],
 )
 def test_colors(data: bytes, color: tuple[int, int, int]) -> None:
@@ -371,12 +361,11 @@ def test_limit_of_pixels() -> None:
     assert str(refusal.value) == "An image may have 1999 pixels. Received: 50 x 40 = 2000"
 
 
-def test_a_text_chunk_that_unpacks_to_megabytes_is_invalid() -> None:
+def test_a_text_chunk_that_unpacks_to_megabytes_is_dropped() -> None:
     bomb = b"\x00" + zlib.compress(b"x" * 70_000_000)
     header = plain("red", (32, 32))
     data = header[:33] + png_chunk(b"zTXt", b"Comment\x00" + bomb) + header[33:]
-    with pytest.raises(InvalidImage):
-        pixels_of(data)
+    assert_color(data, (255, 0, 0))
 
 
 SEEDS = [encoded(quadrants(24, 20), format) for format in ACCEPTED]

@@ -44,7 +44,7 @@ def test_each_kind_and_its_pixels(kind: str) -> None:
 
 
 def test_every_kind_is_known_here() -> None:
-    assert set(NANOSECONDS_A_PIXEL) == {*FILES, "AVIF", "other"}
+    assert set(NANOSECONDS_A_PIXEL) == {*FILES, "AVIF", "HEIF", "other"}
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
