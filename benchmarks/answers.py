@@ -26,7 +26,7 @@ class WrongAnswers(Exception):
 
 def of_service(answer: Any) -> int:
     """The most probable class in an answer of the service to one image."""
-    found: int = answer["predictions"][0]["classes"][0]["class_id"]
+    found: int = answer["predictions"][0]["class_id"]
     return found
 
 
