@@ -45,17 +45,17 @@ $(CLIENTS)/tensorflow_serving/.installed: requirements/clients-tensorflow_servin
 		--upgrade --target $(@D) -r requirements/clients-tensorflow_serving.txt
 	@touch $@
 
-# QUICK=1: about two minutes instead of twelve. PHOTOS=folder: what to post, and if it is labeled
-# to measure accuracy on. LITSERVE=no: without the server to compare with, and its PyTorch.
-LITSERVE = yes
-PEER = build/litserve
+# QUICK=1: about three minutes instead of fifteen. PHOTOS=folder: what to post, and if it is labeled
+# to measure accuracy on. PEERS=no: without the servers to compare with, and their PyTorch.
+PEERS = yes
+PEER = build/peers
 bench: $(VENV)/.dev
-	@[ "$(LITSERVE)" = no ] || $(MAKE) -s --no-print-directory $(PEER)/.installed
+	@[ "$(PEERS)" = no ] || $(MAKE) -s --no-print-directory $(PEER)/.installed
 	@$(RUN) -m benchmarks run $${QUICK:+--quick} $${PHOTOS:+--photos "$$PHOTOS"} \
-		$$([ "$(LITSERVE)" = no ] || echo --litserve-python $(PEER)/bin/python)
+		$$([ "$(PEERS)" = no ] || echo --peer-python $(PEER)/bin/python)
 
 $(PEER)/.installed: $(VENV)/bin/python requirements/bench.txt
-	@echo "Installing LitServe and PyTorch to compare with ..."
+	@echo "Installing LitServe, Mosec, OpenVINO and PyTorch to compare with ..."
 	@$(RUN) -m venv $(PEER)
 	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
 	@touch $@

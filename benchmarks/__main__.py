@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal, Optional, get_args
 
 import typer
 from rich.console import Console
 
+from benchmarks.config import FULL, QUICK, BenchmarkConfig
 from benchmarks.images import OURS, described, of_folder, random_crops, spread_over
 from benchmarks.load import Client, choose_client
 from benchmarks.machine import this_machine
 from benchmarks.plot import draw
 from benchmarks.progress import steps
-from benchmarks.results import LITSERVE, Results, read_results, write_results
-from benchmarks.run import FULL, PRECISIONS, QUICK, Benchmark
+from benchmarks.results import Results, read_results, write_results
+from benchmarks.run import count_steps
+from benchmarks.run import run as measure
 from benchmarks.tables import markdown, show
+from benchmarks.variants import find_variants, served_of
+from model_builder.artifact.manifest import MANIFEST, Precision
 from service.settings import Settings
 
 FOLDER = Path("build/bench")
@@ -44,11 +49,19 @@ def run(
     ] = None,
     precision: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="May be given more than once; by default every one for a CPU."),
+        typer.Option(help="May be given more than once; by default all that this CPU computes in."),
     ] = None,
-    litserve_python: Annotated[
+    peer_python: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The Python of an environment that has LitServe and PyTorch."),
+        typer.Option(help="The Python of an environment with requirements/bench.txt."),
+    ] = None,
+    peer_artifact: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="An OpenVINO artifact's folder that peers serve in place of the service's own.",
+        ),
     ] = None,
     client: Annotated[
         Literal["auto", "wrk", "asyncio"], typer.Option(help="auto: wrk where it is installed.")
@@ -57,22 +70,24 @@ def run(
 ) -> None:
     """Measures, then writes and prints the results."""
     console = Console(stderr=True)
-    wanted = tuple(p for p in PRECISIONS if precision is None or p in precision)
-    if unknown := set(precision or ()) - set(PRECISIONS):
-        raise typer.BadParameter(f"There are {', '.join(PRECISIONS)}. Received: {unknown}")
+    known = get_args(Precision)
+    if unknown := set(precision or ()) - set(known):
+        raise typer.BadParameter(f"There are {', '.join(known)}. Received: {unknown}")
     folder.mkdir(parents=True, exist_ok=True)
     files = of_folder(photos or OURS)
     jpegs = spread_over(files) if photos else random_crops(files)
     source = "a folder's own" if photos else "random crops of the three in tests/photos"
     settings = Settings()
     chosen: Client = choose_client(client)
-    benchmark = Benchmark(
+    variants = find_variants(precision)
+    config = BenchmarkConfig(
         plan=QUICK if quick else FULL,
         settings=settings,
-        precisions=wanted,
+        variants=variants,
         jpegs=jpegs,
         labeled=photos,
-        litserve_python=litserve_python,
+        peer_python=peer_python,
+        peer_artifacts={precision_of(artifact): artifact for artifact in peer_artifact or ()},
         client=chosen,
         folder=folder,
     )
@@ -83,20 +98,28 @@ def run(
         rounds=0,
         seconds=0,
         client=chosen,
-        machine=this_machine(litserve_python),
+        machine=this_machine(peer_python),
         images=described(jpegs, source),
-        precisions=list(wanted),
+        engines=[variant.name for variant in variants],
+        served={str(one): variant.name for one, variant in served_of(variants).items()},
+        peers={peer.name: peer.precision for peer in config.peers},
     )
-    if litserve_python is None:
-        results.skipped[LITSERVE] = "No Python that has it was named."
+    if peer_python is None:
+        results.skipped["peers"] = "No Python that has them was named."
     if photos is None:
         results.skipped["accuracy"] = "No labeled photos were given."
-    with steps(benchmark.steps(), console) as begin:
-        benchmark.into(results, begin)
+    with steps(count_steps(config), console) as begin:
+        measure(config, results, begin)
     write_results(folder / RESULTS, results)
     draw(results, folder / PLOT)
     show(results, Console(width=None if console.is_terminal else 140))
     console.print(f"Written: {folder / RESULTS}, {folder / PLOT}")
+
+
+def precision_of(artifact: Path) -> Precision:
+    """By its manifest. The service's own check would refuse one of another version."""
+    precision: Precision = json.loads((artifact / MANIFEST).read_bytes())["precision"]
+    return precision
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The engine alone: each precision in its own process, which is idle between measurements."""
+"""The engines alone: each in its own process, which is idle between measurements."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact.manifest import Artifact, Precision
+from benchmarks.variants import Variant
+from model_builder.artifact.manifest import Artifact
 from service.engines.base import Engine
-from service.engines.registry import engine_for, load_engines
+from service.engines.registry import engine_called, load_engines
 from service.imaging.decoder import decode
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.settings import Settings
 
 Pixels = npt.NDArray[np.uint8]
 
-# The first start of a precision fetches the weights and builds the artifact.
+# The first start of an engine fetches the weights and builds the artifact.
 LOAD_TIMEOUT_SECONDS = 3600.0
 ANSWER_TIMEOUT_SECONDS = 300.0
 LARGEST_BATCH_SIZE = 32
@@ -36,14 +38,22 @@ class Speed:
     cpu_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """folder: of the artifact. macs: of one forward pass, each a multiplication and an addition."""
+
+    folder: Path
+    macs: int
+
+
 class EngineProcess:
-    """One precision's engine in its own process.
+    """One engine in its own process.
 
     jpegs: its input, repeated where a batch is larger than their number.
     """
 
-    def __init__(self, settings: Settings, precision: Precision, jpegs: Sequence[bytes]) -> None:
-        self.precision = precision
+    def __init__(self, settings: Settings, variant: Variant, jpegs: Sequence[bytes]) -> None:
+        self.variant = variant
         self._settings = settings
         self._jpegs = tuple(jpegs)
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
@@ -59,25 +69,25 @@ class EngineProcess:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def load(self, batch_sizes: Sequence[int]) -> None:
+    def load(self, batch_sizes: Sequence[int]) -> Loaded:
         """Obtains the artifact, loads it and runs every size once. Raises BuilderError."""
         asked = self._pool.submit(
-            _warm_up, self._settings, self.precision, self._jpegs, tuple(batch_sizes)
+            _warm_up, self._settings, self.variant, self._jpegs, tuple(batch_sizes)
         )
-        asked.result(LOAD_TIMEOUT_SECONDS)
+        return asked.result(LOAD_TIMEOUT_SECONDS)
 
     def speed(self, batch_size: int, at_least_seconds: float) -> Speed:
         """batch_size: one that was warmed up, at most LARGEST_BATCH_SIZE."""
         asked = self._pool.submit(
-            _speed, self._settings, self.precision, self._jpegs, batch_size, at_least_seconds
+            _speed, self._settings, self.variant, self._jpegs, batch_size, at_least_seconds
         )
         return asked.result(ANSWER_TIMEOUT_SECONDS)
 
 
 @cache
-def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]:
+def _loaded(settings: Settings, variant: Variant) -> tuple[Artifact, Engine]:
     given = settings.model.checkpoint_file
-    target = engine_for(precision, make_hardware(settings)).target(precision)
+    target = engine_called(variant.engine).target(variant.precision)
     artifact = make_artifact_cache(settings).obtain(
         settings.model.default, target, checkpoint_file=given
     )
@@ -85,30 +95,33 @@ def _loaded(settings: Settings, precision: Precision) -> tuple[Artifact, Engine]
 
 
 @cache
-def _pixels(settings: Settings, precision: Precision, jpegs: tuple[bytes, ...]) -> Pixels:
-    artifact, _ = _loaded(settings, precision)
+def _pixels(settings: Settings, variant: Variant, jpegs: tuple[bytes, ...]) -> Pixels:
+    artifact, _ = _loaded(settings, variant)
     recipe = artifact.manifest.preprocessing
     decoded = [decode(jpeg, recipe, max_pixels=settings.limits.max_image_pixels) for jpeg in jpegs]
     return np.resize(np.stack(decoded), (LARGEST_BATCH_SIZE, *decoded[0].shape))
 
 
 def _warm_up(
-    settings: Settings, precision: Precision, jpegs: tuple[bytes, ...], batch_sizes: tuple[int, ...]
-) -> None:
-    _, engine = _loaded(settings, precision)
+    settings: Settings, variant: Variant, jpegs: tuple[bytes, ...], batch_sizes: tuple[int, ...]
+) -> Loaded:
+    artifact, engine = _loaded(settings, variant)
     for size in batch_sizes:
-        engine.run(_pixels(settings, precision, jpegs)[:size])
+        engine.run(_pixels(settings, variant, jpegs)[:size])
+    manifest = artifact.manifest
+    macs = manifest.architecture.macs(manifest.preprocessing.crop_size)
+    return Loaded(artifact.folder, macs)
 
 
 def _speed(
     settings: Settings,
-    precision: Precision,
+    variant: Variant,
     jpegs: tuple[bytes, ...],
     batch_size: int,
     at_least_seconds: float,
 ) -> Speed:
-    _, engine = _loaded(settings, precision)
-    pixels = _pixels(settings, precision, jpegs)[:batch_size]
+    _, engine = _loaded(settings, variant)
+    pixels = _pixels(settings, variant, jpegs)[:batch_size]
     runs, cpu_started, started = 0, time.process_time(), time.perf_counter()
     while (elapsed := time.perf_counter() - started) < at_least_seconds or runs == 0:
         engine.run(pixels)

@@ -83,6 +83,11 @@ def as_json(jpeg: bytes) -> bytes:
     return _request("application/json", body)
 
 
+def as_body(jpeg: bytes) -> bytes:
+    """The request with an image as its body."""
+    return _request("image/jpeg", jpeg)
+
+
 def write_requests(folder: Path, requests: Sequence[bytes]) -> None:
     """Writes one file for each request, `0.http`, `1.http`, ..., with all of its bytes."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,11 @@ from service.system.cpu import CPUINFO, cpu_limit
 
 # Without AVX512-BF16 or AMX bfloat16 is emulated; without VNNI int8 takes more instructions.
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-PACKAGES = ("tensorflow", "ai-edge-litert", "pillow", "fastapi", "uvicorn")
+PACKAGES = ("openvino", "tensorflow", "ai-edge-litert", "numpy", "pillow", "fastapi", "uvicorn")
+PEER_PACKAGES = ("litserve", "mosec", "openvino", "torch")
 
 
-def this_machine(litserve_python: Path | None) -> Machine:
+def this_machine(peer_python: Path | None) -> Machine:
     cpuinfo = _cpuinfo()
     flags = cpuinfo.get("flags", "").split()
     return Machine(
@@ -29,7 +30,7 @@ def this_machine(litserve_python: Path | None) -> Machine:
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         load_average=os.getloadavg()[0],
         commit=_output("git", "describe", "--always", "--dirty"),
-        versions={**_versions(), **_litserve_versions(litserve_python)},
+        versions={**_versions(), **_peer_versions(peer_python)},
     )
 
 
@@ -59,12 +60,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _litserve_versions(python: Path | None) -> dict[str, str]:
+def _peer_versions(python: Path | None) -> dict[str, str]:
     if python is None:
         return {}
-    code = "from importlib.metadata import version as v; print(v('litserve'), v('torch'))"
-    litserve, _, torch = _output(str(python), "-c", code).partition(" ")
-    return {"litserve": litserve, "torch": torch}
+    code = "import sys; from importlib.metadata import version as v; print(*map(v, sys.argv[1:]))"
+    versions = _output(str(python), "-c", code, *PEER_PACKAGES).split()
+    return {f"peers' {name}": found for name, found in zip(PEER_PACKAGES, versions, strict=False)}
 
 
 def _output(*command: str) -> str:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-LITSERVE = "LitServe"
-
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -37,7 +35,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class EngineSample:
-    """One short measurement of the engine alone.
+    """One short measurement of the engine alone. engine: a variant's name.
 
     sweep: the number of the pass over the whole table; samples of one sweep are seconds
         apart; None for a visit just before or after a load of `beside` connections.
@@ -48,7 +46,7 @@ class EngineSample:
     round: int
     sweep: int | None
     beside: int | None
-    precision: str
+    engine: str
     batch_size: int
     images_per_second: float
     cpu_ms: float
@@ -77,7 +75,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """server: a precision, or LITSERVE."""
+    """server: a variant's name, of the service with that engine, or a peer's."""
 
     round: int
     server: str
@@ -107,6 +105,24 @@ class StartSample:
 
 
 @dataclass(frozen=True, slots=True)
+class SgemmSample:
+    """gflops: 10^9 operations a second of a product of matrices. sweep: see EngineSample."""
+
+    round: int
+    sweep: int
+    gflops: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    """Of so many images a peer names the class that the service names for `same`."""
+
+    server: str
+    images: int
+    same: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accuracy:
     """Accuracy and agreement with float32, through the service's decoder, engine and head."""
 
@@ -119,7 +135,11 @@ class Accuracy:
 
 @dataclass(slots=True)
 class Results:
-    """A whole run. skipped: what was not measured, with the reason."""
+    """A whole run. skipped: what was not measured, with the reason.
+
+    engines: names of the variants. served: of those, the one over HTTP for each precision. peers:
+    the precision of each peer, None for one with random weights. macs: of one forward pass.
+    """
 
     date: str
     model: str
@@ -129,10 +149,15 @@ class Results:
     client: str
     machine: Machine
     images: Images
-    precisions: list[str]
+    engines: list[str]
+    served: dict[str, str]
+    peers: dict[str, str | None] = field(default_factory=dict)
+    macs: int = 0
     engine: list[EngineSample] = field(default_factory=list)
     loads: list[LoadSample] = field(default_factory=list)
     starts: list[StartSample] = field(default_factory=list)
+    sgemm: list[SgemmSample] = field(default_factory=list)
+    answers: list[AnswerCheck] = field(default_factory=list)
     accuracies: list[Accuracy] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.variants import Variant
 from service.settings import PREFIX
 
 START_TIMEOUT_SECONDS = 300.0
@@ -23,7 +24,6 @@ STOP_TIMEOUT_SECONDS = 20.0
 ASK_EVERY_SECONDS = 0.01
 # The command, in the environment that this runs in.
 RESNET = Path(sys.executable).with_name("resnet")
-LITSERVE_APP = Path(__file__).with_name("litserve_server.py")
 SHOWN_OF_LOG = 2000
 
 
@@ -53,29 +53,25 @@ class Server:
 
 
 @contextmanager
-def our_server(model: str, precision: str, log: Path) -> Iterator[Server]:
+def our_server(model: str, variant: Variant, log: Path) -> Iterator[Server]:
     """`resnet serve`. Raises ServerFailed."""
-    environment = {PREFIX + "MODEL": model, PREFIX + "PRECISION": precision}
-    port = _free_port()
-    environment |= {PREFIX + "HOST": "127.0.0.1", PREFIX + "PORT": str(port)}
+    environment = {PREFIX + "MODEL": model, PREFIX + "PRECISION": variant.precision}
+    port = free_port()
+    environment |= {PREFIX + "ENGINE": variant.engine, PREFIX + "HOST": "127.0.0.1"}
+    environment |= {PREFIX + "PORT": str(port)}
     command = [str(RESNET), "serve"]
-    with _running(command, environment, port, "/health/ready", log) as server:
+    with running(command, environment, port, "/health/ready", log) as server:
         yield server
 
 
 @contextmanager
-def litserve_server(python: Path, log: Path) -> Iterator[Server]:
-    """LitServe, run by the Python that has it. Raises ServerFailed."""
-    port = _free_port()
-    command = [str(python), str(LITSERVE_APP), str(port)]
-    with _running(command, {}, port, "/health", log) as server:
-        yield server
-
-
-@contextmanager
-def _running(
+def running(
     command: Sequence[str], environment: Mapping[str, str], port: int, health: str, log: Path
 ) -> Iterator[Server]:
+    """A server in a process group of its own, ended with it. Raises ServerFailed.
+
+    health: the path that is answered with 200 once it is ready.
+    """
     started = time.monotonic()
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -103,7 +99,7 @@ def _running(
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_SECONDS)
-        # Its own process group: workers of LitServe outlive their parent.
+        # Its own process group: workers of the peers may outlive their parent.
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(STOP_TIMEOUT_SECONDS)
@@ -120,7 +116,7 @@ def _answers(port: int, path: str) -> bool:
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

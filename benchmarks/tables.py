@@ -28,6 +28,7 @@ def grids(results: Results) -> list[Grid]:
     return [
         _engine(results),
         _engine_cpu(results),
+        _sgemm(results),
         _loads(results),
         _starts(results),
         *([_accuracies(results)] if results.accuracies else []),
@@ -84,9 +85,12 @@ def facts(results: Results) -> list[str]:
         f"Others kept {machine.load_average:.1f} CPUs busy as it began",
     ]
     if not {"avx512_bf16", "amx_bf16"} & set(machine.features):
-        lines.append("This CPU has no bfloat16: it is emulated, and slower than float32")
+        lines.append("This CPU has no bfloat16")
     if not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(machine.features):
         lines.append("This CPU has no VNNI: int8 takes more instructions than where it does")
+    if results.answers:
+        same = ", ".join(f"{one.server} {one.same} of {one.images}" for one in results.answers)
+        lines.append(f"Peers name the class that the service names: {same}")
     return lines + [f"Not measured: {what}. {why}" for what, why in results.skipped.items()]
 
 
@@ -104,17 +108,25 @@ def _by_batch_size(results: Results, title: str, figure: Callable[[EngineSample]
     sweeps = [sample for sample in results.engine if sample.sweep is not None]
     sizes = sorted({sample.batch_size for sample in sweeps})
     rows = []
-    for precision in results.precisions:
+    for engine in results.engines:
         cells = (
             spread(
                 figure(sample)
                 for sample in sweeps
-                if (sample.precision, sample.batch_size) == (precision, size)
+                if (sample.engine, sample.batch_size) == (engine, size)
             )
             for size in sizes
         )
-        rows.append((precision, *(_with_range(cell) for cell in cells)))
-    return Grid(title, ("precision", *(f"batch {size}" for size in sizes)), tuple(rows))
+        rows.append((engine, *(_with_range(cell) for cell in cells)))
+    return Grid(title, ("engine", *(f"batch {size}" for size in sizes)), tuple(rows))
+
+
+def _sgemm(results: Results) -> Grid:
+    found = spread(sample.gflops for sample in results.sgemm)
+    images = spread(1e9 * sample.gflops / (2 * results.macs or 1) for sample in results.sgemm)
+    row = ("sgemm", _with_range(found), _with_range(images))
+    title = "A product of float32 matrices, by NumPy's BLAS: what the CPUs can compute"
+    return Grid(title, ("", "GFLOP/s", "as images a second"), (row,))
 
 
 def _loads(results: Results) -> Grid:

@@ -5,6 +5,7 @@ Each is `async`: FastAPI sends plain functions through a pool of threads.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -24,14 +25,6 @@ async def _runtime(request: Request) -> Runtime:
     return cast(Runtime, request.app.state.runtime)
 
 
-async def _settings(request: Request) -> Settings:
-    return (await _runtime(request)).settings
-
-
-async def _service(request: Request) -> InferenceService:
-    return (await _runtime(request)).service
-
-
 async def _metrics(request: Request) -> Metrics:
     return (await _runtime(request)).metrics
 
@@ -44,8 +37,29 @@ async def _rate_limit(request: Request) -> RateLimit | None:
     return cast("RateLimit | None", request.app.state.rate_limit)
 
 
-async def _prediction_writer(request: Request) -> PredictionWriter:
-    return cast(PredictionWriter, request.app.state.prediction_writer)
+@dataclass(frozen=True, slots=True)
+class Predicting:
+    """What `/predict` works with: as one dependency, since FastAPI takes its time for each."""
+
+    service: InferenceService
+    settings: Settings
+    spans: Spans | None
+    rate_limit: RateLimit | None
+    bodies: Bodies
+    writer: PredictionWriter
+
+
+async def _predicting(request: Request) -> Predicting:
+    state = request.app.state
+    runtime: Runtime = state.runtime
+    return Predicting(
+        runtime.service,
+        runtime.settings,
+        state.spans,
+        state.rate_limit,
+        state.bodies,
+        state.prediction_writer,
+    )
 
 
 async def _model_list(request: Request) -> ModelList:
@@ -57,11 +71,9 @@ async def _bodies(request: Request) -> Bodies:
 
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
-ServiceDep = Annotated[InferenceService, Depends(_service)]
+PredictingDep = Annotated[Predicting, Depends(_predicting)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
-PredictionWriterDep = Annotated[PredictionWriter, Depends(_prediction_writer)]
 ModelListDep = Annotated[ModelList, Depends(_model_list)]
 BodiesDep = Annotated[Bodies, Depends(_bodies)]

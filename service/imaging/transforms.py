@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -21,8 +24,14 @@ TRANSPOSES = {
 # bottom to top.
 RIGHT_TO_LEFT = {2, 3, 7, 8}
 BOTTOM_TO_TOP = {3, 4, 6, 7}
+# How far each filter reaches, in pixels of the smaller of the two images.
+SUPPORT = {Image.Resampling.BILINEAR: 1, Image.Resampling.BICUBIC: 2}
 # A longer image is cropped to this aspect ratio first; resizing all of it could take gigabytes.
 ASPECT_LIMIT = 8
+# Rows that the crop does not need are cut off first where they are more than this part of all.
+UNUSED_ROWS = 0.1
+# Pillow takes a resize's box in 32-bit floats, which hold every integer up to this.
+FLOAT32_INTEGERS = 2**24
 # A JPEG is decoded at no less than this many times the size that it is resized to.
 DRAFT_GAP = 2
 
@@ -38,10 +47,94 @@ def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     longest = ASPECT_LIMIT * min(image.size)
     if max(image.size) > longest:
         image = _center(image, min(image.width, longest), min(image.height, longest))
-    resized = _resized(*image.size, edge)
-    if image.size != resized:
-        image = image.resize(resized, RESAMPLING[preprocessing.interpolation])
-    return _center(image, size, size)
+    width, height = _resized(*image.size, edge)
+    if image.size == (width, height):
+        return _center(image, size, size)
+    across = _Axis(image.width, width, round((width - size) / 2), size)
+    down = _Axis(image.height, height, round((height - size) / 2), size)
+    resampling = RESAMPLING[preprocessing.interpolation]
+    if _columns_first(across, down):
+        return _center(image.resize((width, height), resampling), size, size)
+    return _resize_crop(image, across, down, resampling)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The rows or the columns of a resize of which a part is kept.
+
+    pixels: of the image. resized: of the whole result. start, size: of the part, in the result.
+    """
+
+    pixels: int
+    resized: int
+    start: int
+    size: int
+
+    @property
+    def scale(self) -> float:
+        return self.pixels / self.resized
+
+    @property
+    def exact(self) -> bool:
+        """Whether a resize of the part's box has the same weights as a resize of the whole.
+
+        Pillow computes them in doubles from the box, `(i + 0.5) * scale + start`. No step is
+        rounded where the scale's denominator is a power of two: the edge of 256 from any image.
+        """
+        denominator = self.resized // math.gcd(self.pixels, self.resized)
+        is_power_of_two = denominator & (denominator - 1) == 0
+        return is_power_of_two and self.pixels * denominator < FLOAT32_INTEGERS
+
+    @property
+    def box(self) -> tuple[float, float]:
+        """Where the part begins and ends in the image."""
+        return self.start * self.scale, (self.start + self.size) * self.scale
+
+    def needed(self, resampling: Image.Resampling) -> tuple[int, int]:
+        """The first of the image's pixels that the part is computed from, and one past the last."""
+        support = SUPPORT[resampling] * max(self.scale, 1)
+        start, end = self.box
+        first, last = math.floor(start - support) - 1, math.ceil(end + support) + 1
+        return max(first, 0), min(last, self.pixels)
+
+
+def _resize_crop(
+    image: Image.Image, across: _Axis, down: _Axis, resampling: Image.Resampling
+) -> Image.Image:
+    """The part of the resized image, bit for bit, without computing all of the rest.
+
+    Pillow resizes rows, rounds to 8 bits and resizes columns. Each step is limited to the part's
+    box where that is exact; otherwise it is done for the whole, and cropped before the next step.
+    """
+    first, end = down.needed(resampling)
+    rows = image
+    if end - first > (1 - UNUSED_ROWS) * image.height:
+        first = 0
+    else:
+        rows = image.crop((0, first, image.width, end))
+    if across.exact:
+        left, right = across.box
+        narrow = rows.resize((across.size, rows.height), resampling, (left, 0, right, rows.height))
+    else:
+        wide = rows.resize((across.resized, rows.height), resampling)
+        narrow = wide.crop((across.start, 0, across.start + across.size, wide.height))
+    if down.exact:
+        top, bottom = down.box
+        box = (0, top - first, across.size, bottom - first)
+        return narrow.resize((across.size, down.size), resampling, box)
+    if rows is not image:
+        # Black where rows were cut off: no pixel of the part depends on those.
+        narrow = narrow.crop((0, -first, across.size, down.pixels - first))
+    resized = narrow.resize((across.size, down.resized), resampling)
+    return resized.crop((0, down.start, across.size, down.start + down.size))
+
+
+def _columns_first(across: _Axis, down: _Axis) -> bool:
+    """Whether Pillow resizes columns before rows, as it does from version 13 on where the height
+    shrinks by more than twice what the width does.
+    """
+    shrinks = down.pixels - down.resized
+    return shrinks > 0 and shrinks > 2 * (across.pixels - across.resized)
 
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:

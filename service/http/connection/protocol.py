@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.connection.header import check_header, without_upgrade
+from service.http.connection.joined_head import JoinedHead
 from service.http.connection.peer import PROBE_SECONDS, WriteProgress, abort_if_gone, probe
 from service.http.connection.received import HeldFlow, ReceivedBytes
 from service.http.connection.refusal import Refusal, malformed, response
@@ -87,6 +88,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._refusal and not (method in (b"GET", b"HEAD") and self.url.startswith(HEALTH)):
             raise self._refusal
         super().on_headers_complete()
+        self.cycle.transport = JoinedHead(self.transport, self.loop)  # type: ignore[assignment]
         self._received.body_left = body_bytes
         self._in_header, self._received.header_bytes = False, 0
         # Trailers are not taken for headers.

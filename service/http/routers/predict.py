@@ -8,14 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
-from service.http.dependencies import (
-    BodiesDep,
-    PredictionWriterDep,
-    RateLimitDep,
-    ServiceDep,
-    SettingsDep,
-    SpansDep,
-)
+from service.http.dependencies import PredictingDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
 from service.http.request.disconnect import disconnected
@@ -40,12 +33,7 @@ def make_router(settings: Settings) -> APIRouter:
 
 async def predict(
     request: Request,
-    service: ServiceDep,
-    settings: SettingsDep,
-    spans: SpansDep,
-    rate_limit: RateLimitDep,
-    bodies: BodiesDep,
-    writer: PredictionWriterDep,
+    predicting: PredictingDep,
     model: Annotated[
         str | None,
         Query(min_length=1, description="A served model's name. Default: the first model served."),
@@ -69,6 +57,7 @@ async def predict(
     """Raises ServiceError and its subclasses; the application's handler maps them."""
     started = time.monotonic()
     check_query(request.query_params, PARAMETERS)
+    service, settings = predicting.service, predicting.settings
     chosen = service.model(model)
     k = chosen.top_k(top_k)
     deadline = RequestDeadline(started, timeout_ms, settings.http.request_timeout_seconds)
@@ -76,12 +65,12 @@ async def predict(
     client = client_of(request.scope)
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
-    with bodies.open(client) as upload, bodies.open(client) as document:
+    with predicting.bodies.open(client) as upload, predicting.bodies.open(client) as document:
         await read_images(request, upload, document, settings, PARAMETERS)
         document.release()
         bind_log_fields(images=len(upload.images))
-        if rate_limit is not None:
-            rate_limit.take_for_images(client, len(upload.images))
+        if predicting.rate_limit is not None:
+            predicting.rate_limit.take_for_images(client, len(upload.images))
         due = deadline.at(time.monotonic())
         work = service.infer(
             InferenceRequest(
@@ -89,8 +78,8 @@ async def predict(
             )
         )
         result = await cancel_on_disconnect(disconnected(request.receive), work)
-    timing = record_timing(result, started, spans)
-    body = await writer.write(result, k, timing)
+    timing = record_timing(result, started, predicting.spans)
+    body = await predicting.writer.write(result, k, timing)
     # A Response: FastAPI would validate the body a second time.
     return Response(
         body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}

@@ -1,6 +1,6 @@
 """ResNet-50 in PyTorch behind LitServe, after the image classifier in its documentation.
 
-python litserve_server.py PORT
+python litserve_pytorch.py PORT
 
 It runs in its own environment and imports nothing of this project. The weights are random, which
 takes the same time. Float32, eager, batches of up to 8 that wait 10 ms to fill, images as base64 in
