@@ -25,11 +25,13 @@ from starlette.requests import ClientDisconnect
 
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
+from service.fairness.pacing import Pacer
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
@@ -145,6 +147,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
+    app.add_middleware(PacingMiddleware, pacer=Pacer(), keys=keys)
     if security.trusted_proxies:
         app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
     add_error_handlers(app, service_metrics)

@@ -1,0 +1,195 @@
+"""When a request may start on the event loop: clients have equal shares of a part of its time.
+
+The virtual time is that of A. Demers, S. Keshav, S. Shenker, "Analysis and Simulation of a Fair
+Queueing Algorithm", SIGCOMM 1989: it advances by the part of the time that is shared, divided by
+the number of clients beyond their share. A client's tag is the virtual time at which its requests
+will be paid. Unlike a fair queue, the pacer leaves the rest of the time unused, as a token bucket
+does: those who need it compete for the CPU, and not for the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+# Of one CPU, for all clients beyond their share together.
+SHARE = 0.25
+# What a client may owe within its share: a page with its files.
+ALLOWANCE_SECONDS = 0.02
+# What a client used while nobody else was there counts up to this.
+MOST_OWED_SECONDS = 0.1
+# Of an event loop's timer.
+TICK_SECONDS = 0.001
+# So many settled clients are kept before they are looked for.
+SPARE_CLIENTS = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """served: requests that have started. first: whether it is counted as one that goes first."""
+
+    tag: float
+    cost_seconds: float = 0.0
+    served: int = 0
+    first: bool = False
+    beyond: bool = False
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A request that has started, and what it was charged at first."""
+
+    client: _Client
+    charged_seconds: float
+
+
+class Pacer:
+    """Clients beyond their share wait while one within its share is served. For one event loop.
+
+    Where none is, one request of each client starts in each turn of the loop: clients that flood
+    the service while nobody else is there have all of it.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """now: in seconds."""
+        self._now = now
+        # Those that are served, wait or owe, and some that are settled.
+        self._clients: dict[str, _Client] = {}
+        self._most_clients = SPARE_CLIENTS
+        # Clients within their share that are served.
+        self._first = 0
+        # Clients that wait, in the order in which they began to.
+        self._held: dict[_Client, None] = {}
+        self._virtual_time, self._updated = 0.0, now()
+        # Clients beyond their share, by the tag that they had when they were put in.
+        self._beyond: list[tuple[float, int, _Client]] = []
+        self._numbers = count()
+        # When the next of them start: on the loop's clock.
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return sum(len(client.waiting) for client in self._held)
+
+    async def begin(self, name: str, most_seconds: float) -> Turn:
+        """Returns when a request of this client may start; `end` must follow.
+
+        most_seconds: the longest that it waits.
+        """
+        self._advance()
+        client = self._clients.get(name)
+        if client is None:
+            self._forget_settled()
+            client = self._clients[name] = _Client(self._virtual_time)
+        if client.waiting or (self._first and client.beyond):
+            await self._wait(client, most_seconds)
+            self._advance()
+        client.served += 1
+        self._charge(client, client.cost_seconds)
+        return Turn(client, client.cost_seconds)
+
+    def end(self, turn: Turn, seconds: float) -> None:
+        """seconds: of CPU time on the loop that the request is charged."""
+        self._advance()
+        client = turn.client
+        client.served -= 1
+        client.cost_seconds = seconds
+        self._charge(client, seconds - turn.charged_seconds)
+
+    def _charge(self, client: _Client, seconds: float) -> None:
+        tag = max(self._virtual_time, client.tag) + seconds
+        client.tag = min(tag, self._virtual_time + MOST_OWED_SECONDS)
+        if not client.beyond and self._owes(client):
+            client.beyond = True
+            heappush(self._beyond, (client.tag, next(self._numbers), client))
+        first = client.served > 0 and not client.beyond
+        self._first += first - client.first
+        client.first = first
+        if self._held:
+            self._schedule()
+
+    def _owes(self, client: _Client) -> bool:
+        return client.tag > self._virtual_time + ALLOWANCE_SECONDS
+
+    def _advance(self) -> None:
+        """Brings the virtual time up to date. Its rate changes where a client has paid."""
+        now = self._now()
+        left, self._updated = now - self._updated, now
+        while self._beyond:
+            tag, _, client = self._beyond[0]
+            until_paid = (tag - ALLOWANCE_SECONDS - self._virtual_time) / self._rate
+            if until_paid > left:
+                break
+            self._virtual_time = max(self._virtual_time, tag - ALLOWANCE_SECONDS)
+            left -= max(0.0, until_paid)
+            heappop(self._beyond)
+            client.beyond = self._owes(client)
+            if client.beyond:
+                heappush(self._beyond, (client.tag, next(self._numbers), client))
+        self._virtual_time += left * self._rate
+
+    @property
+    def _rate(self) -> float:
+        return SHARE / max(1, len(self._beyond))
+
+    async def _wait(self, client: _Client, most_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        client.waiting.append(turn)
+        self._held[client] = None
+        timer = loop.call_later(most_seconds, _release, turn)
+        self._schedule()
+        try:
+            await turn
+        finally:
+            timer.cancel()
+            client.waiting.remove(turn)
+            if not client.waiting:
+                del self._held[client]
+
+    def _schedule(self) -> None:
+        """Sets the timer for the next turn: at once, or when the first client has paid."""
+        loop = asyncio.get_running_loop()
+        due = 0.0
+        if self._first:
+            tag = min(client.tag for client in self._held) - ALLOWANCE_SECONDS
+            due = loop.time() + max(TICK_SECONDS, (tag - self._virtual_time) / self._rate)
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = loop.call_at(due, self._next) if due else loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """The first request of each client that may start."""
+        self._timer = None
+        self._advance()
+        for client in self._held:
+            if not self._first or not client.beyond:
+                _release(client.waiting[0])
+        if self._held:
+            self._schedule()
+
+    def _forget_settled(self) -> None:
+        if len(self._clients) < self._most_clients:
+            return
+        self._clients = {
+            name: client
+            for name, client in self._clients.items()
+            if client.served or client.waiting or client.tag > self._virtual_time
+        }
+        self._most_clients = 2 * len(self._clients) + SPARE_CLIENTS
+
+
+def _release(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
