@@ -171,7 +171,7 @@ def test_a_wait_has_a_bound() -> None:
 def test_what_waited_starts_in_turns() -> None:
     """What comes meanwhile does not wait for all of it."""
 
-    async def work(pacer: Pacer, clock: Clock) -> None:
+    async def work(pacer: Pacer, _: Clock) -> None:
         clients = [f"flood {number}" for number in range(3)]
         await overuse(pacer, *clients)
         honest = await pacer.begin("honest", LONG_SECONDS)
@@ -196,7 +196,7 @@ def test_what_waited_starts_in_turns() -> None:
 
 
 def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> None:
-    async def work(pacer: Pacer, clock: Clock) -> None:
+    async def work(pacer: Pacer, _: Clock) -> None:
         await overuse(pacer, "flood")
         await pacer.begin("honest", LONG_SECONDS)
         tasks = [asyncio.ensure_future(pacer.begin("flood", LONG_SECONDS)) for _ in range(3)]
@@ -212,7 +212,7 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> None:
 
 
 def test_clients_that_have_paid_are_forgotten() -> None:
-    async def work(pacer: Pacer, clock: Clock) -> None:
+    async def work(pacer: Pacer, _: Clock) -> None:
         for number in range(50 * SPARE_CLIENTS):
             await request(pacer, str(number))
             await asyncio.sleep(0.1)

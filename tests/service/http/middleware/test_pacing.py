@@ -65,7 +65,7 @@ def request(
 ) -> None:
     """One request whose answer takes three steps."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await asyncio.sleep(0)
         await send({"type": "http.response.start", "status": status, "headers": []})
         await asyncio.sleep(0)
