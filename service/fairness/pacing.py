@@ -23,6 +23,8 @@ SHARE = 0.25
 ALLOWANCE_SECONDS = 0.02
 # What a client used while nobody else was there counts up to this.
 MOST_OWED_SECONDS = 0.1
+# What a client's first request is charged until its cost is known.
+FIRST_COST_SECONDS = 0.0005
 # Of an event loop's timer.
 TICK_SECONDS = 0.001
 # So many settled clients are kept before they are looked for.
@@ -31,10 +33,13 @@ SPARE_CLIENTS = 64
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """served: requests that have started. first: whether it is counted as one that goes first."""
+    """cost_seconds: of its last request. served: requests that have started.
+
+    first: whether it is counted as one that goes first.
+    """
 
     tag: float
-    cost_seconds: float = 0.0
+    cost_seconds: float = FIRST_COST_SECONDS
     served: int = 0
     first: bool = False
     beyond: bool = False

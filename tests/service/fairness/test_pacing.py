@@ -12,6 +12,7 @@ import pytest
 
 from service.fairness.pacing import (
     ALLOWANCE_SECONDS,
+    FIRST_COST_SECONDS,
     MOST_OWED_SECONDS,
     SHARE,
     SPARE_CLIENTS,
@@ -206,6 +207,22 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> None:
         await asyncio.gather(*tasks[:2], return_exceptions=True)
         assert pacer.waiting == 1
         await tasks[2]
+        assert pacer.waiting == 0
+
+    run(work)
+
+
+def test_requests_that_start_at_once_are_charged_before_their_cost_is_known() -> None:
+    async def work(pacer: Pacer, _: Clock) -> None:
+        await pacer.begin("honest", LONG_SECONDS)
+        tasks = [asyncio.ensure_future(pacer.begin("flood", LONG_SECONDS)) for _ in range(100)]
+        await asyncio.sleep(0)
+        most = ALLOWANCE_SECONDS / FIRST_COST_SECONDS + 1
+        assert sum(task.done() for task in tasks) == pytest.approx(most, abs=1)
+        assert pacer.waiting == pytest.approx(100 - most, abs=1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         assert pacer.waiting == 0
 
     run(work)
