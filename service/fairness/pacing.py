@@ -20,7 +20,7 @@ from itertools import count
 # Of one CPU, for all clients beyond their share together.
 SHARE = 0.25
 # What a client may owe within its share: a page with its files.
-ALLOWANCE_SECONDS = 0.02
+ALLOWANCE_SECONDS = 0.01
 # What a client used while nobody else was there counts up to this.
 MOST_OWED_SECONDS = 0.1
 # What a client's first request is charged until its cost is known.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
@@ -52,10 +53,13 @@ def address_of(scope: Scope) -> str:
     that. What is no IP address is "unknown": a proxy may pass on whatever text its own client sent.
     """
     client = scope.get("client")
-    if not client:
-        return UNKNOWN
+    return _client_at(client[0]) if client else UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def _client_at(text: str) -> str:
     try:
-        address = ip_address(client[0])
+        address = ip_address(text)
     except ValueError:
         return UNKNOWN
     if isinstance(address, IPv4Address):
