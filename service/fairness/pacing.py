@@ -2,7 +2,7 @@
 
 The virtual time is that of A. Demers, S. Keshav, S. Shenker, "Analysis and Simulation of a Fair
 Queueing Algorithm", SIGCOMM 1989: it advances by the part of the time that is shared, divided by
-the number of clients beyond their share. A client's tag is the virtual time at which its requests
+the number of clients that owe. A client's tag is the virtual time at which its requests
 will be paid. Unlike a fair queue, the pacer leaves the rest of the time unused, as a token bucket
 does: those who need it compete for the CPU, and not for the loop.
 """
@@ -35,14 +35,14 @@ SPARE_CLIENTS = 64
 class _Client:
     """cost_seconds: of its last request. served: requests that have started.
 
-    first: whether it is counted as one that goes first.
+    first: whether it is counted as one that goes first. owes: whether it is in the heap.
     """
 
     tag: float
     cost_seconds: float = FIRST_COST_SECONDS
     served: int = 0
     first: bool = False
-    beyond: bool = False
+    owes: bool = False
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -61,9 +61,14 @@ class Pacer:
     the service while nobody else is there have all of it.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        """now: in seconds."""
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        observe_wait: Callable[[], object] = lambda: None,
+    ) -> None:
+        """now: in seconds. observe_wait: called when a request begins to wait."""
         self._now = now
+        self._observe_wait = observe_wait
         # Those that are served, wait or owe, and some that are settled.
         self._clients: dict[str, _Client] = {}
         self._most_clients = SPARE_CLIENTS
@@ -72,8 +77,8 @@ class Pacer:
         # Clients that wait, in the order in which they began to.
         self._held: dict[_Client, None] = {}
         self._virtual_time, self._updated = 0.0, now()
-        # Clients beyond their share, by the tag that they had when they were put in.
-        self._beyond: list[tuple[float, int, _Client]] = []
+        # Clients that owe, by the tag that they had when they were put in.
+        self._owing: list[tuple[float, int, _Client]] = []
         self._numbers = count()
         # When the next of them start: on the loop's clock.
         self._timer: asyncio.Handle | None = None
@@ -94,7 +99,7 @@ class Pacer:
         if client is None:
             self._forget_settled()
             client = self._clients[name] = _Client(self._virtual_time)
-        if client.waiting or (self._first and client.beyond):
+        if client.waiting or (self._first and self._beyond(client)):
             await self._wait(client, most_seconds)
             self._advance()
         client.served += 1
@@ -112,40 +117,45 @@ class Pacer:
     def _charge(self, client: _Client, seconds: float) -> None:
         tag = max(self._virtual_time, client.tag) + seconds
         client.tag = min(tag, self._virtual_time + MOST_OWED_SECONDS)
-        if not client.beyond and self._owes(client):
-            client.beyond = True
-            heappush(self._beyond, (client.tag, next(self._numbers), client))
-        first = client.served > 0 and not client.beyond
+        if not client.owes:
+            self._note_owing(client)
+        first = client.served > 0 and not self._beyond(client)
         self._first += first - client.first
         client.first = first
         if self._held:
             self._schedule()
 
-    def _owes(self, client: _Client) -> bool:
+    def _beyond(self, client: _Client) -> bool:
+        """Whether it is beyond its share."""
         return client.tag > self._virtual_time + ALLOWANCE_SECONDS
+
+    def _note_owing(self, client: _Client) -> None:
+        client.owes = client.tag > self._virtual_time
+        if client.owes:
+            heappush(self._owing, (client.tag, next(self._numbers), client))
 
     def _advance(self) -> None:
         """Brings the virtual time up to date. Its rate changes where a client has paid."""
         now = self._now()
         left, self._updated = now - self._updated, now
-        while self._beyond:
-            tag, _, client = self._beyond[0]
-            until_paid = (tag - ALLOWANCE_SECONDS - self._virtual_time) / self._rate
+        while self._owing:
+            tag, _, client = self._owing[0]
+            until_paid = (tag - self._virtual_time) / self._rate
             if until_paid > left:
                 break
-            self._virtual_time = max(self._virtual_time, tag - ALLOWANCE_SECONDS)
+            self._virtual_time = max(self._virtual_time, tag)
             left -= max(0.0, until_paid)
-            heappop(self._beyond)
-            client.beyond = self._owes(client)
-            if client.beyond:
-                heappush(self._beyond, (client.tag, next(self._numbers), client))
+            heappop(self._owing)
+            # It may have been charged since.
+            self._note_owing(client)
         self._virtual_time += left * self._rate
 
     @property
     def _rate(self) -> float:
-        return SHARE / max(1, len(self._beyond))
+        return SHARE / max(1, len(self._owing))
 
     async def _wait(self, client: _Client, most_seconds: float) -> None:
+        self._observe_wait()
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         client.waiting.append(turn)
@@ -179,7 +189,7 @@ class Pacer:
         self._timer = None
         self._advance()
         for client in self._held:
-            if not self._first or not client.beyond:
+            if not self._first or not self._beyond(client):
                 _release(client.waiting[0])
         if self._held:
             self._schedule()

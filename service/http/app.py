@@ -147,7 +147,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
-    app.add_middleware(PacingMiddleware, pacer=Pacer(), keys=keys)
+    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
+    app.add_middleware(PacingMiddleware, pacer=pacer, keys=keys)
     if security.trusted_proxies:
         app.add_middleware(TrustedProxiesMiddleware, trusted_proxies=security.trusted_proxies)
     add_error_handlers(app, service_metrics)

@@ -193,6 +193,7 @@ def test_a_flood_waits_for_the_image_of_another_client(
                 assert answer.result(WAIT_SECONDS).status_code == 200
             assert waiting.result(WAIT_SECONDS).status_code == 200
             assert pacer.waiting == 0
+    assert service.sample("resnet_requests_paced_total") == 1
 
 
 def pacer_of(service: Service) -> Pacer:
