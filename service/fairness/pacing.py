@@ -25,6 +25,9 @@ ALLOWANCE_SECONDS = 0.01
 MOST_OWED_SECONDS = 0.1
 # What a client's first request is charged until its cost is known.
 FIRST_COST_SECONDS = 0.0005
+# Requests that start in one turn of the loop, beyond one of each client that waits: some
+# milliseconds.
+STARTS_AT_ONCE = 8
 # Of an event loop's timer.
 TICK_SECONDS = 0.001
 # So many settled clients are kept before they are looked for.
@@ -57,8 +60,8 @@ class Turn:
 class Pacer:
     """Clients beyond their share wait while one within its share is served. For one event loop.
 
-    Where none is, one request of each client starts in each turn of the loop: clients that flood
-    the service while nobody else is there have all of it.
+    Where none is, all wait for turns of the loop only: in each a few requests start, of the clients
+    in turn. So clients that flood the service while nobody else is there have all of the loop.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class Pacer:
         # When the next of them start: on the loop's clock.
         self._timer: asyncio.Handle | None = None
         self._due = 0.0
+        # Requests that have started in this turn of the loop.
+        self._started = 0
 
     @property
     def waiting(self) -> int:
@@ -99,9 +104,14 @@ class Pacer:
         if client is None:
             self._forget_settled()
             client = self._clients[name] = _Client(self._virtual_time)
-        if client.waiting or (self._first and self._beyond(client)):
+        held_back = not self._may_start(client)
+        if held_back:
+            self._observe_wait()
+        if held_back or client.waiting or self._started >= STARTS_AT_ONCE:
             await self._wait(client, most_seconds)
             self._advance()
+        else:
+            self._note_started()
         client.served += 1
         self._charge(client, client.cost_seconds)
         return Turn(client, client.cost_seconds)
@@ -125,9 +135,13 @@ class Pacer:
         if self._held:
             self._schedule()
 
-    def _beyond(self, client: _Client) -> bool:
-        """Whether it is beyond its share."""
-        return client.tag > self._virtual_time + ALLOWANCE_SECONDS
+    def _may_start(self, client: _Client, number: int = 0) -> bool:
+        """Whether one more may, after so many that start now."""
+        return not self._first or not self._beyond(client, number * client.cost_seconds)
+
+    def _beyond(self, client: _Client, seconds: float = 0.0) -> bool:
+        """Whether it is beyond its share with so much more."""
+        return client.tag + seconds > self._virtual_time + ALLOWANCE_SECONDS
 
     def _note_owing(self, client: _Client) -> None:
         client.owes = client.tag > self._virtual_time
@@ -155,7 +169,6 @@ class Pacer:
         return SHARE / max(1, len(self._owing))
 
     async def _wait(self, client: _Client, most_seconds: float) -> None:
-        self._observe_wait()
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         client.waiting.append(turn)
@@ -166,15 +179,16 @@ class Pacer:
             await turn
         finally:
             timer.cancel()
-            client.waiting.remove(turn)
+            if turn in client.waiting:
+                client.waiting.remove(turn)
             if not client.waiting:
-                del self._held[client]
+                self._held.pop(client, None)
 
     def _schedule(self) -> None:
-        """Sets the timer for the next turn: at once, or when the first client has paid."""
+        """Sets the timer for the next ones: at once, or when the first client has paid."""
         loop = asyncio.get_running_loop()
         due = 0.0
-        if self._first:
+        if not any(map(self._may_start, self._held)):
             tag = min(client.tag for client in self._held) - ALLOWANCE_SECONDS
             due = loop.time() + max(TICK_SECONDS, (tag - self._virtual_time) / self._rate)
         if self._timer is not None:
@@ -185,14 +199,28 @@ class Pacer:
         self._timer = loop.call_at(due, self._next) if due else loop.call_soon(self._next)
 
     def _next(self) -> None:
-        """The first request of each client that may start."""
+        """One request of each client that may start, and of each in turn up to STARTS_AT_ONCE."""
         self._timer = None
         self._advance()
-        for client in self._held:
-            if not self._first or not self._beyond(client):
-                _release(client.waiting[0])
+        number, clients = 0, list(self._held)
+        while clients and (number == 0 or self._started < STARTS_AT_ONCE):
+            clients = [one for one in clients if one.waiting and self._may_start(one, number)]
+            for client in clients:
+                _release(client.waiting.popleft())
+                self._note_started()
+                if not client.waiting:
+                    del self._held[client]
+            number += 1
         if self._held:
             self._schedule()
+
+    def _note_started(self) -> None:
+        if not self._started:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._started += 1
+
+    def _end_turn(self) -> None:
+        self._started = 0
 
     def _forget_settled(self) -> None:
         if len(self._clients) < self._most_clients:

@@ -16,6 +16,7 @@ from service.fairness.pacing import (
     MOST_OWED_SECONDS,
     SHARE,
     SPARE_CLIENTS,
+    STARTS_AT_ONCE,
     Pacer,
 )
 
@@ -197,7 +198,7 @@ def test_what_waited_starts_in_turns() -> None:
             await pacer.begin(client, LONG_SECONDS)
             started[client] += 1
 
-        tasks = [asyncio.ensure_future(start(client)) for client in clients * 5]
+        tasks = [asyncio.ensure_future(start(client)) for client in clients * 20]
         await asyncio.sleep(0)
         pacer.end(honest, COST_SECONDS)
         seen: list[int] = []
@@ -205,8 +206,26 @@ def test_what_waited_starts_in_turns() -> None:
             before = started.total()
             await asyncio.sleep(0)
             seen.append(started.total() - before)
-        assert set(started.values()) == {5}
-        assert max(seen) <= len(clients)
+        assert set(started.values()) == {20}
+        assert max(seen) < STARTS_AT_ONCE + len(clients)
+
+    run(work)
+
+
+def test_many_requests_at_once_start_in_turns_of_the_loop() -> None:
+    """Of clients within their shares too; one that comes meanwhile waits for one turn."""
+
+    async def work(pacer: Pacer, _: Clock) -> None:
+        tasks = [asyncio.ensure_future(pacer.begin("one", LONG_SECONDS)) for _ in range(40)]
+        await asyncio.sleep(0)
+        assert sum(task.done() for task in tasks) == STARTS_AT_ONCE
+        assert pacer.waiting == 40 - STARTS_AT_ONCE
+        other = asyncio.ensure_future(pacer.begin("other", LONG_SECONDS))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert other.done()
+        assert not all(task.done() for task in tasks)
+        await asyncio.gather(*tasks)
 
     run(work)
 
@@ -228,11 +247,14 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_nothing() -> None:
 
 
 def test_requests_that_start_at_once_are_charged_before_their_cost_is_known() -> None:
-    async def work(pacer: Pacer, _: Clock) -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
         await pacer.begin("honest", LONG_SECONDS)
+        before = clock.seconds
         tasks = [asyncio.ensure_future(pacer.begin("flood", LONG_SECONDS)) for _ in range(100)]
-        await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
         most = ALLOWANCE_SECONDS / FIRST_COST_SECONDS + 1
+        most += (clock.seconds - before) * SHARE / FIRST_COST_SECONDS
         assert sum(task.done() for task in tasks) == pytest.approx(most, abs=1)
         assert pacer.waiting == pytest.approx(100 - most, abs=1)
         for task in tasks:
