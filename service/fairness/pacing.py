@@ -28,6 +28,8 @@ FIRST_COST_SECONDS = 0.0005
 # Requests that start in one turn of the loop, beyond one of each client that waits: some
 # milliseconds.
 STARTS_AT_ONCE = 8
+# Where more wait, none do: those whose clients have left are not known to.
+MOST_WAITING = 2000
 # Of an event loop's timer.
 TICK_SECONDS = 0.001
 # So many settled clients are kept before they are looked for.
@@ -88,11 +90,12 @@ class Pacer:
         self._due = 0.0
         # Requests that have started in this turn of the loop.
         self._started = 0
+        self._waiting = 0
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(len(client.waiting) for client in self._held)
+        return self._waiting
 
     async def begin(self, name: str, most_seconds: float) -> Turn:
         """Returns when a request of this client may start; `end` must follow.
@@ -105,9 +108,10 @@ class Pacer:
             self._forget_settled()
             client = self._clients[name] = _Client(self._virtual_time)
         held_back = not self._may_start(client)
-        if held_back:
-            self._observe_wait()
-        if held_back or client.waiting or self._started >= STARTS_AT_ONCE:
+        waits = held_back or client.waiting or self._started >= STARTS_AT_ONCE
+        if waits and self._waiting < MOST_WAITING:
+            if held_back:
+                self._observe_wait()
             await self._wait(client, most_seconds)
             self._advance()
         else:
@@ -173,12 +177,14 @@ class Pacer:
         turn = loop.create_future()
         client.waiting.append(turn)
         self._held[client] = None
+        self._waiting += 1
         timer = loop.call_later(most_seconds, _release, turn)
         self._schedule()
         try:
             await turn
         finally:
             timer.cancel()
+            self._waiting -= 1
             if turn in client.waiting:
                 client.waiting.remove(turn)
             if not client.waiting:

@@ -14,6 +14,7 @@ from service.fairness.pacing import (
     ALLOWANCE_SECONDS,
     FIRST_COST_SECONDS,
     MOST_OWED_SECONDS,
+    MOST_WAITING,
     SHARE,
     SPARE_CLIENTS,
     STARTS_AT_ONCE,
@@ -181,6 +182,26 @@ def test_a_wait_has_a_bound() -> None:
         before = clock.seconds
         await pacer.begin("flood 99", 0.2)
         assert clock.seconds - before == pytest.approx(0.2)
+
+    run(work)
+
+
+def test_a_limited_number_waits() -> None:
+    async def work(pacer: Pacer, _: Clock) -> None:
+        await overuse(pacer, "flood")
+        await pacer.begin("honest", LONG_SECONDS)
+        more = 10
+        tasks = [
+            asyncio.ensure_future(pacer.begin("flood", LONG_SECONDS))
+            for _ in range(MOST_WAITING + more)
+        ]
+        await asyncio.sleep(0)
+        assert pacer.waiting == MOST_WAITING
+        assert sum(task.done() for task in tasks) == more
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert pacer.waiting == 0
 
     run(work)
 
