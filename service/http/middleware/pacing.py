@@ -92,7 +92,7 @@ class Metered:
         started = time.thread_time()
         try:
             if error is None and traceback is None:
-                return self._coroutine.throw(kind)  # type: ignore[arg-type]
+                return self._coroutine.throw(kind)
             return self._coroutine.throw(kind, error, traceback)  # type: ignore[arg-type]
         finally:
             self.seconds += time.thread_time() - started

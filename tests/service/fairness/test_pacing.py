@@ -25,7 +25,7 @@ LONG_SECONDS = 1e6
 COST_SECONDS = 0.001
 
 
-class Clock(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class Clock(selectors.DefaultSelector):
     """A selector that does not wait: the time goes on at once."""
 
     seconds = 0.0
@@ -242,7 +242,7 @@ def test_many_requests_at_once_start_in_turns_of_the_loop() -> None:
         assert sum(task.done() for task in tasks) == STARTS_AT_ONCE
         assert pacer.waiting == 40 - STARTS_AT_ONCE
         other = asyncio.ensure_future(pacer.begin("other", LONG_SECONDS))
-        for _ in range(3):
+        for _turn in range(3):
             await asyncio.sleep(0)
         assert other.done()
         assert not all(task.done() for task in tasks)

@@ -86,7 +86,7 @@ def request(
         "client": (FLOOD, 1),
         "headers": [*headers],
     }
-    asyncio.run(PacingMiddleware(app, pacer=pacer, keys=keys)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(PacingMiddleware(app, pacer=pacer, keys=keys)(scope, receive, send))
 
 
 @pytest.mark.usefixtures("clock")
