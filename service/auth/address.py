@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
@@ -11,6 +12,7 @@ UNKNOWN: Final = "unknown"
 IPV6_PREFIX_BITS: Final = 64
 
 
+@lru_cache(maxsize=4096)
 def client_address(text: str) -> str:
     """An IPv6 address counts as its network of 64 bits, and one that stands for an IPv4 address as
     that. What is no IP address is "unknown": a proxy may pass on whatever text its client sent.

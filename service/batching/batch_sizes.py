@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 # Other load on the machine makes measurements no more exact than this.
 NEAR_BEST = 0.95
+# What shorter batches may cost where a client waits for those of another one.
+NEAR_ENOUGH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,13 @@ class BatchSizes:
     @property
     def largest(self) -> int:
         return max(self.seconds)
+
+    @property
+    def quick(self) -> int:
+        """The smallest size whose throughput is near enough to the best."""
+        rates = {size: size / seconds for size, seconds in self.seconds.items()}
+        best = max(rates.values())
+        return min(size for size, rate in rates.items() if rate >= NEAR_ENOUGH * best)
 
     def take(self, waiting: int) -> int:
         """How many of the waiting images to take for the highest throughput.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -14,13 +15,16 @@ from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingD
 from service.fairness.fair_queue import FairQueue
 
 IDLE_WAIT_SECONDS = 1.0
+# Batches stay short for so long after a client with few images waited for one with many.
+SHORT_BATCHES_SECONDS = 1.0
 
 
 class BatchQueue(Generic[RowT]):
     """Takes images from any thread and gives batches to the workers' threads.
 
     Clients take turns, and within a client its requests; every image costs a turn. A priority holds
-    among the requests of one client.
+    among the requests of one client. While clients with few images wait for one with many, batches
+    are short, so that they wait a short time for the batch that runs.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them.
@@ -42,6 +46,7 @@ class BatchQueue(Generic[RowT]):
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
+        self._short_until = -math.inf
 
     @property
     def depth(self) -> int:
@@ -79,7 +84,7 @@ class BatchQueue(Generic[RowT]):
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
-                wanted = self._batch_sizes.take(len(pinned) + len(self._waiting))
+                wanted = self._wanted(len(pinned))
                 while (pinned or self._waiting) and len(batch) < wanted:
                     pending = pinned.pop(0) if pinned else self._waiting.pop()
                     if self._claim(pending):
@@ -112,6 +117,20 @@ class BatchQueue(Generic[RowT]):
             left = [*self._waiting.clear(), *pinned]
             self._pinned = {}
         return left
+
+    def _wanted(self, pinned: int) -> int:
+        """How many images the next batch takes."""
+        wanted = self._batch_sizes.take(pinned + len(self._waiting))
+        quick = self._batch_sizes.quick
+        if wanted <= quick:
+            return wanted
+        fewest, most = self._waiting.fewest_and_most
+        if most <= self._batch_sizes.largest:
+            return wanted
+        now = time.monotonic()
+        if fewest <= quick:
+            self._short_until = now + SHORT_BATCHES_SECONDS
+        return quick if now < self._short_until else wanted
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():

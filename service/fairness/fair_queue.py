@@ -52,6 +52,12 @@ class FairQueue(Generic[ItemT]):
         """How many clients have items that wait."""
         return len(self._clients)
 
+    @property
+    def fewest_and_most(self) -> tuple[int, int]:
+        """The smallest and the largest number of items that wait of one client; 0 without any."""
+        waiting = self._waiting.values()
+        return min(waiting, default=0), max(waiting, default=0)
+
     def waiting(self, client: str) -> int:
         """How many items of this client wait."""
         return self._waiting.get(client, 0)

@@ -37,6 +37,17 @@ class SharedLimit:
         clients = len(self._held) + (client not in self._held)
         return room_for(self.limit, used=self.used, held=self.held(client), clients=clients)
 
+    def below_share(self, client: str) -> bool:
+        """Whether the client holds less than its equal share, one client more counted."""
+        clients = len(self._held) + (client not in self._held)
+        return self.held(client) < self.limit // (clients + 1)
+
+    @property
+    def largest(self) -> str | None:
+        """The client that holds the most, where it holds more than its equal share."""
+        client = max(self._held, key=self._held.__getitem__, default=None)
+        return None if client is None or self.below_share(client) else client
+
     def take(self, client: str, amount: int) -> bool:
         """Takes the whole amount, or returns False and takes nothing."""
         if amount > self.room(client):

@@ -25,6 +25,7 @@ from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
 from service.auth.access import Access
+from service.fairness.pacing import Pacer
 from service.http.connection.bounds import grpc_connections
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
@@ -33,6 +34,7 @@ from service.http.middleware.cors import CorsMiddleware
 from service.http.middleware.head import HeadMiddleware
 from service.http.middleware.header_limits import HeaderLimitsMiddleware, exceeds_limits
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
@@ -153,6 +155,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
+    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
+    app.add_middleware(PacingMiddleware, pacer=pacer, keys=keys)
     if security.cors_origins:
         app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=False)
     if security.trusted_proxies:

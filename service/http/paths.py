@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 PREDICT: Final = "/predict"
+HEALTH: Final = "/health/"
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
 METRICS: Final = "/metrics"

@@ -56,6 +56,10 @@ class Lane:
         """Images that wait for a process."""
         return len(self._queue)
 
+    def waiting_of(self, client: str) -> int:
+        """How many of them are this client's."""
+        return self._queue.waiting(client)
+
     def put(self, job: Job, *, request: Hashable, priority: int = 0) -> None:
         """Raises ShuttingDown."""
         with self._lock:

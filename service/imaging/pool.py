@@ -21,8 +21,10 @@ Pixels = npt.NDArray[np.uint8]
 
 # An image that is expected to take longer waits for other such images only.
 SLOW_SECONDS = 0.05
-# Of the processes that decode those: the rest of the service goes first.
-SLOW_NICENESS = 5
+# Of the processes that decode those, and of the bulk's: the rest of the service goes first.
+LOW_PRIORITY = 5
+# Of one client's quick images for each process, so many wait there; more are its bulk.
+QUICK_WAITING = 8
 ANY_PIXELS = 0
 
 
@@ -39,7 +41,10 @@ class DecodedImage:
 
 
 class DecoderPool:
-    """Two lanes, for quick and for slow images, each with as many processes as there are threads.
+    """Lanes for quick and for slow images, each with as many processes as there are threads.
+
+    Of a client with many quick images all but a few are decoded in a third one: at a low priority,
+    so that engines have the CPU before what they can't take yet.
 
     timeout_seconds: of a CPU; an image that takes longer is refused. `observe` is told
     each image's seconds; `observe_failure` "start", "ended" or "timeout", for a process.
@@ -75,7 +80,10 @@ class DecoderPool:
                 ],
             )
 
-        self._quick, self._slow = lane("quick", 0), lane("slow", SLOW_NICENESS)
+        self._quick, self._bulk = lane("quick", 0), lane("bulk", LOW_PRIORITY)
+        self._slow = lane("slow", LOW_PRIORITY)
+        self._lanes = (self._quick, self._bulk, self._slow)
+        self._most_waiting = QUICK_WAITING * threads
         self._check: Future[object] | None = None
 
     @property
@@ -86,7 +94,7 @@ class DecoderPool:
     @property
     def waiting(self) -> int:
         """Images that wait for a process."""
-        return self._quick.waiting + self._slow.waiting
+        return sum(lane.waiting for lane in self._lanes)
 
     def start(self) -> None:
         """Finds out whether processes can be started, and does not wait; they start with images."""
@@ -129,7 +137,8 @@ class DecoderPool:
 
         if seconds <= SLOW_SECONDS:
             try:
-                return await run(self._quick, expected)
+                bulk = not priority and self._quick.waiting_of(client) >= self._most_waiting
+                return await run(self._bulk if bulk else self._quick, expected)
             except LargerThanExpected as larger:
                 seconds = replace(header, pixels=larger.pixels).decode_seconds
         return await run(self._slow, ANY_PIXELS)
@@ -140,15 +149,15 @@ class DecoderPool:
         except asyncio.CancelledError:
             if lane.cancel(job):
                 # What takes less than a new process may end by itself.
-                delay = RESTART_SECONDS if lane is self._quick else 0
+                delay = 0 if lane is self._slow else RESTART_SECONDS
                 asyncio.get_running_loop().call_later(delay, lane.interrupt, job)
             raise
 
     def close(self) -> None:
         """Ends the processes; an image that one of them is decoding, or that waits, is refused."""
         # First, or a thread whose image was refused begins with the next.
-        for lane in (self._quick, self._slow):
+        for lane in self._lanes:
             lane.close()
         self._launcher.close()
-        for lane in (self._quick, self._slow):
+        for lane in self._lanes:
             lane.join()

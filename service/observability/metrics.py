@@ -81,6 +81,11 @@ class Metrics:
             ["phase"],
             registry=self.registry,
         )
+        self.requests_paced = Counter(
+            "resnet_requests_paced",
+            "Requests that waited: their client kept the event loop busy while others were served.",
+            registry=self.registry,
+        )
         self.decode_seconds = Histogram(
             "resnet_decode_seconds",
             "Decoding, resizing and cropping one image.",

@@ -152,8 +152,8 @@ class LimitsSettings(Group):
         None,
         ge=1,
         validation_alias=_names("RESNET_DECODE_WORKERS"),
-        description="Processes that decode quick images, and as many that decode slow ones. "
-        "Default: the CPUs of this process.",
+        description="Processes that decode quick images, as many that decode those of a client "
+        "with very many, and as many that decode slow ones. Default: the CPUs of this process.",
     )
     decode_timeout_seconds: Seconds = Field(
         10.0, gt=0, description="An image that takes more of a CPU to decode is refused."

@@ -50,8 +50,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._context = contextvars.copy_context()
         self._since = self.loop.time()
         descriptor = transport.get_extra_info("socket").fileno()
-        address = self.client[0] if self.client else None
-        self._refusal = self.registry.add(self, address, descriptor)
+        self._refusal = self.registry.add(self, self.client and self.client[0], descriptor)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.registry.remove(self)
@@ -138,6 +137,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     @property
+    def idle(self) -> bool:
+        return not (self._answering or self._in_body or self._lingering)
+
+    @property
     def _answering(self) -> bool:
         """Whether a request is there, and its response is not complete."""
         cycle = self.cycle
@@ -195,9 +198,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _probe_peer(self) -> None:
         """A client that has left looks like one that ended its side, until it is sent something."""
-        if self.transport.is_closing() or self.cycle.response_started:
-            return
-        if self.scope["http_version"] == "1.1":
+        waits = not (self.transport.is_closing() or self.cycle.response_started)
+        if waits and self.scope["http_version"] == "1.1":
             probe(self.transport, self.loop)
 
     def _header_is_too_large(self) -> bool:
@@ -217,8 +219,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._upgrade = b""
             self._parse(header)
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            self._refuse(cause if isinstance(cause, Refusal) else malformed(f"No HTTP: {error}."))
+            told = error.__context__
+            self._refuse(told if isinstance(told, Refusal) else malformed(f"No HTTP: {error}."))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answers, and drops the rest of what the client sends until it closes too."""

@@ -27,6 +27,10 @@ UNKNOWN = "unknown"
 class Connection(Protocol):
     """What the registry asks of a connection."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether no body is received and no response is due."""
+
     def check(self, now: float) -> None:
         """Closes it where it has taken too long. now: the event loop's time."""
 
@@ -51,8 +55,10 @@ def client_of(address: str) -> str:
 class ConnectionRegistry:
     """For one event loop.
 
-    A connection beyond a limit is open until its first request is there: only health probes are
-    answered. There are few of those connections, and a new one takes the place of the oldest.
+    A client below its equal share takes the place of an idle connection of the client with the
+    most. Another connection beyond a limit is open until its first request is there: only health
+    probes are answered. There are few of those connections, and a new one takes the place of the
+    oldest.
     """
 
     def __init__(
@@ -92,7 +98,10 @@ class ConnectionRegistry:
         address: the peer's. descriptor: the connection's.
         """
         self.start()
-        reason = self._count(connection, address or UNKNOWN, descriptor)
+        address = address or UNKNOWN
+        reason = self._count(connection, address, descriptor)
+        if reason in ("limit", "share") and self._make_room(address):
+            reason = self._count(connection, address, descriptor)
         if reason is None:
             return None
         self.metrics.connections_refused.labels(reason).inc()
@@ -136,6 +145,18 @@ class ConnectionRegistry:
             return "share"
         self._counted[connection] = client
         return None
+
+    def _make_room(self, address: str) -> bool:
+        """Closes an idle connection of the client with the most, for one below its share."""
+        largest = self._shares.largest
+        if largest is None or not self._shares.below_share(client_of(address)):
+            return False
+        for connection, client in self._counted.items():
+            if client == largest and connection.idle:
+                self.remove(connection)
+                connection.turn_away(too_many("Another address needs the place."))
+                return True
+        return False
 
     def _set_trusted(self, number: int) -> None:
         """What trusted proxies leave is what the others share."""

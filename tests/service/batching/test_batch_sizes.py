@@ -62,3 +62,19 @@ def test_sizes_ascend_and_each_count_is_padded_to_the_next() -> None:
 def test_a_plan_has_sizes(seconds: dict[int, float]) -> None:
     with pytest.raises(ValueError, match="Received"):
         BatchSizes(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "quick"),
+    [
+        (FLAT, 1),
+        (GPU, 8),
+        ({1: 1.0, 2: 1.8, 4: 3.6}, 1),
+        ({1: 1.0, 2: 1.79, 4: 3.58}, 2),
+        ({4: 1.0}, 4),
+    ],
+)
+def test_the_shortest_batch_that_answers_nearly_as_much_a_second(
+    seconds: dict[int, float], quick: int
+) -> None:
+    assert BatchSizes(seconds).quick == quick

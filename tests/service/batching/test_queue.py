@@ -195,3 +195,62 @@ def test_what_is_cancelled_leaves_and_what_is_cleared_too(
     assert queue.clear() == [first, third, pinned]
     assert queue.depth == 0
     assert queue.waiting_by_client() == {}
+
+
+# Batches of one have 92 % of the throughput of batches of eight.
+LITTLE_GAIN = BatchSizes({1: 1.0, 2: 1.9, 4: 3.75, 8: 7.4})
+
+
+class Lengths:
+    """How long batches are, on a clock that goes on when the test says so."""
+
+    def __init__(self, plan: BatchSizes, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = NOW
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr("service.batching.queue.time", clock)
+        self.queue: BatchQueue[None] = BatchQueue(
+            batch_sizes=plan, latency=LatencyEstimator(plan), dropped=lambda _: None
+        )
+
+    def put(self, client: str, count: int) -> None:
+        for one in images(count, client=client, left=1e6):
+            self.queue.put(one)
+
+    def next(self) -> str:
+        """Whose the images of the next batch are, one letter each."""
+        return "".join(one.client for one in self.queue.next_batch())
+
+
+def test_batches_are_short_while_a_client_waits_for_those_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = Lengths(LITTLE_GAIN, monkeypatch)
+    lengths.put("a", 50)
+    assert lengths.next() == "a" * 8
+    lengths.put("b", 1)
+    # Its own batch, and for a while those that its next image may find on the device.
+    assert [lengths.next() for _ in range(3)] == ["b", "a", "a"]
+    lengths.now += 0.99
+    assert lengths.next() == "a"
+    lengths.now += 0.02
+    assert lengths.next() == "a" * 8
+
+
+def test_clients_that_all_have_much_or_little_share_long_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = Lengths(LITTLE_GAIN, monkeypatch)
+    lengths.put("a", 20)
+    lengths.put("b", 20)
+    assert lengths.next() == "abababab"
+    few = Lengths(LITTLE_GAIN, monkeypatch)
+    for client in "abcdefghij":
+        few.put(client, 1)
+    assert few.next() == "abcdefgh"
+
+
+def test_batches_stay_long_where_that_brings_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = Lengths(BatchSizes({1: 1.0, 2: 1.1, 4: 1.2, 8: 1.3}), monkeypatch)
+    lengths.put("a", 20)
+    lengths.put("b", 1)
+    assert lengths.next() == "abaaaaaa"

@@ -22,7 +22,7 @@ from service.errors import (
     ShuttingDown,
 )
 from service.imaging import lane
-from service.imaging.pool import SLOW_NICENESS, DecodedImage, DecoderPool
+from service.imaging.pool import LOW_PRIORITY, QUICK_WAITING, DecodedImage, DecoderPool
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import header_alone, plain
 from tests.service.imaging.processes import decoders, fork_servers
@@ -192,10 +192,35 @@ def test_a_slow_image_keeps_no_quick_one_waiting(pool: DecoderPool) -> None:
         slow = [decode(pool, SLOW) for _ in range(3)]
         await until(lambda: pool.waiting == 3)
         assert (await decode(pool)).pixels.shape == (8, 8, 3)
-        assert nice(pid) == SLOW_NICENESS
+        assert nice(pid) == LOW_PRIORITY
         (quick,) = processes() - {pid}
         assert nice(quick) == 0
         assert not any(image.done() for image in slow)
+
+    run(work())
+
+
+def test_the_bulk_of_a_client_is_decoded_at_a_low_priority(pool: DecoderPool) -> None:
+    """And keeps no image of another client waiting, nor one of a high priority."""
+
+    async def work() -> None:
+        quick, image = await stopped(pool)
+        few = [decode(pool) for _ in range(QUICK_WAITING)]
+        await until(lambda: pool.waiting == QUICK_WAITING)
+        # Of those beyond, none waits for the process that is stopped.
+        await asyncio.gather(*(decode(pool) for _ in range(3)))
+        (bulk,) = processes() - {quick}
+        assert (nice(quick), nice(bulk)) == (0, LOW_PRIORITY)
+        others = [
+            decode(pool, client="other"),
+            asyncio.ensure_future(
+                pool.decode(RED, PREPROCESSING, deadline=LATER, request="now", priority=1)
+            ),
+        ]
+        await until(lambda: pool.waiting == QUICK_WAITING + 2)
+        assert not any(one.done() for one in (*few, *others))
+        os.kill(quick, signal.SIGCONT)
+        await asyncio.gather(image, *few, *others)
 
     run(work())
 

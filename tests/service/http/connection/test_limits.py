@@ -16,6 +16,7 @@ from service.settings import Settings
 from tests.service.conftest import Loop, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.http.connection.conftest import HEALTH, answer, until_closed
+from tests.service.images import plain
 
 # One client may have seven of them: an eighth is for the next.
 EIGHT = Bounds(max_connections=8, probe_connections=4)
@@ -156,6 +157,33 @@ def test_many_clients_find_room_while_there_is_any(service: Service, connect: Op
     connection = connect(sent=b"")
     connection.sendall(MODELS)
     assert until_closed(connection).startswith(b"HTTP/1.1 503")
+
+
+def test_a_client_below_its_share_takes_the_place_of_an_idle_connection(
+    service: Service, connect: Open
+) -> None:
+    """Of the client with the most; of its connections the first that is idle."""
+    with service.engine.blocked():
+        busy = connect(sent=b"")
+        busy.sendall(post(plain("red")))
+        service.engine.wait_until_busy()
+        uploads = connect(sent=b"")
+        uploads.sendall(post(b"x" * 100)[:-1])
+        idle = [connect() for _ in range(5)]
+        others = [connect(f"127.0.0.{number}") for number in range(2, 5)]
+        assert [until_closed(one) for one in idle[:2]] == [b"", b""]
+        assert all(map(is_kept, [*idle[2:], *others]))
+        service.engine.release()
+        assert answer(busy).startswith(b"HTTP/1.1 200")
+    uploads.sendall(b"x")
+    assert answer(uploads).startswith(b"HTTP/1.1 415")
+    assert refused(service, "share") == refused(service, "limit") == 0
+    eventually(lambda: service.sample("resnet_connections") == 8)
+
+
+def post(body: bytes) -> bytes:
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def test_a_trusted_proxy_has_no_share(serve: Serve) -> None:

@@ -215,6 +215,7 @@ NAMES = {
     "resnet_connections",
     "resnet_connections_refused",
     "resnet_connections_timed_out",
+    "resnet_requests_paced",
     "resnet_http_requests",
     "resnet_http_request_duration_seconds",
     "resnet_decode_seconds",

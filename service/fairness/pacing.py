@@ -1,0 +1,244 @@
+"""When a request may start on the event loop: clients have equal shares of a part of its time.
+
+The virtual time is that of A. Demers, S. Keshav, S. Shenker, "Analysis and Simulation of a Fair
+Queueing Algorithm", SIGCOMM 1989: it advances by the part of the time that is shared, divided by
+the number of clients that owe. A client's tag is the virtual time at which its requests
+will be paid. Unlike a fair queue, the pacer leaves the rest of the time unused, as a token bucket
+does: those who need it compete for the CPU, and not for the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+# Of one CPU, for all clients beyond their share together.
+SHARE = 0.25
+# What a client may owe within its share: a page with its files.
+ALLOWANCE_SECONDS = 0.01
+# What a client used while nobody else was there counts up to this.
+MOST_OWED_SECONDS = 0.1
+# What a client's first request is charged until its cost is known.
+FIRST_COST_SECONDS = 0.0005
+# Requests that start in one turn of the loop, beyond one of each client that waits: some
+# milliseconds.
+STARTS_AT_ONCE = 8
+# Where more wait, none do: those whose clients have left are not known to.
+MOST_WAITING = 2000
+# Of an event loop's timer.
+TICK_SECONDS = 0.001
+# So many settled clients are kept before they are looked for.
+SPARE_CLIENTS = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """cost_seconds: of its last request. served: requests that have started.
+
+    first: whether it is counted as one that goes first. owes: whether it is in the heap.
+    """
+
+    tag: float
+    cost_seconds: float = FIRST_COST_SECONDS
+    served: int = 0
+    first: bool = False
+    owes: bool = False
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A request that has started, and what it was charged at first."""
+
+    client: _Client
+    charged_seconds: float
+
+
+class Pacer:
+    """Clients beyond their share wait while one within its share is served. For one event loop.
+
+    Where none is, all wait for turns of the loop only: in each a few requests start, of the clients
+    in turn. So clients that flood the service while nobody else is there have all of the loop.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        observe_wait: Callable[[], object] = lambda: None,
+    ) -> None:
+        """now: in seconds. observe_wait: called when a request begins to wait."""
+        self._now = now
+        self._observe_wait = observe_wait
+        # Those that are served, wait or owe, and some that are settled.
+        self._clients: dict[str, _Client] = {}
+        self._most_clients = SPARE_CLIENTS
+        # Clients within their share that are served.
+        self._first = 0
+        # Clients that wait, in the order in which they began to.
+        self._held: dict[_Client, None] = {}
+        self._virtual_time, self._updated = 0.0, now()
+        # Clients that owe, by the tag that they had when they were put in.
+        self._owing: list[tuple[float, int, _Client]] = []
+        self._numbers = count()
+        # When the next of them start: on the loop's clock.
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
+        # Requests that have started in this turn of the loop.
+        self._started = 0
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return self._waiting
+
+    async def begin(self, name: str, most_seconds: float) -> Turn:
+        """Returns when a request of this client may start; `end` must follow.
+
+        most_seconds: the longest that it waits.
+        """
+        self._advance()
+        client = self._clients.get(name)
+        if client is None:
+            self._forget_settled()
+            client = self._clients[name] = _Client(self._virtual_time)
+        held_back = not self._may_start(client)
+        waits = held_back or client.waiting or self._started >= STARTS_AT_ONCE
+        if waits and self._waiting < MOST_WAITING:
+            if held_back:
+                self._observe_wait()
+            await self._wait(client, most_seconds)
+            self._advance()
+        else:
+            self._note_started()
+        client.served += 1
+        self._charge(client, client.cost_seconds)
+        return Turn(client, client.cost_seconds)
+
+    def end(self, turn: Turn, seconds: float) -> None:
+        """seconds: of CPU time on the loop that the request is charged."""
+        self._advance()
+        client = turn.client
+        client.served -= 1
+        client.cost_seconds = seconds
+        self._charge(client, seconds - turn.charged_seconds)
+
+    def _charge(self, client: _Client, seconds: float) -> None:
+        tag = max(self._virtual_time, client.tag) + seconds
+        client.tag = min(tag, self._virtual_time + MOST_OWED_SECONDS)
+        if not client.owes:
+            self._note_owing(client)
+        first = client.served > 0 and not self._beyond(client)
+        self._first += first - client.first
+        client.first = first
+        if self._held:
+            self._schedule()
+
+    def _may_start(self, client: _Client, number: int = 0) -> bool:
+        """Whether one more may, after so many that start now."""
+        return not self._first or not self._beyond(client, number * client.cost_seconds)
+
+    def _beyond(self, client: _Client, seconds: float = 0.0) -> bool:
+        """Whether it is beyond its share with so much more."""
+        return client.tag + seconds > self._virtual_time + ALLOWANCE_SECONDS
+
+    def _note_owing(self, client: _Client) -> None:
+        client.owes = client.tag > self._virtual_time
+        if client.owes:
+            heappush(self._owing, (client.tag, next(self._numbers), client))
+
+    def _advance(self) -> None:
+        """Brings the virtual time up to date. Its rate changes where a client has paid."""
+        now = self._now()
+        left, self._updated = now - self._updated, now
+        while self._owing:
+            tag, _, client = self._owing[0]
+            until_paid = (tag - self._virtual_time) / self._rate
+            if until_paid > left:
+                break
+            self._virtual_time = max(self._virtual_time, tag)
+            left -= max(0.0, until_paid)
+            heappop(self._owing)
+            # It may have been charged since.
+            self._note_owing(client)
+        self._virtual_time += left * self._rate
+
+    @property
+    def _rate(self) -> float:
+        return SHARE / max(1, len(self._owing))
+
+    async def _wait(self, client: _Client, most_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        client.waiting.append(turn)
+        self._held[client] = None
+        self._waiting += 1
+        timer = loop.call_later(most_seconds, _release, turn)
+        self._schedule()
+        try:
+            await turn
+        finally:
+            timer.cancel()
+            self._waiting -= 1
+            if turn in client.waiting:
+                client.waiting.remove(turn)
+            if not client.waiting:
+                self._held.pop(client, None)
+
+    def _schedule(self) -> None:
+        """Sets the timer for the next ones: at once, or when the first client has paid."""
+        loop = asyncio.get_running_loop()
+        due = 0.0
+        if not any(map(self._may_start, self._held)):
+            tag = min(client.tag for client in self._held) - ALLOWANCE_SECONDS
+            due = loop.time() + max(TICK_SECONDS, (tag - self._virtual_time) / self._rate)
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = loop.call_at(due, self._next) if due else loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """One request of each client that may start, and of each in turn up to STARTS_AT_ONCE."""
+        self._timer = None
+        self._advance()
+        number, clients = 0, list(self._held)
+        while clients and (number == 0 or self._started < STARTS_AT_ONCE):
+            clients = [one for one in clients if one.waiting and self._may_start(one, number)]
+            for client in clients:
+                _release(client.waiting.popleft())
+                self._note_started()
+                if not client.waiting:
+                    del self._held[client]
+            number += 1
+        if self._held:
+            self._schedule()
+
+    def _note_started(self) -> None:
+        if not self._started:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._started += 1
+
+    def _end_turn(self) -> None:
+        self._started = 0
+
+    def _forget_settled(self) -> None:
+        if len(self._clients) < self._most_clients:
+            return
+        self._clients = {
+            name: client
+            for name, client in self._clients.items()
+            if client.served or client.waiting or client.tag > self._virtual_time
+        }
+        self._most_clients = 2 * len(self._clients) + SPARE_CLIENTS
+
+
+def _release(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
