@@ -6,7 +6,7 @@ import json
 
 from fastapi import APIRouter, Response
 
-from service.http.dependencies import ModelListDep, ServiceDep
+from service.http.dependencies import ModelListDep, RuntimeDep
 from service.http.problem_details import documented
 from service.http.schemas import LabelsBody, ModelBody, ModelsBody
 
@@ -50,8 +50,8 @@ async def get_model(name: str, models: ModelListDep) -> ModelBody:
         503: documented(503, "model_not_ready", "The model is loading", "loading resnet50"),
     },
 )
-async def get_labels(name: str, service: ServiceDep) -> Response:
-    model = service.model(name)
+async def get_labels(name: str, runtime: RuntimeDep) -> Response:
+    model = runtime.service.model(name)
     labels = [
         {"class_id": class_id, "wnid": label.wnid, "label": label.name}
         for class_id, label in enumerate(model.artifact.labels)
