@@ -216,6 +216,8 @@ NAMES = {
     "resnet_connections_refused",
     "resnet_connections_timed_out",
     "resnet_requests_paced",
+    "resnet_grpc_requests",
+    "resnet_grpc_request_duration_seconds",
     "resnet_http_requests",
     "resnet_http_request_duration_seconds",
     "resnet_decode_seconds",
