@@ -8,7 +8,6 @@ from typing import Final
 from urllib.parse import parse_qs
 
 PREDICT: Final = "/predict"
-HEALTH: Final = "/health/"
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
 METRICS: Final = "/metrics"
@@ -34,8 +33,9 @@ V1_MODELS: Final = tuple(
 PREDICT_METHOD: Final = ":predict"
 CLASSIFY_METHOD: Final = ":classify"
 
+PROBES: Final = frozenset({LIVE, READY, V2_LIVE, V2_READY})
 # Load balancers and Prometheus poll these: no key, no trace, a log line at the level "debug".
-MONITORING: Final = frozenset({LIVE, READY, METRICS, V2_LIVE, V2_READY})
+MONITORING: Final = PROBES | {METRICS}
 # What a browser needs before its user can enter a key.
 PUBLIC: Final = MONITORING | {PAGE, PAGE_STYLE, PAGE_SCRIPT, DOCS, REDOC, OPENAPI}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -22,6 +23,8 @@ Reason = Literal["limit", "share", "descriptors"]
 # An IPv6 client has a whole network of addresses.
 IPV6_CLIENT_BITS = 64
 UNKNOWN = "unknown"
+# After a search for an idle connection that found none.
+PAUSE_SECONDS = 0.1
 
 
 class Connection(Protocol):
@@ -80,6 +83,7 @@ class ConnectionRegistry:
             self._probes = max(1, min(self._probes, limit // 8))
         self._descriptors = Descriptors(limit, margin=2 * self._probes)
         self._timer: asyncio.TimerHandle | None = None
+        self._search_again = -math.inf
         self._log = ThrottledLog(logger, "%d connections beyond a limit; the last one: %s")
         self._malformed_log = ThrottledLog(logger, "%d malformed requests; the last one: %s")
         metrics.connections.set_function(self.__len__)
@@ -148,14 +152,16 @@ class ConnectionRegistry:
 
     def _make_room(self, address: str) -> bool:
         """Closes an idle connection of the client with the most, for one below its share."""
-        largest = self._shares.largest
-        if largest is None or not self._shares.below_share(client_of(address)):
+        now = asyncio.get_running_loop().time()
+        if now < self._search_again or not self._shares.below_share(client_of(address)):
             return False
+        largest = self._shares.largest
         for connection, client in self._counted.items():
-            if client == largest and connection.idle:
+            if largest is not None and client == largest and connection.idle:
                 self.remove(connection)
                 connection.turn_away(too_many("Another address needs the place."))
                 return True
+        self._search_again = now + PAUSE_SECONDS
         return False
 
     def _set_trusted(self, number: int) -> None:

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.auth.api_keys import ApiKeys
 from service.fairness.pacing import Pacer
 from service.http.auth.client import address_of, client_before_auth
-from service.http.paths import HEALTH
+from service.http.paths import PROBES
 
 # Probes are answered within half a second, whoever sends them.
-MOST_SECONDS, MOST_SECONDS_HEALTH = 2.0, 0.2
+MOST_SECONDS, MOST_PROBE_SECONDS = 2.0, 0.2
 # What the server does for a request before and after the application, about.
 SERVER_SECONDS = 50e-6
 
@@ -44,7 +44,7 @@ class PacingMiddleware:
                 status = message["status"]
             await send(message)
 
-        most_seconds = MOST_SECONDS_HEALTH if HEALTH in scope["path"] else MOST_SECONDS
+        most_seconds = MOST_PROBE_SECONDS if scope["path"] in PROBES else MOST_SECONDS
         turn = await self._pacer.begin(self._client(scope), most_seconds)
         metered = Metered(self._app(scope, receive, send_noted))  # type: ignore[arg-type]
         try:
