@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from model_builder.build.cache import ArtifactCache
@@ -140,9 +141,9 @@ def test_int8_is_taken_where_it_is_asked_for() -> None:
 def test_the_network_answers_as_tensorflow_does(home: Path) -> None:
     """Both artifacts are of one checkpoint."""
     pixels = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    features = []
+    features: dict[str, npt.NDArray[np.float32]] = {}
     for engine in ("tensorflow", "openvino"):
         settings = Settings.of(home=home, precision="float32", engine=engine)
         (loaded,) = load_engines(obtain_artifact(NAME, settings, CPU), CPU)
-        features.append(loaded.run(pixels))
-    np.testing.assert_allclose(*features, rtol=1e-3, atol=1e-3)
+        features[engine] = loaded.run(pixels)
+    np.testing.assert_allclose(features["openvino"], features["tensorflow"], rtol=1e-3, atol=1e-3)
