@@ -1,6 +1,6 @@
 # The service in a container, in two kinds: docs/deployment.md.
-#   serve   TensorFlow: every precision, builds what it is asked for; the default
-#   lite    int8 on CPUs, no TensorFlow: one model, built in here
+#   serve   every precision on CPUs and GPUs, builds what it is asked for; the default
+#   lite    int8 on CPUs by OpenVINO, no TensorFlow: one model, built in here
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
@@ -63,11 +63,15 @@ ARG PIP_INDEX_URL
 WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 COPY requirements/lite.txt requirements/
-# What LiteRT has for other hardware, and tests: 60 MB that nothing loads.
+# What OpenVINO has for other hardware and for other formats than its own, what Pygments highlights,
+# and tests: 110 MB that nothing loads.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/venv/bin/python install --require-hashes -r requirements/lite.txt \
     && cd /opt/venv/lib/python3.*/site-packages \
-    && rm -r ai_edge_litert/tools ai_edge_litert/vendors ai_edge_litert/libLiteRtWebGpu* \
+    && rm -rf openvino/include openvino/cmake openvino/libs/cache.json openvino/frontend/*/*.so \
+    && find openvino/libs -name '*_frontend.so*' ! -name '*_ir_frontend*' -delete \
+    && rm -f openvino/libs/*_intel_gpu_* openvino/libs/*_intel_npu_* \
+    && find pygments/lexers -name '*.py*' ! -name '__init__*' ! -name '_mapping*' ! -name 'python*' -delete \
     && find numpy -name tests -prune -exec rm -r {} +
 RUN --mount=type=cache,target=/root/.cache/pip python -m pip --python /opt/venv/bin/python install setuptools
 COPY pyproject.toml README.md LICENSE ./

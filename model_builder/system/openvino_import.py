@@ -7,12 +7,14 @@ from typing import Any
 
 
 def import_openvino() -> Any:
-    """The module, without the telemetry package that its wheel depends on.
+    """The module, without the telemetry package that its wheel depends on, and without its
+    converter of other formats, whose import takes as long as all the rest.
 
-    OpenVINO uses a stub of its own where that package can't be imported.
+    OpenVINO does without either where it can't be imported.
     """
-    # What Python's import system takes as "not there".
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    for name in ("openvino_telemetry", "openvino.tools.ovc"):
+        # What Python's import system takes as "not there".
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     import openvino
 
     return openvino

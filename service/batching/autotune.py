@@ -27,7 +27,9 @@ STILL_HOLDS = 1.5
 LEAST_GAIN = 1.02
 # Where a latency is estimated from two sizes, the second takes up to about this long.
 SECOND_SIZE_SECONDS = 0.12
-TURNS = 2
+# Each of the two so many times, more often where that is quick: other load disturbs single runs.
+MIN_TURNS, MAX_TURNS = 2, 4
+TURNS_SECONDS = 0.25
 
 
 class Runnable(Protocol):
@@ -122,10 +124,11 @@ def _estimated(
     if largest == 1:
         return BatchSizes({1: once})
     second = max(size for size in sizes if size <= max(2, SECOND_SIZE_SECONDS / once))
-    turns = [
-        (_seconds(engine, 1, input_shape), _seconds(engine, second, input_shape))
-        for _ in range(TURNS)
-    ]
+    turns: list[tuple[float, float]] = []
+    while len(turns) < MIN_TURNS or (
+        len(turns) < MAX_TURNS and sum(map(sum, turns)) < TURNS_SECONDS
+    ):
+        turns.append((_seconds(engine, 1, input_shape), _seconds(engine, second, input_shape)))
     alone, together = (min(taken) for taken in zip(*turns, strict=True))
     alone = min(once, alone)
     each = max(0.0, together - alone) / (second - 1)

@@ -143,7 +143,7 @@ def choose_precision(
     else as "auto", which imports the module of the first engine that chooses, on a GPU with its
     framework. Raises BuilderError.
     """
-    if wanted not in ("auto", "auto-int8"):
+    if wanted != "auto" and wanted != "auto-int8":
         return wanted
     possible = candidates(engine, hardware, engines)
     if wanted == "auto-int8" and any("int8" in spec.precisions for spec in possible):

@@ -22,7 +22,6 @@ from model_builder.errors import BuilderError
 from model_builder.system.native_stderr import redirect_native_stderr
 from service.batching.autotune import powers_of_two_up_to
 from service.engines.base import Engine, Hardware
-from service.engines.choice import image_seconds
 from service.engines.registry import ENGINES, EngineSpec, load_engines
 from service.inference.outputs import logits
 from service.system.memory import resident_bytes, trim_memory
@@ -56,12 +55,6 @@ class EngineRow:
     cpu_ms: float
     memory_mb: float
     classes: tuple[int, ...]
-
-    @property
-    def image_seconds(self) -> float:
-        """What decides between engines: the mean of an image alone and one of the best batch."""
-        rates = (self.batch_1_images_per_second, self.best_images_per_second)
-        return image_seconds({1: 1 / rates[0], self.best_batch: self.best_batch / rates[1]})
 
     def agreement_percent(self, reference: EngineRow | None) -> float | None:
         """How many of the images get the class that the reference gives; None without any."""

@@ -76,14 +76,15 @@ def obtain_artifact(
             raise BuilderError(f"{name} is an artifact in {precision}. Received: {wanted}")
         return given
     target, *others = possible_targets(settings, hardware, engines)
-    present = [] if cache.has(name, target) else [one for one in others if cache.has(name, one)]
+    is_there = cache.has(name, target)
+    present = [] if is_there else [one for one in others if cache.has(name, one)]
     try:
         if present:
             logger.info(
-                "%s has an artifact for %s in %s. The one for %s in %s, which is faster here, is "
-                "built once.",
+                "%s has an artifact for %s in %s. The one for %s in %s is built once.",
                 *(name, present[0].engine, present[0].precision, target.engine, target.precision),
             )
+        if not is_there:
             check_buildable(name)
         return cache.obtain(name, target, checkpoint_file=checkpoint_file)
     except BuilderError as error:

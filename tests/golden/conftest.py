@@ -18,13 +18,13 @@ from tests.golden.reference import MODEL, keras_network
 
 
 @pytest.fixture(scope="session")
-def artifact(published: LocalFile, home: Path) -> Callable[[Precision], Artifact]:
-    """ResNet-50 in a precision, built if it is not in the cache."""
+def artifact(published: LocalFile, home: Path) -> Callable[[Precision, str], Artifact]:
+    """ResNet-50 in a precision for an engine, built if it is not in the cache."""
     store = ArtifactCache(home)
 
     @cache
-    def obtain(precision: Precision) -> Artifact:
-        target = engine_for(precision, Hardware("cpu", 1)).target(precision)
+    def obtain(precision: Precision, engine: str) -> Artifact:
+        target = engine_for(precision, Hardware("cpu", 1), engine=engine).target(precision)
         return store.obtain(MODEL, target, checkpoint_file=published.path)
 
     return obtain

@@ -31,12 +31,12 @@ from service.cli.options import (
 )
 from service.evaluation.engine_table import EngineRow, Pixels, measure_artifact
 from service.inference.artifacts import make_artifact_cache, make_hardware
-from service.inference.speed.choice import keep_speeds
-from service.inference.speed.taken import automatic, servable_targets
+from service.inference.speed.taken import Automatic, automatic, servable_targets
 from service.observability.logging import configure_logging
 
 # Crops of the photos that come with the code, to compare classes on.
 IMAGES = 64
+AUTOMATIC: tuple[Automatic, ...] = ("auto", "auto-int8")
 
 
 def bench(
@@ -50,13 +50,13 @@ def bench(
 ) -> None:
     """Measure every engine and precision on this machine, and say which `auto` takes.
 
-    What was measured is kept: between engines for one precision it decides from then on. Run it on
-    a machine that does nothing else.
+    Engines for one precision are compared again, by turns, and what came of it decides from then
+    on. Run it while the machine does nothing else.
     """
     settings = settings_with(device=device, home=home)
     configure_logging("warning", settings.observability.log_format)
     store, hardware = make_artifact_cache(settings), make_hardware(settings)
-    measured: dict[BuildTarget, tuple[Artifact, EngineRow]] = {}
+    measured: dict[BuildTarget, EngineRow] = {}
     missing: list[str] = []
     try:
         targets = servable_targets(hardware)
@@ -68,19 +68,11 @@ def bench(
                     if artifact is None:
                         missing.append(f"{target.engine} {target.precision}: no artifact")
                     else:
-                        measured[target] = artifact, measure_artifact(artifact, hardware, images)
+                        measured[target] = measure_artifact(artifact, hardware, images)
                 except BuilderError as error:
                     missing.append(f"{target.engine} {target.precision}: {error}")
                 advance(1)
-        keep_speeds(
-            settings,
-            [(artifact, row.image_seconds) for artifact, row in measured.values()],
-            hardware,
-        )
-        taken = {
-            wanted: automatic(name, wanted, settings, hardware, store)
-            for wanted in ("auto", "auto-int8")
-        }
+        taken = {wanted: automatic(name, wanted, settings, hardware, store) for wanted in AUTOMATIC}
     except BuilderError as error:
         end(f"{name} can't be measured. {error}")
     rows = _rows(measured, taken)
@@ -109,14 +101,13 @@ def _images(store: ArtifactCache, name: str) -> Pixels:
 
 
 def _rows(
-    measured: dict[BuildTarget, tuple[Artifact, EngineRow]],
-    taken: dict[str, BuildTarget | None],
+    measured: dict[BuildTarget, EngineRow], taken: dict[Automatic, BuildTarget | None]
 ) -> list[dict[str, Any]]:
     """JSON objects, in the table's order."""
-    exact = [row for _, row in measured.values() if row.precision == "float32"]
+    exact = [row for row in measured.values() if row.precision == "float32"]
     reference = exact[0] if exact else None
     rows = []
-    for target, (_, row) in measured.items():
+    for target, row in measured.items():
         figures = asdict(row)
         del figures["classes"]
         figures["agreement_percent"] = row.agreement_percent(reference)

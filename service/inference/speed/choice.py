@@ -27,10 +27,13 @@ def choose_artifact(
     settings: Settings,
     hardware: Hardware,
     engines: Sequence[EngineSpec] = ENGINES,
+    *,
+    again: bool = False,
 ) -> Artifact:
     """`artifact`, or one in the cache that a rival engine runs faster here in the same precision.
 
-    Measured once, where there are several, and kept beside the batch sizes. Nothing is built.
+    Measured once, where there are several, and kept beside the batch sizes; `again` measures in
+    any case. Nothing is built.
     """
     cache = make_artifact_cache(settings)
     if settings.model.engine != "auto" or cache.given_artifact(name):
@@ -43,7 +46,7 @@ def choose_artifact(
         return artifact
     kept = engine_choice_for(settings.model.home, rivals, hardware, engines)
     by_engine = {one.manifest.engine: one for one in rivals}
-    seconds = kept.read()
+    seconds = None if again else kept.read()
     if seconds is None:
         loaded = _loaded(rivals, hardware, engines, settings.model.min_agreement_percent)
         if len(loaded) < 2:
@@ -53,38 +56,6 @@ def choose_artifact(
         rates = ", ".join(f"{name} {1 / taken:.1f}" for name, taken in seconds.items())
         logger.info("%s in %s, images a second: %s", name, artifact.manifest.precision, rates)
     return by_engine[fastest({name: seconds[name] for name in by_engine if name in seconds})]
-
-
-def keep_speeds(
-    settings: Settings,
-    measured: Sequence[tuple[Artifact, float]],
-    hardware: Hardware,
-    engines: Sequence[EngineSpec] = ENGINES,
-) -> None:
-    """Keeps what another measurement found, in place of `choose_artifact`'s own.
-
-    measured: artifacts of one checkpoint, each with its seconds of an image.
-    """
-    for artifact, _ in measured:
-        manifest = artifact.manifest
-        rivals = [
-            (other, seconds)
-            for other, seconds in measured
-            if other is artifact or is_rival(_target(other, engines), artifact, engines)
-        ]
-        if (
-            len(rivals) > 1
-            and manifest.precision not in engine_called(manifest.engine, engines).rivals
-        ):
-            kept = engine_choice_for(
-                settings.model.home, [one for one, _ in rivals], hardware, engines
-            )
-            kept.write({one.manifest.engine: seconds for one, seconds in rivals})
-
-
-def _target(artifact: Artifact, engines: Sequence[EngineSpec]) -> BuildTarget:
-    manifest = artifact.manifest
-    return engine_called(manifest.engine, engines).target(manifest.precision)
 
 
 def is_rival(target: BuildTarget, artifact: Artifact, engines: Sequence[EngineSpec]) -> bool:

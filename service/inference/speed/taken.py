@@ -14,6 +14,8 @@ from service.inference.speed.choice import choose_artifact
 from service.settings import Settings
 from service.system.cpu import has_bfloat16
 
+Automatic = Literal["auto", "auto-int8"]
+
 
 def servable_targets(
     hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
@@ -32,7 +34,7 @@ def servable_targets(
 
 def automatic(
     name: str,
-    wanted: Literal["auto", "auto-int8"],
+    wanted: Automatic,
     settings: Settings,
     hardware: Hardware,
     store: ArtifactCache,
@@ -40,7 +42,8 @@ def automatic(
 ) -> BuildTarget | None:
     """What a start with RESNET_PRECISION=`wanted` serves of the artifacts that are there.
 
-    None where it would build first. Raises BuilderError.
+    Measures again where engines have to be compared. None where it would build first. Raises
+    BuilderError.
     """
     model = settings.model.model_copy(update={"precision": wanted, "engine": "auto"})
     settings = settings.model_copy(update={"model": model})
@@ -48,7 +51,7 @@ def automatic(
     artifact = store.present(name, preferred)
     if artifact is None:
         return None
-    manifest = choose_artifact(name, artifact, settings, hardware, engines).manifest
+    manifest = choose_artifact(name, artifact, settings, hardware, engines, again=True).manifest
     return next(
         target
         for target in possible_targets(settings, hardware, engines)

@@ -49,7 +49,7 @@ from service.engines.base import Hardware
 from service.engines.registry import load_engines
 (engine,) = load_engines(read_artifact(Path(sys.argv[1])), Hardware("cpu", 1))
 print(engine.run(np.zeros((1, 64, 64, 3), np.uint8)).shape)
-frameworks = ("tensorflow", "keras", "openvino_telemetry", "nncf", "torch")
+frameworks = ("tensorflow", "keras", "openvino_telemetry", "openvino.tools.ovc", "nncf", "torch")
 print(sorted(name for name in frameworks if sys.modules.get(name)))
 """
 

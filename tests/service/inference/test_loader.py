@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -176,10 +175,3 @@ def test_the_network_has_the_processors_that_were_set_or_all(
     monkeypatch.setattr(artifacts, "cpu_limit", lambda: 5)
     assert make_hardware(Settings.of(cpu_threads=3)).cpu_threads == 3
     assert make_hardware(Settings()).cpu_threads == 5
-
-
-def test_resident_memory_is_the_second_number_in_pages(tmp_path: Path) -> None:
-    statm = tmp_path / "statm"
-    statm.write_text("900 25 3 1 0 7 0\n")
-    assert loading._resident_bytes(statm) == 25 * os.sysconf("SC_PAGE_SIZE")
-    assert loading._resident_bytes(tmp_path / "none") == 0

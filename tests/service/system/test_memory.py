@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -50,3 +51,10 @@ def test_the_limit_of_the_container(
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     assert memory.memory_limit(tmp_path) == (expected or psutil.virtual_memory().total)
+
+
+def test_resident_memory_is_the_second_number_in_pages(tmp_path: Path) -> None:
+    statm = tmp_path / "statm"
+    statm.write_text("900 25 3 1 0 7 0\n")
+    assert memory.resident_bytes(statm) == 25 * os.sysconf("SC_PAGE_SIZE")
+    assert memory.resident_bytes(tmp_path / "none") == 0
