@@ -108,9 +108,12 @@ def run(
         results.skipped["peers"] = "No Python that has them was named."
     if photos is None:
         results.skipped["accuracy"] = "No labeled photos were given."
-    with steps(count_steps(config), console) as begin:
-        measure(config, results, begin)
-    write_results(folder / RESULTS, results)
+    try:
+        with steps(count_steps(config), console) as begin:
+            measure(config, results, begin)
+    finally:
+        # Of a run that is interrupted, what it has measured.
+        write_results(folder / RESULTS, results)
     draw(results, folder / PLOT)
     show(results, Console(width=None if console.is_terminal else 140))
     console.print(f"Written: {folder / RESULTS}, {folder / PLOT}")

@@ -29,7 +29,8 @@ class ImageClassifier(litserve.LitAPI):  # type: ignore[misc]
         return list(self.decoders.map(decode, inputs))
 
     def predict(self, pixels: list[Any]) -> list[int]:
-        return self.network.classify(pixels)
+        classes: list[int] = self.network.classify(pixels)
+        return classes
 
     def unbatch(self, output: list[int]) -> list[int]:
         return output

@@ -120,7 +120,7 @@ def configure_logging(level: str, log_format: Literal["auto", "text", "json"]) -
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # No line says where in the code it was logged, nor in which thread: finding out takes a tenth
     # of the time of a line. Source: Python's logging howto, "Optimization".
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Pillow warns about unusual images: through logging, so that each warning is a line of JSON.
     logging.captureWarnings(True)
