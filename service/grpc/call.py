@@ -111,6 +111,7 @@ class Call:
                 f"The message did not arrive within {self._arrival_seconds:g} s."
             ) from None
         if data is EOF:
+            # The same where gRPC has refused it for its length: the client is told so by gRPC.
             raise MalformedRequest("The call has no message.")
         return self._counted(data)
 
