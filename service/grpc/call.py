@@ -14,7 +14,7 @@ from grpc.aio import EOF
 from service.auth.access import stated_key
 from service.auth.address import client_address
 from service.auth.trusted_proxies import TrustedProxies
-from service.errors import MalformedRequest, UploadTimeout
+from service.errors import MalformedRequest, ShuttingDown, UploadTimeout
 from service.fairness.byte_budget import ByteBudget, HeldBytes
 from service.grpc.arrivals import Arrivals
 from service.grpc.wire import parse
@@ -62,7 +62,10 @@ class Message:
 
 
 class Call:
-    """context: grpc.aio's. client: set once the call is admitted, until then its address."""
+    """context: grpc.aio's. stopping: set when no stream is to wait for another message.
+
+    client: set once the call is admitted, until then its address.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Call:
         arrivals: Arrivals,
         budget: ByteBudget,
         proxies: TrustedProxies,
+        stopping: asyncio.Event,
         *,
         arrival_seconds: float,
         write_seconds: float,
@@ -77,6 +81,7 @@ class Call:
         self._context = context
         self._arrivals = arrivals
         self._budget = budget
+        self._stopping = stopping
         self._arrival_seconds = arrival_seconds
         self._write_seconds = write_seconds
         # The first of those with one name, as HTTP has it.
@@ -111,6 +116,7 @@ class Call:
                 f"The message did not arrive within {self._arrival_seconds:g} s."
             ) from None
         if data is EOF:
+            # The same where gRPC has refused it for its length: the client is told so by gRPC.
             raise MalformedRequest("The call has no message.")
         return self._counted(data)
 
@@ -120,11 +126,24 @@ class Call:
             return parse(kind, message.data, {})[0]
 
     async def receive_next(self, timeout_seconds: float) -> Message | None:
-        """A stream's next message; None at its end, or where none comes for so long."""
+        """A stream's next message; None at its end, or where none comes for so long.
+
+        Raises MemoryFull or ShuttingDown.
+        """
+        reading = asyncio.ensure_future(self._context.read())
+        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            data = await asyncio.wait_for(self._context.read(), timeout_seconds)
-        except asyncio.TimeoutError:
-            return None
+            await asyncio.wait(
+                (reading, stopping), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not reading.done():
+                if self._stopping.is_set():
+                    raise ShuttingDown("The service is shutting down.")
+                return None
+            data = reading.result()
+        finally:
+            reading.cancel()
+            stopping.cancel()
         return None if data is EOF else self._counted(data)
 
     async def send(self, data: bytes) -> None:

@@ -50,7 +50,10 @@ class Method:
 
 
 class Methods:
-    """What grpc.aio calls. calls: open at once, shared between clients."""
+    """What grpc.aio calls. calls: open at once, shared between clients.
+
+    stopping: to be set when no stream is to wait for another request.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Methods:
         self._spans = spans
         self._calls = SharedLimit(calls)
         self._monitoring = SharedLimit(MAX_MONITORING_CALLS)
+        self.stopping = asyncio.Event()
         self._refused = ThrottledLog(logger, "%d calls refused; the last one: %s")
         self._proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
 
@@ -91,6 +95,7 @@ class Methods:
                 self._arrivals,
                 self._runtime.service.budget,
                 self._proxies,
+                self.stopping,
                 arrival_seconds=http.request_timeout_seconds,
                 write_seconds=http.write_timeout_seconds,
             )

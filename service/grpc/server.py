@@ -98,6 +98,7 @@ class GrpcServer:
         while not self._runtime.stopping:
             await asyncio.sleep(STOP_POLL_SECONDS)
         assert self._server is not None
+        self._methods.stopping.set()
         await self._server.stop(self._runtime.stop_seconds_left)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
 
 import grpc
 import pytest
 
+from service.grpc.protos import inference_pb2 as v2
 from service.http.app import GrpcUnavailable, prepare
 from service.http.server import EXIT_NOT_LISTENING
 from service.http.server import serve as serve_until_signal
@@ -55,6 +58,26 @@ def test_what_is_open_beyond_the_shutdown_timeout_is_cut_off(serve: Serve) -> No
         service.engine.wait_until_busy()
         service.app.state.runtime.begin_stop()
         assert answer.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+def test_a_stream_without_a_request_does_not_keep_the_process(serve: Serve) -> None:
+    """What it has sent is answered."""
+    service = serve(grpc_port=0)
+    with client_of(service) as client:
+        go = threading.Event()
+
+        def requests() -> Iterator[v2.ModelInferRequest]:
+            yield infer_request(RED)
+            go.wait(WAIT_SECONDS)
+
+        answers = client.stream(requests())
+        assert not next(answers).error_message
+        service.app.state.runtime.begin_stop()
+        with pytest.raises(grpc.RpcError) as raised:
+            next(answers)
+        go.set()
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert raised.value.details() == "The service is shutting down."
 
 
 def test_a_port_in_use_is_an_error(serve: Serve) -> None:
