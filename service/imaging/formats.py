@@ -23,6 +23,7 @@ from service.imaging.layouts import heif as heif_layout
 from service.imaging.layouts import jpeg as jpeg_layout
 from service.imaging.layouts import png as png_layout
 from service.imaging.layouts import tiff as tiff_layout
+from service.imaging.layouts.alpha import without_unused_alpha
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
 from service.imaging.repair import bmp as bmp_repair
 from service.imaging.repair import jpeg as jpeg_repair
@@ -127,7 +128,7 @@ FORMATS: dict[str, Format] = {
         (b"BM",),
         check_work=bmp.check_runs,
         check_layout=bmp_layout.check,
-        shown=bmp_layout.shown,
+        shown=without_unused_alpha,
         repairs=bmp_repair.repairs,
     ),
     "TIFF": Format(
