@@ -150,7 +150,7 @@ def _open(data: bytes) -> ImageFile:
     if name in reasons:
         refusal = _explanation(name, data)
         if refusal is not None:
-            raise refusal
+            raise _Unreadable(str(refusal))
         raise _Unreadable(f"The {name} image's header can't be read: {reasons[name]}")
     if name in ACCEPTED:
         raise InvalidImage(f"It begins as {name}, and its header can't be read.")

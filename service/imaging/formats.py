@@ -25,6 +25,7 @@ from service.imaging.layouts import png as png_layout
 from service.imaging.layouts import tiff as tiff_layout
 from service.imaging.layouts.alpha import without_unused_alpha
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+from service.imaging.repair import avif as avif_repair
 from service.imaging.repair import bmp as bmp_repair
 from service.imaging.repair import jpeg as jpeg_repair
 from service.imaging.repair import png as png_repair
@@ -115,6 +116,7 @@ FORMATS: dict[str, Format] = {
         also_read=(b"ftypmif1", b"ftypmsf1"),
         check_frames=isobmff.check_frames,
         explain=avif_layout.explain,
+        repairs=avif_repair.repairs,
     ),
     "GIF": Format(
         GifImageFile,
