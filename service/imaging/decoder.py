@@ -148,10 +148,9 @@ def _open(data: bytes) -> ImageFile:
             return _with_known_layout(image)
     name = name_of(data)
     if name in reasons:
-        explain = FORMATS[name].explain
-        with suppress(SyntaxError, IndexError, TypeError, ValueError, struct.error):
-            if explain is not None and (refusal := explain(data)) is not None:
-                raise refusal
+        refusal = _explanation(name, data)
+        if refusal is not None:
+            raise _Unreadable(str(refusal))
         raise _Unreadable(f"The {name} image's header can't be read: {reasons[name]}")
     if name in ACCEPTED:
         raise InvalidImage(f"It begins as {name}, and its header can't be read.")
@@ -159,10 +158,27 @@ def _open(data: bytes) -> ImageFile:
     raise UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
 
 
+def _explanation(name: str, data: bytes) -> InvalidImage | None:
+    explain = FORMATS[name].explain
+    try:
+        return None if explain is None else explain(data)
+    # What can't be read can't be explained either.
+    except Exception:
+        return None
+
+
 def _with_known_layout(image: ImageFile) -> ImageFile:
     for format in FORMATS.values():
         if format.check_layout is not None and isinstance(image, format.reader):
-            format.check_layout(image)
+            try:
+                format.check_layout(image)
+            except InvalidImage:
+                raise
+            # As Pillow's readers: a tag is read when it is first asked for.
+            except Exception as error:
+                raise InvalidImage(
+                    f"The {image.format} image's layout can't be read: {_reason(error)}"
+                ) from error
     return image
 
 

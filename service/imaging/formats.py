@@ -23,7 +23,9 @@ from service.imaging.layouts import heif as heif_layout
 from service.imaging.layouts import jpeg as jpeg_layout
 from service.imaging.layouts import png as png_layout
 from service.imaging.layouts import tiff as tiff_layout
+from service.imaging.layouts.alpha import without_unused_alpha
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
+from service.imaging.repair import avif as avif_repair
 from service.imaging.repair import bmp as bmp_repair
 from service.imaging.repair import jpeg as jpeg_repair
 from service.imaging.repair import png as png_repair
@@ -114,6 +116,7 @@ FORMATS: dict[str, Format] = {
         also_read=(b"ftypmif1", b"ftypmsf1"),
         check_frames=isobmff.check_frames,
         explain=avif_layout.explain,
+        repairs=avif_repair.repairs,
     ),
     "GIF": Format(
         GifImageFile,
@@ -127,7 +130,7 @@ FORMATS: dict[str, Format] = {
         (b"BM",),
         check_work=bmp.check_runs,
         check_layout=bmp_layout.check,
-        shown=bmp_layout.shown,
+        shown=without_unused_alpha,
         repairs=bmp_repair.repairs,
     ),
     "TIFF": Format(

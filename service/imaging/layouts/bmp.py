@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from PIL import Image, ImagePalette
+from PIL import ImagePalette
 from PIL.BmpImagePlugin import BmpImageFile
 
 from service.errors import InvalidImage
@@ -35,10 +35,3 @@ def check(image: BmpImageFile) -> None:
         image._mode = "P"
         image.palette = ImagePalette.raw("RGB", bytes(grey for grey in greys for _ in range(3)))
         image.tile = [tile._replace(args=("P;4" if bits == 4 else "P", *tile.args[1:]))]
-
-
-def shown(image: Image.Image) -> Image.Image:
-    """Opaque where the alpha channel is zero everywhere: browsers take that for an unused one."""
-    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
-        return image.convert("RGB")
-    return image

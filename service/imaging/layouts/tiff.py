@@ -17,6 +17,7 @@ from PIL import Image, ImagePalette
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
 
 from service.errors import InvalidImage
+from service.imaging.layouts.alpha import without_unused_alpha
 
 PHOTOMETRIC, COMPRESSION, FILL_ORDER, PLANAR, PREDICTOR = 262, 259, 266, 284, 317
 BITS, SAMPLES, EXTRA, FORMAT, COLOR_MAP, INK_SET = 258, 277, 338, 339, 320, 332
@@ -183,17 +184,19 @@ def explain(data: bytes) -> InvalidImage | None:
     return None if layout.known else _refusal(layout)
 
 
-def eight_bits(image: TiffImageFile) -> Image.Image:
+def eight_bits(file: TiffImageFile) -> Image.Image:
     """The decoded image with 8 bits a sample where it has more. Raises InvalidImage for floats of
     which it is not clear what is white.
     """
-    if image.mode == "La":
-        return image.convert("LA")
-    if image.mode not in ("I;16", "I;16B", "I", "F"):
-        return image
-    layout = Layout.of(image.tag_v2, _order(image.tag_v2))
-    values = np.asarray(image)
-    if image.mode == "F":
+    if file.mode == "La":
+        return file.convert("LA")
+    if file.mode == "RGBA" and EXTRA not in file.tag_v2:
+        return without_unused_alpha(file)
+    if file.mode not in ("I;16", "I;16B", "I", "F"):
+        return file
+    layout = Layout.of(file.tag_v2, _order(file.tag_v2))
+    values = np.asarray(file)
+    if file.mode == "F":
         levels = _float_levels(values)
     else:
         levels = (values.astype(np.uint32) >> (layout.bits[0] - 8)).astype(np.uint8)

@@ -163,3 +163,27 @@ def test_a_row_without_the_bytes_that_fill_it_up(missing: int) -> None:
         return
     with pytest.raises(InvalidImage, match="BMP image can't be decoded: image file is truncated"):
         decode(data[:-missing], recipe(21, 21), max_pixels=10**6)
+
+
+RUNS = b"".join(bytes([SIZE, 10 + 5 * row]) + b"\0\0" for row in range(SIZE))
+
+
+@pytest.mark.parametrize(
+    "runs", [RUNS[:-2] + b"\0\1", RUNS[:-2], RUNS], ids=["end", "none", "line"]
+)
+def test_runs_without_their_end(runs: bytes) -> None:
+    pixels = decode(packed_by_runs(runs), recipe(SIZE, SIZE), max_pixels=10**6)
+    assert pixels[::-1, 5, 1].tolist() == [10 + 5 * row for row in range(SIZE)]
+
+
+@pytest.mark.parametrize("cut", [4, 60])
+def test_runs_that_lack_a_row_are_refused(cut: int) -> None:
+    with pytest.raises(InvalidImage, match="BMP image can't be decoded: not enough image data"):
+        decode(packed_by_runs(RUNS[:-cut]), recipe(SIZE, SIZE), max_pixels=10**6)
+
+
+def packed_by_runs(runs: bytes) -> bytes:
+    palette = b"".join(bytes([0, level, 9, 0]) for level in range(256))
+    data = bytearray(bmp(8, runs, palette=palette, colors=256))
+    data[30] = 1
+    return bytes(data)

@@ -68,7 +68,8 @@ def shown(kind: int, depth: int, samples: npt.NDArray[np.int64], *, clear: bool)
 
 @pytest.mark.parametrize(("kind", "depth", "interlaced", "clear"), CASES)
 def test_a_layout_is_right_or_refused(kind: int, depth: int, interlaced: bool, clear: bool) -> None:
-    samples, chunks = samples_of(kind, depth), []
+    samples = samples_of(kind, depth)
+    chunks: list[tuple[bytes, bytes]] = []
     if kind == PALETTE:
         chunks.append((b"PLTE", palette_of(depth).tobytes()))
     if clear and kind == PALETTE:

@@ -100,6 +100,16 @@ def test_inks_other_than_cmyk_are_refused() -> None:
         )
 
 
+@pytest.mark.parametrize(("alpha", "level"), [(0, 10), (255, 10), (51, 206)])
+def test_a_fourth_sample_that_nothing_explains(alpha: int, level: int) -> None:
+    """It is alpha, unless it is zero everywhere."""
+    samples = np.full((SIZE, SIZE, 4), (10, 10, 10, alpha))
+    pixels = decode(
+        Layout(RGB, 8, UNSIGNED, 4).write(samples), recipe(SIZE, SIZE), max_pixels=10**6
+    )
+    assert pixels[0, 0].tolist() == [level] * 3
+
+
 def test_samples_of_different_sizes_are_refused() -> None:
     layout = Layout(RGB, 8, UNSIGNED, 3, mixed_bits=(8, 8, 4))
     with pytest.raises(InvalidImage, match="4 and 8 bits a sample"):

@@ -84,7 +84,7 @@ def gif(
     frame = b"," + struct.pack("<HHHHB", inset, inset, edge, edge, flags)
     frame += palette if local else b""
     # Codes of 5 bits, and a clear code before the decoder would take 6.
-    codes = []
+    codes: list[int] = []
     for place, value in enumerate(indices[rows].ravel()):
         codes += [16] * (place % 14 == 0) + [int(value)]
     bits = "".join(f"{code:05b}"[::-1] for code in [*codes, 17])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +47,8 @@ def broken(kind: bytes, content: bytes = b"abcde", length: int | None = None) ->
     return struct.pack(">I4s", stated, kind) + content + b"\0\0\0\0"
 
 
-BROKEN = {
-    "a wrong sum": lambda kind: broken(kind),
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "a wrong sum": broken,
     "no content": lambda kind: png_chunk(kind, b""),
     "too short content": lambda kind: png_chunk(kind, b"\xff"),
     "too long content": lambda kind: png_chunk(kind, b"\xff" * 300),
