@@ -83,3 +83,13 @@ def test_how_many_are_served_before_a_client_has_had_its_turns(items: int) -> No
     last = [index for index, item in enumerate(order) if item.startswith("c")][items - 1]
     # Of the others with as many turns, each may come before or after the last one.
     assert last + 1 <= expected <= last + 1 + 2
+
+
+def test_the_fewest_and_the_most_items_of_one_client() -> None:
+    queue: FairQueue[str] = FairQueue()
+    assert queue.fewest_and_most == (0, 0)
+    for item in ("a1", "a2", "a3", "b1"):
+        queue.put(item, client=item[0], request=item)
+    assert queue.fewest_and_most == (1, 3)
+    queue.remove("b1")
+    assert queue.fewest_and_most == (3, 3)

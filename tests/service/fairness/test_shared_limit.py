@@ -57,3 +57,19 @@ def test_a_small_limit_is_usable_as_a_whole(limit: int) -> None:
 
 def test_room_is_never_negative() -> None:
     assert room_for(8, used=9, held=9, clients=1) == 0
+
+
+def test_the_client_with_the_most_is_named_where_it_is_above_its_share() -> None:
+    limit = SharedLimit(12)
+    assert limit.largest is None
+    limit.take("a", 3)
+    limit.take("b", 2)
+    # Equal shares of three clients, one more than there are, are four.
+    assert limit.largest is None
+    assert limit.below_share("a")
+    limit.take("a", 4)
+    assert limit.largest == "a"
+    assert not limit.below_share("a")
+    assert limit.below_share("b")
+    # As the third of four.
+    assert limit.below_share("c")
