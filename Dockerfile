@@ -56,7 +56,7 @@ RUN --mount=type=bind,from=weights,target=/weights \
 
 FROM fetch AS bake-int8
 ARG BAKE=resnet50
-RUN --mount=type=bind,from=weights,target=/weights PRECISIONS=int8 RESNET_ENGINE=litert bake "$BAKE"
+RUN --mount=type=bind,from=weights,target=/weights PRECISIONS=int8 bake "$BAKE"
 
 FROM ${BASE} AS build-lite
 ARG PIP_INDEX_URL
@@ -109,7 +109,6 @@ ARG BAKE=resnet50
 ENV RESNET_HOME=/opt/resnet \
     RESNET_MODELS=${BAKE} \
     RESNET_OFFLINE=true \
-    RESNET_ENGINE=litert \
     RESNET_PRECISION=int8
 
 FROM runtime AS serve
