@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from model_builder.system.atomic_write import atomic_write
 from model_builder.system.regular_file import read_regular_file
-from service.engines.base import Engine
+from service.engines.base import Engine, Pixels
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,19 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """What an image takes: seconds, and seconds of all CPUs together."""
+
+    seconds: Seconds
+    cpu_seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
-    """The file's content. key: what was measured. seconds: of an image, by the engine's name."""
+    """The file's content. key: what was measured. speeds: by the engine's name."""
 
     key: dict[str, str]
-    seconds: dict[str, Seconds]
+    speeds: dict[str, Speed]
 
 
 _ADAPTER = TypeAdapter(_Kept)
@@ -52,8 +60,8 @@ class EngineChoice:
     path: Path
     key: dict[str, str]
 
-    def read(self) -> dict[str, float] | None:
-        """Seconds of an image, by the engine's name."""
+    def read(self) -> dict[str, Speed] | None:
+        """By the engine's name."""
         try:
             kept = _ADAPTER.validate_json(read_regular_file(self.path, MAX_BYTES))
         except FileNotFoundError:
@@ -61,10 +69,10 @@ class EngineChoice:
         except (OSError, ValueError) as error:
             logger.info("The engines' speeds in %s are not used: %s", self.path, error)
             return None
-        return dict(kept.seconds) if kept.key == self.key and kept.seconds else None
+        return kept.speeds if kept.key == self.key and kept.speeds else None
 
-    def write(self, seconds: Mapping[str, float]) -> None:
-        text = _ADAPTER.dump_json(_Kept(self.key, dict(seconds)), indent=1)
+    def write(self, speeds: Mapping[str, Speed]) -> None:
+        text = _ADAPTER.dump_json(_Kept(self.key, dict(speeds)), indent=1)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(self.path, text)
@@ -72,8 +80,8 @@ class EngineChoice:
             logger.info("The engines' speeds are not kept: %s", error)
 
 
-def measure(engines: Mapping[str, Engine], edge: int) -> dict[str, float]:
-    """Seconds of an image by each engine, in about a second for all of them.
+def measure(engines: Mapping[str, Engine], edge: int) -> dict[str, Speed]:
+    """The speed of each engine by its name, in about a second for all of them.
 
     edge: height and width of an image. The engines take turns: a machine that slows down affects
     them alike.
@@ -82,26 +90,47 @@ def measure(engines: Mapping[str, Engine], edge: int) -> dict[str, float]:
     for engine in engines.values():
         for pixels in batches.values():
             engine.run(pixels)
-    best = {name: dict.fromkeys(SIZES, float("inf")) for name in engines}
+    runs: dict[str, dict[int, list[tuple[float, float]]]] = {
+        name: {size: [] for size in SIZES} for name in engines
+    }
     started = time.perf_counter()
     for _ in range(ROUNDS):
         for name, engine in engines.items():
             for size, pixels in batches.items():
-                begun = time.perf_counter()
-                engine.run(pixels)
-                best[name][size] = min(best[name][size], time.perf_counter() - begun)
+                runs[name][size].append(_timed(engine, pixels))
         if time.perf_counter() - started > BUDGET_SECONDS:
             break
-    return {name: image_seconds(taken) for name, taken in best.items()}
+    return {name: _speed(taken) for name, taken in runs.items()}
 
 
-def image_seconds(batch_seconds: Mapping[int, float]) -> float:
-    """The mean over batch sizes of what an image takes."""
-    return sum(taken / size for size, taken in batch_seconds.items()) / len(batch_seconds)
+def _timed(engine: Engine, pixels: Pixels) -> tuple[float, float]:
+    """Seconds of one run, and of the CPUs."""
+    begun, cpu_begun = time.perf_counter(), time.process_time()
+    engine.run(pixels)
+    return time.perf_counter() - begun, time.process_time() - cpu_begun
 
 
-def fastest(seconds: Mapping[str, float]) -> str:
-    """The first engine, which is the preferred one, unless another is clearly faster."""
-    first = next(iter(seconds))
-    best = min(seconds, key=lambda name: seconds[name])
-    return best if seconds[first] > LEAST_GAIN * seconds[best] else first
+def _speed(runs: Mapping[int, list[tuple[float, float]]]) -> Speed:
+    """The mean over batch sizes of what an image takes in the least disturbed run."""
+    seconds = (min(wall for wall, _ in taken) / size for size, taken in runs.items())
+    cpu_seconds = (min(cpu for _, cpu in taken) / size for size, taken in runs.items())
+    return Speed(sum(seconds) / len(runs), sum(cpu_seconds) / len(runs))
+
+
+def fastest(speeds: Mapping[str, Speed]) -> str:
+    """The first engine, which is the preferred one, unless another is clearly faster.
+
+    It must not take more of the CPUs either: on a machine that others keep busy, seconds alone
+    tell who was disturbed.
+    """
+    preferred = next(iter(speeds.values()))
+    clearly = {
+        name: speed.seconds
+        for name, speed in speeds.items()
+        if speed is preferred
+        or (
+            LEAST_GAIN * speed.seconds < preferred.seconds
+            and speed.cpu_seconds <= preferred.cpu_seconds
+        )
+    }
+    return min(clearly, key=lambda name: clearly[name])

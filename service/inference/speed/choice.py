@@ -46,16 +46,16 @@ def choose_artifact(
         return artifact
     kept = engine_choice_for(settings.model.home, rivals, hardware, engines)
     by_engine = {one.manifest.engine: one for one in rivals}
-    seconds = None if again else kept.read()
-    if seconds is None:
+    speeds = None if again else kept.read()
+    if speeds is None:
         loaded = _loaded(rivals, hardware, engines, settings.model.min_agreement_percent)
         if len(loaded) < 2:
             return by_engine.get(next(iter(loaded), ""), artifact)
-        seconds = measure(loaded, artifact.manifest.preprocessing.crop_size)
-        kept.write(seconds)
-        rates = ", ".join(f"{name} {1 / taken:.1f}" for name, taken in seconds.items())
+        speeds = measure(loaded, artifact.manifest.preprocessing.crop_size)
+        kept.write(speeds)
+        rates = ", ".join(f"{name} {1 / speed.seconds:.1f}" for name, speed in speeds.items())
         logger.info("%s in %s, images a second: %s", name, artifact.manifest.precision, rates)
-    return by_engine[fastest({name: seconds[name] for name in by_engine if name in seconds})]
+    return by_engine[fastest({name: speeds[name] for name in by_engine if name in speeds})]
 
 
 def is_rival(target: BuildTarget, artifact: Artifact, engines: Sequence[EngineSpec]) -> bool:
