@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import chain
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -71,8 +70,9 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
     try:
         return _render(image, preprocessing, bound)
     except Exception as error:
-        broken = isinstance(file, io.BytesIO) and not isinstance(error, MemoryError)
-        data = file.getvalue() if broken else b""
+        data = file.getvalue() if isinstance(file, io.BytesIO) else b""
+        if isinstance(error, MemoryError):
+            data = b""
         with bound():
             candidates = list(_repairs(format, data))
         for repaired in chain(candidates, _completed(format, data)):
@@ -129,8 +129,7 @@ def _open(data: bytes) -> ImageFile:
         if accepts is not None and accepts(data[:MAGIC_BYTES]) is not True:
             continue
         try:
-            # Of its class: what Pillow registers is annotated as an image of any kind.
-            image = cast(ImageFile, reader(io.BytesIO(data), ""))
+            image = reader(io.BytesIO(data), "")
         except Image.DecompressionBombError as error:
             raise ImageTooLarge(str(error)) from error
         # By these a reader says that the file is none of its format, or is broken.
@@ -146,15 +145,15 @@ def _open(data: bytes) -> ImageFile:
             break
         else:
             return _with_known_layout(image)
-    name = name_of(data)
-    if name in reasons:
-        refusal = _explanation(name, data)
+    found = name_of(data)
+    if found in reasons:
+        refusal = _explanation(found, data)
         if refusal is not None:
             raise _Unreadable(str(refusal))
-        raise _Unreadable(f"The {name} image's header can't be read: {reasons[name]}")
-    if name in ACCEPTED:
-        raise InvalidImage(f"It begins as {name}, and its header can't be read.")
-    received = name or f"{len(data)} bytes that begin with {data[:8]!r}"
+        raise _Unreadable(f"The {found} image's header can't be read: {reasons[found]}")
+    if found in ACCEPTED:
+        raise InvalidImage(f"It begins as {found}, and its header can't be read.")
+    received = found or f"{len(data)} bytes that begin with {data[:8]!r}"
     raise UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
 
 

@@ -106,7 +106,7 @@ def _padding(seed: int) -> bytes:
     """Bytes without a marker, then more behind each restart: one of them may be awaited."""
     random = np.random.default_rng(seed)
     parts = random.integers(1, 255, (1 + 2 * len(RESTARTS), PADDING_BYTES), np.uint8)
-    first, *others = (part.tobytes() for part in parts)
+    first, *others = (bytes(part) for part in parts)
     restarts = (b"\xff" + bytes([code]) for code in 2 * RESTARTS)
     return first + b"".join(code + part for code, part in zip(restarts, others, strict=True))
 

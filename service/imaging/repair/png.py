@@ -97,7 +97,8 @@ def _needed(chunk: _Chunk, data: bytes) -> bool:
     if chunk.kind == b"iCCP":
         # A name, and how the profile is compressed: there is one way, 0.
         name_bytes = bytes(chunk.content[: MAX_NAME_BYTES + 1]).find(0)
-        return name_bytes > 0 and chunk.content[name_bytes + 1 : name_bytes + 2] == b"\0"
+        method = bytes(chunk.content[name_bytes + 1 : name_bytes + 2])
+        return name_bytes > 0 and method == b"\0"
     xmp = chunk.kind == b"iTXt" and bytes(chunk.content[: len(XMP)]) == XMP
     return chunk.kind in CRITICAL or chunk.kind == b"eXIf" or xmp
 

@@ -40,7 +40,7 @@ def samples_of(kind: int, depth: int) -> npt.NDArray[np.int64]:
     y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1)
     slopes = np.stack([x, y, (x + y) / 2, 1 - x], axis=-1)
     used = slopes[:, :, [0, 3]] if kind == GREY_ALPHA else slopes[:, :, : CHANNELS[kind]]
-    return np.round(used * (2**depth - 1)).astype(np.int64)
+    return np.asarray(np.round(used * (2**depth - 1)), np.int64)
 
 
 def palette_of(depth: int) -> npt.NDArray[np.uint8]:
@@ -57,8 +57,8 @@ def shown(kind: int, depth: int, samples: npt.NDArray[np.int64], *, clear: bool)
         if clear:
             alpha = samples / highest
     else:
-        colors = samples[:, :, :3] if kind in (RGB, RGBA) else samples[:, :, [0, 0, 0]]
-        colors = colors * 255 / highest
+        used = samples[:, :, :3] if kind in (RGB, RGBA) else samples[:, :, [0, 0, 0]]
+        colors = used * 255 / highest
         if kind in (GREY_ALPHA, RGBA):
             alpha = samples[:, :, -1:] / highest
         elif clear:

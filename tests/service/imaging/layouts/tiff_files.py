@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.float64]
+Order = Literal["<", ">"]
 
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
@@ -40,7 +41,7 @@ class Layout:
     channels: int = 3
     extra: tuple[int, ...] = ()
     planar: bool = False
-    order: str = "<"
+    order: Order = "<"
     low_bit_first: bool = False
     compression: str = "none"
     predictor: int = 1
@@ -63,10 +64,10 @@ class Layout:
     def stored(self, values: Samples) -> npt.NDArray[Any]:
         """Of values from 0 to 1; signed integers use their upper half."""
         if self.kind == FLOAT:
-            return values.astype(f"f{self.bits // 8}")
-        if self.kind == SIGNED:
-            return np.round(values * (2 ** (self.bits - 1) - 1)).astype(f"i{self.bits // 8}")
-        return np.round(values * (2**self.bits - 1)).astype(np.uint32)
+            return np.asarray(values, np.dtype(f"f{self.bits // 8}"))
+        highest = 2 ** (self.bits - (self.kind == SIGNED)) - 1
+        whole = f"i{self.bits // 8}" if self.kind == SIGNED else "u4"
+        return np.asarray(np.round(values * highest), np.dtype(whole))
 
     def _blocks(self, plane: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         height, width = plane.shape[:2]

@@ -26,10 +26,12 @@ from tests.service.imaging.layouts.tiff_files import (
     WHITE_IS_ZERO,
     YCBCR,
     Layout,
+    Order,
     Samples,
 )
 
 SIZE = 48
+ORDERS: tuple[Order, ...] = ("<", ">")
 KINDS = {UNSIGNED: "", SIGNED: ", signed", FLOAT: ", floating-point"}
 NAMES = {
     WHITE_IS_ZERO: "MinIsWhite",
@@ -79,7 +81,7 @@ class Group:
         whole = self.bits in (8, 16, 32, 64)
         planes = (False, True) if samples > 1 and not self.subsampling else (False,)
         for planar, order, compression, tiles in product(
-            planes, "<>", ("none", "LZW", "Deflate", "PackBits"), (False, True)
+            planes, ORDERS, ("none", "LZW", "Deflate", "PackBits"), (False, True)
         ):
             layout = Layout(
                 self.photometric,
@@ -173,7 +175,8 @@ def srgb_of_lab(lab: Samples) -> Samples:
         ]
     )
     linear = np.clip(xyz @ to_srgb.T, 0, 1)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    curve = 1.055 * linear ** (1 / 2.4) - 0.055
+    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, curve), np.float64)
 
 
 def groups() -> Iterator[Group]:
