@@ -29,7 +29,7 @@ LEAST_GAIN = 1.02
 SECOND_SIZE_SECONDS = 0.12
 # Each of the two so many times, more often where that is quick: other load disturbs single runs.
 MIN_TURNS, MAX_TURNS = 2, 4
-TURNS_SECONDS = 0.25
+TURNS_SECONDS = 0.15
 
 
 class Runnable(Protocol):

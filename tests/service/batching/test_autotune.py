@@ -173,7 +173,7 @@ def test_every_engine_is_warm_for_every_size(clock: Clock) -> None:
     [
         (lambda size: 0.06 * size, (1,), {1: 4, 2: 2}),
         (lambda size: 0.01 + 0.05 * size, (1, 2), {1: 4, 2: 2}),
-        (lambda size: 0.005 + 0.01 * size, (1, 2, 4, 8), {1: 5, 8: 3}),
+        (lambda size: 0.005 + 0.01 * size, (1, 2, 4, 8), {1: 4, 8: 2}),
         (lambda size: 0.001 + 0.002 * size, (1, 2, 4, 8), {1: 6, 8: 4}),
         (lambda size: 0.01 * size**1.5, (1,), {1: 4, 8: 2}),
         (lambda _: 0.3, (1,), {1: 4, 2: 2}),
