@@ -100,7 +100,7 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pix
     return np.asarray(square, dtype=np.uint8)
 
 
-class _Unreadable(InvalidImage):
+class _Unreadable(Exception):
     """The header can't be read: without what is broken it may be."""
 
 

@@ -138,7 +138,7 @@ def test_what_a_client_writes_is_what_another_parser_reads(
         (b'Content-Disposition: form-data; name="a\\"b"; filename=""', ('a"b', "")),
         ('Content-Disposition: form-data; name="é"; filename="ü.png"'.encode(), ("é", "ü.png")),
         (b'Content-Disposition: form-data; name="\xe9"', ("\xe9", None)),
-        (b"Content-Disposition: form-data; name=\"a\"; filename*=utf-8''b", ("a", None)),
+        (b"Content-Disposition: form-data; name=\"a\"; filename*=utf-8''b", ("a", "")),
         (b'Content-Disposition: form-data; name="a"; filename="C:\\b.png"', ("a", "b.png")),
     ],
 )
