@@ -68,7 +68,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return False
         if not self._half_closed:
             self._half_closed = True
-            self._announce_end()
+            if not self._received.left:
+                self._announce_end()
             self.loop.call_later(PROBE_SECONDS, self._probe_peer)
         return True
 
@@ -101,10 +102,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._upgrade:
-            return
-        self._in_message = False
-        super().on_message_complete()
+        if not self._upgrade:
+            self._in_message = False
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -189,8 +189,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _announce_end(self) -> None:
         """After the last request of a client that ended its side."""
-        if self._received.left:
-            return
         if self._answering:
             self.cycle.keep_alive = False
         else:
