@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from service.batching.batch_sizes import NEAR_BEST, BatchSizes
+from service.batching.batch_sizes import NEAR_BEST, NEAR_ENOUGH, BatchSizes
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,9 @@ def autotune(
 ) -> BatchSizes:
     """The batch sizes, each of them run on every engine that does not take any size at once.
 
-    input_shape: height, width, channels. max_batch_size: the largest size; None selects the
-    smallest size whose throughput is near the best, measured on the first engine. known: the
+    input_shape: height, width, channels. max_batch_size: the largest size; None selects
+    one whose throughput is near the best, measured on the first engine: the smallest, or of an
+    engine that takes any size the largest. known: the
     sizes of an earlier start; measured again where their latencies no longer hold.
     """
     first, *others = engines
@@ -113,7 +114,7 @@ def _sizes_to_run(engine: Runnable, plan: BatchSizes) -> tuple[int, ...]:
 def _estimated(
     engine: Runnable, input_shape: tuple[int, int, int], max_batch_size: int | None
 ) -> BatchSizes:
-    """As `_chosen`, in a tenth of the time: two sizes are run, and a line through them is drawn.
+    """In a tenth of the time of `_chosen`: two sizes are run, and a line through them is drawn.
 
     An engine that takes any size computes the same for each image, and something for each batch.
     """
@@ -136,7 +137,7 @@ def _estimated(
     if max_batch_size is not None:
         return BatchSizes(seconds)
     short = {size: taken for size, taken in seconds.items() if taken <= MAX_BATCH_SECONDS}
-    return _smallest_near_best(short or {1: alone})
+    return _largest_near_best(short or {1: alone})
 
 
 def _chosen(engine: Runnable, input_shape: tuple[int, int, int]) -> BatchSizes:
@@ -165,6 +166,16 @@ def _smallest_near_best(seconds: dict[int, float]) -> BatchSizes:
     """The sizes up to the smallest whose throughput is near the best."""
     best = max(size / taken for size, taken in seconds.items())
     largest = min(size for size, taken in seconds.items() if size / taken >= NEAR_BEST * best)
+    return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
+
+
+def _largest_near_best(seconds: dict[int, float]) -> BatchSizes:
+    """The sizes up to the largest whose throughput is near enough to the best.
+
+    Fewer batches cost the service less CPU time between them, and a size costs no memory here.
+    """
+    best = max(size / taken for size, taken in seconds.items())
+    largest = max(size for size, taken in seconds.items() if size / taken >= NEAR_ENOUGH * best)
     return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
 
 

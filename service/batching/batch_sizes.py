@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 # Other load on the machine makes measurements no more exact than this.
 NEAR_BEST = 0.95
-# What shorter batches may cost where a client waits for those of another one.
+# What shorter batches may cost where a client waits for those of another one, and larger ones where
+# an engine takes any size.
 NEAR_ENOUGH = 0.9
 
 
