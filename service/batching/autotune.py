@@ -137,7 +137,9 @@ def _estimated(
     if max_batch_size is not None:
         return BatchSizes(seconds)
     short = {size: taken for size, taken in seconds.items() if taken <= MAX_BATCH_SECONDS}
-    return _largest_near_best(short or {1: alone})
+    plan = BatchSizes(short or {1: alone})
+    # Fewer batches cost the service less CPU time between them, and a size costs no memory here.
+    return plan.up_to(max(plan.near_best(NEAR_ENOUGH)))
 
 
 def _chosen(engine: Runnable, input_shape: tuple[int, int, int]) -> BatchSizes:
@@ -159,24 +161,8 @@ def _chosen(engine: Runnable, input_shape: tuple[int, int, int]) -> BatchSizes:
         seconds[size] = min(seconds[size], once)
         seconds[2 * size] = doubled
         size, gain = 2 * size, 2 * once / doubled
-    return _smallest_near_best(seconds)
-
-
-def _smallest_near_best(seconds: dict[int, float]) -> BatchSizes:
-    """The sizes up to the smallest whose throughput is near the best."""
-    best = max(size / taken for size, taken in seconds.items())
-    largest = min(size for size, taken in seconds.items() if size / taken >= NEAR_BEST * best)
-    return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
-
-
-def _largest_near_best(seconds: dict[int, float]) -> BatchSizes:
-    """The sizes up to the largest whose throughput is near enough to the best.
-
-    Fewer batches cost the service less CPU time between them, and a size costs no memory here.
-    """
-    best = max(size / taken for size, taken in seconds.items())
-    largest = max(size for size, taken in seconds.items() if size / taken >= NEAR_ENOUGH * best)
-    return BatchSizes({size: taken for size, taken in seconds.items() if size <= largest})
+    plan = BatchSizes(seconds)
+    return plan.up_to(min(plan.near_best(NEAR_BEST)))
 
 
 def _seconds(engine: Runnable, size: int, input_shape: tuple[int, int, int]) -> float:

@@ -36,9 +36,17 @@ class BatchSizes:
     @property
     def quick(self) -> int:
         """The smallest size whose throughput is near enough to the best."""
+        return min(self.near_best(NEAR_ENOUGH))
+
+    def near_best(self, part: float) -> list[int]:
+        """The sizes whose throughput is at least this part of the best."""
         rates = {size: size / seconds for size, seconds in self.seconds.items()}
         best = max(rates.values())
-        return min(size for size, rate in rates.items() if rate >= NEAR_ENOUGH * best)
+        return [size for size, rate in rates.items() if rate >= part * best]
+
+    def up_to(self, largest: int) -> BatchSizes:
+        """Those of at most this size."""
+        return BatchSizes({size: taken for size, taken in self.seconds.items() if size <= largest})
 
     def take(self, waiting: int) -> int:
         """How many of the waiting images to take for the highest throughput.

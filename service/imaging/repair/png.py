@@ -13,8 +13,6 @@ from service.imaging.limits.dimensions import MAX_PARTS
 SIGNATURE_BYTES, CRC_BYTES = 8, 4
 CHUNK = struct.Struct(">I4s")
 NAME = re.compile(rb"[A-Za-z]{4}")
-# Bit 5 of a chunk's first letter: a small one is of an ancillary chunk.
-ANCILLARY = 0x20
 CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 MAX_NAME_BYTES = 79
 XMP = b"XML:com.adobe.xmp\0"
