@@ -35,6 +35,7 @@ POD: dict[str, Any] = BASE["Deployment"]["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 ENVIRONMENT: dict[str, str] = {one["name"]: one["value"] for one in CONTAINER["env"]}
 LABELS = {"app.kubernetes.io/name": "resnet"}
+needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -51,7 +52,7 @@ def test_the_schema_of_the_api(kind: str, release: str) -> None:
         validation.validate({**manifest, "spek": {}}, release, strict=True)
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+@needs_kubectl
 @pytest.mark.parametrize("folder", ["base", "production"])
 def test_kustomize_renders_valid_manifests(folder: str) -> None:
     validation = pytest.importorskip("kubernetes_validate")
@@ -74,13 +75,15 @@ def test_kustomize_renders_valid_manifests(folder: str) -> None:
     assert ("trusted_proxies" in names) is (folder == "production")
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-def test_the_component_of_grpc(tmp_path: Path) -> None:
+def with_component(name: str, folder: Path) -> dict[str, dict[str, Any]]:
+    """The base with one component, rendered and valid, by kind."""
     validation = pytest.importorskip("kubernetes_validate")
-    shutil.copytree(FOLDER, tmp_path / "all")
-    overlay = tmp_path / "all" / "overlay"
+    shutil.copytree(FOLDER, folder / "all")
+    overlay = folder / "all" / "overlay"
     overlay.mkdir()
-    (overlay / "kustomization.yaml").write_text("resources: [../base]\ncomponents: [../grpc]\n")
+    (overlay / "kustomization.yaml").write_text(
+        f"resources: [../base]\ncomponents: [../{name}]\n"
+    )
     done = subprocess.run(
         ["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, timeout=60
     )
@@ -88,6 +91,12 @@ def test_the_component_of_grpc(tmp_path: Path) -> None:
     rendered = {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
     for one in rendered.values():
         validation.validate(one, RELEASES[-1], strict=True)
+    return rendered
+
+
+@needs_kubectl
+def test_the_component_of_grpc(tmp_path: Path) -> None:
+    rendered = with_component("grpc", tmp_path)
     container = rendered["Deployment"]["spec"]["template"]["spec"]["containers"][0]
     environment = {one["name"]: one["value"] for one in container["env"]}
     port = int(environment["RESNET_GRPC_PORT"])
@@ -97,6 +106,31 @@ def test_the_component_of_grpc(tmp_path: Path) -> None:
     assert [one["name"] for one in rendered["Service"]["spec"]["ports"]] == ["http", "grpc"]
     allowed = rendered["NetworkPolicy"]["spec"]["ingress"][0]["ports"]
     assert {"protocol": "TCP", "port": "grpc"} in allowed
+
+
+@needs_kubectl
+def test_the_component_of_an_autoscaler_without_keda(tmp_path: Path) -> None:
+    rendered = with_component("hpa", tmp_path)
+    scaler = rendered["HorizontalPodAutoscaler"]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == rendered["Deployment"]["metadata"]["name"]
+    assert "replicas" not in rendered["Deployment"]["spec"]
+    (metric,) = scaler["metrics"]
+    # The name that prometheus-adapter gives to what its rule computes.
+    (rule,) = yaml.safe_load((FOLDER / "hpa" / "adapter-rule.yaml").read_text())
+    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+    assert "resnet_queue_wait_seconds_sum" in rule["metricsQuery"]
+
+
+@needs_kubectl
+def test_the_component_of_an_artifact_on_a_volume(tmp_path: Path) -> None:
+    pod = with_component("artifact", tmp_path)["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    mounts = {one["name"]: one for one in container["volumeMounts"]}
+    assert mounts["artifact"]["mountPath"] == environment["RESNET_MODELS"]
+    assert mounts["artifact"]["readOnly"] is True
+    (volume,) = (one for one in pod["volumes"] if one["name"] == "artifact")
+    assert volume["image"]["reference"]
 
 
 def test_a_pod_may_drain_and_finish_before_it_is_killed() -> None:

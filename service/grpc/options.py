@@ -46,6 +46,6 @@ def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]
         # Of a message that nobody receives yet, so much is taken; by default more than a megabyte.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
-        # A port in use is an error.
-        ("grpc.so_reuseport", 0),
+        # A port in use is an error, but for the other workers.
+        ("grpc.so_reuseport", int(http.workers > 1)),
     ]

@@ -27,6 +27,7 @@ from starlette.requests import ClientDisconnect
 from service.auth.access import Access
 from service.fairness.pacing import Pacer
 from service.http.connection.bounds import grpc_connections
+from service.http.exposition import Exposition
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -79,7 +80,7 @@ def prepare(settings: Settings) -> None:
 
     Raises UnknownModel or GrpcUnavailable.
     """
-    configure_logging(settings.observability.log_level, settings.observability.log_format)
+    configure_process(settings)
     for old, new in deprecated_variables().items():
         logger.warning("%s is deprecated: use %s", old, new)
     for name in unknown_variables():
@@ -89,15 +90,23 @@ def prepare(settings: Settings) -> None:
             "FORWARDED_ALLOW_IPS is uvicorn's and is not read by `resnet serve`: "
             "RESNET_TRUSTED_PROXIES names the proxies whose X-Forwarded-For is believed"
         )
-    # A second series for each counter, which no dashboard uses.
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     check_names(settings)
     if settings.grpc.grpc_port is not None:
         _check_grpc()
 
 
-def app_of(runtime: Runtime) -> FastAPI:
-    """The application around a Runtime, which it starts and stops."""
+def configure_process(settings: Settings) -> None:
+    """The process's logging and metrics."""
+    configure_logging(settings.observability.log_level, settings.observability.log_format)
+    # A second series for each counter, which no dashboard uses.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
+    """The application around a Runtime, which it starts and stops.
+
+    exposition: the text of /metrics; by default of this process.
+    """
     settings, service_metrics = runtime.settings, runtime.metrics
     security = settings.security
     access = Access.of(security)
@@ -178,7 +187,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     secured = needs_key if keys is not None else []
     # A router that does not match takes the event loop 10 us: what is asked most often goes first.
     app.include_router(predict.make_router(settings), dependencies=secured)
-    for router in (health.router, metrics.make_router()):
+    for router in (health.router, metrics.make_router(exposition or Exposition())):
         app.include_router(router)
     for router in (models.router, v2_infer.router, v1.router, v2_models.router):
         app.include_router(router, dependencies=secured)

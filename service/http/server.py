@@ -40,6 +40,15 @@ EXIT_SIGNAL = 128
 CUT_OFF_SECONDS = 5.0
 # Connections that wait to be accepted; uvicorn's default.
 BACKLOG = 2048
+SETTINGS_ERRORS = (
+    AmbiguousName,
+    GrpcUnavailable,
+    InvalidArtifact,
+    InvalidCertificate,
+    InvalidKeyFile,
+    TracingUnavailable,
+    UnknownModel,
+)
 
 
 class Server(uvicorn.Server):
@@ -153,9 +162,9 @@ def serve(settings: Settings) -> int:
 
     def on_ready() -> None:
         scheme = "http" if app.state.certificate is None else "https"
-        address = _address(scheme, settings.http.host, listener)
-        logger.info("Ready on %s", address)
-        logger.info("Try: curl -F file=@photo.jpg %s/predict", address)
+        shown = address(scheme, settings.http.host, listener)
+        logger.info("Ready on %s", shown)
+        logger.info("Try: curl -F file=@photo.jpg %s/predict", shown)
 
     try:
         prepare(settings)
@@ -165,15 +174,7 @@ def serve(settings: Settings) -> int:
             on_failure=lambda _: server.close(EXIT_FAILED_TO_LOAD),
             on_lost=lambda _: server.close(EXIT_LOST),
         )
-    except (
-        AmbiguousName,
-        GrpcUnavailable,
-        InvalidArtifact,
-        InvalidCertificate,
-        InvalidKeyFile,
-        TracingUnavailable,
-        UnknownModel,
-    ) as error:
+    except SETTINGS_ERRORS as error:
         logger.critical("%s", error)
         return EXIT_SETTINGS
     port = settings.grpc.grpc_port
@@ -198,7 +199,7 @@ def listen(host: str, port: int) -> socket.socket:
     return Listener.of(socket.create_server((host, port), family=family, backlog=BACKLOG))
 
 
-def _address(scheme: str, host: str, listener: socket.socket) -> str:
+def address(scheme: str, host: str, listener: socket.socket) -> str:
     """Where the service listens: the system may have selected the port."""
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"

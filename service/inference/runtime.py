@@ -61,7 +61,7 @@ class Runtime:
             on_ready=on_ready,
             on_failure=on_failure,
         )
-        budget = ByteBudget(_max_pending_bytes(settings.limits))
+        budget = ByteBudget(max_pending_bytes(settings.limits))
         self.service = InferenceService(
             self.repository,
             self._decoder,
@@ -126,6 +126,7 @@ class Runtime:
         return model
 
 
-def _max_pending_bytes(limits: LimitsSettings) -> int:
+def max_pending_bytes(limits: LimitsSettings) -> int:
+    """The setting, or its default on this machine."""
     wanted = limits.max_pending_bytes or memory_limit() // PENDING_PARTS
     return max(wanted, PENDING_BODIES * limits.max_body_bytes)

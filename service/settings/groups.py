@@ -101,6 +101,13 @@ class HttpSettings(Group):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that serve on the port, each with its share of the CPUs, GPUs and "
+        "memory; a rate limit, the queue and connections are counted by each.",
+    )
     root_path: RootPath = Field(
         "",
         description="Path prefix under which a proxy serves this, such as /resnet, whether the "

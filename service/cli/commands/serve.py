@@ -11,8 +11,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from service.cli.options import settings_with
-from service.http.server import serve as serve_http
 from service.settings import Settings
+from service.workers.supervisor import serve as serve_http
 
 MANY = 1_000_000
 
