@@ -81,9 +81,7 @@ def with_component(name: str, folder: Path) -> dict[str, dict[str, Any]]:
     shutil.copytree(FOLDER, folder / "all")
     overlay = folder / "all" / "overlay"
     overlay.mkdir()
-    (overlay / "kustomization.yaml").write_text(
-        f"resources: [../base]\ncomponents: [../{name}]\n"
-    )
+    (overlay / "kustomization.yaml").write_text(f"resources: [../base]\ncomponents: [../{name}]\n")
     done = subprocess.run(
         ["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, timeout=60
     )

@@ -33,7 +33,7 @@ def responses_by_worker(url: str) -> dict[str, float]:
     found: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name == "resnet_requests_total" and sample.labels["path"] == "/predict":
+            if sample.name == "resnet_http_requests_total" and sample.labels["route"] == "/predict":
                 found[sample.labels["worker"]] += sample.value
     return found
 
