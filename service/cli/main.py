@@ -26,6 +26,7 @@ NAMES = (
     "bench",
     "verify",
     "remove",
+    "ray",
 )
 
 
@@ -44,9 +45,7 @@ class Commands(MutableMapping[str, Any]):
             function = "import_" if name == "import" else name
             with gc_paused():
                 module = import_module(f"service.cli.commands.{function}")
-            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            alone.command(name)(getattr(module, function))
-            self._imported[name] = typer.main.get_command(alone)
+            self._imported[name] = _command(name, getattr(module, function))
         return self._imported[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -60,6 +59,17 @@ class Commands(MutableMapping[str, Any]):
 
     def __delitem__(self, name: str) -> None:
         del self._imported[name]
+
+
+def _command(name: str, made: Any) -> Any:
+    """made: a function, or an application of several commands."""
+    if isinstance(made, typer.Typer):
+        group = typer.main.get_command(made)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name)(made)
+    return typer.main.get_command(alone)
 
 
 class Resnet(TyperGroup):

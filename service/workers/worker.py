@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from service.http.app import app_of, configure_process
 from service.http.server import CUT_OFF_SECONDS, EXIT_LOST, EXIT_SIGNAL, config_of, registry_of
+from service.inference.loading import Loading
 from service.inference.runtime import Runtime
 from service.settings import Settings
 from service.system.parent import end_with
@@ -28,10 +29,6 @@ from service.workers.share import take_share
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
-
-
-class LoadFailed(Exception):
-    """No model can be served; ends the worker before it listens."""
 
 
 class WorkerConfig(uvicorn.Config):
@@ -76,7 +73,7 @@ class WorkerConfig(uvicorn.Config):
 
 def worker_app(settings: Settings, place: Place, url: str, workers: int) -> FastAPI:
     """The application, which starts up when its models are loaded: only then does it listen."""
-    loading = _Loading()
+    loading = Loading()
     runtime = Runtime(
         settings, on_ready=loading.succeed, on_failure=loading.fail, on_lost=lambda _: _end()
     )
@@ -89,7 +86,9 @@ def worker_app(settings: Settings, place: Place, url: str, workers: int) -> Fast
         stop = Stop(runtime)
         stop.install()
         async with start(app), exposition.serving(runtime.metrics):
-            await loading.wait(stop)
+            await loading.wait(lambda: stop.requested)
+            if stop.requested:
+                stop.end()
             logger.info("Ready on %s", url)
             watching = asyncio.ensure_future(stop.watch())
             try:
@@ -159,31 +158,6 @@ class _Number(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.worker = self._number
         return True
-
-
-class _Loading:
-    """The outcome of loading the models, which a thread reports to the event loop."""
-
-    def __init__(self) -> None:
-        self._done = threading.Event()
-        self._failure: str | None = None
-
-    def succeed(self) -> None:
-        self._done.set()
-
-    def fail(self, reason: str) -> None:
-        self._failure = reason
-        self._done.set()
-
-    async def wait(self, stop: Stop) -> None:
-        """Until the models are loaded, or the worker is asked to end. Raises LoadFailed."""
-        while not self._done.is_set():
-            if stop.requested:
-                stop.end()
-                return
-            await asyncio.sleep(POLL_SECONDS)
-        if self._failure is not None:
-            raise LoadFailed(self._failure)
 
 
 def _end() -> None:
