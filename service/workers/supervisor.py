@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # A worker's process answers the supervisor from a thread. One that does not for so long is
 # replaced; in a rolling restart, so long is waited for each new one's model.
-HUNG_SECONDS = 60
+HUNG_SECONDS = 30
 
 
 def serve(settings: Settings) -> int:

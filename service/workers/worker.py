@@ -17,8 +17,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.http.app import app_of, configure_process
-from service.http.server import CUT_OFF_SECONDS, EXIT_LOST, EXIT_SIGNAL, config_of, registry_of
-from service.inference.loading import Loading
+from service.http.server import (
+    CUT_OFF_SECONDS,
+    EXIT_FAILED_TO_LOAD,
+    EXIT_LOST,
+    EXIT_SIGNAL,
+    config_of,
+    registry_of,
+)
+from service.inference.loading import LoadFailed, Loading
 from service.inference.runtime import Runtime
 from service.settings import Settings
 from service.system.parent import end_with
@@ -86,10 +93,17 @@ def worker_app(settings: Settings, place: Place, url: str, workers: int) -> Fast
         stop = Stop(runtime)
         stop.install()
         async with start(app), exposition.serving(runtime.metrics):
-            await loading.wait(lambda: stop.requested)
+            try:
+                await loading.wait(lambda: stop.requested)
+            except LoadFailed:
+                # The log has the cause. A process that takes its time to end would keep the
+                # supervisor, which waits for its sign of life.
+                logging.shutdown()
+                os._exit(EXIT_FAILED_TO_LOAD)
             if stop.requested:
                 stop.end()
-            logger.info("Ready on %s", url)
+            else:
+                logger.info("Ready on %s", url)
             watching = asyncio.ensure_future(stop.watch())
             try:
                 yield
