@@ -62,7 +62,11 @@ def test_the_schema_of_its_crd(path: Path, schemas: dict[tuple[str, str], Any]) 
     # Without a check of the schema itself, which takes seconds.
     validator = jsonschema.Draft202012Validator(schemas[manifest["apiVersion"], manifest["kind"]])
     validator.validate(manifest)
-    for wrong in ({"spek": {}}, {"spec": {**manifest["spec"], "protocol": "v2"}}):
+    misspelt: list[dict[str, Any]] = [
+        {"spek": {}},
+        {"spec": {**manifest["spec"], "protocol": "v2"}},
+    ]
+    for wrong in misspelt:
         with pytest.raises(jsonschema.ValidationError):
             validator.validate({**manifest, **wrong})
 

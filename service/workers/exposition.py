@@ -97,12 +97,15 @@ def _labeled(sample: str, number: int) -> str:
 async def _fetch(path: str) -> bytes:
     """A worker's text; nothing where it does not give it in time."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            reader, writer = await asyncio.open_unix_connection(path)
-            try:
-                return await reader.read(-1)
-            finally:
-                writer.close()
-    except (OSError, TimeoutError) as error:
+        return await asyncio.wait_for(_read(path), TIMEOUT_SECONDS)
+    except (OSError, asyncio.TimeoutError) as error:
         logger.debug("The worker at %s gives no metrics: %s", path, error)
         return b""
+
+
+async def _read(path: str) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        return await reader.read(-1)
+    finally:
+        writer.close()

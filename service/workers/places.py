@@ -83,7 +83,7 @@ def sockets(folder: Path, workers: int) -> dict[int, Path]:
 
 def _share(taken: list[tuple[float, int]], workers: int) -> int:
     shares = [share for _, share in sorted(taken)]
-    by_age = [*dict.fromkeys(shares), *range(workers)]
+    by_age: list[int] = [*dict.fromkeys(shares), *range(workers)]
     return min(by_age, key=shares.count)
 
 

@@ -49,7 +49,7 @@ def url(int8_server: Server) -> Iterator[str]:
     serve.run(application(given))
     yield f"http://127.0.0.1:{port}"
     serve.shutdown()
-    ray.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]
 
 
 def predict(url: str) -> httpx2.Response:
@@ -64,6 +64,15 @@ def test_a_replica_runs_once_its_model_is_loaded(url: str) -> None:
     assert httpx2.get(f"{url}/health/ready").status_code == 200
     refused = httpx2.post(f"{url}/predict", content=b"no image", timeout=60)
     assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.weights
+def test_ray_s_endpoint_has_the_metrics(url: str) -> None:
+    assert predict(url).status_code == 200
+    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
+    endpoint = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    counted = "ray_resnet_images_total{"
+    until(lambda: counted in httpx2.get(endpoint, timeout=60).text)
 
 
 @pytest.mark.weights

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +30,7 @@ def predict(url: str) -> httpx2.Response:
 def responses_by_worker(url: str) -> dict[str, float]:
     """Requests with status 200 to /predict, by the worker that answered."""
     text = httpx2.get(f"{url}/metrics").text
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "resnet_http_requests_total" and sample.labels["route"] == "/predict":

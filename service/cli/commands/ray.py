@@ -69,7 +69,7 @@ def deploy(
     if address is None:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
         serve.shutdown()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _environment() -> dict[str, Any]:
