@@ -17,10 +17,10 @@ from ray import serve
 from ray.serve.config import AutoscalingContext
 
 from service.http.app import app_of, configure_process
-from service.inference.loading import Loading
 from service.inference.runtime import Runtime
 from service.integrations.ray_metrics import RayMetrics
 from service.settings import Settings
+from service.workers.loading import Loading
 
 WAIT = "wait_seconds"
 HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 10.0

@@ -25,11 +25,11 @@ from service.http.server import (
     config_of,
     registry_of,
 )
-from service.inference.loading import LoadFailed, Loading
 from service.inference.runtime import Runtime
 from service.settings import Settings
 from service.system.parent import end_with
 from service.workers.exposition import SharedExposition
+from service.workers.loading import LoadFailed, Loading
 from service.workers.places import Place, take_place
 from service.workers.share import take_share
 
