@@ -48,8 +48,8 @@ def url(int8_server: Server) -> Iterator[str]:
     }
     serve.run(application(given))
     yield f"http://127.0.0.1:{port}"
-    serve.shutdown()
-    ray.shutdown()  # type: ignore[no-untyped-call]
+    serve.shutdown()  # type: ignore[no-untyped-call]
+    ray.shutdown()
 
 
 def predict(url: str) -> httpx2.Response:

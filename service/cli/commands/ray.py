@@ -68,8 +68,8 @@ def deploy(
     typer.echo(f"{name} runs under {route_prefix} on port {port}.")
     if address is None:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        serve.shutdown()
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        cluster.shutdown()
 
 
 def _environment() -> dict[str, Any]:
