@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
 from service.imaging.decoder_process import Decoded, DecoderProcess, LargerThanExpected
+from service.imaging.formats import check_signature
 from service.imaging.header import read_header
 from service.imaging.lane import RESTART_SECONDS, Job, Lane
 from service.imaging.launcher import Launcher
@@ -125,6 +126,8 @@ class DecoderPool:
         Cancelled, it leaves the queue, or its process is ended. Raises DeadlineExceeded,
         ShuttingDown, DecoderFailed, and what `decoder.decode` raises.
         """
+        # What is no image takes no process's time.
+        check_signature(data)
         header = read_header(data)
         expected, seconds = header.pixels or 0, header.decode_seconds
 
