@@ -24,7 +24,8 @@ class BatchQueue(Generic[RowT]):
 
     Clients take turns, and within a client its requests; every image costs a turn. A priority holds
     among the requests of one client. While clients with few images wait for one with many, batches
-    are short, so that they wait a short time for the batch that runs.
+    are short, so that they wait a short time for the batch that runs, and theirs have no images of
+    that one.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them.
@@ -84,8 +85,12 @@ class BatchQueue(Generic[RowT]):
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
-                wanted = self._wanted(len(pinned))
+                wanted, few = self._wanted(len(pinned)), False
                 while (pinned or self._waiting) and len(batch) < wanted:
+                    if not pinned:
+                        before, few = few, self._next_has_few()
+                        if before and not few and len(batch) >= self._batch_sizes.alone:
+                            break
                     pending = pinned.pop(0) if pinned else self._waiting.pop()
                     if self._claim(pending):
                         batch.append(pending)
@@ -125,12 +130,16 @@ class BatchQueue(Generic[RowT]):
         if wanted <= quick:
             return wanted
         fewest, most = self._waiting.fewest_and_most
-        if most <= self._batch_sizes.largest:
-            return wanted
         now = time.monotonic()
-        if fewest <= quick:
+        if fewest <= quick < most:
             self._short_until = now + SHORT_BATCHES_SECONDS
         return quick if now < self._short_until else wanted
+
+    def _next_has_few(self) -> bool:
+        """Whether the next client has few images, while another one has many."""
+        quick = self._batch_sizes.quick
+        _, most = self._waiting.fewest_and_most
+        return most > quick >= self._waiting.waiting(self._waiting.next_client)
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():

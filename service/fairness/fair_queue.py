@@ -58,6 +58,11 @@ class FairQueue(Generic[ItemT]):
         waiting = self._waiting.values()
         return min(waiting, default=0), max(waiting, default=0)
 
+    @property
+    def next_client(self) -> str:
+        """Whose turn it is. Raises LookupError where none waits."""
+        return self._turns.next()
+
     def waiting(self, client: str) -> int:
         """How many items of this client wait."""
         return self._waiting.get(client, 0)
