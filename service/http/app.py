@@ -103,6 +103,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     access = Access.of(security)
     keys, limit = access.keys, access.limit
     certificate = certificate_of(settings)
+    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path
     tracing = Tracing(
@@ -116,7 +117,8 @@ def app_of(runtime: Runtime) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        async with _grpc(runtime, access, tracing.spans, certificate) as app.state.grpc_port:
+        grpc = _grpc(runtime, access, tracing.spans, certificate, pacer)
+        async with grpc as app.state.grpc_port:
             yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -155,7 +157,6 @@ def app_of(runtime: Runtime) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
-    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
     app.add_middleware(PacingMiddleware, pacer=pacer, keys=keys)
     if security.cors_origins:
         app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=False)
@@ -215,7 +216,11 @@ def certificate_of(settings: Settings) -> Certificate | None:
 
 @asynccontextmanager
 async def _grpc(
-    runtime: Runtime, access: Access, spans: Spans | None, certificate: Certificate | None
+    runtime: Runtime,
+    access: Access,
+    spans: Spans | None,
+    certificate: Certificate | None,
+    pacer: Pacer,
 ) -> AsyncIterator[int | None]:
     """Serves gRPC meanwhile, where the settings say so, and gives its port.
 
@@ -228,7 +233,9 @@ async def _grpc(
     from service.grpc.server import GrpcServer
 
     connections = grpc_connections(runtime.settings)
-    server = GrpcServer(runtime, access, spans, certificate, max_connections=connections)
+    server = GrpcServer(
+        runtime, access, spans, certificate, pacer=pacer, max_connections=connections
+    )
     async with server.serving() as port:
         yield port
 

@@ -24,6 +24,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.fairness.byte_budget import ByteBudget, HeldBytes
+from service.fairness.paced import metered
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
@@ -103,7 +104,7 @@ class InferenceService:
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
             tasks = [
-                asyncio.ensure_future(self._row(index, request, model, decoding))
+                asyncio.ensure_future(metered(self._row(index, request, model, decoding)))
                 for index in range(len(request.rows))
             ]
             try:
@@ -161,7 +162,8 @@ class InferenceService:
     ) -> RowResult | ServiceError:
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
-            return await asyncio.wait_for(self._result(index, request, model, decoding), seconds)
+            result = self._result(index, request, model, decoding)
+            return await asyncio.wait_for(metered(result), seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
         except TooManyPixels:

@@ -11,8 +11,8 @@ import pytest
 from service.http.connection import dropped
 from service.http.connection.dropped import BYTES_PER_SECOND, SPARE_SECONDS, DroppedBytes
 from tests.service.conftest import Service
-from tests.service.fakes import eventually
 from tests.service.fairness.test_pacing import Clock
+from tests.service.fakes import eventually
 from tests.service.http.connection.conftest import HEALTH, Connect, answer
 
 PIECE = 256 * 1024
