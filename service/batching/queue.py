@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic
 
 from service.batching.batch_sizes import BatchSizes
@@ -15,7 +14,7 @@ from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingD
 from service.fairness.fair_queue import FairQueue
 
 IDLE_WAIT_SECONDS = 1.0
-# Batches stay short for so long after a client with few images waited for one with many.
+# Batches of a client with many images are short for so long after another one had few.
 SHORT_BATCHES_SECONDS = 1.0
 
 
@@ -47,7 +46,8 @@ class BatchQueue(Generic[RowT]):
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
-        self._short_until = -math.inf
+        # Clients that had few images when one was taken, and when that was.
+        self._had_few: dict[str, float] = {}
 
     @property
     def depth(self) -> int:
@@ -91,7 +91,7 @@ class BatchQueue(Generic[RowT]):
                         before, few = few, self._next_has_few()
                         if before and not few and len(batch) >= self._batch_sizes.alone:
                             break
-                    pending = pinned.pop(0) if pinned else self._waiting.pop()
+                    pending = pinned.pop(0) if pinned else self._take()
                     if self._claim(pending):
                         batch.append(pending)
                     elif pending.worker is None:
@@ -127,13 +127,26 @@ class BatchQueue(Generic[RowT]):
         """How many images the next batch takes."""
         wanted = self._batch_sizes.take(pinned + len(self._waiting))
         quick = self._batch_sizes.quick
-        if wanted <= quick:
-            return wanted
         fewest, most = self._waiting.fewest_and_most
-        now = time.monotonic()
-        if fewest <= quick < most:
-            self._short_until = now + SHORT_BATCHES_SECONDS
-        return quick if now < self._short_until else wanted
+        if wanted <= quick or most <= quick:
+            return wanted
+        if fewest <= quick or any(self._waiting.waiting(one) <= quick for one in self._recent()):
+            return quick
+        return wanted
+
+    def _recent(self) -> Iterable[str]:
+        """Clients that had few images lately."""
+        oldest = time.monotonic() - SHORT_BATCHES_SECONDS
+        self._had_few = {one: at for one, at in self._had_few.items() if at >= oldest}
+        return self._had_few
+
+    def _take(self) -> BatchItem[RowT]:
+        """The image whose turn it is."""
+        client = self._waiting.next_client
+        if self._waiting.waiting(client) <= self._batch_sizes.quick:
+            self._had_few.pop(client, None)
+            self._had_few[client] = time.monotonic()
+        return self._waiting.pop()
 
     def _next_has_few(self) -> bool:
         """Whether the next client has few images, while another one has many."""

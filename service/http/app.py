@@ -44,6 +44,7 @@ from service.http.problem_details import add_error_handlers
 from service.http.protocols import v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
+from service.http.static_content import serve_docs_from_memory
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
@@ -137,6 +138,7 @@ def app_of(runtime: Runtime) -> FastAPI:
         redirect_slashes=False,
         telemetry=tracing.fastapi,
     )
+    serve_docs_from_memory(app)
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     app.state.certificate = certificate

@@ -24,7 +24,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.fairness.byte_budget import ByteBudget, HeldBytes
-from service.fairness.paced import metered
+from service.fairness.paced import give_way, metered
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
@@ -100,7 +100,10 @@ class InferenceService:
         model = self._models.get(request.model, request.version)
         _check_pixels(request, model)
         pixels = self._count_pixels(request)
-        with self.budget.hold(request.client) as held:
+        with (
+            self.budget.hold(request.client) as held,
+            self._decoder.precedence.serving(request.client, len(request.rows)),
+        ):
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
             tasks = [
@@ -160,6 +163,7 @@ class InferenceService:
     async def _row(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult | ServiceError:
+        await give_way()
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
             result = self._result(index, request, model, decoding)

@@ -282,3 +282,16 @@ def test_few_are_also_few_beside_what_is_decoded_as_it_is_taken(
     lengths.put("b", 1)
     assert [lengths.next() for _ in range(2)] == ["ab", "aa"]
     assert Lengths(BatchSizes({1: 1.0, 8: 1.3}), monkeypatch).queue._batch_sizes.alone == 8
+
+
+def test_batches_are_short_before_the_next_image_of_a_client_with_few_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = Lengths(SOME_GAIN, monkeypatch)
+    lengths.put("b", 1)
+    assert lengths.next() == "b"
+    lengths.put("a", 50)
+    lengths.now += 0.99
+    assert lengths.next() == "aa"
+    lengths.now += 0.02
+    assert lengths.next() == "a" * 8

@@ -16,6 +16,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKeys, hash_of
+from service.fairness import paced
 from service.fairness.paced import IMAGE_SECONDS, credit_images
 from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer, Turn
 from service.http.middleware import pacing
@@ -186,6 +187,43 @@ def test_a_flood_waits_for_the_image_of_another_client(
             assert waiting.result(WAIT_SECONDS).status_code == 200
             assert pacer.waiting == 0
     assert service.sample("resnet_requests_paced_total") == 1
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine"
+)
+def test_a_body_is_read_on_when_the_image_of_another_client_has_been_served(
+    service: Service, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paced, "BYTE_SECONDS", 1e-6)
+    monkeypatch.setattr(paced, "MOST_SECONDS", WAIT_SECONDS)
+    body_bytes = 8 * 2**20
+    with listening(service.app) as port:
+        address = f"http://127.0.0.1:{port}"
+
+        def post(source: str, content: bytes) -> httpx2.Response:
+            transport = httpx2.HTTPTransport(local_address=source)
+            with httpx2.Client(transport=transport, timeout=WAIT_SECONDS) as client:
+                headers = {"Content-Type": "image/png"}
+                response: httpx2.Response = client.post(
+                    f"{address}/predict", content=content, headers=headers
+                )
+            return response
+
+        assert post(FLOOD, plain("red")).status_code == 200
+        pacer = pacer_of(service)
+        monkeypatch.setattr(pacer._debts, "_share", 1e-9)
+        with service.engine.blocked():
+            answer = pool.submit(post, HONEST, plain("red"))
+            service.engine.wait_until_busy()
+            uploading = pool.submit(post, FLOOD, bytes(body_bytes))
+            eventually(lambda: pacer.waiting == 1)
+            assert 0 < service.sample("resnet_pending_bytes") < body_bytes / 4
+            assert not uploading.done()
+            service.engine.release()
+            assert answer.result(WAIT_SECONDS).status_code == 200
+        assert uploading.result(WAIT_SECONDS).status_code == 415
+        assert pacer.waiting == 0
 
 
 def pacer_of(service: Service) -> Pacer:
