@@ -11,7 +11,7 @@ NEAR_BEST = 0.95
 # an engine takes any size.
 NEAR_ENOUGH = 0.9
 # What a batch may cost that has no images but those of clients with few.
-NEAR_ALONE = 0.8
+NEAR_ALONE = 0.7
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,9 @@ class Lane:
             self._queue.put(
                 job, client=job.client, request=request, cost=job.cost_seconds, priority=priority
             )
-            self._changed.notify_all()
+            if not self._precedence.held_seconds(job.client):
+                # A thread may wait with an image that is held back.
+                self._changed.notify()
             # Whichever image has its turn when a thread is free.
             self._executor.submit(self._next)
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from service.fairness.paced import metered
-
 T = TypeVar("T")
 
 
@@ -22,7 +20,7 @@ async def cancel_on_disconnect(
 
     disconnected: ends when the client is gone; cancelled when the work is done.
     """
-    working = asyncio.ensure_future(metered(work))
+    working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(disconnected)
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -24,7 +24,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.fairness.byte_budget import ByteBudget, HeldBytes
-from service.fairness.paced import give_way, metered
+from service.fairness.paced import charge_images, give_way
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
@@ -97,6 +97,7 @@ class InferenceService:
         DeadlineExceeded, InferenceFailed and their subclasses.
         """
         check_output_names(request.outputs)
+        charge_images(len(request.rows))
         model = self._models.get(request.model, request.version)
         _check_pixels(request, model)
         pixels = self._count_pixels(request)
@@ -107,7 +108,7 @@ class InferenceService:
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
             tasks = [
-                asyncio.ensure_future(metered(self._row(index, request, model, decoding)))
+                asyncio.ensure_future(self._row(index, request, model, decoding))
                 for index in range(len(request.rows))
             ]
             try:
@@ -167,7 +168,7 @@ class InferenceService:
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
             result = self._result(index, request, model, decoding)
-            return await asyncio.wait_for(metered(result), seconds)
+            return await asyncio.wait_for(result, seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
         except TooManyPixels:

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKeys, hash_of
 from service.fairness import paced
-from service.fairness.paced import IMAGE_SECONDS, credit_images
+from service.fairness.paced import INFERRED_SECONDS, credit_images
 from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer, Turn
 from service.http.middleware import pacing
 from service.http.middleware.pacing import SERVER_SECONDS, PacingMiddleware
@@ -101,7 +101,7 @@ def request(
         ({"method": "POST", "status": 503}, 3.0),
         # None of its images took a turn on the device.
         ({"method": "POST", "status": 200}, 3.0),
-        ({"method": "POST", "status": 200, "images": 100}, 3.0 - 100 * IMAGE_SECONDS),
+        ({"method": "POST", "status": 200, "images": 100}, 3.0 - 100 * INFERRED_SECONDS),
     ],
 )
 def test_a_request_is_charged_its_steps_on_the_loop(given: dict[str, Any], seconds: float) -> None:
