@@ -110,6 +110,8 @@ def read_artifact(folder: Path) -> Artifact:
             if found.get(name) != manifest.files.get(name)
         )
         raise InvalidArtifact(f"{folder} is not as it was written: {shortlist(changed)}")
+    if not any(name.startswith(f"{NETWORK}/") for name in found):
+        raise InvalidArtifact(f"{folder} has no network: no file in {NETWORK}/.")
     try:
         labels = _LABELS_ADAPTER.validate_json((folder / LABELS).read_bytes())
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.auth.api_keys import ApiKeys
 from service.auth.rate_limit import RateLimit
 from service.errors import Forbidden, RateLimited, Unauthorized
+from service.fairness.paced import paced_name
 from service.settings import SecuritySettings
 
 # Of one address, where the settings limit nobody: requests without a good key.
@@ -59,6 +60,11 @@ class Access:
         except (Unauthorized, Forbidden):
             check_rate(self.strangers, address)
             raise
+
+    def paced_client(self, key: str, address: str) -> str:
+        """By whom a request is counted before its key is checked: it decides nothing else."""
+        client = None if self.keys is None else self.keys.client(key)
+        return address if client is None or client.off else paced_name(client.name)
 
 
 def stated_key(authorization: str, api_key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from service.setting_types import parts_of
+from service.settings.types import parts_of
 
 
 class TrustedProxies:

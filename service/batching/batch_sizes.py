@@ -10,6 +10,8 @@ NEAR_BEST = 0.95
 # What shorter batches may cost where a client waits for those of another one, and larger ones where
 # an engine takes any size.
 NEAR_ENOUGH = 0.9
+# What a batch may cost that has no images but those of clients with few.
+NEAR_ALONE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class BatchSizes:
     def quick(self) -> int:
         """The smallest size whose throughput is near enough to the best."""
         return min(self.near_best(NEAR_ENOUGH))
+
+    @property
+    def alone(self) -> int:
+        """The smallest size that a batch may have with no images but those of clients with few."""
+        return min(self.near_best(NEAR_ALONE))
 
     def near_best(self, part: float) -> list[int]:
         """The sizes whose throughput is at least this part of the best."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic
 
 from service.batching.batch_sizes import BatchSizes
@@ -15,7 +14,7 @@ from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingD
 from service.fairness.fair_queue import FairQueue
 
 IDLE_WAIT_SECONDS = 1.0
-# Batches stay short for so long after a client with few images waited for one with many.
+# Batches of a client with many images are short for so long after another one had few.
 SHORT_BATCHES_SECONDS = 1.0
 
 
@@ -24,7 +23,8 @@ class BatchQueue(Generic[RowT]):
 
     Clients take turns, and within a client its requests; every image costs a turn. A priority holds
     among the requests of one client. While clients with few images wait for one with many, batches
-    are short, so that they wait a short time for the batch that runs.
+    are short, so that they wait a short time for the batch that runs, and theirs have no images of
+    that one.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them.
@@ -46,7 +46,8 @@ class BatchQueue(Generic[RowT]):
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
-        self._short_until = -math.inf
+        # Clients that had few images when one was taken, and when that was.
+        self._had_few: dict[str, float] = {}
 
     @property
     def depth(self) -> int:
@@ -84,9 +85,13 @@ class BatchQueue(Generic[RowT]):
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
-                wanted = self._wanted(len(pinned))
+                wanted, few = self._wanted(len(pinned)), False
                 while (pinned or self._waiting) and len(batch) < wanted:
-                    pending = pinned.pop(0) if pinned else self._waiting.pop()
+                    if not pinned:
+                        before, few = few, self._next_has_few()
+                        if before and not few and len(batch) >= self._batch_sizes.alone:
+                            break
+                    pending = pinned.pop(0) if pinned else self._take()
                     if self._claim(pending):
                         batch.append(pending)
                     elif pending.worker is None:
@@ -122,15 +127,32 @@ class BatchQueue(Generic[RowT]):
         """How many images the next batch takes."""
         wanted = self._batch_sizes.take(pinned + len(self._waiting))
         quick = self._batch_sizes.quick
-        if wanted <= quick:
-            return wanted
         fewest, most = self._waiting.fewest_and_most
-        if most <= self._batch_sizes.largest:
+        if wanted <= quick or most <= quick:
             return wanted
-        now = time.monotonic()
-        if fewest <= quick:
-            self._short_until = now + SHORT_BATCHES_SECONDS
-        return quick if now < self._short_until else wanted
+        if fewest <= quick or any(self._waiting.waiting(one) <= quick for one in self._recent()):
+            return quick
+        return wanted
+
+    def _recent(self) -> Iterable[str]:
+        """Clients that had few images lately."""
+        oldest = time.monotonic() - SHORT_BATCHES_SECONDS
+        self._had_few = {one: at for one, at in self._had_few.items() if at >= oldest}
+        return self._had_few
+
+    def _take(self) -> BatchItem[RowT]:
+        """The image whose turn it is."""
+        client = self._waiting.next_client
+        if self._waiting.waiting(client) <= self._batch_sizes.quick:
+            self._had_few.pop(client, None)
+            self._had_few[client] = time.monotonic()
+        return self._waiting.pop()
+
+    def _next_has_few(self) -> bool:
+        """Whether the next client has few images, while another one has many."""
+        quick = self._batch_sizes.quick
+        _, most = self._waiting.fewest_and_most
+        return most > quick >= self._waiting.waiting(self._waiting.next_client)
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Generic, TypeVar
@@ -58,6 +58,15 @@ class FairQueue(Generic[ItemT]):
         waiting = self._waiting.values()
         return min(waiting, default=0), max(waiting, default=0)
 
+    @property
+    def next_client(self) -> str:
+        """Whose turn it is. Raises LookupError where none waits."""
+        return self._turns.next()
+
+    def first_client(self, may: Callable[[str], bool]) -> str | None:
+        """Of those that may be served the one whose turn it is; None where none may."""
+        return self._turns.first(may)
+
     def waiting(self, client: str) -> int:
         """How many items of this client wait."""
         return self._waiting.get(client, 0)
@@ -87,9 +96,13 @@ class FairQueue(Generic[ItemT]):
         self._waiting[client] = self.waiting(client) + 1
         self._of[item] = (client, request)
 
-    def pop(self) -> ItemT:
-        """The item whose turn it is; its cost is charged. Raises LookupError where none waits."""
-        client = self._turns.next()
+    def pop(self, client: str | None = None) -> ItemT:
+        """The item whose turn it is; its cost is charged. Raises LookupError where none waits.
+
+        client: whose item it is to be, which must wait; None for that of the next one.
+        """
+        if client is None:
+            client = self._turns.next()
         entry = self._clients[client]
         request = entry.turns.next()
         item, cost = entry.requests[request].popleft()

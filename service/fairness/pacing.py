@@ -1,10 +1,7 @@
-"""When a request may start on the event loop: clients have equal shares of a part of its time.
+"""When a request may start or go on, on the event loop: clients have equal shares of a part of it.
 
-The virtual time is that of A. Demers, S. Keshav, S. Shenker, "Analysis and Simulation of a Fair
-Queueing Algorithm", SIGCOMM 1989: it advances by the part of the time that is shared, divided by
-the number of clients that owe. A client's tag is the virtual time at which its requests
-will be paid. Unlike a fair queue, the pacer leaves the rest of the time unused, as a token bucket
-does: those who need it compete for the CPU, and not for the loop.
+Unlike a fair queue, the pacer leaves the rest of the time unused, as a token bucket does: those who
+need it compete for the CPU, and not for the loop.
 """
 
 from __future__ import annotations
@@ -14,8 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from itertools import count
+
+from service.fairness.debts import Debts
 
 # Of one CPU, for all clients beyond their share together.
 SHARE = 0.25
@@ -30,6 +27,8 @@ FIRST_COST_SECONDS = 0.0005
 STARTS_AT_ONCE = 8
 # Where more wait, none do: those whose clients have left are not known to.
 MOST_WAITING = 2000
+# A request waits so long at most: health probes are answered within half a second.
+MOST_SECONDS, MOST_PROBE_SECONDS = 2.0, 0.2
 # Of an event loop's timer.
 TICK_SECONDS = 0.001
 # So many settled clients are kept before they are looked for.
@@ -38,9 +37,8 @@ SPARE_CLIENTS = 64
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """cost_seconds: of its last request. served: requests that have started.
-
-    first: whether it is counted as one that goes first. owes: whether it is in the heap.
+    """tag, owes: of `Debtor`. cost_seconds: of its last request. served: requests that have
+    started. first: whether it is counted as one that goes first.
     """
 
     tag: float
@@ -53,7 +51,7 @@ class _Client:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A request that has started, and what it was charged at first."""
+    """A request that has started, and what it was charged so far."""
 
     client: _Client
     charged_seconds: float
@@ -72,7 +70,6 @@ class Pacer:
         observe_wait: Callable[[], object] = lambda: None,
     ) -> None:
         """now: in seconds. observe_wait: called when a request begins to wait."""
-        self._now = now
         self._observe_wait = observe_wait
         # Those that are served, wait or owe, and some that are settled.
         self._clients: dict[str, _Client] = {}
@@ -81,10 +78,7 @@ class Pacer:
         self._first = 0
         # Clients that wait, in the order in which they began to.
         self._held: dict[_Client, None] = {}
-        self._virtual_time, self._updated = 0.0, now()
-        # Clients that owe, by the tag that they had when they were put in.
-        self._owing: list[tuple[float, int, _Client]] = []
-        self._numbers = count()
+        self._debts: Debts[_Client] = Debts(SHARE, MOST_OWED_SECONDS, now)
         # When the next of them start: on the loop's clock.
         self._timer: asyncio.Handle | None = None
         self._due = 0.0
@@ -102,37 +96,50 @@ class Pacer:
 
         most_seconds: the longest that it waits.
         """
-        self._advance()
+        self._debts.advance()
         client = self._clients.get(name)
         if client is None:
             self._forget_settled()
-            client = self._clients[name] = _Client(self._virtual_time)
+            client = self._clients[name] = _Client(self._debts.virtual_time)
         held_back = not self._may_start(client)
         waits = held_back or client.waiting or self._started >= STARTS_AT_ONCE
         if waits and self._waiting < MOST_WAITING:
             if held_back:
                 self._observe_wait()
             await self._wait(client, most_seconds)
-            self._advance()
+            self._debts.advance()
         else:
             self._note_started()
         client.served += 1
         self._charge(client, client.cost_seconds)
         return Turn(client, client.cost_seconds)
 
+    async def give_way(self, turn: Turn, seconds: float, most_seconds: float) -> bool:
+        """In the middle of a request: returns when it may go on, and whether it had to wait.
+
+        seconds: of CPU time on the loop that the request has taken so far.
+        most_seconds: the longest that it waits.
+        """
+        self._debts.advance()
+        client = turn.client
+        if seconds > turn.charged_seconds:
+            self._charge(client, seconds - turn.charged_seconds)
+            turn.charged_seconds = seconds
+        if self._may_start(client) or self._waiting >= MOST_WAITING:
+            return False
+        await self._wait(client, most_seconds)
+        return True
+
     def end(self, turn: Turn, seconds: float) -> None:
-        """seconds: of CPU time on the loop that the request is charged."""
-        self._advance()
+        """seconds: of CPU time on the loop that the request is charged, all in all."""
+        self._debts.advance()
         client = turn.client
         client.served -= 1
         client.cost_seconds = seconds
         self._charge(client, seconds - turn.charged_seconds)
 
     def _charge(self, client: _Client, seconds: float) -> None:
-        tag = max(self._virtual_time, client.tag) + seconds
-        client.tag = min(tag, self._virtual_time + MOST_OWED_SECONDS)
-        if not client.owes:
-            self._note_owing(client)
+        self._debts.charge(client, seconds)
         first = client.served > 0 and not self._beyond(client)
         self._first += first - client.first
         client.first = first
@@ -145,32 +152,7 @@ class Pacer:
 
     def _beyond(self, client: _Client, seconds: float = 0.0) -> bool:
         """Whether it is beyond its share with so much more."""
-        return client.tag + seconds > self._virtual_time + ALLOWANCE_SECONDS
-
-    def _note_owing(self, client: _Client) -> None:
-        client.owes = client.tag > self._virtual_time
-        if client.owes:
-            heappush(self._owing, (client.tag, next(self._numbers), client))
-
-    def _advance(self) -> None:
-        """Brings the virtual time up to date. Its rate changes where a client has paid."""
-        now = self._now()
-        left, self._updated = now - self._updated, now
-        while self._owing:
-            tag, _, client = self._owing[0]
-            until_paid = (tag - self._virtual_time) / self._rate
-            if until_paid > left:
-                break
-            self._virtual_time = max(self._virtual_time, tag)
-            left -= max(0.0, until_paid)
-            heappop(self._owing)
-            # It may have been charged since.
-            self._note_owing(client)
-        self._virtual_time += left * self._rate
-
-    @property
-    def _rate(self) -> float:
-        return SHARE / max(1, len(self._owing))
+        return client.tag + seconds > self._debts.virtual_time + ALLOWANCE_SECONDS
 
     async def _wait(self, client: _Client, most_seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -196,7 +178,8 @@ class Pacer:
         due = 0.0
         if not any(map(self._may_start, self._held)):
             tag = min(client.tag for client in self._held) - ALLOWANCE_SECONDS
-            due = loop.time() + max(TICK_SECONDS, (tag - self._virtual_time) / self._rate)
+            wait_seconds = (tag - self._debts.virtual_time) / self._debts.rate
+            due = loop.time() + max(TICK_SECONDS, wait_seconds)
         if self._timer is not None:
             if self._due <= due:
                 return
@@ -207,7 +190,7 @@ class Pacer:
     def _next(self) -> None:
         """One request of each client that may start, and of each in turn up to STARTS_AT_ONCE."""
         self._timer = None
-        self._advance()
+        self._debts.advance()
         number, clients = 0, list(self._held)
         while clients and (number == 0 or self._started < STARTS_AT_ONCE):
             clients = [one for one in clients if one.waiting and self._may_start(one, number)]
@@ -234,7 +217,7 @@ class Pacer:
         self._clients = {
             name: client
             for name, client in self._clients.items()
-            if client.served or client.waiting or client.tag > self._virtual_time
+            if client.served or client.waiting or client.tag > self._debts.virtual_time
         }
         self._most_clients = 2 * len(self._clients) + SPARE_CLIENTS
 

@@ -6,7 +6,7 @@ Integrated Services Packet Switching Networks", SIGCOMM 1996. Every key has the 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
@@ -62,6 +62,14 @@ class Turns(Generic[KeyT]):
                 return entry[-1]
             heappop(self._heap)
         raise LookupError("No key waits.")
+
+    def first(self, may: Callable[[KeyT], bool]) -> KeyT | None:
+        """Of those that may have a turn the key whose turn it is; None where none may.
+
+        It takes time in the number of keys.
+        """
+        entry = min((one for one in self._valid.values() if may(one[-1])), default=None)
+        return None if entry is None else entry[-1]
 
     def serve(self, key: KeyT, cost: float) -> None:
         """Begins a turn of this cost (0 or more, any unit, always the same)."""

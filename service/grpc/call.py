@@ -16,6 +16,7 @@ from service.auth.address import client_address
 from service.auth.trusted_proxies import TrustedProxies
 from service.errors import MalformedRequest, ShuttingDown, UploadTimeout
 from service.fairness.byte_budget import ByteBudget, HeldBytes
+from service.fairness.paced import charge_bytes
 from service.grpc.arrivals import Arrivals
 from service.grpc.wire import parse
 from service.observability.request_id import acceptable_id
@@ -160,6 +161,7 @@ class Call:
 
     def _counted(self, data: bytes) -> Message:
         self.request_bytes += len(data)
+        charge_bytes(len(data))
         return Message(data, self._budget.hold(self.client))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from service.auth.access import Access
 from service.errors import InvalidParameter, MalformedRequest, ModelNotFound, Unavailable
+from service.fairness.paced import credit_images
+from service.fairness.pacing import Pacer
 from service.grpc.call import Call, Message
 from service.grpc.wire import packed_bytes
 from service.inference.model import Model
@@ -39,6 +41,7 @@ class Inference:
 
     runtime: Runtime
     access: Access
+    pacer: Pacer
     spans: Spans | None = None
 
     @property
@@ -123,8 +126,10 @@ class Inference:
         return result
 
     def _record(self, result: InferenceResult, call: Call, started: float) -> None:
+        inferred = [row.timing for row in result.rows if isinstance(row, RowResult)]
+        credit_images(len(inferred))
         if self.spans is not None:
-            self.spans.record([row.timing for row in result.rows if isinstance(row, RowResult)])
+            self.spans.record(inferred)
         durations = durations_ms(result, started)
         bind_log_fields(timing_ms=durations)
         call.trailers = [one for one in call.trailers if one[0] != SERVER_TIMING]

@@ -15,6 +15,8 @@ import grpc
 from service.auth.access import Access
 from service.auth.trusted_proxies import TrustedProxies
 from service.errors import FAULT, QueueFull, ServiceError, Unavailable
+from service.fairness.paced import run_paced
+from service.fairness.pacing import MOST_PROBE_SECONDS, MOST_SECONDS, Pacer
 from service.fairness.shared_limit import SharedLimit
 from service.grpc.arrivals import Arrivals
 from service.grpc.call import Call, NotTaken
@@ -26,6 +28,9 @@ from service.observability.tracing import Spans
 
 logger = logging.getLogger(__name__)
 
+# What gRPC does for a call before and after its handler, about.
+CALL_SECONDS = 200e-6
+
 # Handles a call. Returns the answer; None where the call is a stream that was answered.
 Handler = Callable[[Call], Awaitable[bytes | None]]
 
@@ -34,7 +39,8 @@ Handler = Callable[[Call], Awaitable[bytes | None]]
 class Method:
     """One of a service's methods.
 
-    stream: whether any number of messages is answered. monitoring: polled by balancers: without a
+    stream: whether any number of messages is answered; those that are work take turns one by one.
+    monitoring: polled by balancers: without a
     key, not traced, and logged at the level "debug".
     """
 
@@ -62,12 +68,14 @@ class Methods:
         arrivals: Arrivals,
         spans: Spans | None = None,
         *,
+        pacer: Pacer,
         calls: int,
     ) -> None:
         self._runtime = runtime
         self._access = access
         self._arrivals = arrivals
         self._spans = spans
+        self._pacer = pacer
         self._calls = SharedLimit(calls)
         self._monitoring = SharedLimit(MAX_MONITORING_CALLS)
         self.stopping = asyncio.Event()
@@ -102,12 +110,27 @@ class Methods:
             token = request_id.set(call.request_id)
             try:
                 with log_context() as facts:
-                    await self._serve(method, call, context, facts)
+                    await self._paced(method, call, context, facts)
             finally:
                 request_id.reset(token)
                 self._end_within(http.write_timeout_seconds)
 
         return behavior
+
+    async def _paced(
+        self, method: Method, call: Call, context: Any, facts: dict[str, object]
+    ) -> None:
+        """Requests of HTTP and calls take the same turns on the event loop; see `Method.stream`."""
+        if method.stream:
+            await self._serve(method, call, context, facts)
+            return
+        await run_paced(
+            self._pacer,
+            self._access.paced_client(call.key, call.address),
+            lambda: self._serve(method, call, context, facts),
+            most_seconds=MOST_PROBE_SECONDS if method.monitoring else MOST_SECONDS,
+            other_seconds=CALL_SECONDS,
+        )
 
     def _end_within(self, seconds: float) -> None:
         """Of a call that was answered what is left is the client's: to take it. gRPC waits for that

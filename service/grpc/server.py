@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from grpc import aio
 
 from service.auth.access import Access
+from service.fairness.pacing import Pacer
 from service.grpc.arrivals import Arrivals, arrivals_of
 from service.grpc.credentials import credentials_of
 from service.grpc.inference import Inference
@@ -35,7 +36,7 @@ STOP_POLL_SECONDS = 0.1
 
 
 class GrpcServer:
-    """access, certificate: the process's own, which HTTP uses too."""
+    """access, certificate, pacer: the process's own, which HTTP uses too."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class GrpcServer:
         spans: Spans | None = None,
         certificate: Certificate | None = None,
         *,
+        pacer: Pacer,
         max_connections: int,
     ) -> None:
         self._runtime = runtime
@@ -52,9 +54,9 @@ class GrpcServer:
         places = arrivals_of(
             runtime.service.budget.limit_bytes, runtime.settings.limits.max_body_bytes
         )
-        inference = Inference(runtime, access, spans)
+        inference = Inference(runtime, access, pacer, spans)
         self.arrivals = Arrivals(places)
-        self._methods = Methods(runtime, access, self.arrivals, spans, calls=MAX_CALLS)
+        self._methods = Methods(runtime, access, self.arrivals, spans, pacer=pacer, calls=MAX_CALLS)
         self._served = _methods_of(inference, streams=places)
         self._server: aio.Server | None = None
 

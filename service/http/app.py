@@ -45,6 +45,7 @@ from service.http.problem_details import add_error_handlers
 from service.http.protocols import v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
+from service.http.static_content import serve_docs_from_memory
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
@@ -112,6 +113,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     access = Access.of(security)
     keys, limit = access.keys, access.limit
     certificate = certificate_of(settings)
+    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path
     tracing = Tracing(
@@ -125,7 +127,8 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        async with _grpc(runtime, access, tracing.spans, certificate) as app.state.grpc_port:
+        grpc = _grpc(runtime, access, tracing.spans, certificate, pacer)
+        async with grpc as app.state.grpc_port:
             yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
@@ -144,6 +147,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         redirect_slashes=False,
         telemetry=tracing.fastapi,
     )
+    serve_docs_from_memory(app)
     app.state.runtime = runtime
     app.state.spans = tracing.spans
     app.state.certificate = certificate
@@ -164,7 +168,6 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         draining=lambda: runtime.repository.draining,
     )
     app.add_middleware(LoadSheddingMiddleware, runtime=runtime, metrics=service_metrics, keys=keys)
-    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
     app.add_middleware(PacingMiddleware, pacer=pacer, keys=keys)
     if security.cors_origins:
         app.add_middleware(CorsMiddleware, origins=security.cors_origins, preflights=False)
@@ -224,7 +227,11 @@ def certificate_of(settings: Settings) -> Certificate | None:
 
 @asynccontextmanager
 async def _grpc(
-    runtime: Runtime, access: Access, spans: Spans | None, certificate: Certificate | None
+    runtime: Runtime,
+    access: Access,
+    spans: Spans | None,
+    certificate: Certificate | None,
+    pacer: Pacer,
 ) -> AsyncIterator[int | None]:
     """Serves gRPC meanwhile, where the settings say so, and gives its port.
 
@@ -237,7 +244,9 @@ async def _grpc(
     from service.grpc.server import GrpcServer
 
     connections = grpc_connections(runtime.settings)
-    server = GrpcServer(runtime, access, spans, certificate, max_connections=connections)
+    server = GrpcServer(
+        runtime, access, spans, certificate, pacer=pacer, max_connections=connections
+    )
     async with server.serving() as port:
         yield port
 

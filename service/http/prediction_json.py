@@ -6,7 +6,6 @@ which took 160 ms as objects that are validated.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
@@ -15,6 +14,7 @@ import numpy as np
 
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
+from service.fairness.paced import pause
 from service.http.problem_details import problem_of
 from service.http.schemas import ClassProbability, ModelUsed, Timing
 from service.inference.model import Model
@@ -49,7 +49,7 @@ class PredictionWriter:
                 raise row
             if written + k > CLASSES_AT_ONCE:
                 written = 0
-                await asyncio.sleep(0)
+                await pause()
             written += k
             rows.append(_error(row) if isinstance(row, ServiceError) else model.row(row, k))
         shown = rows[0] if len(rows) == 1 else '"results":[{' + "},{".join(rows) + "}]"

@@ -14,15 +14,20 @@ from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 
 from model_builder.artifact.preprocessing import Preprocessing
-from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.errors import ImageTooLarge, InvalidImage
 from service.imaging.color import flatten_alpha, srgb, transform_of
-from service.imaging.formats import ACCEPTED, FORMATS, name_of
+from service.imaging.formats import (
+    ACCEPTED,
+    FORMATS,
+    MAGIC_BYTES,
+    check_signature,
+    name_of,
+    not_taken,
+)
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
 from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
 
 Pixels = npt.NDArray[np.uint8]
-# As many as Pillow shows a reader to decide by.
-MAGIC_BYTES = 16
 # Makes a context that is entered while Pillow reads a header or Exif, and may end it.
 Bound = Callable[[], AbstractContextManager[object]]
 
@@ -121,8 +126,7 @@ def _open_checked(data: bytes, limits: dict[str, int], bound: Bound) -> ImageFil
 
 def _open(data: bytes) -> ImageFile:
     """As Image.open, which does not say why a reader refuses a file."""
-    if not data:
-        raise InvalidImage("The image is empty: 0 bytes.")
+    check_signature(data)
     reasons: dict[str, str] = {}
     for name in ACCEPTED:
         reader, accepts = Image.OPEN[name]
@@ -153,8 +157,7 @@ def _open(data: bytes) -> ImageFile:
         raise _Unreadable(f"The {found} image's header can't be read: {reasons[found]}")
     if found in ACCEPTED:
         raise InvalidImage(f"It begins as {found}, and its header can't be read.")
-    received = found or f"{len(data)} bytes that begin with {data[:8]!r}"
-    raise UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
+    raise not_taken(data, len(data))
 
 
 def _explanation(name: str, data: bytes) -> InvalidImage | None:

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import PREFIXES, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from service.errors import InvalidImage
+from service.errors import InvalidImage, UnsupportedMedia
 from service.imaging.layouts import avif as avif_layout
 from service.imaging.layouts import bmp as bmp_layout
 from service.imaging.layouts import heif as heif_layout
@@ -30,6 +30,9 @@ from service.imaging.repair import bmp as bmp_repair
 from service.imaging.repair import jpeg as jpeg_repair
 from service.imaging.repair import png as png_repair
 from service.imaging.repair import webp as webp_repair
+
+# As many as Pillow shows a reader to decide by.
+MAGIC_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,24 @@ SIGNATURES = OTHERS | {
     for name, format in FORMATS.items()
     for signature in format.signatures
 }
+
+
+def check_signature(data: bytes | memoryview) -> None:
+    """Of a file, or of what may be one: refuses what no reader would try.
+
+    Raises InvalidImage or UnsupportedMedia.
+    """
+    beginning = bytes(data[:MAGIC_BYTES])
+    if not beginning:
+        raise InvalidImage("The image is empty: 0 bytes.")
+    if not any(FORMATS[name].may_read(beginning) for name in ACCEPTED):
+        raise not_taken(beginning, len(data))
+
+
+def not_taken(beginning: bytes, file_bytes: int) -> UnsupportedMedia:
+    """The refusal of a file of none of the formats. beginning: MAGIC_BYTES of it, or more."""
+    received = name_of(beginning) or f"{file_bytes} bytes that begin with {beginning[:8]!r}"
+    return UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
 
 
 def name_of(data: bytes) -> str | None:

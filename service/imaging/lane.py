@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from model_builder.artifact.preprocessing import Preprocessing
 from service.errors import DeadlineExceeded, ShuttingDown
 from service.fairness.fair_queue import FairQueue
+from service.fairness.precedence import Precedence
 from service.imaging.decoder_process import Decoded, DecoderProcess
 
 # Of a CPU, for a new process in place of one that was ended, its first image included.
@@ -38,13 +39,20 @@ class Job:
 class Lane:
     """A queue, and a thread for each process that takes images from it. For any thread.
 
-    Clients take turns by the seconds that decoding took, within a client its requests.
+    Clients take turns by the seconds that decoding took, within a client its requests. What
+    `precedence` holds back is not begun.
     """
 
-    def __init__(self, name: str, processes: Sequence[DecoderProcess]) -> None:
+    def __init__(
+        self, name: str, processes: Sequence[DecoderProcess], precedence: Precedence
+    ) -> None:
         self._processes = tuple(processes)
         self._executor = ThreadPoolExecutor(len(processes), thread_name_prefix=name)
         self._lock = threading.Lock()
+        self._precedence = precedence
+        # Something came or left, or may be begun.
+        self._changed = threading.Condition(self._lock)
+        precedence.observe(self._notify)
         self._queue: FairQueue[Job] = FairQueue()
         self._running: dict[Job, DecoderProcess] = {}
         # The one that was used last comes first: a quiet service keeps to one of them.
@@ -68,6 +76,9 @@ class Lane:
             self._queue.put(
                 job, client=job.client, request=request, cost=job.cost_seconds, priority=priority
             )
+            if not self._precedence.held_seconds(job.client):
+                # A thread may wait with an image that is held back.
+                self._changed.notify()
             # Whichever image has its turn when a thread is free.
             self._executor.submit(self._next)
 
@@ -75,6 +86,7 @@ class Lane:
         """Nobody waits for it any more. Returns whether it is being decoded: see `interrupt`."""
         with self._lock:
             job.cancelled = True
+            self._changed.notify_all()
             return not self._queue.remove(job) and job in self._running
 
     def interrupt(self, job: Job) -> None:
@@ -92,6 +104,7 @@ class Lane:
         with self._lock:
             self._closed = True
             waiting = self._queue.clear()
+            self._changed.notify_all()
         self._executor.shutdown(wait=False, cancel_futures=True)
         for job in waiting:
             if job.outcome.set_running_or_notify_cancel():
@@ -103,12 +116,29 @@ class Lane:
         for process in self._processes:
             process.close()
 
+    def _notify(self) -> None:
+        with self._lock:
+            self._changed.notify_all()
+
+    def _wait_for_turn(self) -> str | None:
+        """Until an image may be begun: its client. None once no image waits."""
+        while self._queue:
+            client = self._queue.next_client
+            if not (held := self._precedence.held_seconds(client)):
+                return client
+            other = self._queue.first_client(lambda one: not self._precedence.held_seconds(one))
+            if other is not None:
+                return other
+            self._changed.wait(held)
+        return None
+
     def _next(self) -> None:
         with self._lock:
-            if not self._queue:
+            client = self._wait_for_turn()
+            if client is None:
                 # The image that this was for has been cancelled.
                 return
-            job, process = self._queue.pop(), self._idle.pop()
+            job, process = self._queue.pop(client), self._idle.pop()
             self._running[job] = process
         started, pid = time.monotonic(), process.pid
         try:

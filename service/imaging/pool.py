@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.preprocessing import Preprocessing
+from service.fairness.precedence import Precedence
 from service.imaging.decoder_process import Decoded, DecoderProcess, LargerThanExpected
+from service.imaging.formats import check_signature
 from service.imaging.header import read_header
 from service.imaging.lane import RESTART_SECONDS, Job, Lane
 from service.imaging.launcher import Launcher
@@ -21,8 +23,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # An image that is expected to take longer waits for other such images only.
 SLOW_SECONDS = 0.05
-# Of the processes that decode those, and of the bulk's: the rest of the service goes first.
-LOW_PRIORITY = 5
+# Niceness of the processes that decode the bulk, and those: the rest of the service goes first.
+BULK_PRIORITY, SLOW_PRIORITY = 5, 10
 # Of one client's quick images for each process, so many wait there; more are its bulk.
 QUICK_WAITING = 8
 ANY_PIXELS = 0
@@ -46,6 +48,7 @@ class DecoderPool:
     Of a client with many quick images all but a few are decoded in a third one: at a low priority,
     so that engines have the CPU before what they can't take yet.
 
+    precedence: to be told whose images are in the service.
     timeout_seconds: of a CPU; an image that takes longer is refused. `observe` is told
     each image's seconds; `observe_failure` "start", "ended" or "timeout", for a process.
     """
@@ -63,6 +66,7 @@ class DecoderPool:
         self._max_pixels = max_pixels
         self._launcher = Launcher(observe_failure)
         self._observe = observe
+        self.precedence = Precedence()
 
         def lane(name: str, niceness: int) -> Lane:
             return Lane(
@@ -78,10 +82,11 @@ class DecoderPool:
                     )
                     for _ in range(threads)
                 ],
+                self.precedence,
             )
 
-        self._quick, self._bulk = lane("quick", 0), lane("bulk", LOW_PRIORITY)
-        self._slow = lane("slow", LOW_PRIORITY)
+        self._quick, self._bulk = lane("quick", 0), lane("bulk", BULK_PRIORITY)
+        self._slow = lane("slow", SLOW_PRIORITY)
         self._lanes = (self._quick, self._bulk, self._slow)
         self._most_waiting = QUICK_WAITING * threads
         self._check: Future[object] | None = None
@@ -125,6 +130,8 @@ class DecoderPool:
         Cancelled, it leaves the queue, or its process is ended. Raises DeadlineExceeded,
         ShuttingDown, DecoderFailed, and what `decoder.decode` raises.
         """
+        # What is no image takes no process's time.
+        check_signature(data)
         header = read_header(data)
         expected, seconds = header.pixels or 0, header.decode_seconds
 

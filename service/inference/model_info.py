@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ from service.errors import ModelNotFound
 from service.inference.model import Model
 
 State = Literal["ready", "available", "unavailable"]
+# Of where images come from, what strangers are not told.
+FOLDERS = re.compile(r"\S*/(?:.*/)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +212,8 @@ def _served(model: Model | None) -> ServedInfo | None:
         batch_sizes=list(model.batch_sizes.sizes),
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
-        measured=model.artifact.report,
+        measured=tuple(
+            replace(one, images=FOLDERS.sub("", one.images.rstrip("/")))
+            for one in model.artifact.report
+        ),
     )

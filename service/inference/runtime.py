@@ -6,6 +6,7 @@ The HTTP application, another protocol's server, a Ray replica and tests use it 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 # the largest bodies in any case: one client can't have all of it.
 PENDING_PARTS = 8
 PENDING_BODIES = 2
+# How long a thread waits for the interpreter's lock before it asks for it; by default 5 ms. An
+# image goes from thread to thread some ten times, while the event loop may be busy.
+SWITCH_SECONDS = 0.0005
 
 
 class Runtime:
@@ -84,6 +88,7 @@ class Runtime:
 
     def start(self) -> None:
         """Begins to load the models, and returns at once."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.repository.start()
         self._watchdog.start()
 

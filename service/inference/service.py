@@ -24,6 +24,7 @@ from service.errors import (
     UnsupportedMedia,
 )
 from service.fairness.byte_budget import ByteBudget, HeldBytes
+from service.fairness.paced import charge_images, give_way
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
@@ -96,10 +97,14 @@ class InferenceService:
         DeadlineExceeded, InferenceFailed and their subclasses.
         """
         check_output_names(request.outputs)
+        charge_images(len(request.rows))
         model = self._models.get(request.model, request.version)
         _check_pixels(request, model)
         pixels = self._count_pixels(request)
-        with self.budget.hold(request.client) as held:
+        with (
+            self.budget.hold(request.client) as held,
+            self._decoder.precedence.serving(request.client, len(request.rows)),
+        ):
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
             tasks = [
@@ -159,9 +164,11 @@ class InferenceService:
     async def _row(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult | ServiceError:
+        await give_way()
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
-            return await asyncio.wait_for(self._result(index, request, model, decoding), seconds)
+            result = self._result(index, request, model, decoding)
+            return await asyncio.wait_for(result, seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
         except TooManyPixels:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import re
 from collections.abc import Callable
 
 from service.errors import MalformedRequest
+from service.fairness.paced import pause
 from service.protocols.json_text import LongText
 
 PIECE_CHARACTERS = 64 * 1024
@@ -42,7 +42,7 @@ async def decode_base64(text: LongText | str, take: Callable[[bytes], None]) -> 
         take(binascii.a2b_base64(piece[:whole]))
         rest = piece[whole:]
         if index % PIECES_AT_ONCE == PIECES_AT_ONCE - 1:
-            await asyncio.sleep(0)
+            await pause()
     if len(rest) == 1 or (padding and (characters + padding) % 4):
         raise _not_base64()
     if rest:

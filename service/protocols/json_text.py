@@ -6,7 +6,6 @@ event loop for 50 ms an image, and numbers would take up to fifty times their by
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import secrets
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from service.errors import MalformedRequest, PayloadTooLarge
+from service.fairness.paced import pause
 
 # Of a document without what stays where it is.
 MAX_TEXT_BYTES = 32 * 1024
@@ -23,6 +23,8 @@ MAX_TEXT_BYTES = 32 * 1024
 LONG_BYTES = 256
 WINDOW_BYTES = 64 * 1024
 SEARCH_BYTES = 8 * 1024
+# Of arrays of numbers: those of images have four.
+MAX_DEPTH = 32
 # The event loop does something else after so many windows, or strings and arrays.
 WINDOWS_AT_ONCE, TAKEN_AT_ONCE = 4, 16
 
@@ -89,7 +91,7 @@ class _Scan:
                 place = await self._take(place, found)
                 taken += 1
                 if not taken % TAKEN_AT_ONCE:
-                    await asyncio.sleep(0)
+                    await pause()
                 continue
             end = place + SEARCH_BYTES
             if end < len(self._data):
@@ -97,7 +99,7 @@ class _Scan:
                 end -= OPENING_BYTES
             self._keep(place, end)
             place = end
-            await asyncio.sleep(0)
+            await pause()
 
     async def _take(self, place: int, found: re.Match[bytes]) -> int:
         """Keeps the text up to the string or array that opens there, and takes that one.
@@ -114,7 +116,7 @@ class _Scan:
             self._keep(place, opening + 1)
             self.text.append(self._put(LongText(data[start:end])).encode())
             return end
-        end = await self._array_end(opening, await self._extent(NUMBERS, opening))
+        end = await self._array_end(opening)
         if end - opening < LONG_BYTES:
             self._keep(place, end)
             return end
@@ -122,20 +124,27 @@ class _Scan:
         self.text.append(b'"%s"' % self._put(Numbers(data[opening:end])).encode())
         return end
 
-    async def _array_end(self, start: int, end: int) -> int:
-        """Behind the bracket that closes the array. end: where its numbers and brackets end."""
-        depth = 0
-        for index, window in enumerate(range(start, end, WINDOW_BYTES)):
-            text = np.frombuffer(self._data[window : min(end, window + WINDOW_BYTES)], np.uint8)
-            steps = (text == ord("[")).astype(np.int32) - (text == ord("]"))
-            depths = depth + np.cumsum(steps)
+    async def _array_end(self, start: int) -> int:
+        """Behind the bracket that closes the array."""
+        depth, place = 0, start
+        while True:
+            window_end = place + WINDOW_BYTES
+            match = NUMBERS.match(self._data, place, window_end)
+            assert match is not None
+            text = np.frombuffer(self._data[place : match.end()], np.uint8)
+            places = np.flatnonzero((text == ord("[")) | (text == ord("]")))
+            depths = depth + np.cumsum(np.where(text[places] == ord("["), 1, -1))
             closed = np.flatnonzero(depths == 0)
             if len(closed):
-                return window + int(closed[0]) + 1
-            depth = int(depths[-1])
-            if index % WINDOWS_AT_ONCE == WINDOWS_AT_ONCE - 1:
-                await asyncio.sleep(0)
-        raise MalformedRequest("An array of numbers does not end after its last number.")
+                return place + int(places[closed[0]]) + 1
+            if len(depths):
+                depth = int(depths[-1])
+            if depth > MAX_DEPTH:
+                raise MalformedRequest("The body's JSON is nested too deeply.")
+            if match.end() < window_end:
+                raise MalformedRequest("An array of numbers does not end after its last number.")
+            place = window_end
+            await pause()
 
     async def _extent(self, pattern: re.Pattern[bytes], start: int) -> int:
         """Where the longest match from there ends."""
@@ -150,7 +159,7 @@ class _Scan:
             start = match.end()
             windows += 1
             if not windows % WINDOWS_AT_ONCE:
-                await asyncio.sleep(0)
+                await pause()
 
     def _keep(self, start: int, end: int) -> None:
         end = min(end, len(self._data))

@@ -8,8 +8,8 @@ from typing import Literal
 from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 
-from service.setting_types import Networks, Origins, RootPath, Seconds
 from service.settings.group import Group
+from service.settings.types import Networks, Origins, RootPath, Seconds
 
 DEFAULT_MODEL = "resnet50"
 # Old name -> new name. The old name still works; `deprecated_variables` reports it.

@@ -15,8 +15,8 @@ MEDIAN_FACTOR, P99_FACTOR = 2.0, 3.0
 PROBE_SECONDS = 0.5
 # For the error of a measured throughput.
 SHARE_SLACK = 0.9
-# Files that a server may open on first use and keep.
-SPARE_DESCRIPTORS = 2
+# Files that a server may open on first use and keep: most are sockets of decoding processes.
+SPARE_DESCRIPTORS = 6
 # Records of errors in the log: some for an incident, not one for each request.
 MOST_ERRORS = 10
 

@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from service.errors import QueueFull, ServiceError
+from service.fairness.paced import run_paced
+from service.fairness.pacing import MOST_SECONDS
 from service.fairness.shared_limit import SharedLimit
 from service.grpc.call import Call, Message
 from service.grpc.errors import forget_frames, text_of
@@ -60,7 +62,7 @@ class InferenceStreams:
     ) -> None:
         try:
             while (message := await call.receive_next(IDLE_SECONDS)) is not None:
-                task = asyncio.ensure_future(self._answer(call, message))
+                task = asyncio.ensure_future(self._answer_in_turn(call, message))
                 # Also where it is cancelled before it begins.
                 task.add_done_callback(_releasing(message))
                 del message
@@ -72,6 +74,14 @@ class InferenceStreams:
         finally:
             with suppress(asyncio.CancelledError):
                 await answers.put(None)
+
+    async def _answer_in_turn(self, call: Call, message: Message) -> bytes:
+        return await run_paced(
+            self._inference.pacer,
+            self._inference.access.paced_client(call.key, call.address),
+            lambda: self._answer(call, message),
+            most_seconds=MOST_SECONDS,
+        )
 
     async def _answer(self, call: Call, message: Message) -> bytes:
         answer = messages.ModelStreamInferResponse()

@@ -1,7 +1,6 @@
 """One client's connection: uvicorn's, with limits on what a client may send, and how slowly.
 
-Only `service.http.server` uses this class. Under another ASGI server these limits are that
-server's, or nginx's (`deploy/nginx.conf`).
+Only `service.http.server` uses it. Another ASGI server has limits of its own (deploy/nginx.conf).
 """
 
 from __future__ import annotations
@@ -26,10 +25,7 @@ HEALTH = b"/health/"
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Gives the parser one request at a time, so that at most one is parsed and not answered.
-
-    The body's time and size are limited by the code that reads it.
-    """
+    """At most one request is parsed and not answered. The code that reads a body limits it."""
 
     registry: ClassVar[ConnectionRegistry]
 
@@ -54,10 +50,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.registry.remove(self)
+        self.registry.dropped.forget(self._flow)
         self._received.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._dropping:
+            self.registry.drop(self._flow, self.client, len(data))
         if not self._lingering:
             self._received.add(data)
             self._feed()
@@ -93,8 +92,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_header, self._received.header_bytes = False, 0
         # Trailers are not taken for headers.
         self.headers = []
-        if self._refusal:
-            self.cycle.keep_alive = False
+        self.cycle.keep_alive &= self._refusal is None
 
     def on_body(self, body: bytes) -> None:
         # What is neither header nor data, as trailers, is limited as a header is.
@@ -150,17 +148,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _in_body(self) -> bool:
         return self._in_message and not self._in_header
 
+    @property
+    def _dropping(self) -> bool:
+        """Whether the client has its response, and what it still sends is dropped."""
+        return self._lingering or (self._in_body and self.cycle.response_complete)
+
     def _limit_seconds(self) -> float | None:
         bounds = self.registry.bounds
-        if self._lingering:
-            return bounds.linger
-        if self._answering:
+        if self._dropping:
+            return bounds.linger if self._lingering else bounds.header_timeout
+        if self._answering or self._in_body:
             return None
-        if self._in_body:
-            return bounds.header_timeout if self.cycle.response_complete else None
-        if self._in_message or self.cycle is None:
-            return bounds.header_timeout
-        return bounds.keep_alive_timeout
+        waiting = self._in_message or self.cycle is None
+        return bounds.header_timeout if waiting else bounds.keep_alive_timeout
 
     def _feed(self) -> None:
         received = self._received

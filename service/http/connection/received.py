@@ -61,9 +61,12 @@ class ReceivedBytes:
 
 
 class HeldFlow(FlowControl):
-    """uvicorn's, which resumes reading with each response and whenever the application reads."""
+    """uvicorn's, which resumes reading with each response and whenever the application reads.
 
-    _held = False
+    dropping: whether it waits for its turn to read what is dropped.
+    """
+
+    _held = dropping = False
 
     def hold(self) -> None:
         """Nothing more is read until `release`."""

@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 from service.fairness.shared_limit import SharedLimit
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Descriptors, descriptor_limit
+from service.http.connection.dropped import DroppedBytes
+from service.http.connection.received import HeldFlow
 from service.http.connection.refusal import Refusal, too_many
 from service.observability.logging import ThrottledLog
 from service.observability.metrics import Metrics
@@ -82,6 +84,7 @@ class ConnectionRegistry:
         if limit is not None:
             self._probes = max(1, min(self._probes, limit // 8))
         self._descriptors = Descriptors(limit, margin=2 * self._probes)
+        self.dropped = DroppedBytes()
         self._timer: asyncio.TimerHandle | None = None
         self._search_again = -math.inf
         self._log = ThrottledLog(logger, "%d connections beyond a limit; the last one: %s")
@@ -127,6 +130,10 @@ class ConnectionRegistry:
             self._set_trusted(self._trusted - 1)
         else:
             self._shares.release(client, 1)
+
+    def drop(self, flow: HeldFlow, peer: tuple[str, int] | None, count: int) -> None:
+        """Counts what a client sent after its response; it may be read later on only."""
+        self.dropped.add(flow, client_of(peer[0]) if peer else UNKNOWN, count)
 
     def record_refusal(self, refusal: Refusal, client: tuple[str, int] | None) -> None:
         """Counts the response to a request that the application never saw. client: the peer."""

@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.headers import REQUEST_ID, RETRY_AFTER, SERVER_TIMING, TENSOR_HEADER_LENGTH
-from service.setting_types import parts_of
+from service.settings.types import parts_of
 
 METHODS: Final = ("GET", "HEAD", "POST")
 # What a page may read of an answer, beside its body.

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.auth.trusted_proxies import TrustedProxies
-from service.setting_types import parts_of
+from service.settings.types import parts_of
 
 # In the scope of a request whose connection is a trusted proxy's.
 FROM_TRUSTED_PROXY: Final = "resnet.from_trusted_proxy"

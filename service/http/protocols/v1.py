@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.errors import InvalidParameter, ModelNotFound
+from service.fairness.paced import pause
 from service.http.dependencies import RuntimeDep
 from service.http.headers import SERVER_TIMING
 from service.http.paths import CLASSIFY_METHOD, PREDICT_METHOD, V1, V1_MODELS
@@ -150,7 +150,7 @@ async def _texts(
     for row in rows:
         texts.append(write(row, model))
         # A row takes the event loop less than a millisecond.
-        await asyncio.sleep(0)
+        await pause()
     return texts
 
 

@@ -5,7 +5,6 @@ Its keys are in Triton's order. A float32 is written as the double that it is ex
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from fastapi import Response
 
 from model_builder.artifact.labels import Label
+from service.fairness.paced import pause
 from service.http.headers import TENSOR_HEADER_LENGTH
 from service.inference.request import RowResult
 from service.protocols.bytes_tensor import join_elements
@@ -61,7 +61,7 @@ async def _numbers(tensor: OutputTensor) -> str:
     for row in tensor.rows:
         values = row.astype(np.float64).tolist() if isinstance(row, np.ndarray) else list(row)
         texts.append(_dump(values)[1:-1])
-        await asyncio.sleep(0)
+        await pause()
     return ",".join(texts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from service.fairness.byte_budget import ByteBudget
+from service.fairness.paced import give_way
 from service.http.request.read_turns import ReadTurns
 from service.system.page_buffer import PageBuffer
 
@@ -62,6 +63,7 @@ class Body:
 
     async def next_turn(self, received: int) -> None:
         """Waits until more may be received. received: the bytes of the piece before."""
+        await give_way()
         await self._turns.take(self._client, received)
 
     def append(self, data: bytes | memoryview) -> None:

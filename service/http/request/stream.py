@@ -9,6 +9,7 @@ from contextlib import aclosing
 from starlette.requests import Request
 
 from service.errors import UploadTimeout
+from service.fairness.paced import charge_bytes, metered
 from service.http.request.body import Body
 from service.http.request.inflater import Inflater, too_large
 from service.settings import Settings
@@ -45,7 +46,7 @@ async def receive(
     inflate = None if inflater is None else inflater.pieces
     stream = _stream(request, body, settings.limits.max_body_bytes, take, inflate)
     try:
-        await asyncio.wait_for(stream, timeout_seconds)
+        await asyncio.wait_for(metered(stream), timeout_seconds)
     except asyncio.TimeoutError:
         raise UploadTimeout(f"The body did not arrive within {timeout_seconds:g} s.") from None
     if inflater is not None:
@@ -65,6 +66,7 @@ async def _stream(
     async with aclosing(request.stream()) as stream:
         async for chunk in stream:
             received += len(chunk)
+            charge_bytes(len(chunk))
             if received > max_bytes:
                 raise too_large(max_bytes, received)
             if inflate is None:

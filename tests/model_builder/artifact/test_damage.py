@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,4 +177,16 @@ def test_parts_of_different_sizes(
 ) -> None:
     damage(folder)
     with pytest.raises(InvalidArtifact, match=message):
+        read_artifact(folder)
+
+
+def test_an_artifact_that_was_written_without_a_network(folder: Path) -> None:
+    shutil.rmtree(folder / "network")
+    edit(
+        folder,
+        lambda manifest: manifest.update(
+            files={name: one for name, one in manifest["files"].items() if "network" not in name}
+        ),
+    )
+    with pytest.raises(InvalidArtifact, match="has no network: no file in network/"):
         read_artifact(folder)

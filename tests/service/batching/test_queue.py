@@ -254,3 +254,44 @@ def test_batches_stay_long_where_that_brings_much(monkeypatch: pytest.MonkeyPatc
     lengths.put("a", 20)
     lengths.put("b", 1)
     assert lengths.next() == "abaaaaaa"
+
+
+# Batches of one have 85 % of the throughput of batches of eight, batches of two 91 %.
+SOME_GAIN = BatchSizes({1: 1.0, 2: 1.87, 4: 3.55, 8: 6.8})
+
+
+def test_a_client_with_few_images_has_a_batch_without_those_of_one_with_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = Lengths(SOME_GAIN, monkeypatch)
+    lengths.put("a", 50)
+    lengths.put("b", 1)
+    lengths.put("c", 1)
+    # Whose turn it is decides; those that have few share a batch.
+    assert [lengths.next() for _ in range(3)] == ["ab", "c", "aa"]
+    lengths.put("b", 1)
+    assert [lengths.next() for _ in range(2)] == ["b", "aa"]
+
+
+def test_few_are_also_few_beside_what_is_decoded_as_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a client with hundreds of images only some wait for the device."""
+    lengths = Lengths(SOME_GAIN, monkeypatch)
+    lengths.put("a", 5)
+    lengths.put("b", 1)
+    assert [lengths.next() for _ in range(2)] == ["ab", "aa"]
+    assert Lengths(BatchSizes({1: 1.0, 8: 1.3}), monkeypatch).queue._batch_sizes.alone == 8
+
+
+def test_batches_are_short_before_the_next_image_of_a_client_with_few_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths = Lengths(SOME_GAIN, monkeypatch)
+    lengths.put("b", 1)
+    assert lengths.next() == "b"
+    lengths.put("a", 50)
+    lengths.now += 0.99
+    assert lengths.next() == "aa"
+    lengths.now += 0.02
+    assert lengths.next() == "a" * 8

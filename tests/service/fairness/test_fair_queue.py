@@ -93,3 +93,13 @@ def test_the_fewest_and_the_most_items_of_one_client() -> None:
     assert queue.fewest_and_most == (1, 3)
     queue.remove("b1")
     assert queue.fewest_and_most == (3, 3)
+
+
+def test_a_client_that_may_not_be_served_is_passed_over() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item in ("a1", "a2", "b1", "c1"):
+        queue.put(item, client=item[0], request="one")
+    assert queue.first_client(lambda _: False) is None
+    assert queue.first_client(lambda client: client != "a") == "b"
+    assert queue.pop("b") == "b1"
+    assert [queue.pop() for _ in range(3)] == ["a1", "c1", "a2"]

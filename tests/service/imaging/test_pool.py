@@ -22,7 +22,13 @@ from service.errors import (
     ShuttingDown,
 )
 from service.imaging import lane
-from service.imaging.pool import LOW_PRIORITY, QUICK_WAITING, DecodedImage, DecoderPool
+from service.imaging.pool import (
+    BULK_PRIORITY,
+    QUICK_WAITING,
+    SLOW_PRIORITY,
+    DecodedImage,
+    DecoderPool,
+)
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import header_alone, plain
 from tests.service.imaging.processes import decoders, fork_servers
@@ -192,7 +198,7 @@ def test_a_slow_image_keeps_no_quick_one_waiting(pool: DecoderPool) -> None:
         slow = [decode(pool, SLOW) for _ in range(3)]
         await until(lambda: pool.waiting == 3)
         assert (await decode(pool)).pixels.shape == (8, 8, 3)
-        assert nice(pid) == LOW_PRIORITY
+        assert nice(pid) == SLOW_PRIORITY
         (quick,) = processes() - {pid}
         assert nice(quick) == 0
         assert not any(image.done() for image in slow)
@@ -210,7 +216,7 @@ def test_the_bulk_of_a_client_is_decoded_at_a_low_priority(pool: DecoderPool) ->
         # Of those beyond, none waits for the process that is stopped.
         await asyncio.gather(*(decode(pool) for _ in range(3)))
         (bulk,) = processes() - {quick}
-        assert (nice(quick), nice(bulk)) == (0, LOW_PRIORITY)
+        assert (nice(quick), nice(bulk)) == (0, BULK_PRIORITY)
         others = [
             decode(pool, client="other"),
             asyncio.ensure_future(
@@ -221,6 +227,48 @@ def test_the_bulk_of_a_client_is_decoded_at_a_low_priority(pool: DecoderPool) ->
         assert not any(one.done() for one in (*few, *others))
         os.kill(quick, signal.SIGCONT)
         await asyncio.gather(image, *few, *others)
+
+    run(work())
+
+
+def test_no_image_of_the_bulk_is_begun_while_a_client_with_few_is_served(
+    pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.fairness.precedence.MOST_HELD_SECONDS", WAIT_SECONDS)
+
+    async def work() -> None:
+        precedence = pool.precedence
+        with precedence.serving("flood", 100):
+            with precedence.serving("honest", 1):
+                bulk = [decode(pool, client="flood") for _ in range(3)]
+                bulk.append(decode(pool, SLOW, client="flood"))
+                await until(lambda: pool.waiting == 4)
+                await decode(pool, client="honest")
+                assert pool.waiting == 4
+                bulk[0].cancel()
+                await until(lambda: pool.waiting == 3)
+            await asyncio.gather(*bulk[1:])
+
+    run(work())
+
+
+def test_the_bulk_is_begun_after_a_limited_time_all_the_same(pool: DecoderPool) -> None:
+    async def work() -> None:
+        with pool.precedence.serving("flood", 100), pool.precedence.serving("honest", 1):
+            await asyncio.gather(*(decode(pool, client="flood") for _ in range(3)))
+
+    run(work())
+
+
+def test_a_pool_that_is_closed_begins_nothing_that_was_held_back() -> None:
+    async def work() -> None:
+        pool = make(1, [])
+        with pool.precedence.serving("flood", 100), pool.precedence.serving("honest", 1):
+            bulk = [decode(pool, client="flood") for _ in range(3)]
+            await until(lambda: pool.waiting == 3)
+            await asyncio.to_thread(pool.close)
+            outcomes = await asyncio.gather(*bulk, return_exceptions=True)
+        assert {type(one) for one in outcomes} == {ShuttingDown}
 
     run(work())
 

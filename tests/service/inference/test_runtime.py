@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -33,3 +34,14 @@ def test_the_byte_budget(
     registry = made.metrics.registry
     assert registry.get_sample_value("resnet_pending_bytes_limit") == expected
     assert registry.get_sample_value("resnet_pending_bytes") == 0
+
+
+def test_threads_wait_a_short_time_for_the_interpreters_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_seconds: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", set_seconds.append)
+    made = Runtime(Settings.of(), names=(), load=lambda _: pytest.fail("nothing is to be loaded"))
+    made.start()
+    made.stop()
+    assert set_seconds == [runtime.SWITCH_SECONDS]

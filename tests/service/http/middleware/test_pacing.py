@@ -16,10 +16,11 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKeys, hash_of
-from service.fairness import pacing as pacing_of_clients
+from service.fairness import paced
+from service.fairness.paced import INFERRED_SECONDS, credit_images
 from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer, Turn
 from service.http.middleware import pacing
-from service.http.middleware.pacing import SERVER_SECONDS, Metered, PacingMiddleware
+from service.http.middleware.pacing import SERVER_SECONDS, PacingMiddleware
 from tests.service.conftest import Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.images import plain
@@ -62,11 +63,13 @@ def request(
     headers: tuple[tuple[bytes, bytes], ...] = (),
     keys: ApiKeys | None = None,
     error: Exception | None = None,
+    images: int = 0,
 ) -> None:
-    """One request whose answer takes three steps."""
+    """One request whose answer takes three steps. images: that were inferred for it."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await asyncio.sleep(0)
+        credit_images(images)
         await send({"type": "http.response.start", "status": status, "headers": []})
         await asyncio.sleep(0)
         if error is not None:
@@ -96,16 +99,22 @@ def request(
         ({}, 3.0),
         ({"status": 404}, 3.0),
         ({"method": "POST", "status": 503}, 3.0),
-        # Its turn was on the device.
-        ({"method": "POST", "status": 200}, None),
+        # None of its images took a turn on the device.
+        ({"method": "POST", "status": 200}, 3.0),
+        ({"method": "POST", "status": 200, "images": 100}, 3.0 - 100 * INFERRED_SECONDS),
     ],
 )
-def test_a_request_is_charged_its_steps_on_the_loop(
-    given: dict[str, Any], seconds: float | None
-) -> None:
+def test_a_request_is_charged_its_steps_on_the_loop(given: dict[str, Any], seconds: float) -> None:
     pacer = Noting()
     request(pacer, **given)
-    assert pacer.charged == [0.0 if seconds is None else seconds + SERVER_SECONDS]
+    assert pacer.charged == [pytest.approx(seconds + SERVER_SECONDS)]
+
+
+@pytest.mark.usefixtures("clock")
+def test_images_that_were_inferred_pay_for_no_other_request() -> None:
+    pacer = Noting()
+    request(pacer, images=10_000)
+    assert pacer.charged == [0.0]
 
 
 @pytest.mark.usefixtures("clock")
@@ -133,22 +142,6 @@ def test_a_client_is_its_key_or_its_address(tmp_path: Path) -> None:
     assert pacer.clients == [f"key {FLOOD}", FLOOD, FLOOD]
 
 
-def test_metered_passes_on_what_a_coroutine_is_sent() -> None:
-    class Lost(Exception):
-        pass
-
-    async def inner() -> None:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.Event().wait(), 0.001)
-        raise Lost
-
-    async def outer() -> None:
-        await Metered(inner())
-
-    with pytest.raises(Lost):
-        asyncio.run(outer())
-
-
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as pool:
@@ -162,8 +155,7 @@ def test_a_flood_waits_for_the_image_of_another_client(
     service: Service, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whatever a client has used, it has paid only when the test is over.
-    monkeypatch.setattr(pacing_of_clients, "SHARE", 1e-9)
-    monkeypatch.setattr(pacing, "SERVER_SECONDS", 2 * ALLOWANCE_SECONDS)
+    monkeypatch.setattr(pacer_of(service)._debts, "_share", 1e-9)
     monkeypatch.setattr(pacing, "MOST_SECONDS", WAIT_SECONDS)
     with listening(service.app) as port:
 
@@ -177,13 +169,14 @@ def test_a_flood_waits_for_the_image_of_another_client(
         image = {"file": ("image.png", plain("red"), "image/png")}
         with client(FLOOD) as flood, client(HONEST) as honest:
             assert flood.get("/models").status_code == 200
+            pacer = pacer_of(service)
+            pacer._debts.charge(pacer._clients[FLOOD], 2 * ALLOWANCE_SECONDS)
             # Nobody else is there.
             assert flood.get("/models").status_code == 200
             with service.engine.blocked():
                 answer = pool.submit(honest.post, "/predict", files=image)
                 service.engine.wait_until_busy()
                 waiting = pool.submit(flood.get, "/models")
-                pacer = pacer_of(service)
                 eventually(lambda: pacer.waiting == 1)
                 assert not waiting.done()
                 with client("127.0.0.4") as third:
@@ -194,6 +187,43 @@ def test_a_flood_waits_for_the_image_of_another_client(
             assert waiting.result(WAIT_SECONDS).status_code == 200
             assert pacer.waiting == 0
     assert service.sample("resnet_requests_paced_total") == 1
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine"
+)
+def test_a_body_is_read_on_when_the_image_of_another_client_has_been_served(
+    service: Service, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paced, "BYTE_SECONDS", 1e-6)
+    monkeypatch.setattr(paced, "MOST_SECONDS", WAIT_SECONDS)
+    body_bytes = 8 * 2**20
+    with listening(service.app) as port:
+        address = f"http://127.0.0.1:{port}"
+
+        def post(source: str, content: bytes) -> httpx2.Response:
+            transport = httpx2.HTTPTransport(local_address=source)
+            with httpx2.Client(transport=transport, timeout=WAIT_SECONDS) as client:
+                headers = {"Content-Type": "image/png"}
+                response: httpx2.Response = client.post(
+                    f"{address}/predict", content=content, headers=headers
+                )
+            return response
+
+        assert post(FLOOD, plain("red")).status_code == 200
+        pacer = pacer_of(service)
+        monkeypatch.setattr(pacer._debts, "_share", 1e-9)
+        with service.engine.blocked():
+            answer = pool.submit(post, HONEST, plain("red"))
+            service.engine.wait_until_busy()
+            uploading = pool.submit(post, FLOOD, bytes(body_bytes))
+            eventually(lambda: pacer.waiting == 1)
+            assert 0 < service.sample("resnet_pending_bytes") < body_bytes / 4
+            assert not uploading.done()
+            service.engine.release()
+            assert answer.result(WAIT_SECONDS).status_code == 200
+        assert uploading.result(WAIT_SECONDS).status_code == 415
+        assert pacer.waiting == 0
 
 
 def pacer_of(service: Service) -> Pacer:

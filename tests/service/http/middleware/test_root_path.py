@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.auth.api_keys import hash_of
 from service.batching.admission import Admission
 from service.http.middleware.root_path import RootPathMiddleware
-from service.setting_types import OWN_PATHS
+from service.settings.types import OWN_PATHS
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
 from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient, listening

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import MANIFEST, Artifact
+from model_builder.artifact.report import Measurement
 from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.catalog import CHECKPOINTS, DEFAULT_CHECKPOINTS
 from model_builder.checkpoints.checkpoint import Checkpoint
@@ -66,6 +68,22 @@ def test_what_is_served(service: Service) -> None:
         "memory_bytes": 4567,
         "measured": [],
     }
+
+
+def test_folders_of_this_machine_are_not_shown(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = [
+        ("other crops of /home/me/my photos/val/", "other crops of val"),
+        ("other crops of photos/val", "other crops of val"),
+        ("/srv/images", "images"),
+        ("the photos that come with the code", "the photos that come with the code"),
+    ]
+    report = tuple(Measurement(images, 8, 99.0) for images, _ in measured)
+    monkeypatch.setattr(service.model, "artifact", replace(service.model.artifact, report=report))
+    model = listed(service.client)["resnet18"]
+    (served,) = (one["served"] for one in model["checkpoints"] if one["served"])
+    assert [one["images"] for one in served["measured"]] == [shown for _, shown in measured]
 
 
 @pytest.mark.parametrize("depth", [34, 50, 101, 152])
