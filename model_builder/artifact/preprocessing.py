@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 Interpolation = Literal["bilinear", "bicubic"]
 ChannelOrder = Literal["RGB", "BGR"]
+
+# Red, green and blue of grey as Pillow's convert("L") computes it, from ITU-R 601-2: in 1/65536.
+LUMA = np.array([19595, 38470, 7471]) / 65536
 
 RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,

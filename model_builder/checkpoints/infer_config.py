@@ -1,124 +1,25 @@
-"""Infers a network's configuration from its tensors, and lists what the caller must state."""
+"""Infers a network's configuration from its tensors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict, Tensors
+from model_builder.checkpoints.head import name_head
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
+from model_builder.networks.head import LAST_LAYER, hidden_name
+from model_builder.networks.members import PLAIN_WIDTH, STEM_WIDTH, Member, member_name
+from model_builder.networks.stem import Stem
 from model_builder.system.printable import shortlist
 
-T = TypeVar("T")
 Shape = tuple[int, ...]
-# How `resnet import` is told what no tensor shows.
-OPTIONS = {
-    "shortcut": "--shortcut A, or --shortcut none for a plain network",
-    "stride_in_1x1": "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant "
-    "v1.5 (False) for torchvision's, timm's and transformers'",
-    "batch_norm_epsilon": "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
-}
 BLOCK = re.compile(r"layer([1-4])_(\d+)_conv1/kernel")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PublishedTensors:
-    """The tensors of a file, complete for the network that they belong to.
-
-    tensors: by our names, as `loader.assign` takes them.
-    network: the family's name, "resnet50".
-    shortcut: None where no shortcut has weights, which both option A and "none" have.
-    stride_in_1x1, batch_norm_epsilon: no tensor shows them; None unless the file or the library
-        that wrote it settles them.
-    """
-
-    format: CheckpointFormat
-    tensors: Tensors
-    network: str
-    classes: int
-    shortcut: Shortcut | None
-    stride_in_1x1: bool | None
-    batch_norm_epsilon: float | None
-
-    @property
-    def depth(self) -> int:
-        """18 for "resnet18"."""
-        return ResNetConfig.of(self.network).depth
-
-    def architecture(
-        self,
-        *,
-        shortcut: Shortcut | None = None,
-        stride_in_1x1: bool | None = None,
-        batch_norm_epsilon: float | None = None,
-    ) -> ResNetConfig:
-        """The network's configuration. The arguments state what the file does not show.
-
-        Raises ConversionFailed where a value is neither in the file nor stated, or the two differ.
-        """
-        if missing := self.unstated(
-            shortcut=shortcut, stride_in_1x1=stride_in_1x1, batch_norm_epsilon=batch_norm_epsilon
-        ):
-            raise ConversionFailed(" ".join(missing))
-        return ResNetConfig.of(
-            self.network,
-            shortcut=_settled("shortcut", self.shortcut, shortcut),
-            stride_in_1x1=_settled("stride_in_1x1", self.stride_in_1x1, stride_in_1x1),
-            batch_norm_epsilon=_settled(
-                "batch_norm_epsilon", self.batch_norm_epsilon, batch_norm_epsilon
-            ),
-            classes=self.classes,
-        )
-
-    def unstated(
-        self,
-        *,
-        shortcut: Shortcut | None = None,
-        stride_in_1x1: bool | None = None,
-        batch_norm_epsilon: float | None = None,
-    ) -> list[str]:
-        """A sentence for each value that is neither in the file nor stated, with its option."""
-        values = {
-            "shortcut": (self.shortcut, shortcut),
-            "stride_in_1x1": (self.stride_in_1x1, stride_in_1x1),
-            "batch_norm_epsilon": (self.batch_norm_epsilon, batch_norm_epsilon),
-        }
-        return [
-            f"The file does not show {name}, and it has to be stated: {OPTIONS[name]}."
-            for name, value in values.items()
-            if value == (None, None)
-        ]
-
-    def check(self, architecture: ResNetConfig) -> None:
-        """Raises ConversionFailed unless the tensors belong to this network.
-
-        The file's epsilon is not compared: some files state their library's default where the
-        weights were trained with another value.
-        """
-        stated = (architecture.name, architecture.classes, architecture.shortcut)
-        shortcut = self.shortcut or architecture.shortcut
-        if stated != (self.network, self.classes, shortcut) or (
-            self.shortcut is None and architecture.shortcut not in ("A", "none")
-        ):
-            raise ConversionFailed(
-                f"The file holds a {self.network} with {self.classes} classes and shortcuts "
-                f"{self.shortcut or 'without weights'}. Expected: {stated[0]}, {stated[1]}, "
-                f"{stated[2]}"
-            )
-        if (
-            architecture.block == "bottleneck"
-            and self.stride_in_1x1 is not None
-            and self.stride_in_1x1 != architecture.stride_in_1x1
-        ):
-            raise ConversionFailed(
-                f"The file's network has stride_in_1x1={self.stride_in_1x1}. "
-                f"Expected: {architecture.stride_in_1x1}"
-            )
 
 
 def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
@@ -126,15 +27,22 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
 
     Raises ConversionFailed where no network of the family has these tensors, or some are missing.
     """
-    network = _network(state_dict.tensors)
+    network = _base(state_dict.tensors)
+    state_dict, hidden_layers = name_head(state_dict)
     bias = state_dict.tensors.get("fc/bias")
     if bias is None or bias.ndim != 1:
         raise ConversionFailed(
             "The checkpoint has no classifier: no tensor for fc/kernel and fc/bias. "
             f"Received: {len(state_dict.tensors)} tensors of a {network}"
         )
-    shortcut = _shortcut(state_dict.tensors, network)
-    architecture = ResNetConfig.of(network, shortcut=shortcut or "A", classes=bias.shape[0])
+    shown = _shown(state_dict, network)
+    shortcut = _shortcut(state_dict.tensors, shown)
+    architecture = replace(
+        shown,
+        shortcut=shortcut or "A",
+        classes=bias.shape[0],
+        hidden_layers=hidden_layers,
+    )
     _check_complete(state_dict, architecture)
     stride_in_1x1 = state_dict.stride_in_1x1
     if state_dict.strides:
@@ -142,12 +50,12 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
     return PublishedTensors(
         format,
         state_dict.tensors,
-        network,
-        architecture.classes,
+        architecture,
         shortcut,
         # A basic block has no 1x1 convolution that could have the stride.
         stride_in_1x1 if architecture.block == "bottleneck" else False,
         state_dict.batch_norm_epsilon,
+        state_dict.activation,
     )
 
 
@@ -155,15 +63,17 @@ def variables(architecture: ResNetConfig) -> dict[str, Shape]:
     """The shape of every variable, by our names."""
     shapes: dict[str, Shape] = {}
     for spec in architecture.convolutions():
-        shapes[f"{spec.name}/kernel"] = (spec.kernel, spec.kernel, spec.in_channels, spec.filters)
+        shapes[f"{spec.name}/kernel"] = spec.shape
         for field in ("gamma", "beta", "moving_mean", "moving_variance"):
             shapes[f"{spec.batch_norm}/{field}"] = (spec.filters,)
-    shapes["fc/kernel"] = (architecture.feature_width, architecture.classes)
-    shapes["fc/bias"] = (architecture.classes,)
+    hidden = map(hidden_name, range(len(architecture.hidden_layers)))
+    for name, shape in zip((*hidden, LAST_LAYER), architecture.head_shapes(), strict=True):
+        shapes[f"{name}/kernel"], shapes[f"{name}/bias"] = shape, shape[1:]
     return shapes
 
 
-def _network(tensors: Tensors) -> str:
+def _base(tensors: Tensors) -> str:
+    """The network of the paper with these blocks."""
     blocks = [match.groups() for name in tensors if (match := BLOCK.fullmatch(name))]
     counts = tuple(sum(stage == str(number) for stage, _ in blocks) for number in (1, 2, 3, 4))
     kind = "bottleneck" if "layer1_0_conv3/kernel" in tensors else "basic"
@@ -176,11 +86,63 @@ def _network(tensors: Tensors) -> str:
     )
 
 
-def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
+def _shown(state_dict: StateDict, base: str) -> ResNetConfig:
+    """The member of the family, by the shapes of its stem and of its first 3x3 convolution."""
+    tensors = state_dict.tensors
+    block, layers = RESNETS[base]
+    stem, widths = _stem(tensors)
+    cardinality, width = 1, PLAIN_WIDTH
+    grouped = tensors.get("layer1_0_conv2/kernel")
+    if block == "bottleneck" and grouped is not None and grouped.ndim == 4:
+        width = max(1, grouped.shape[2])
+        cardinality = max(1, grouped.shape[3] // width)
+    pooled = state_dict.average_pool_shortcut
+    member_stem: Stem = "deep" if stem == "deep" else "7x7"
+    last = tensors.get("conv1_6/kernel") if stem == "deep" else None
+    stem_width = STEM_WIDTH if last is None or last.ndim != 4 else last.shape[3]
+    member = Member(base, member_stem, widths, pooled, cardinality, width, stem_width)
+    first = tensors.get("conv1_0/kernel" if stem == "deep" else "conv1/kernel")
+    channels = 3 if first is None or first.ndim != 4 else first.shape[2]
+    if channels not in (1, 3):
+        raise ConversionFailed(
+            f"Networks take images of three channels, or of one. Received: {channels}"
+        )
+    return ResNetConfig(
+        member_name(member),
+        block,
+        layers,
+        stem_width=stem_width,
+        cardinality=cardinality,
+        width_per_group=width,
+        stem=stem,
+        stem_widths=widths,
+        average_pool_shortcut=pooled,
+        input_channels=channels,
+    )
+
+
+def _stem(tensors: Tensors) -> tuple[Stem, tuple[int, ...]]:
+    """Its kind and the filters of a deep stem's first two convolutions."""
+    inner = [tensors.get(f"{name}/kernel") for name in ("conv1_0", "conv1_3")]
+    deep = [kernel.shape[3] for kernel in inner if kernel is not None and kernel.ndim == 4]
+    if len(deep) == 2:
+        return "deep", tuple(deep)
+    kernel = tensors.get("conv1/kernel")
+    if kernel is None or kernel.ndim != 4 or kernel.shape[0] == 7:
+        return "7x7", ()
+    if kernel.shape[0] == 3:
+        return "3x3", ()
+    raise ConversionFailed(
+        "A stem is one convolution of 7x7 or 3x3 pixels, or three of 3x3. "
+        f"Received: one of {kernel.shape[0]}x{kernel.shape[1]}"
+    )
+
+
+def _shortcut(tensors: Tensors, shown: ResNetConfig) -> Shortcut | None:
     projected = {name for name in tensors if name.endswith("_downsample_0/kernel")}
     options: tuple[Shortcut, ...] = ("B", "C")
     for option in options:
-        blocks = ResNetConfig.of(network, shortcut=option).blocks()
+        blocks = replace(shown, shortcut=option).blocks()
         if projected == {f"{b.projection.name}/kernel" for b in blocks if b.projection}:
             return option
     if projected:
@@ -237,11 +199,3 @@ def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
     raise ConversionFailed(
         f"No {stated.name} has these strides. Received: strides {shortlist(halving)}"
     )
-
-
-def _settled(name: str, found: T | None, given: T | None) -> T:
-    if found is not None and given is not None and found != given:
-        raise ConversionFailed(f"The file's network has {name}={found!r}. Received: {given!r}")
-    settled = given if found is None else found
-    assert settled is not None
-    return settled

@@ -35,7 +35,7 @@ def state_dict() -> dict[str, Array]:
         ("layer2.0.downsample.1.weight", "layer2_0_downsample_1/gamma"),
         ("layer2.0.downsample.1.running_mean", "layer2_0_downsample_1/moving_mean"),
         ("fc.bias", "fc/bias"),
-        ("conv1.0.weight", None),  # the three convolutions of a -d stem
+        ("conv1.0.weight", "conv1_0/kernel"),  # the first of three of a deep stem
         ("layer2.0.downsample.2.weight", None),
         ("layer1.0.se.fc1.weight", None),
         ("layer5.0.conv1.weight", None),
