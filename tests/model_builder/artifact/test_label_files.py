@@ -185,7 +185,8 @@ def test_names_and_wordnet_ids(
         (
             "skipped.txt",
             "0 cat\n1 dog\n3 rat\n",
-            "line 3 gives the index 3 to 'rat', and 3 classes have the indices 0 to 2: nothing has the index 2",
+            "line 3 gives the index 3 to 'rat', and 3 classes have the indices 0 to 2: nothing has "
+            "the index 2",
         ),
         (
             "again.txt",
@@ -196,7 +197,8 @@ def test_names_and_wordnet_ids(
         (
             "from_1.json",
             {"cat": 1, "dog": 2},
-            "entry 'dog' gives the index 2 to 'dog', and 2 classes have the indices 0 to 1: nothing has the index 0",
+            "entry 'dog' gives the index 2 to 'dog', and 2 classes have the indices 0 to 1: "
+            "nothing has the index 0",
         ),
         (
             "equal.json",
