@@ -30,7 +30,7 @@ def view(preprocessing: Preprocessing) -> list[str]:
 def _resize(preprocessing: Preprocessing) -> str:
     edge = preprocessing.resize_edge
     if preprocessing.resize_mode == "squash":
-        return f"squashed to {edge} x {edge} pixels, whatever its shape"
+        return f"squashed to {edge} x {edge} pixels"
     if preprocessing.resize_mode == "letterbox":
         fill = " ".join(map(str, preprocessing.fill))
         return f"longer edge to {edge} pixels, borders of the color {fill}"
