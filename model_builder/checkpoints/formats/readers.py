@@ -8,8 +8,10 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs, torch, transformers
+from model_builder.checkpoints.formats import tfjs, torch, transformers
 from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.keras import h5 as keras_h5
+from model_builder.checkpoints.formats.keras import v3 as keras_v3
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict
 from model_builder.errors import ConversionFailed
 from model_builder.system.regular_file import check_regular_file
