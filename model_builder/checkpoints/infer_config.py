@@ -35,6 +35,7 @@ class PublishedTensors:
     shortcut: None where no shortcut has weights, which both option A and "none" have.
     stride_in_1x1, batch_norm_epsilon: no tensor shows them; None unless the file or the library
         that wrote it settles them.
+    notes: sentences for the user about what was chosen in the file.
     """
 
     format: CheckpointFormat
@@ -44,6 +45,7 @@ class PublishedTensors:
     shortcut: Shortcut | None
     stride_in_1x1: bool | None
     batch_norm_epsilon: float | None
+    notes: tuple[str, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -148,6 +150,7 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
         # A basic block has no 1x1 convolution that could have the stride.
         stride_in_1x1 if architecture.block == "bottleneck" else False,
         state_dict.batch_norm_epsilon,
+        state_dict.notes,
     )
 
 

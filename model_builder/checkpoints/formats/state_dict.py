@@ -27,6 +27,7 @@ class StateDict:
     strides: of each convolution by our name, where the file states them.
     stride_in_1x1, batch_norm_epsilon: None where neither the file nor the library that wrote it
         settles them.
+    notes: sentences for the user about what was chosen in the file.
     """
 
     tensors: Tensors
@@ -34,6 +35,7 @@ class StateDict:
     strides: dict[str, int] = field(default_factory=dict)
     stride_in_1x1: bool | None = None
     batch_norm_epsilon: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def layer_name(stage: int, block: int, index: int, kind: str) -> str:
