@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Head
 from service.errors import InvalidParameter, NonFiniteOutput
 
 Array = npt.NDArray[np.float32]
@@ -71,14 +71,22 @@ class OutputSpec:
 
 
 def _class_activation_map(row: RowOutput, head: Head) -> Array:
-    """float32 [h, w] of the most probable class. Zhou et al. 2016 (arXiv 1512.04150), section 2."""
+    """float32 [h, w] of the most probable class. Zhou et al. 2016 (arXiv 1512.04150), section 2.
+
+    Raises InvalidParameter for a classifier of several layers, which has none.
+    """
     assert row.feature_map is not None
+    if not head.is_linear:
+        raise InvalidParameter(
+            "class_activation_map is defined for a classifier of one dense layer. "
+            f"Received: a model whose classifier has {1 + len(head.hidden)}"
+        )
     return np.asarray(row.feature_map @ head.kernel[:, row.logits.argmax()], np.float32)
 
 
 # Every output by its name: a new one is one row.
 OUTPUTS: Mapping[str, OutputSpec] = {
-    "probabilities": OutputSpec(lambda row, _: softmax(row.logits)),
+    "probabilities": OutputSpec(lambda row, head: head.probabilities(row.logits)),
     "logits": OutputSpec(lambda row, _: row.logits),
     "embedding": OutputSpec(lambda row, _: row.pooled),
     "class_activation_map": OutputSpec(_class_activation_map, needs_feature_map=True),
@@ -97,22 +105,12 @@ def batch_output(features: Array, head: Head, names: Collection[str]) -> BatchOu
     """features: float32 [N, h, w, features]. names: of the outputs that rows of the batch need."""
     pooled = features.mean(axis=(1, 2), dtype=np.float32)
     keep = any(OUTPUTS[name].needs_feature_map for name in names)
-    return BatchOutput(pooled, _classify(pooled, head), features if keep else None)
+    return BatchOutput(pooled, head.logits(pooled), features if keep else None)
 
 
 def logits(features: Array, head: Head) -> Array:
     """float32 [N, h, w, features] to float32 [N, classes]."""
-    return _classify(features.mean(axis=(1, 2), dtype=np.float32), head)
-
-
-def _classify(pooled: Array, head: Head) -> Array:
-    return np.asarray(pooled @ head.kernel + head.bias, np.float32)
-
-
-def softmax(values: Array) -> Array:
-    """Logits, float32 [..., classes], to probabilities that sum to 1 over the last axis."""
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+    return head.logits(features.mean(axis=(1, 2), dtype=np.float32))
 
 
 def top_indices(probabilities: Array, k: int) -> npt.NDArray[np.int64]:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from model_builder.checkpoints.formats import torch, transformers
 from model_builder.checkpoints.formats.pytorch.flatten import Found
 from model_builder.checkpoints.formats.pytorch.head import HARMLESS, find_head
-from model_builder.system.printable import shortlist
+from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
+from model_builder.errors import ConversionFailed
 
-Namer = Callable[[str], str | None]
+# What all ResNets of torchvision and timm begin their tensors' names with, under one prefix.
+LAYERS = re.compile(r"(conv1|bn1|layer[1-4])\.")
 # Of the modules in order, as nn.Sequential(*resnet.children()) numbers them.
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(stage + 3): f"layer{stage}" for stage in (1, 2, 3, 4)}}
 COUNTERS = (torch.IGNORED, "total_ops", "total_params")
 # Self-supervised encoders whose last layers are projections, not classes.
 ENCODERS = re.compile(r"(^|\.)(encoder_[qk]|base_encoder|momentum_encoder|online_network)\.")
 FASTAI_HEAD = re.compile(r"1\.\d+\.(weight|bias)")
+MEAN = re.compile(r"(^|\.)(bn1|embedder\.normalization)\.running_mean")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """One way to name a ResNet's layers.
+
+    anchor: a tensor that each of its networks has. published_name: a name below the prefix as
+    `to_state_dict` takes it; None where it is that of no layer of the network.
+    """
+
+    name: str
+    anchor: str
+    published_name: Callable[[str], str | None]
+    to_state_dict: Callable[[Mapping[str, Array]], StateDict]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,33 +44,46 @@ class Candidate:
     """One network in the file.
 
     place: what all of its tensors' names begin with, without the dot: "model_ema.module".
-    tensors: by our names. family: of names, "torch" or "transformers".
-    problem: why it can't be taken, or None.
+    tensors: by the family's names. head: by our names. problem: why it can't be taken, or None.
     """
 
     place: str
-    family: str
+    family: Family
     tensors: dict[str, Found]
+    head: dict[str, Found]
     problem: str | None
 
 
-def _sequential(name: str) -> str | None:
+def _torch_name(name: str) -> str | None:
+    return name if LAYERS.match(name) else None
+
+
+def _sequential_name(name: str) -> str | None:
     first, _, rest = name.partition(".")
-    return torch.our_name(f"{CHILDREN[first]}.{rest}") if first in CHILDREN else None
+    return f"{CHILDREN[first]}.{rest}" if first in CHILDREN else None
 
 
-def _of_transformers(name: str) -> str | None:
-    return transformers.our_name(f"resnet.{name}")
+def _transformers_name(name: str) -> str | None:
+    return f"resnet.{name}" if name.startswith(("embedder.", "encoder.")) else None
 
 
-FAMILIES: tuple[tuple[str, str, Namer], ...] = (
-    ("torch", "layer1.0.conv1.weight", torch.our_name),
-    (
-        "transformers",
-        "encoder.stages.0.layers.0.layer.0.convolution.weight",
-        _of_transformers,
-    ),
-    ("sequential", "4.0.conv1.weight", _sequential),
+def _from_transformers(published: Mapping[str, Array]) -> StateDict:
+    laid_out = {key: torch.to_keras(values) for key, values in published.items()}
+    return StateDict(
+        *rename(laid_out, transformers.our_name), batch_norm_epsilon=transformers.EPSILON
+    )
+
+
+TRANSFORMERS = Family(
+    "transformers",
+    "encoder.stages.0.layers.0.layer.0.convolution.weight",
+    _transformers_name,
+    _from_transformers,
+)
+FAMILIES = (
+    Family("torch", "layer1.0.conv1.weight", _torch_name, torch.to_state_dict),
+    TRANSFORMERS,
+    Family("sequential", "4.0.conv1.weight", _sequential_name, torch.to_state_dict),
 )
 
 
@@ -61,76 +93,75 @@ def find_candidates(tensors: Sequence[Found]) -> list[Candidate]:
     for one in tensors:
         by_mapping.setdefault(one.mapping, []).append(one)
     anchors = [
-        (family, namer, one.name.removesuffix(anchor), one.mapping)
+        (family, one.name.removesuffix(family.anchor), one.mapping)
         for one in tensors
-        for family, anchor, namer in FAMILIES
-        if one.name == anchor or one.name.endswith(f".{anchor}")
+        for family in FAMILIES
+        if one.name == family.anchor or one.name.endswith(f".{family.anchor}")
     ]
-    prefixes = [prefix for _, _, prefix, _ in anchors]
+    prefixes = [prefix for _, prefix, _ in anchors]
     return [
-        _candidate(family, namer, prefix, by_mapping[mapping], prefixes, tensors)
-        for family, namer, prefix, mapping in anchors
+        _candidate(family, prefix, by_mapping[mapping], prefixes, tensors)
+        for family, prefix, mapping in anchors
     ]
 
 
 def _candidate(
-    family: str,
-    namer: Namer,
+    family: Family,
     prefix: str,
     scope: Sequence[Found],
     prefixes: Sequence[str],
     tensors: Sequence[Found],
 ) -> Candidate:
     """The network whose tensors begin with `prefix`, in the mapping that holds `scope`."""
-    place = prefix.rstrip(".")
     others = tuple(p for p in prefixes if p != prefix and not prefix.startswith(p))
     taken: dict[str, Found] = {}
     left: list[Found] = []
+
+    def refused(problem: str) -> Candidate:
+        return Candidate(prefix.rstrip("."), family, taken, {}, problem)
+
     for one in scope:
         if one.name.rpartition(".")[2] in COUNTERS or one.name.startswith(others or ("\0",)):
             continue
-        ours = namer(one.name.removeprefix(prefix)) if one.name.startswith(prefix) else None
-        if ours is None or ours.startswith("fc/"):
+        below = one.name.removeprefix(prefix)
+        name = family.published_name(below) if one.name.startswith(prefix) else None
+        if name is None:
             left.append(one)
-        elif ours in taken:
-            problem = f"{taken[ours].key} and {one.key} are both {ours}"
-            return Candidate(place, family, taken, problem)
+        elif name in taken:
+            return refused(f"{taken[name].key} and {one.key} are both {name}")
         else:
-            taken[ours] = one
-
-    def refused(problem: str) -> Candidate:
-        return Candidate(place, family, taken, problem)
-
-    if family == "sequential" and any(
-        place.endswith("0") and FASTAI_HEAD.fullmatch(one.name.removeprefix(prefix[:-2]))
-        for one in left
+            taken[name] = one
+    if family.name == "sequential" and any(
+        FASTAI_HEAD.fullmatch(one.name.removeprefix(prefix.removesuffix("0."))) for one in left
     ):
         return refused(
-            "The file has the names of fastai's Sequential networks (0.0, 0.4.0.conv1, 1.8), whose "
-            "head joins average and maximum pooling, which no network here has"
+            "It has the names of fastai's Sequential networks (0.0, 0.4.0.conv1, 1.8), whose head "
+            "joins average and maximum pooling, which no network here has"
         )
-    if "bn1/moving_mean" not in taken:
+    if not any(MEAN.search(name) for name in taken):
         return refused(
-            f"{place or 'The file'} holds parameters of a network without the statistics of its "
-            "batch norms (bn1.running_mean)"
+            f"{prefix.rstrip('.') or 'A mapping'} holds parameters of a network without the "
+            "statistics of its batch norms (running_mean, running_var)"
         )
     if ENCODERS.search(prefix):
-        return refused(_no_classifier(place, "MoCo's and its like end in a projection"))
+        return refused(_no_classifier(prefix, "MoCo's and its like end in a projection"))
     head = find_head(prefix, taken, left, tensors, others)
     if head.problem is not None:
         return refused(head.problem)
     if not head.tensors:
-        return refused(_no_classifier(place, "an encoder gives features"))
-    strange = [one for one in left if one not in head.tensors.values()]
-    if strange := [one for one in strange if not HARMLESS.search(one.key)]:
-        return refused(
-            f"No layer of the network takes {shortlist(sorted(one.key for one in strange))}"
-        )
-    return Candidate(place, family, {**taken, **head.tensors}, None)
+        return refused(_no_classifier(prefix, "an encoder gives features"))
+    classifier = set(map(id, head.tensors.values()))
+    for one in left:
+        if id(one) not in classifier and not HARMLESS.search(one.key):
+            taken[one.key] = one
+    try:
+        # Names only: a layer that ours don't have is refused before anything is read.
+        family.to_state_dict(dict.fromkeys(taken, np.empty(0, np.float32)))
+    except ConversionFailed as error:
+        return refused(str(error))
+    return Candidate(prefix.rstrip("."), family, taken, head.tensors, None)
 
 
-def _no_classifier(place: str, why: str) -> str:
-    return (
-        f"The network{f' at {place}' if place else ''} has no classifier, no dense layer that "
-        f"gives classes: {why}"
-    )
+def _no_classifier(prefix: str, why: str) -> str:
+    place = f" at {prefix.rstrip('.')}" if prefix else ""
+    return f"The network{place} has no classifier, no dense layer that gives classes: {why}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from model_builder.checkpoints.formats import transformers
 from model_builder.checkpoints.formats.byte_budget import ByteBudget
-from model_builder.checkpoints.formats.pytorch.candidates import Candidate, find_candidates
+from model_builder.checkpoints.formats.pytorch.candidates import (
+    TRANSFORMERS,
+    Candidate,
+    find_candidates,
+)
 from model_builder.checkpoints.formats.pytorch.choice import choose
 from model_builder.checkpoints.formats.pytorch.content import Content
 from model_builder.checkpoints.formats.pytorch.flatten import Found, flatten
@@ -24,7 +27,7 @@ from model_builder.checkpoints.formats.pytorch.safetensors_file import (
 )
 from model_builder.checkpoints.formats.pytorch.shards import is_index, shards
 from model_builder.checkpoints.formats.pytorch.zip_file import opened_zip
-from model_builder.checkpoints.formats.state_dict import Array, StateDict, Tensors
+from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.checkpoints.formats.torch import to_keras
 from model_builder.errors import ConversionFailed
 
@@ -38,16 +41,10 @@ def read(path: Path, key: str | None = None) -> StateDict:
     """
     with opened(path) as tensors:
         chosen, notes = choose(path.name, find_candidates(tensors), tensors, key)
-        published = _values(path.name, chosen)
-    keys = {name: one.key for name, one in chosen.tensors.items()}
-    stated = chosen.family == "transformers"
-    return StateDict(
-        published,
-        {"fc/bias": "fc.bias", **keys},
-        stride_in_1x1=transformers.stride_in_1x1(path) if stated else None,
-        batch_norm_epsilon=transformers.EPSILON if stated else None,
-        notes=notes,
-    )
+        found = _state_dict(path.name, chosen)
+    if chosen.family is TRANSFORMERS:
+        found = replace(found, stride_in_1x1=transformers.stride_in_1x1(path))
+    return replace(found, notes=notes)
 
 
 @contextmanager
@@ -84,26 +81,27 @@ def _complete(file: Path, tensors: list[Found], keys: set[str]) -> list[Found]:
     return tensors
 
 
-def _values(file: str, chosen: Candidate) -> Tensors:
+def _state_dict(file: str, chosen: Candidate) -> StateDict:
     """The tensors in float32 and our layout. All are measured before any is read."""
     budget = ByteBudget(file)
-    for one in chosen.tensors.values():
+    for one in (*chosen.tensors.values(), *chosen.head.values()):
         if not one.tensor.is_float:
             raise ConversionFailed(
                 f"{one.key} holds no floating-point numbers. Received: {one.tensor.dtype}"
             )
         budget.take(one.key, 4 * one.tensor.size)
-    tensors = {name: _laid_out(name, one) for name, one in chosen.tensors.items()}
-    # A dense layer without a bias adds nothing.
-    kernel = tensors["fc/kernel"]
-    if "fc/bias" not in tensors:
-        tensors["fc/bias"] = np.zeros(kernel.shape[-1], np.float32)
-    return tensors
+    network = chosen.family.to_state_dict(
+        {name: one.tensor.read() for name, one in chosen.tensors.items()}
+    )
+    head = {name: _dense(one) for name, one in chosen.head.items()}
+    keys = {ours: chosen.tensors[name].key for ours, name in network.keys.items()}
+    head_keys = {name: one.key for name, one in chosen.head.items()}
+    return replace(network, tensors={**network.tensors, **head}, keys={**keys, **head_keys})
 
 
-def _laid_out(name: str, one: Found) -> Array:
+def _dense(one: Found) -> Array:
     values = one.tensor.read()
-    if name == "fc/kernel" and values.ndim == 4:
+    if values.ndim == 4:
         # A 1x1 convolution on pooled features.
         values = values.reshape(values.shape[:2])
     return to_keras(values)
