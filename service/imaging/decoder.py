@@ -18,7 +18,14 @@ from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.imaging.color import flatten_alpha, srgb, transform_of
 from service.imaging.formats import ACCEPTED, FORMATS, name_of
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
-from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
+from service.imaging.transforms import (
+    TRANSPOSES,
+    add_borders,
+    apply_orientation,
+    crop,
+    crop_draft,
+    draft,
+)
 
 Pixels = npt.NDArray[np.uint8]
 # As many as Pillow shows a reader to decide by.
@@ -97,7 +104,10 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pix
     else:
         square = crop_draft(image, extent, orientation, preprocessing)
         square = apply_orientation(srgb(square, transform), orientation)
-    return np.asarray(square, dtype=np.uint8)
+    if preprocessing.channel_order == "L":
+        # Pixels have three channels; rounding to whole levels belongs to what was trained on.
+        square = square.convert("L").convert("RGB")
+    return np.asarray(add_borders(square, preprocessing), dtype=np.uint8)
 
 
 class _Unreadable(Exception):
