@@ -11,6 +11,7 @@ import h5py
 from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs
 from model_builder.checkpoints.formats.hdf5 import opened
 from model_builder.checkpoints.formats.pytorch import reader as pytorch
+from model_builder.checkpoints.formats.pytorch.pickles.values import Malformed
 from model_builder.checkpoints.formats.pytorch.safetensors_file import is_safetensors
 from model_builder.checkpoints.formats.pytorch.shards import is_index
 from model_builder.checkpoints.formats.pytorch.zip_file import members
@@ -41,7 +42,10 @@ def identify(path: Path) -> CheckpointFormat:
     if is_index(path):
         return "torch"
     if zipfile.is_zipfile(path):
-        names = members(path)
+        try:
+            names = members(path)
+        except Malformed as error:
+            raise ConversionFailed(f"{path.name} can't be read: {error}") from error
         if keras_v3.WEIGHTS in names:
             return "keras_v3"
         refuse_zip(path, names)

@@ -21,7 +21,7 @@ WRAPPERS = frozenset(
 )
 VALUES_LIMIT = 400_000
 DEPTH_LIMIT = 60
-PATH_CHARACTERS = 1000
+PATH_CHARACTERS = 500
 # Tensors that are stored in another way: quantized, sparse, on no device.
 OTHER_TENSORS = ("torch._utils._rebuild_", "torch.Tensor of ")
 

@@ -40,7 +40,7 @@ def opened_legacy(path: Path) -> Iterator[Content]:
         version, _ = _load(file, size, blocks)
         machine, _ = _load(file, size, blocks)
         if version != VERSION or not isinstance(machine, dict):
-            raise Malformed(f"its format has an unknown version: {str(version)[:100]}")
+            raise Malformed("its format has an unknown version")
         if machine.get("little_endian") is not True:
             raise Malformed("its numbers are big-endian, which is not read")
         saved, foreign = _load(file, size, blocks)

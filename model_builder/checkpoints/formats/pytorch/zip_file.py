@@ -127,6 +127,9 @@ def _read(archive: zipfile.ZipFile, name: str, limit_bytes: int) -> bytes:
             raise Malformed(f"{name} is compressed by a method that torch.save does not use")
         if info.file_size > limit_bytes:
             raise Malformed(f"{name} has {info.file_size} bytes, {limit_bytes} are expected")
+        if not info.CRC:
+            # Not computed: torch.serialization.set_crc32_options(False).
+            info.CRC = None  # type: ignore[assignment]
         with archive.open(info) as member:
             return member.read(limit_bytes)
     except Malformed:

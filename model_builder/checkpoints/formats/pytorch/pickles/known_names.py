@@ -32,7 +32,7 @@ DTYPE = re.compile(
 # Values that change no tensor: read as data, and looked through for tensors where they hold others.
 VALUES = re.compile(
     r"""(?:__builtin__|builtins)\.(?:bool|bytearray|bytes|complex|dict|float|frozenset|int|list
-        |object|range|set|slice|str|tuple|unicode|long)
+        |object|range|set|xrange|slice|str|tuple|unicode|long)
     |collections\.(?:Counter|OrderedDict|defaultdict|deque|UserDict|ChainMap)
     |(?:copyreg|copy_reg)\._reconstructor
     |argparse\.Namespace|types\.SimpleNamespace
@@ -44,7 +44,7 @@ VALUES = re.compile(
     |numpy\.dtypes\.\w+DType
     |numpy\.(?:_core|core)\.multiarray\.(?:scalar|_reconstruct)
     |numpy\.(?:_core|core)\.numeric\._frombuffer
-    |numpy\.random\.(?:_pickle|mtrand|_mt19937|_pcg64|_philox|_sfc64)\.\w+
+    |numpy\.random\.\w+\.\w+
     |_codecs\.encode
     |torch\.(?:Size|device|layout|memory_format|Tensor|Generator|_tensor\.Tensor|Tensor\.\w+Tensor)
     |torch\.nn\.parameter\.(?:Parameter|Buffer|UninitializedParameter)

@@ -20,6 +20,7 @@ from model_builder.checkpoints.formats.pytorch.pickles.values import (
 
 Spend = Callable[[int], None]
 DIMENSIONS_LIMIT = 16
+SIZE_LIMIT = 1 << 48
 
 MAPPINGS = {
     "builtins.dict",
@@ -38,6 +39,8 @@ COLLECTIONS = {
 def call(function: Global, args: tuple[Any, ...], spend: Spend) -> Any:
     """What stands for the result of a call. spend: counts the steps. Raises Malformed."""
     name = function.name
+    if not function.known:
+        return Instance(name, args)
     if name in MAPPINGS:
         return _mapping(args, spend)
     if name in COLLECTIONS:
@@ -49,6 +52,8 @@ def call(function: Global, args: tuple[Any, ...], spend: Spend) -> Any:
     rebuild = REBUILD.get(name)
     try:
         return Instance(name, args) if rebuild is None else rebuild(args, spend)
+    except Malformed:
+        raise
     except (IndexError, TypeError, ValueError, AttributeError) as error:
         raise Malformed(f"the arguments of {name} are not those that PyTorch writes") from error
 
@@ -98,6 +103,8 @@ def _tensor(args: tuple[Any, ...], _: Spend) -> Any:
 def _tensor_v3(args: tuple[Any, ...], _: Spend) -> Any:
     """With the dtype as the seventh argument, for dtypes that have no storage of their own."""
     storage, offset, size, stride, _grad, _hooks, dtype, *more = args
+    if not isinstance(dtype, Global) or not dtype.known:
+        raise Malformed("a tensor has an unknown dtype")
     stated = dtype.name.removeprefix("torch.")
     return _stored(storage, stated, offset, size, stride, more[0] if more else None)
 
@@ -107,17 +114,23 @@ def _stored(
 ) -> StoredTensor | Instance:
     if not isinstance(storage, Storage):
         raise Malformed("a tensor has no storage")
-    numbers = (offset, *size, *stride)
-    if (
-        len(size) != len(stride)
-        or len(size) > DIMENSIONS_LIMIT
-        or any(type(number) is not int or not 0 <= number < 1 << 48 for number in numbers)
-    ):
-        raise Malformed(f"a tensor has the size {str(size)[:100]}, strides {str(stride)[:100]}")
+    if not (_is_shape(size) and _is_shape(stride) and len(size) == len(stride)):
+        raise Malformed("a tensor has no size and strides")
+    if type(offset) is not int or not 0 <= offset < SIZE_LIMIT:
+        raise Malformed("a tensor begins outside its storage")
     if metadata:
         # Bits that negate or conjugate what is stored.
         return Instance("torch.Tensor of negated or conjugated numbers")
     return StoredTensor(storage, dtype, offset, tuple(size), tuple(stride))
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether it is a tuple of sizes. Nothing else is looked through: it may be without end."""
+    return (
+        isinstance(value, tuple)
+        and len(value) <= DIMENSIONS_LIMIT
+        and all(type(size) is int and 0 <= size < SIZE_LIMIT for size in value)
+    )
 
 
 def _from_type(args: tuple[Any, ...], spend: Spend) -> Any:
@@ -150,9 +163,7 @@ def _inline(data: Any, dtype: Any, shape: Any, order: Any) -> InlineTensor | Non
         return None
     byte_order = dtype.state[1] if isinstance(dtype.state, tuple) and dtype.state[1:] else "<"
     if (
-        not isinstance(shape, tuple)
-        or len(shape) > DIMENSIONS_LIMIT
-        or any(type(size) is not int or size < 0 for size in shape)
+        not _is_shape(shape)
         or math.prod(shape) * int(code[1]) != len(data)
         or byte_order not in ("<", ">", "=")
         or order not in ("C", "F")

@@ -13,6 +13,7 @@ from typing import Any
 
 from model_builder.checkpoints.formats.pytorch.pickles.known_names import is_known
 from model_builder.checkpoints.formats.pytorch.pickles.rebuild import call, set_state
+from model_builder.checkpoints.formats.pytorch.pickles.stack import Stack
 from model_builder.checkpoints.formats.pytorch.pickles.stream import Stream
 from model_builder.checkpoints.formats.pytorch.pickles.values import (
     Global,
@@ -45,8 +46,7 @@ class Unpickler:
     def __init__(self, persistent: Callable[[Any], Any]) -> None:
         """persistent: makes the object of a persistent id. May raise Malformed."""
         self._persistent = persistent
-        self._stack: list[Any] = []
-        self._marks: list[int] = []
+        self._stack = Stack()
         self._memo: dict[int, Any] = {}
         self._left = OPCODES_LIMIT
         self.foreign: list[str] = []
@@ -58,7 +58,7 @@ class Unpickler:
             for opcode, argument, _ in pickletools.genops(stream):  # type: ignore[arg-type]
                 self.spend(1)
                 if opcode.name == "STOP":
-                    return self._pop()
+                    return self._stack.pop()
                 self._step(opcode.name, argument)
         except Malformed:
             raise
@@ -76,11 +76,11 @@ class Unpickler:
 
     def _step(self, name: str, argument: Any) -> None:
         if CONSTANT.fullmatch(name):
-            self._stack.append(argument)
+            self._stack.push(argument)
         elif name in SINGLETONS:
-            self._stack.append(SINGLETONS[name])
+            self._stack.push(SINGLETONS[name])
         elif name in EMPTY:
-            self._stack.append(EMPTY[name]())
+            self._stack.push(EMPTY[name]())
         elif name not in NO_EFFECT:
             operation = OPERATIONS.get(name)
             if operation is None:
@@ -89,62 +89,36 @@ class Unpickler:
                 )
             operation(self, argument)
 
-    def _pop(self) -> Any:
-        if len(self._stack) <= (self._marks[-1] if self._marks else 0):
-            raise Malformed("the pickle takes more from its stack than there is")
-        return self._stack.pop()
-
-    def _top(self) -> Any:
-        value = self._pop()
-        self._stack.append(value)
-        return value
-
-    def _to_mark(self) -> list[Any]:
-        if not self._marks:
-            raise Malformed("the pickle has no mark where it needs one")
-        mark = self._marks.pop()
-        items = self._stack[mark:]
-        del self._stack[mark:]
-        return items
-
-    def mark(self, _: Any) -> None:
-        self._marks.append(len(self._stack))
-
-    def pop(self, _: Any) -> None:
-        if self._marks and self._marks[-1] == len(self._stack):
-            self._marks.pop()
-        else:
-            self._pop()
-
-    def pop_mark(self, _: Any) -> None:
-        self._to_mark()
-
     def put(self, index: int | None) -> None:
-        value = self._top()
+        value = self._stack.top()
         self._memo[len(self._memo) if index is None else index] = value
 
     def get(self, index: int) -> None:
         if index not in self._memo:
             raise Malformed(f"the pickle refers to {index}, which it has not kept")
-        self._stack.append(self._memo[index])
+        self._stack.push(self._memo[index])
 
     def tuple_of(self, count: int | None) -> None:
-        items = self._to_mark() if count is None else [self._pop() for _ in range(count)][::-1]
-        self._stack.append(tuple(items))
+        items = (
+            self._stack.to_mark()
+            if count is None
+            else [self._stack.pop() for _ in range(count)][::-1]
+        )
+        self._stack.push(tuple(items))
 
     def dict_of(self, _: Any) -> None:
-        items = self._to_mark()
-        self._stack.append({})
+        items = self._stack.to_mark()
+        self._stack.push({})
         self._set_items(items)
 
     def append(self, _: Any) -> None:
-        self._extend([self._pop()])
+        self._extend([self._stack.pop()])
 
     def extend(self, _: Any) -> None:
-        self._extend(self._to_mark())
+        self._extend(self._stack.to_mark())
 
     def _extend(self, items: list[Any]) -> None:
-        target = self._top()
+        target = self._stack.top()
         if isinstance(target, Instance):
             target = target.elements
         if not isinstance(target, list):
@@ -152,14 +126,14 @@ class Unpickler:
         target += items
 
     def set_item(self, _: Any) -> None:
-        value = self._pop()
-        self._set_items([self._pop(), value])
+        value = self._stack.pop()
+        self._set_items([self._stack.pop(), value])
 
     def set_items(self, _: Any) -> None:
-        self._set_items(self._to_mark())
+        self._set_items(self._stack.to_mark())
 
     def _set_items(self, items: list[Any]) -> None:
-        target = self._top()
+        target = self._stack.top()
         if isinstance(target, Instance):
             target = target.entries
         if not isinstance(target, dict) or len(items) % 2:
@@ -170,7 +144,7 @@ class Unpickler:
         self._push_global(argument.replace(" ", "."))
 
     def stack_global(self, _: Any) -> None:
-        name, module = self._pop(), self._pop()
+        name, module = self._stack.pop(), self._stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise Malformed("the pickle names a class by something else than text")
         self._push_global(f"{module}.{name}")
@@ -179,50 +153,53 @@ class Unpickler:
         known = is_known(name)
         if not known:
             self.foreign.append(name)
-        self._stack.append(Global(name, known))
+        self._stack.push(Global(name, known))
 
     def reduce(self, _: Any) -> None:
-        args = self._pop()
-        self._call(self._pop(), args)
+        args = self._stack.pop()
+        self._call(self._stack.pop(), args)
 
     def new_object_with_keywords(self, _: Any) -> None:
-        keywords, args = self._pop(), self._pop()
-        if not isinstance(args, tuple):
-            raise Malformed("the pickle calls something without a tuple of arguments")
-        self._call(self._pop(), (*args, keywords) if keywords else args)
+        keywords, args = self._stack.pop(), self._stack.pop()
+        named = (keywords,) if keywords else ()
+        self._call(self._stack.pop(), (*args, *named) if isinstance(args, tuple) else args)
 
     def object_(self, _: Any) -> None:
-        items = self._to_mark()
+        items = self._stack.to_mark()
         if not items:
             raise Malformed("the pickle makes an object of nothing")
         self._call(items[0], tuple(items[1:]))
 
     def instance(self, argument: str) -> None:
-        items = self._to_mark()
+        items = self._stack.to_mark()
         self.global_(argument)
-        self._call(self._pop(), tuple(items))
+        self._call(self._stack.pop(), tuple(items))
 
     def _call(self, function: Any, args: Any) -> None:
-        if not isinstance(function, Global) or not isinstance(args, tuple):
+        if not isinstance(function, Global | Instance) or not isinstance(args, tuple):
             raise Malformed("the pickle calls no class, or without a tuple of arguments")
-        self._stack.append(call(function, args, self.spend))
+        if isinstance(function, Instance):
+            # What another call gave, a bound method or the like.
+            self.foreign.append(function.name)
+            function = Global(function.name, known=False)
+        self._stack.push(call(function, args, self.spend))
 
     def build(self, _: Any) -> None:
-        state = self._pop()
-        self._stack.append(set_state(self._pop(), state))
+        state = self._stack.pop()
+        self._stack.push(set_state(self._stack.pop(), state))
 
     def persistent(self, argument: Any) -> None:
-        self._stack.append(self._persistent(argument))
+        self._stack.push(self._persistent(argument))
 
     def persistent_on_stack(self, _: Any) -> None:
-        self._stack.append(self._persistent(self._pop()))
+        self._stack.push(self._persistent(self._stack.pop()))
 
 
 OPERATIONS: dict[str, Callable[[Unpickler, Any], None]] = {
-    "MARK": Unpickler.mark,
-    "POP": Unpickler.pop,
-    "POP_MARK": Unpickler.pop_mark,
-    "DUP": lambda machine, _: machine._stack.append(machine._top()),
+    "MARK": lambda machine, _: machine._stack.mark(),
+    "POP": lambda machine, _: machine._stack.drop(),
+    "POP_MARK": lambda machine, _: machine._stack.drop_to_mark(),
+    "DUP": lambda machine, _: machine._stack.push(machine._stack.top()),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Unpickler.put),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), Unpickler.get),
     "TUPLE": Unpickler.tuple_of,
@@ -230,7 +207,7 @@ OPERATIONS: dict[str, Callable[[Unpickler, Any], None]] = {
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     **dict.fromkeys(
-        ("LIST", "FROZENSET"), lambda machine, _: machine._stack.append(machine._to_mark())
+        ("LIST", "FROZENSET"), lambda machine, _: machine._stack.push(machine._stack.to_mark())
     ),
     "DICT": Unpickler.dict_of,
     "APPEND": Unpickler.append,
