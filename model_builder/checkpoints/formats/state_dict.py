@@ -34,6 +34,7 @@ class StateDict:
         positions after which a ReLU stands; None where the file does not state them.
     head_epsilon: of the batch norms in the classifier; None for PyTorch's default.
     recipe: what the network's own layers say of its images, None where they say nothing.
+    notes: sentences for the user about what was chosen in the file.
     """
 
     tensors: Tensors
@@ -45,6 +46,7 @@ class StateDict:
     head_relu: frozenset[int] | None = None
     head_epsilon: float | None = None
     recipe: PartialRecipe | None = None
+    notes: tuple[str, ...] = ()
 
 
 def layer_name(stage: int, block: int, index: int, kind: str) -> str:

@@ -28,8 +28,21 @@ Three = tuple[float, float, float]
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="Weights: .h5, .keras, .safetensors, .pth, ...")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Weights: .pth, .pt, .bin, .ckpt, .safetensors, .h5, .keras, ..., an index of "
+            "several files, or a folder of the Hugging Face hub."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Which network to take where a file of PyTorch's holds several, such as "
+            "state_dict or model_ema.module; by default the average over training (EMA)."
+        ),
+    ] = None,
     depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
     variant: Annotated[
         Variant | None,
@@ -120,14 +133,14 @@ def import_(
         if not replace_ and any(one.name == name for one in store.list_custom()):
             raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
         # Reading weights imports h5py and more, which no other command should wait for.
-        from model_builder.checkpoints.formats import tfjs
+        from model_builder.checkpoints.formats.recognition.folders import weights_file
         from model_builder.checkpoints.loader import read_checkpoint
 
         alike = None if like is None else find_like(like)
         row = None if alike is None else alike.checkpoint
-        published = read_checkpoint(file)
-        # A TensorFlow.js model is a folder; its model.json stands for it.
-        described = file / tfjs.MODEL if file.is_dir() else file
+        # Of a folder, the file that stands for it.
+        weights = weights_file(file)
+        published = read_checkpoint(weights, key=key)
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
         stated: dict[str, Any] = {
@@ -161,13 +174,13 @@ def import_(
                     "antialias": antialias,
                     "fill": fill,
                 },
-                recipe_sources(file, published.recipe, alike),
+                recipe_sources(weights, published.recipe, alike),
                 scale=scale,
                 crop_fraction=crop_fraction,
             )
             problems.missing += settled.missing
         with problems.collected():
-            found = find_labels(labels, file, published.classes)
+            found = find_labels(labels, weights, published.classes)
             problems.missing += found.missing
         if try_ is not None and not try_.is_file():
             problems.wrong.append(f"--try {try_}: there is no such file.")
@@ -184,7 +197,7 @@ def import_(
             preprocessing=preprocessing,
             labels=named,
             source=f"file:{file.name}",
-            digest=f"sha256-{checksum(described, 'sha256')}",
+            digest=f"sha256-{checksum(weights, 'sha256')}",
         )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
@@ -193,6 +206,7 @@ def import_(
         f"{name}: {architecture.name}, shortcuts {architecture.shortcut}, "
         f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {_classifier(architecture)}, "
         f"{architecture.parameters() / 1e6:.1f} M parameters.",
+        *published.notes,
         *found.said,
         *settled.said,
         "How it sees an image:",
