@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 ChannelOrder = Literal["RGB", "BGR", "L"]
 ResizeMode = Literal["crop", "squash", "letterbox"]
 Color = tuple[int, int, int]
+
+# Red, green and blue of grey as Pillow's convert("L") computes it, from ITU-R 601-2: in 1/65536.
+LUMA = np.array([19595, 38470, 7471]) / 65536
 
 RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,

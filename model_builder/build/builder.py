@@ -20,7 +20,7 @@ from model_builder.artifact.manifest import (
     Manifest,
     Provenance,
 )
-from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.preprocessing import LUMA, Preprocessing
 from model_builder.artifact.store_format import write_artifact
 from model_builder.build.calibration import calibration_set
 from model_builder.checkpoints.checkpoint import Checkpoint
@@ -119,8 +119,12 @@ def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
     blocks = coarse.repeat(32, axis=1).repeat(32, axis=2)[:, :size, :size]
     pixels = ((3 * blocks + random.integers(0, 256, blocks.shape)) // 4).astype(np.uint8)
     channels = pixels[..., ::-1] if preprocessing.channel_order == "BGR" else pixels
+    values = channels.astype(np.float32)
     mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
-    logits = network((channels.astype(np.float32) - mean) / std, training=False)
+    if network.input_shape[-1] == 1:
+        values = np.asarray(pixels @ LUMA, np.float32)[..., None]
+        mean, std = mean[:1], std[:1]
+    logits = network((values - mean) / std, training=False)
     return Golden(pixels, np.asarray(logits, np.float32))
 
 

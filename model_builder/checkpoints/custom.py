@@ -26,6 +26,7 @@ from model_builder.checkpoints.catalog import CHECKPOINTS
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.errors import BuilderError, ConversionFailed, UnknownModel
 from model_builder.networks.config import ResNetConfig
+from model_builder.networks.members import MEMBERS
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +72,10 @@ def check_name(name: str) -> None:
         raise ConversionFailed(
             f"A name has up to 100 letters, digits, '.', '_' and '-'. Received: {name!r}"
         )
-    if name in CHECKPOINTS or FAMILY_NAME.fullmatch(name):
+    if name in CHECKPOINTS or name in MEMBERS or FAMILY_NAME.fullmatch(name):
         raise ConversionFailed(
-            f"Names of published checkpoints are reserved, and resnetNN. Received: {name!r}"
+            "Names of published checkpoints are reserved, resnetNN and those of the family's "
+            f"other members. Received: {name!r}"
         )
 
 
@@ -82,9 +84,18 @@ def write_custom(
 ) -> None:
     """Writes `folder`/NAME under a temporary name and renames it, replacing an earlier one.
 
-    Raises ConversionFailed for an invalid name, or where labels and classes differ in number.
+    Raises ConversionFailed for an invalid name, where labels and classes differ in number, or
+    where a network of one channel has several means.
     """
     check_name(checkpoint.name)
+    recipe = checkpoint.preprocessing
+    if checkpoint.architecture.input_channels == 1 and (
+        len({*recipe.mean}) > 1 or len({*recipe.std}) > 1
+    ):
+        raise ConversionFailed(
+            "The network has one channel, and so one mean and one std: --mean M M M --std S S S. "
+            f"Received: {recipe.mean}, {recipe.std}"
+        )
     classes = checkpoint.architecture.classes
     if len(checkpoint.labels) != classes:
         raise ConversionFailed(

@@ -14,6 +14,8 @@ from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.head import LAST_LAYER, hidden_name
+from model_builder.networks.members import PLAIN_WIDTH, Member, member_name
+from model_builder.networks.stem import Stem
 from model_builder.system.printable import shortlist
 
 Shape = tuple[int, ...]
@@ -25,7 +27,7 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
 
     Raises ConversionFailed where no network of the family has these tensors, or some are missing.
     """
-    network = _network(state_dict.tensors)
+    network = _base(state_dict.tensors)
     state_dict, hidden_layers = name_head(state_dict)
     bias = state_dict.tensors.get("fc/bias")
     if bias is None or bias.ndim != 1:
@@ -34,8 +36,11 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
             f"Received: {len(state_dict.tensors)} tensors of a {network}"
         )
     shortcut = _shortcut(state_dict.tensors, network)
-    plain = ResNetConfig.of(network, shortcut=shortcut or "A", classes=bias.shape[0])
-    architecture = replace(plain, hidden_layers=hidden_layers)
+    architecture = replace(
+        _shown(state_dict, network, shortcut or "A"),
+        classes=bias.shape[0],
+        hidden_layers=hidden_layers,
+    )
     _check_complete(state_dict, architecture)
     stride_in_1x1 = state_dict.stride_in_1x1
     if state_dict.strides:
@@ -58,7 +63,7 @@ def variables(architecture: ResNetConfig) -> dict[str, Shape]:
     """The shape of every variable, by our names."""
     shapes: dict[str, Shape] = {}
     for spec in architecture.convolutions():
-        shapes[f"{spec.name}/kernel"] = (spec.kernel, spec.kernel, spec.in_channels, spec.filters)
+        shapes[f"{spec.name}/kernel"] = spec.shape
         for field in ("gamma", "beta", "moving_mean", "moving_variance"):
             shapes[f"{spec.batch_norm}/{field}"] = (spec.filters,)
     hidden = map(hidden_name, range(len(architecture.hidden_layers)))
@@ -67,7 +72,8 @@ def variables(architecture: ResNetConfig) -> dict[str, Shape]:
     return shapes
 
 
-def _network(tensors: Tensors) -> str:
+def _base(tensors: Tensors) -> str:
+    """The network of the paper with these blocks."""
     blocks = [match.groups() for name in tensors if (match := BLOCK.fullmatch(name))]
     counts = tuple(sum(stage == str(number) for stage, _ in blocks) for number in (1, 2, 3, 4))
     kind = "bottleneck" if "layer1_0_conv3/kernel" in tensors else "basic"
@@ -77,6 +83,56 @@ def _network(tensors: Tensors) -> str:
     raise ConversionFailed(
         "No ResNet of the family has these blocks. "
         f"Received: {kind}, {', '.join(map(str, counts))} in the four stages"
+    )
+
+
+def _shown(state_dict: StateDict, base: str, shortcut: Shortcut) -> ResNetConfig:
+    """The member of the family, by the shapes of its stem and of its first 3x3 convolution."""
+    tensors = state_dict.tensors
+    block, layers = RESNETS[base]
+    stem, widths = _stem(tensors)
+    cardinality, width = 1, PLAIN_WIDTH
+    grouped = tensors.get("layer1_0_conv2/kernel")
+    if block == "bottleneck" and grouped is not None and grouped.ndim == 4:
+        width = max(1, grouped.shape[2])
+        cardinality = max(1, grouped.shape[3] // width)
+    pooled = state_dict.average_pool_shortcut
+    member_stem: Stem = "deep" if stem == "deep" else "7x7"
+    member = Member(base, member_stem, widths, pooled, cardinality, width)
+    first = tensors.get("conv1_0/kernel" if stem == "deep" else "conv1/kernel")
+    channels = 3 if first is None or first.ndim != 4 else first.shape[2]
+    if channels not in (1, 3):
+        raise ConversionFailed(
+            f"Networks take images of three channels, or of one. Received: {channels}"
+        )
+    return ResNetConfig(
+        member_name(member),
+        block,
+        layers,
+        shortcut,
+        cardinality=cardinality,
+        width_per_group=width,
+        stem=stem,
+        stem_widths=widths,
+        average_pool_shortcut=pooled,
+        input_channels=channels,
+    )
+
+
+def _stem(tensors: Tensors) -> tuple[Stem, tuple[int, ...]]:
+    """Its kind and the filters of a deep stem's first two convolutions."""
+    inner = [tensors.get(f"{name}/kernel") for name in ("conv1_0", "conv1_3")]
+    deep = [kernel.shape[3] for kernel in inner if kernel is not None and kernel.ndim == 4]
+    if len(deep) == 2:
+        return "deep", tuple(deep)
+    kernel = tensors.get("conv1/kernel")
+    if kernel is None or kernel.ndim != 4 or kernel.shape[0] == 7:
+        return "7x7", ()
+    if kernel.shape[0] == 3:
+        return "3x3", ()
+    raise ConversionFailed(
+        "A stem is one convolution of 7x7 or 3x3 pixels, or three of 3x3. "
+        f"Received: one of {kernel.shape[0]}x{kernel.shape[1]}"
     )
 
 

@@ -121,8 +121,14 @@ class PublishedTensors:
         weights were trained with another value.
         """
         stated = (architecture.name, architecture.classes, architecture.shortcut)
-        shortcut = self.shortcut or architecture.shortcut
-        if stated != (self.network, self.classes, shortcut) or (
+        shown = replace(
+            self.shown,
+            shortcut=self.shortcut or architecture.shortcut,
+            stride_in_1x1=architecture.stride_in_1x1,
+            batch_norm_epsilon=architecture.batch_norm_epsilon,
+            activation=self.activation or architecture.activation,
+        )
+        if shown != architecture or (
             self.shortcut is None and architecture.shortcut not in ("A", "none")
         ):
             raise ConversionFailed(

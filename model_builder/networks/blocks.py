@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """One square convolution without bias, and the name of the batch norm that follows it."""
+    """One square convolution without bias, and the name of the batch norm that follows it.
+
+    groups: each group of filters sees its own group of input channels (arXiv 1611.05431).
+    """
 
     name: str
     batch_norm: str
@@ -16,11 +19,17 @@ class Convolution:
     filters: int
     kernel: int
     stride: int
+    groups: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """The kernel's, [height, width, input channels of a group, filters]."""
+        return self.kernel, self.kernel, self.in_channels // self.groups, self.filters
 
     @property
     def weights(self) -> int:
         """Values in the kernel."""
-        return self.kernel**2 * self.in_channels * self.filters
+        return self.kernel**2 * self.in_channels // self.groups * self.filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,8 @@ class Block:
     projection: None where the shortcut has no weights. Such a shortcut takes every `stride`-th
         pixel and appends `filters - in_channels` channels of zeros; with stride 1 and equal
         channels it is the identity.
+    average_pool: whether the shortcut halves the image by averages of 2x2 pixels before its
+        projection, whose stride is 1 then (ResNet-D, arXiv 1812.01187).
     """
 
     name: str
@@ -41,11 +52,12 @@ class Block:
     convolutions: tuple[Convolution, ...]
     projection: Convolution | None
     has_shortcut: bool
+    average_pool: bool = False
 
     def outputs(self, input_size: int) -> Iterator[tuple[Convolution, int]]:
         """Each convolution with the edge of its square output, for an input edge `input_size`."""
         if self.projection is not None:
-            yield self.projection, strided(input_size, self.projection.stride)
+            yield self.projection, strided(input_size, self.stride)
         size = input_size
         for convolution in self.convolutions:
             size = strided(size, convolution.stride)

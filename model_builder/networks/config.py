@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from model_builder.networks.blocks import Block, Convolution, strided
 from model_builder.networks.head import Activation, HiddenLayer
+from model_builder.networks.members import MEMBERS, PLAIN_WIDTH, Member, check_width
+from model_builder.networks.residuals import EXPANSION, STAGE_WIDTHS, residual_blocks
+from model_builder.networks.stem import Stem, check_stem, stem_convolutions
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -34,10 +37,6 @@ RESNETS: dict[str, tuple[BlockKind, Layers]] = {
     "resnet152": ("bottleneck", (3, 8, 36, 3)),
 }
 STEM_WIDTH = 64
-WIDTH_PER_GROUP = 64
-MAXPOOL_STRIDE = 2
-STAGE_WIDTHS = (64, 128, 256, 512)
-EXPANSION: dict[BlockKind, int] = {"basic": 1, "bottleneck": 4}
 CONVOLUTIONS_PER_BLOCK: dict[BlockKind, int] = {"basic": 2, "bottleneck": 3}
 
 
@@ -70,8 +69,11 @@ class ResNetConfig:
     hidden_layers: of the classifier, between the pooled features and its last dense layer.
     activation: "softmax" where every image has one class; "sigmoid" where the classes are
         independent of each other, or there is one.
-    stem_width, cardinality, width_per_group: of ResNeXt and wide ResNets (arXiv 1611.05431,
-        1605.07146). Only the plain ResNet's values are built.
+    stem_width: channels behind the stem; no other than 64 is built.
+    cardinality, width_per_group: groups of a bottleneck's 3x3 convolution, and the filters of each
+        in the first stage: 1 and 64 but for ResNeXt and wide ResNets.
+    stem, stem_widths, average_pool_shortcut: as in `Member`.
+    input_channels: 3, or 1 for a network of grey images, which the inference network makes of RGB.
     """
 
     name: str
@@ -83,9 +85,13 @@ class ResNetConfig:
     classes: int = 1000
     stem_width: int = STEM_WIDTH
     cardinality: int = 1
-    width_per_group: int = WIDTH_PER_GROUP
+    width_per_group: int = PLAIN_WIDTH
     hidden_layers: tuple[HiddenLayer, ...] = ()
     activation: Activation = "softmax"
+    stem: Stem = "7x7"
+    stem_widths: tuple[int, ...] = ()
+    average_pool_shortcut: bool = False
+    input_channels: int = 3
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -96,9 +102,7 @@ class ResNetConfig:
             raise ValueError(f"block must be basic or bottleneck. Received: {self.block!r}")
         if len(self.layers) != len(STAGE_WIDTHS) or min(self.layers) < 1:
             raise ValueError(f"layers must be four counts of 1 or more. Received: {self.layers!r}")
-        shape = self.block, self.layers
-        if RESNETS.get(self.name, shape) != shape:
-            raise ValueError(f"{self.name} has {RESNETS[self.name]!r}. Received: {shape!r}")
+        self._check_name()
         if self.shortcut not in ("A", "B", "C", "none"):
             raise ValueError(f"shortcut must be A, B, C or none. Received: {self.shortcut!r}")
         if self.classes < 1:
@@ -107,13 +111,21 @@ class ResNetConfig:
             raise ValueError(
                 f"activation must be softmax or sigmoid. Received: {self.activation!r}"
             )
-        for field, built in (
-            ("stem_width", STEM_WIDTH),
-            ("cardinality", 1),
-            ("width_per_group", WIDTH_PER_GROUP),
-        ):
-            if (value := getattr(self, field)) != built:
-                raise ValueError(f"{field} must be {built}: no other is built. Received: {value}")
+        if self.stem_width != STEM_WIDTH:
+            raise ValueError(f"stem_width must be {STEM_WIDTH}. Received: {self.stem_width}")
+        check_stem(self.stem, self.stem_widths)
+        check_width(self.block, self.cardinality, self.width_per_group)
+        if self.input_channels not in (1, 3):
+            raise ValueError(f"input_channels must be 1 or 3. Received: {self.input_channels}")
+
+    def _check_name(self) -> None:
+        """Raises ValueError where the name is that of another network."""
+        shape = self.block, self.layers
+        if RESNETS.get(self.name, shape) != shape:
+            raise ValueError(f"{self.name} has {RESNETS[self.name]!r}. Received: {shape!r}")
+        row = MEMBERS.get(self.name, Member(self.name) if self.name in RESNETS else self.member)
+        if row != self.member:
+            raise ValueError(f"{self.name} has {row!r}. Received: {self.member!r}")
 
     @classmethod
     def of(
@@ -124,11 +136,16 @@ class ResNetConfig:
         batch_norm_epsilon: float = 1e-5,
         classes: int = 1000,
     ) -> ResNetConfig:
-        """The network that RESNETS has under this name. Raises ValueError."""
-        if name not in RESNETS:
-            raise ValueError(f"name must be one of {', '.join(RESNETS)}. Received: {name!r}")
-        block, layers = RESNETS[name]
-        return cls(name, block, layers, shortcut, stride_in_1x1, batch_norm_epsilon, classes)
+        """The network that RESNETS or MEMBERS has under this name. Raises ValueError."""
+        if name not in (*RESNETS, *MEMBERS):
+            raise ValueError(
+                f"name must be one of {', '.join((*RESNETS, *MEMBERS))}. Received: {name!r}"
+            )
+        row = MEMBERS.get(name, Member(name))
+        block, layers = RESNETS[row.base]
+        changed = {field: value for field, value in asdict(row).items() if field != "base"}
+        stated = shortcut, stride_in_1x1, batch_norm_epsilon, classes
+        return cls(name, block, layers, *stated, **changed)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -164,67 +181,42 @@ class ResNetConfig:
         return bool(self.hidden_layers) or self.activation != "softmax"
 
     @property
-    def stem(self) -> Convolution:
-        """The 7x7 convolution on the image."""
-        return Convolution("conv1", "bn1", 3, self.stem_width, kernel=7, stride=2)
+    def base(self) -> str:
+        """The ResNet of the paper with the same blocks, "resnet50" of "resnext50_32x4d"; the name
+        of a network with other blocks.
+        """
+        shape = self.block, self.layers
+        return next((name for name, row in RESNETS.items() if row == shape), self.name)
+
+    @property
+    def member(self) -> Member:
+        """What is changed of the base. A stem of one 3x3 convolution makes no other member."""
+        return Member(
+            self.base,
+            "deep" if self.stem == "deep" else "7x7",
+            self.stem_widths,
+            self.average_pool_shortcut,
+            self.cardinality,
+            self.width_per_group,
+        )
+
+    @property
+    def stem_convolutions(self) -> tuple[Convolution, ...]:
+        """The convolutions on the image, in order."""
+        return stem_convolutions(self.stem, self.input_channels, self.stem_widths, self.stem_width)
+
+    @property
+    def max_pool_stride(self) -> int:
+        """2, or 1 where there is no max pool."""
+        return 1 if self.stem == "3x3" else 2
 
     def blocks(self) -> Iterator[Block]:
         """Every residual block, from the image to the classifier."""
-        channels = self.stem_width
-        for stage, (width, count) in enumerate(
-            zip(STAGE_WIDTHS, self.layers, strict=True), start=1
-        ):
-            for index in range(count):
-                stride = 2 if stage > 1 and index == 0 else 1
-                block = self._block(f"layer{stage}_{index}", stage, channels, width, stride)
-                channels = block.filters
-                yield block
-
-    def _block(self, name: str, stage: int, channels: int, width: int, stride: int) -> Block:
-        filters = width * EXPANSION[self.block]
-
-        def convolution(
-            index: int, in_channels: int, filters: int, kernel: int, stride: int = 1
-        ) -> Convolution:
-            return Convolution(
-                f"{name}_conv{index}", f"{name}_bn{index}", in_channels, filters, kernel, stride
-            )
-
-        if self.block == "basic":
-            convolutions: tuple[Convolution, ...] = (
-                convolution(1, channels, width, 3, stride),
-                convolution(2, width, width, 3),
-            )
-        else:
-            first, second = (stride, 1) if self.stride_in_1x1 else (1, stride)
-            convolutions = (
-                convolution(1, channels, width, 1, first),
-                convolution(2, width, width, 3, second),
-                convolution(3, width, filters, 1),
-            )
-        changes = stride > 1 or channels != filters
-        projects = self.shortcut == "C" or (self.shortcut == "B" and changes)
-        projection = (
-            Convolution(
-                f"{name}_downsample_0", f"{name}_downsample_1", channels, filters, 1, stride
-            )
-            if projects
-            else None
-        )
-        return Block(
-            name,
-            stage,
-            channels,
-            filters,
-            stride,
-            convolutions,
-            projection,
-            self.shortcut != "none",
-        )
+        return residual_blocks(self)
 
     def convolutions(self) -> Iterator[Convolution]:
-        """The stem, then every convolution of every block, projections included."""
-        yield self.stem
+        """The stem's, then every convolution of every block, projections included."""
+        yield from self.stem_convolutions
         for block in self.blocks():
             yield from block.all_convolutions()
 
@@ -235,9 +227,11 @@ class ResNetConfig:
 
     def macs(self, input_size: int = 224) -> int:
         """Multiply-accumulate operations of one forward pass over a square image."""
-        size = strided(input_size, self.stem.stride)
-        total = self.stem.weights * size**2
-        size = strided(size, MAXPOOL_STRIDE)
+        size, total = input_size, 0
+        for convolution in self.stem_convolutions:
+            size = strided(size, convolution.stride)
+            total += convolution.weights * size**2
+        size = strided(size, self.max_pool_stride)
         for block in self.blocks():
             total += sum(c.weights * edge**2 for c, edge in block.outputs(size))
             size = strided(size, block.stride)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import layers
 
-from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.preprocessing import LUMA, Preprocessing
 from model_builder.networks.blocks import Convolution
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.resnet import build_resnet
@@ -27,17 +29,23 @@ def fuse_batch_norm(
 
     Input: pixels [N, H, W, 3] in RGB, 0 to 255, in `pixels_dtype`; H and W are the crop size.
     Output: the last feature map [N, ceil(H/32), ceil(W/32), 512 or 2048] in `dtype`.
+    A network of one channel gets the grey of the pixels.
     network: made by `build_resnet(architecture)`, with the checkpoint's weights.
     """
     size = preprocessing.crop_size
-    fused = build_resnet(architecture, input_size=size, fused=True, head=False, dtype=dtype)
+    of_rgb = replace(architecture, input_channels=3)
+    fused = build_resnet(of_rgb, input_size=size, fused=True, head=False, dtype=dtype)
     mean, std = rgb_normalization(preprocessing)
+    first = architecture.stem_convolutions[0]
     for spec in architecture.convolutions():
         kernel, bias = fused_convolution(network, spec, architecture.batch_norm_epsilon)
-        if spec == architecture.stem:
-            # Channel order and scale go into the kernel and cost nothing at inference. The mean
-            # can't: the stem pads with zeros, which must stay the mean pixel.
-            kernel = kernel[:, :, ::-1] if preprocessing.channel_order == "BGR" else kernel
+        if spec == first:
+            # Channel order, scale and grey go into the kernel and cost nothing at inference. The
+            # mean can't: the stem pads with zeros, which must stay the mean pixel.
+            if architecture.input_channels == 1:
+                kernel = kernel * LUMA[:, None]
+            elif preprocessing.channel_order == "BGR":
+                kernel = kernel[:, :, ::-1]
             kernel = (kernel / std[:, None]).astype(np.float32)
         fused.get_layer(spec.name).set_weights([kernel, bias])
     pixels = keras.Input((size, size, 3), dtype=pixels_dtype, name="pixels")

@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from model_builder.networks.blocks import Block, Convolution
-from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
+from model_builder.networks.config import ResNetConfig
 from model_builder.networks.head import LAST_LAYER, hidden_name
 
 CHANNELS_LAST = "channels_last"
@@ -27,22 +27,27 @@ def build_resnet(
 ) -> keras.Model:
     """The network with initial weights.
 
-    Input: float [N, input_size, input_size, 3], normalized by the checkpoint's preprocessing; any
-    height and width where `input_size` is None.
+    Input: float [N, input_size, input_size, input channels], normalized by the checkpoint's
+    preprocessing; any height and width where `input_size` is None.
     Output: logits [N, classes], or with `head=False` the last feature map
-    [N, ceil(H/32), ceil(W/32), 512 or 2048].
+    [N, ceil(H/32), ceil(W/32), 512 or 2048], with a 3x3 stem [N, ceil(H/8), ceil(W/8), ...].
 
     fused: convolutions have a bias and there is no batch norm (see `fuse_batch_norm`).
     dtype: Keras dtype policy of every layer: "float32", "bfloat16", "mixed_float16", ...
     """
     make = _Maker(architecture.batch_norm_epsilon, fused, dtype)
-    inputs = keras.Input((input_size, input_size, 3), name="pixels")
-    x = make.relu(make.convolution(inputs, architecture.stem), "relu")
-    # A ReLU's output is at least 0, so that zeros pad the maximum as minus infinity would.
-    x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool_pad")(x)
-    x = layers.MaxPooling2D(
-        3, strides=MAXPOOL_STRIDE, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool"
-    )(x)
+    inputs = keras.Input((input_size, input_size, architecture.input_channels), name="pixels")
+    *inner, last = architecture.stem_convolutions
+    x = inputs
+    for spec in inner:
+        x = make.relu(make.convolution(x, spec), f"{spec.name}_relu")
+    x = make.relu(make.convolution(x, last), "relu")
+    if (stride := architecture.max_pool_stride) > 1:
+        # A ReLU's output is at least 0, so that zeros pad the maximum as minus infinity would.
+        x = layers.ZeroPadding2D(1, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool_pad")(x)
+        x = layers.MaxPooling2D(
+            3, strides=stride, data_format=CHANNELS_LAST, dtype=dtype, name="maxpool"
+        )(x)
     for block in architecture.blocks():
         x = make.block(x, block)
     if head:
@@ -89,6 +94,7 @@ class _Maker:
             spec.kernel,
             strides=spec.stride,
             padding=padding,
+            groups=spec.groups,
             data_format=CHANNELS_LAST,
             use_bias=self._fused,
             kernel_initializer=keras.initializers.VarianceScaling(
@@ -125,6 +131,17 @@ class _Maker:
     def shortcut(self, x: keras.KerasTensor, block: Block) -> keras.KerasTensor:
         """x, or its projection, or x subsampled and padded with channels of zeros."""
         if block.projection is not None:
+            if block.average_pool:
+                # "same" averages the pixels that there are, as PyTorch does with ceil_mode and
+                # without count_include_pad.
+                x = layers.AveragePooling2D(
+                    2,
+                    strides=block.stride,
+                    padding="same",
+                    data_format=CHANNELS_LAST,
+                    dtype=self._dtype,
+                    name=f"{block.name}_downsample_pool",
+                )(x)
             return self.convolution(x, block.projection)
         if block.stride > 1:
             x = layers.MaxPooling2D(

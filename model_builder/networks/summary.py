@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from model_builder.errors import BuilderError
 from model_builder.networks.blocks import Block, Convolution, strided
-from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
+from model_builder.networks.config import ResNetConfig
 from model_builder.system.tensorflow_import import import_tensorflow
 
 if TYPE_CHECKING:
@@ -90,13 +90,18 @@ def describe(architecture: ResNetConfig, input_size: int = INPUT_SIZE) -> Descri
 
     input_size: edge of the square image, at least 1.
     """
-    stem = architecture.stem
-    size = strided(input_size, stem.stride)
-    stages = [
-        Stage("conv1", "conv1", size, stem.filters, *_cost(stem, size), (label(stem),)),
-    ]
-    size = strided(size, MAXPOOL_STRIDE)
-    stages.append(Stage("maxpool", "conv2_x", size, stem.filters, 0, 0, ("3x3 max pool, /2",)))
+    size = input_size
+    parameters = macs = 0
+    stem = architecture.stem_convolutions
+    for convolution in stem:
+        size = strided(size, convolution.stride)
+        cost = _cost(convolution, size)
+        parameters, macs = parameters + cost[0], macs + cost[1]
+    channels = stem[-1].filters
+    stages = [Stage("conv1", "conv1", size, channels, parameters, macs, tuple(map(label, stem)))]
+    size = strided(size, architecture.max_pool_stride)
+    pool = "3x3 max pool, /2" if architecture.max_pool_stride > 1 else "no max pool"
+    stages.append(Stage("maxpool", "conv2_x", size, channels, 0, 0, (pool,)))
     for index, alike in groupby(architecture.blocks(), key=lambda block: block.stage):
         blocks = tuple(alike)
         parameters = macs = 0
@@ -116,25 +121,39 @@ def describe(architecture: ResNetConfig, input_size: int = INPUT_SIZE) -> Descri
                 blocks=blocks,
             )
         )
-    width, classes = architecture.feature_width, architecture.classes
-    layers = ("average pool", f"fc, {classes}")
-    stages.append(Stage("fc", "", 1, classes, (width + 1) * classes, width * classes, layers))
+    stages.append(_classifier(architecture))
     return Description(architecture, input_size, tuple(stages))
 
 
+def _classifier(architecture: ResNetConfig) -> Stage:
+    shapes = architecture.head_shapes()
+    hidden = (
+        f"fc, {layer.width}{', ReLU' if layer.activation == 'relu' else ''}"
+        for layer in architecture.hidden_layers
+    )
+    sigmoid = ", sigmoid" if architecture.activation == "sigmoid" else ""
+    layers = ("average pool", *hidden, f"fc, {architecture.classes}{sigmoid}")
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in shapes)
+    macs = sum(inputs * outputs for inputs, outputs in shapes)
+    return Stage("fc", "", 1, architecture.classes, parameters, macs, layers)
+
+
 def title(architecture: ResNetConfig) -> str:
-    """Name, variant and shortcut option. Variants differ in bottlenecks only."""
+    """Name, variant, shortcut option, and a stem that the name does not say. Variants differ in
+    bottlenecks only.
+    """
     variant = " v1" if architecture.stride_in_1x1 else " v1.5"
     name = architecture.name + variant * (architecture.block == "bottleneck")
-    return f"{name}, " + (
-        "plain" if architecture.shortcut == "none" else f"option {architecture.shortcut}"
-    )
+    option = "plain" if architecture.shortcut == "none" else f"option {architecture.shortcut}"
+    stem = [f"{architecture.stem} stem"] * (architecture.stem == "3x3")
+    return ", ".join([name, option, *stem, *["grey"] * (architecture.input_channels == 1)])
 
 
 def label(convolution: Convolution) -> str:
-    """Kernel, filters and a stride above 1, as in the paper's figure 3: "3x3, 128, /2"."""
+    """Kernel, filters, a stride above 1 and groups, as in the paper's figure 3: "3x3, 128, /2"."""
     stride = f", /{convolution.stride}" if convolution.stride > 1 else ""
-    return f"{convolution.kernel}x{convolution.kernel}, {convolution.filters}{stride}"
+    groups = f", {convolution.groups} groups" if convolution.groups > 1 else ""
+    return f"{convolution.kernel}x{convolution.kernel}, {convolution.filters}{groups}{stride}"
 
 
 def shortcut_kind(block: Block) -> Literal["none", "projection", "zero-padded", "identity"]:

@@ -73,7 +73,7 @@ class ModelInfo:
 def list_model_info(
     loaded: Sequence[Model], own: Sequence[CustomCheckpoint], pending: Mapping[str, str]
 ) -> list[ModelInfo]:
-    """All five.
+    """All five. Wide ResNets, ResNeXt and other members are checkpoints of their depth.
 
     loaded: models that are warm. own: imported checkpoints. pending: what is to be served and is
     not yet, as RESNET_MODELS names it, each with why.
@@ -87,11 +87,11 @@ def list_model_info(
     return [
         _describe(
             family,
-            [row for row in rows.values() if row.family == family],
+            [row for row in rows.values() if row.architecture.base == family],
             {
                 model.name: model
                 for model in loaded
-                if model.artifact.manifest.architecture.name == family
+                if model.artifact.manifest.architecture.base == family
             },
             waiting,
         )

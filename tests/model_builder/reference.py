@@ -42,14 +42,28 @@ class Reference:
 
     def logits(self, images: npt.NDArray[Any]) -> Wide:
         """[N, 3, H, W], normalized, to logits [N, classes]."""
-        x = np.maximum(self._normalised("bn1", self._convolved("conv1", images, 2)), 0)
-        x = self._windows(x, 3, 2, fill=-np.inf).max(axis=(4, 5))
+        x = self._stem(images)
         for stage, count in enumerate(BLOCKS[self.depth], start=1):
             for index in range(count):
                 stride = 2 if stage > 1 and index == 0 else 1
                 x = self._block(f"layer{stage}.{index}", x, stride)
         logits: Wide = x.mean(axis=(2, 3)) @ self.state_dict["fc.weight"].T
         return logits + self.state_dict["fc.bias"]
+
+    def _stem(self, x: npt.NDArray[Any]) -> Wide:
+        """Torchvision's; timm's deep stem, where "conv1" is a list; or one for small images, with
+        neither stride nor max pool.
+        """
+        if "conv1.0.weight" in self.state_dict:
+            x = np.maximum(self._normalised("conv1.1", self._convolved("conv1.0", x, 2)), 0)
+            x = np.maximum(self._normalised("conv1.4", self._convolved("conv1.3", x, 1)), 0)
+            x = np.maximum(self._normalised("bn1", self._convolved("conv1.6", x, 1)), 0)
+        elif self.state_dict["conv1.weight"].shape[-1] == 3:
+            return np.maximum(self._normalised("bn1", self._convolved("conv1", x, 1)), 0)
+        else:
+            x = np.maximum(self._normalised("bn1", self._convolved("conv1", x, 2)), 0)
+        pooled: Wide = self._windows(x, 3, 2, fill=-np.inf).max(axis=(4, 5))
+        return pooled
 
     def _block(self, name: str, x: Wide, stride: int) -> Wide:
         """Torchvision's BasicBlock or Bottleneck, by its number of convolutions."""
@@ -63,7 +77,15 @@ class Reference:
             residual = self._normalised(f"{name}.bn{index}", residual)
             if index < last:
                 residual = np.maximum(residual, 0)
-        if f"{name}.downsample.0.weight" in self.state_dict:
+        if f"{name}.downsample.2.weight" in self.state_dict:
+            if stride == 2:
+                # Of the pixels that there are: the last row and column may lack their neighbors.
+                ends = ((0, 0), (0, 0), (0, x.shape[2] % 2), (0, x.shape[3] % 2))
+                even = np.pad(x, ends, constant_values=np.nan)
+                x = np.nanmean([even[..., i::2, j::2] for i in (0, 1) for j in (0, 1)], axis=0)
+            x = self._convolved(f"{name}.downsample.1", x, 1)
+            x = self._normalised(f"{name}.downsample.2", x)
+        elif f"{name}.downsample.0.weight" in self.state_dict:
             x = self._convolved(f"{name}.downsample.0", x, stride)
             x = self._normalised(f"{name}.downsample.1", x)
         return np.maximum(residual + x, 0)
@@ -71,7 +93,14 @@ class Reference:
     def _convolved(self, name: str, x: npt.NDArray[Any], stride: int) -> Wide:
         kernel = self.state_dict[f"{name}.weight"].astype(self.dtype)
         windows = self._windows(x, kernel.shape[-1], stride, fill=0)
-        return np.moveaxis(np.tensordot(windows, kernel, axes=((1, 4, 5), (1, 2, 3))), -1, 1)
+        groups = windows.shape[1] // kernel.shape[1]
+        outputs = [
+            np.tensordot(part, filters, axes=((1, 4, 5), (1, 2, 3)))
+            for part, filters in zip(
+                np.split(windows, groups, axis=1), np.split(kernel, groups), strict=True
+            )
+        ]
+        return np.moveaxis(np.concatenate(outputs, axis=-1), -1, 1)
 
     def _windows(self, x: npt.NDArray[Any], kernel: int, stride: int, *, fill: float) -> Wide:
         """The input of a kernel at each position: [N, C, H', W', kernel, kernel]."""
@@ -101,19 +130,43 @@ class _Measuring(Reference):
 
 
 def random_reference(
-    depth: int, *, seed: int, classes: int = 10, stride_in_1x1: bool = False
+    depth: int,
+    *,
+    seed: int,
+    classes: int = 10,
+    stride_in_1x1: bool = False,
+    size: int = 64,
+    **changes: Any,
 ) -> Reference:
-    """Random weights, with the running statistics of random images."""
+    """Random weights, with the running statistics of random images of `size` pixels.
+
+    changes: see `random_state_dict`.
+    """
     rng = np.random.default_rng(seed)
-    state_dict = random_state_dict(depth, rng, classes)
+    state_dict = random_state_dict(depth, rng, classes, **changes)
     # The statistics need not be exact: float32 takes half the time.
     measuring = _Measuring(depth, state_dict, stride_in_1x1, dtype=np.float32)
-    measuring.logits(normalized(random_images(4, seed=seed)))
+    images = normalized(random_images(4, seed=seed, size=size))
+    measuring.logits(images[:, : changes.get("channels", 3)])
     return Reference(depth, measuring.state_dict, stride_in_1x1)
 
 
-def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dict[str, Array]:
-    """Every tensor of torchvision's network, in its names and shapes, counters included."""
+def random_state_dict(
+    depth: int,
+    rng: np.random.Generator,
+    classes: int,
+    *,
+    channels: int = 3,
+    stem: tuple[int, ...] = (7,),
+    groups: int = 1,
+    width_per_group: int = 64,
+    average_pool: bool = False,
+) -> dict[str, Array]:
+    """Every tensor of torchvision's network, or timm's, in its names and shapes.
+
+    channels: of the images. stem: the kernel of its one convolution, or the filters of the first
+    two of three. groups, width_per_group: of the 3x3 convolutions. average_pool: in the shortcuts.
+    """
     state_dict: dict[str, Array] = {}
 
     def add(
@@ -130,22 +183,31 @@ def random_state_dict(depth: int, rng: np.random.Generator, classes: int) -> dic
         state_dict[f"{batch_norm}.running_var"] = np.ones(outputs, np.float32)
 
     expansion = 1 if depth < 50 else 4
-    add("conv1", "bn1", 3, 64, 7)
+    if len(stem) == 1:
+        add("conv1", "bn1", channels, 64, stem[0])
+    else:
+        add("conv1.0", "conv1.1", channels, stem[0], 3)
+        add("conv1.3", "conv1.4", stem[0], stem[1], 3)
+        add("conv1.6", "bn1", stem[1], 64, 3)
     channels = 64
+    index_0, index_1 = (1, 2) if average_pool else (0, 1)
     for stage, count in enumerate(BLOCKS[depth], start=1):
         width = 32 * 2**stage
         for index in range(count):
             name = f"layer{stage}.{index}"
             shapes = [(channels, width, 3), (width, width, 3)]
             if expansion == 4:
-                shapes = [(channels, width, 1), (width, width, 3), (width, 4 * width, 1)]
+                inner = width * width_per_group // 64 * groups
+                grouped = (inner // groups, inner, 3)
+                shapes = [(channels, inner, 1), grouped, (inner, 4 * width, 1)]
             for number, (inputs, outputs, kernel) in enumerate(shapes, start=1):
                 # A trained network's residuals are small. If they were as large as the shortcuts, a
                 # hundred of them would amplify the error of float32.
                 gamma = 0.3 if number == len(shapes) else 1.0
                 add(f"{name}.conv{number}", f"{name}.bn{number}", inputs, outputs, kernel, gamma)
             if index == 0 and (stage > 1 or expansion == 4):
-                add(f"{name}.downsample.0", f"{name}.downsample.1", channels, width * expansion, 1)
+                projection = f"{name}.downsample.{index_0}", f"{name}.downsample.{index_1}"
+                add(*projection, channels, width * expansion, 1)
             channels = width * expansion
     weight = rng.standard_normal((classes, channels), np.float32)
     state_dict["fc.weight"] = weight / np.float32(np.sqrt(channels))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs
+from model_builder.checkpoints.formats import tfjs
 from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.keras import h5 as keras_h5
+from model_builder.checkpoints.formats.keras import v3 as keras_v3
 from model_builder.checkpoints.formats.pytorch import reader as pytorch
 from model_builder.checkpoints.formats.pytorch.pickles.values import Malformed
 from model_builder.checkpoints.formats.pytorch.safetensors_file import is_safetensors

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.checkpoints.formats.other_networks import unknown_layers
 from model_builder.checkpoints.recipe.partial import PartialRecipe
 from model_builder.errors import ConversionFailed
 from model_builder.networks.head import Activation
-from model_builder.system.printable import shortlist
 
 Array = npt.NDArray[np.float32]
 Tensors = dict[str, Array]
@@ -29,6 +29,7 @@ class StateDict:
     strides: of each convolution by our name, where the file states them.
     stride_in_1x1, batch_norm_epsilon: None where neither the file nor the library that wrote it
         settles them.
+    average_pool_shortcut: whether an average pool precedes the shortcuts' projections (ResNet-D).
     activation: behind the classifier's last dense layer, None where the file does not state it.
     head_relu: of a classifier of several layers ("head/0/kernel", see `checkpoints.head`) the
         positions after which a ReLU stands; None where the file does not state them.
@@ -42,6 +43,7 @@ class StateDict:
     strides: dict[str, int] = field(default_factory=dict)
     stride_in_1x1: bool | None = None
     batch_norm_epsilon: float | None = None
+    average_pool_shortcut: bool = False
     activation: Activation | None = None
     head_relu: frozenset[int] | None = None
     head_epsilon: float | None = None
@@ -79,5 +81,5 @@ def rename(
         else:
             tensors[name], keys[name] = values, key
     if unknown:
-        raise ConversionFailed(f"No layer of the network takes {shortlist(sorted(unknown))}")
+        raise ConversionFailed(unknown_layers(unknown))
     return tensors, keys

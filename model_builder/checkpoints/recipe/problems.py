@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from model_builder.artifact.preprocessing import ChannelOrder
 from model_builder.errors import ConversionFailed
 
 
@@ -38,3 +39,13 @@ def check_epsilon(epsilon: float | None) -> None:
         raise ConversionFailed(
             f"The epsilon of batch norms is above 0 and below 1. Received: {epsilon}"
         )
+
+
+def check_channels(order: ChannelOrder, input_channels: int) -> None:
+    """Raises ConversionFailed unless the network takes as many channels as it is fed.
+
+    input_channels: of its first convolution, 1 or 3.
+    """
+    if (order == "L") != (input_channels == 1):
+        takes = "one channel: --channels L" if input_channels == 1 else "three: RGB or BGR"
+        raise ConversionFailed(f"The network takes {takes}. Received: --channels {order}")

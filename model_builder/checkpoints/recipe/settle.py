@@ -9,7 +9,7 @@ from typing import Any
 
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.checkpoints.recipe.partial import REQUIRED, PartialRecipe
-from model_builder.checkpoints.recipe.scale import Scale, on_255, scale_of
+from model_builder.checkpoints.recipe.scale import Scale, UnclearScale, on_255, scale_of
 from model_builder.errors import ConversionFailed
 
 # The option of each field.
@@ -52,17 +52,12 @@ def settle(
     ConversionFailed for values that contradict each other or that no network was trained with.
     """
     stated = {field: value for field, value in options.items() if value is not None}
-    said = []
+    said: list[str] = []
+    unclear = None
     try:
-        mean, std = stated.get("mean"), stated.get("std")
-        if mean is not None or std is not None:
-            recognized = scale or scale_of(mean, std)
-            for field in {"mean", "std"} & stated.keys():
-                stated[field] = on_255(stated[field], recognized)
-            if scale is None:
-                said.append(f"--mean and --std are taken as of pixels of 0 to {recognized}.")
-    except ValueError as error:
-        raise ConversionFailed(f"{error}.") from error
+        _rescale(stated, scale, said)
+    except UnclearScale as error:
+        unclear = f"{error}."
     found = _with_edge(dict(stated), sources, crop_fraction)
     for source in sources:
         taken = {field: value for field, value in source.fields.items() if field not in found}
@@ -70,12 +65,26 @@ def settle(
         if taken:
             said.append(f"{_listed(taken)}: from {source.source}.")
     missing = [field for field in REQUIRED if field not in found]
+    if unclear is not None:
+        raise ConversionFailed(" ".join([unclear, *([_missing(missing)] if missing else [])]))
     if missing:
         return Settled(None, (_missing(missing),), tuple(said))
     try:
         return Settled(Preprocessing(**found), (), tuple(said))
     except ValueError as error:
         raise ConversionFailed(f"No network is fed like this: {error}") from error
+
+
+def _rescale(stated: dict[str, Any], scale: Scale | None, said: list[str]) -> None:
+    """Puts mean and std on the scale 0 to 255. Raises UnclearScale."""
+    mean, std = stated.get("mean"), stated.get("std")
+    if mean is None and std is None:
+        return
+    recognized = scale or scale_of(mean, std)
+    for field in {"mean", "std"} & stated.keys():
+        stated[field] = on_255(stated[field], recognized)
+    if scale is None:
+        said.append(f"--mean and --std are taken as of pixels of 0 to {recognized}.")
 
 
 def _with_edge(

@@ -41,14 +41,16 @@ def find_like(name: str) -> Like:
 
 
 def recipe_sources(
-    weights: Path, in_file: PartialRecipe | None, like: Like | None
+    weights: Path, in_file: PartialRecipe | None, like: Like | None, *, input_channels: int
 ) -> list[PartialRecipe]:
     """Those that state fields which no option does, the first before the others.
 
-    in_file: of the network's own layers. A file beside the weights is read where there is no
-    `--like`. Raises ConversionFailed.
+    in_file: of the network's own layers. input_channels: of its first convolution. A file beside
+    the weights is read where there is no `--like`. Raises ConversionFailed.
     """
     sources = [] if in_file is None else [in_file]
+    if input_channels == 1:
+        sources.append(PartialRecipe({"channel_order": "L"}, "the one channel of the network"))
     if like is not None:
         return [*sources, like.recipe]
     beside = recipe_beside(weights)

@@ -149,7 +149,9 @@ def _shortcut(left: float, top: float, bottom: float, group: BlockGroup) -> Iter
     yield Line(path, SHORTCUT_INK, arrow=True)
     if kind == "identity":
         return
-    lines = [label(block.projection)] if block.projection else _padding(block.stride, block.filters)
+    lines = _padding(block.stride, block.filters)
+    if block.projection is not None:
+        lines = ["2x2 mean, /2"] * block.average_pool + [label(block.projection)]
     height = 8 + 16 * len(lines)
     y = (top + bottom - height) / 2
     yield Box(lane - 54, y, 108, height, PAPER, SHORTCUT_INK)

@@ -22,6 +22,7 @@ from model_builder.errors import BuilderError
 from model_builder.networks import summary as family
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
+from model_builder.networks.members import PLAIN_WIDTH, member_name
 from model_builder.networks.summary import Description, Stage
 from service.cli.options import HomeOption, Variant, cell, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
@@ -119,15 +120,28 @@ def _wanted(
         classes=classes or architecture.classes,
     )
     if compare == "depths":
-        return [
-            replace(one, name=name, block=block, layers=layers)
-            for name, (block, layers) in RESNETS.items()
-        ]
+        return [_of_depth(one, name) for name in RESNETS]
     if compare == "shortcuts":
         return [replace(one, shortcut=option) for option in SHORTCUTS]
     if compare == "variants":
         return [replace(one, stride_in_1x1=v1) for v1 in (True, False)]
     return [one]
+
+
+def _of_depth(one: ResNetConfig, base: str) -> ResNetConfig:
+    """The same member of another depth; basic blocks are neither wide nor grouped."""
+    block, layers = RESNETS[base]
+    member = replace(one.member, base=base)
+    if block == "basic":
+        member = replace(member, cardinality=1, width_per_group=PLAIN_WIDTH)
+    return replace(
+        one,
+        name=member_name(member),
+        block=block,
+        layers=layers,
+        cardinality=member.cardinality,
+        width_per_group=member.width_per_group,
+    )
 
 
 def _print(networks: Sequence[Description], compare: Compare | None) -> None:
@@ -192,7 +206,7 @@ def _kernels(stage: Stage) -> list[str]:
     if not stage.blocks:
         return list(stage.layers)
     block = stage.blocks[0]
-    kernels = [f"{one.kernel}x{one.kernel}, {one.filters}" for one in block.convolutions]
+    kernels = [family.label(replace(one, stride=1)) for one in block.convolutions]
     widest = max(map(len, kernels))
     lines = [f"[{kernel:<{widest}}]" for kernel in kernels]
     lines[(len(lines) - 1) // 2] += f" x {len(stage.blocks)}"

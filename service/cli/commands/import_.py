@@ -10,7 +10,7 @@ import typer
 from model_builder.artifact.checksums import checksum
 from model_builder.artifact.preprocessing import ChannelOrder, Color, Interpolation, ResizeMode
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
-from model_builder.checkpoints.recipe.problems import Problems, check_epsilon
+from model_builder.checkpoints.recipe.problems import Problems, check_channels, check_epsilon
 from model_builder.checkpoints.recipe.scale import Scale
 from model_builder.checkpoints.recipe.settle import settle
 from model_builder.checkpoints.recipe.sources import find_labels, find_like, recipe_sources
@@ -174,11 +174,19 @@ def import_(
                     "antialias": antialias,
                     "fill": fill,
                 },
-                recipe_sources(weights, published.recipe, alike),
+                recipe_sources(
+                    weights,
+                    published.recipe,
+                    alike,
+                    input_channels=published.shown.input_channels,
+                ),
                 scale=scale,
                 crop_fraction=crop_fraction,
             )
             problems.missing += settled.missing
+            if settled.preprocessing is not None:
+                order = settled.preprocessing.channel_order
+                check_channels(order, published.shown.input_channels)
         with problems.collected():
             found = find_labels(labels, weights, published.classes)
             problems.missing += found.missing

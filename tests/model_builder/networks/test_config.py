@@ -208,9 +208,25 @@ def test_names_are_those_of_torchvision() -> None:
         ({"shortcut": "D"}, "shortcut must be A, B, C or none. Received: 'D'"),
         ({"shortcut": "b"}, "shortcut must be A, B, C or none. Received: 'b'"),
         ({"classes": 0}, "classes must be at least 1. Received: 0"),
-        ({"stem_width": 32}, "stem_width must be 64: no other is built. Received: 32"),
-        ({"cardinality": 32}, "cardinality must be 1: no other is built. Received: 32"),
-        ({"width_per_group": 128}, "width_per_group must be 64: no other is built. Received: 128"),
+        ({"stem_width": 32}, "stem_width must be 64. Received: 32"),
+        ({"activation": "relu"}, "activation must be softmax or sigmoid. Received: 'relu'"),
+        ({"input_channels": 4}, "input_channels must be 1 or 3. Received: 4"),
+        (
+            {"cardinality": 0},
+            "cardinality and width_per_group must be at least 1. Received: 0, 64",
+        ),
+        (
+            {"stem": "deep", "stem_widths": (9,)},
+            "stem must be 7x7 or 3x3 without stem_widths, or deep with two. Received: 'deep', (9,)",
+        ),
+        (
+            {"stem": "5x5"},
+            "stem must be 7x7 or 3x3 without stem_widths, or deep with two. Received: '5x5', ()",
+        ),
+        (
+            {"stem": "deep", "stem_widths": (32, 0)},
+            "stem_widths must be at least 1. Received: (32, 0)",
+        ),
     ],
 )
 def test_invalid_arguments(arguments: dict[str, object], message: str) -> None:
@@ -220,9 +236,10 @@ def test_invalid_arguments(arguments: dict[str, object], message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    known = "resnet18, resnet34, resnet50, resnet101, resnet152"
-    message = f"name must be one of {known}. Received: 'resnet20'"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    known = "resnet18, resnet34, resnet50, resnet101, resnet152, wide_resnet50_2"
+    with pytest.raises(
+        ValueError, match=rf"^name must be one of {known}, .* Received: 'resnet20'$"
+    ):
         ResNetConfig.of("resnet20")
     with pytest.raises(ValueError, match=r"^depth must be one of 18, .*, 152\. Received: 20$"):
         name_of_depth(20)

@@ -142,7 +142,7 @@ def test_fused_convolution() -> None:
     network = random_network(BASIC, input_size=SIZE)
     gamma, beta, mean, _ = network.get_layer("bn1").get_weights()
     network.get_layer("bn1").set_weights([gamma, beta, mean, np.full(64, 1e-6, np.float32)])
-    kernel, bias = fused_convolution(network, BASIC.stem, 1e-5)
+    kernel, bias = fused_convolution(network, BASIC.stem_convolutions[0], 1e-5)
     scale = gamma / np.sqrt(1.1e-5)
     expected = network.get_layer("conv1").get_weights()[0] * scale
     assert kernel.dtype == bias.dtype == np.float32

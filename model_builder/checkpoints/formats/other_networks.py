@@ -1,0 +1,52 @@
+"""Names the networks that are not of the family, by the names of their tensors.
+
+A network with one more layer than ours would give other logits. Sources: the state dicts of timm
+1.0, torchvision 0.2x, transformers and the repositories that each is named after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from model_builder.system.printable import shortlist
+
+# What is searched for in the names of tensors, and the network that has such a tensor.
+NETWORKS: tuple[tuple[str, str], ...] = (
+    (r"\.se\.conv\.", "an ECA-ResNet, with channel attention"),
+    (r"\.(se|se_module|squeeze_excitation)\.", "an SE-ResNet, with squeeze and excitation"),
+    (r"\.(ca|sa|cbam|bam|ChannelGate|SpatialGate)\.", "a ResNet with CBAM attention"),
+    (r"layer\d\.\d+\.conv2\.(fc1|bn0|radix)", "a ResNeSt, with split attention"),
+    (r"layer\d\.\d+\.conv2\.(paths|attn)\.", "an SK-ResNet, with selective kernels"),
+    (r"layer\d\.\d+\.(convs|bns)\.\d", "a Res2Net"),
+    (r"\.(filt|blurpool)\b", "an anti-aliased ResNet, with blurred strides"),
+    (r"\.bn\d\.(IN|BN)\.", "an IBN-ResNet, with instance normalization"),
+    (r"\.aux_bn\.|\.split_bn\.", "a ResNet with several batch norms for one layer"),
+    (r"\.(attn|non_local|gcb|context)\.(?!qkv)", "a ResNet with attention"),
+    (r"attnpool\.", "CLIP's ResNet, which pools by attention"),
+    (r"(^|\.)(rpn|roi_heads|fpn|bbox_head|neck)\.", "a detector"),
+    (r"(^|\.)(aux_classifier|decode_head|segmentation_head)\.", "a segmentation network"),
+    (r"lora_[AB]\b", "the difference of a fine-tuning (LoRA) without its network"),
+    (r"weight_(g|v|orig|mask)$|parametrizations\.", "a network with reparametrized weights"),
+    (r"_packed_params|\.zero_point$", "a network that PyTorch quantized"),
+    (r"trunk_output\.|(^|\.)s[1-4]\.b\d+\.conv\d", "a RegNet"),
+    (r"stages\.\d\.blocks\.\d+\.norm\d\.", "a ResNetV2, with batch norm before its convolutions"),
+    (r"(^|\.)denseblock\d", "a DenseNet"),
+    (r"stages\.\d\.blocks\.\d+\.(conv_dw|gamma)|(^|\.)downsample_layers\.", "a ConvNeXt"),
+    (r"(^|\.)(cls_token|patch_embed|patch_embeddings)\b", "a vision transformer"),
+    (r"(^|\.)conv_stem\.|blocks\.\d+\.\d+\.conv_pwl?\.", "an EfficientNet or a MobileNet"),
+    (r"(^|\.)(Mixed_\d|Conv2d_\d[ab]_|inception\d)", "an Inception network"),
+    (r"(^|\.)features\.\d+\.(weight|\d+\.)", "a VGG, AlexNet, SqueezeNet or MobileNet"),
+)
+_PATTERNS = tuple((re.compile(pattern), network) for pattern, network in NETWORKS)
+
+
+def unknown_layers(names: Iterable[str]) -> str:
+    """A sentence for tensors that no layer of a ResNet takes; names: those in the file."""
+    found = sorted(names)
+    for pattern, network in _PATTERNS:
+        if telling := [name for name in found if pattern.search(name)]:
+            return (
+                f"The checkpoint is {network}, which is not served. Received: {shortlist(telling)}"
+            )
+    return f"No layer of the network takes {shortlist(found)}"
