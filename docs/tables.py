@@ -37,20 +37,20 @@ def settings_tables() -> str:
 
 
 def checkpoint_row(row: Checkpoint) -> str:
-    """One row of the table of checkpoints; a depth's default is bold."""
+    """One row of the table of checkpoints; a network's default is bold."""
     default = DEFAULT_CHECKPOINTS[row.family] == row.name
-    depth = f"**{row.family}**" if default else row.family
+    network = f"**{row.family}**" if default else row.family
     size = f"{row.architecture.parameters() / 1e6:.1f} M"
     macs = f"{row.architecture.macs(row.preprocessing.crop_size) / 1e9:.2f} G"
     accuracy = f"{row.top1_percent} / {row.top5_percent} %"
     stated = "not stated" if row.top1_percent is None else accuracy
-    return f"| {depth} | `{row.name}` | {size} | {macs} | {stated} | {row.licence} |\n"
+    return f"| {network} | `{row.name}` | {size} | {macs} | {stated} | {row.licence} |\n"
 
 
 def checkpoints_table() -> str:
     rows = sorted(CHECKPOINTS.values(), key=lambda row: row.depth)
     return (
-        "| depth | checkpoint | parameters | MACs | published top-1 / top-5 | licence |\n"
+        "| network | checkpoint | parameters | MACs | published top-1 / top-5 | licence |\n"
         "|---|---|---|---|---|---|\n" + "".join(map(checkpoint_row, rows))
     )
 

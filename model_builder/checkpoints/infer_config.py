@@ -14,7 +14,7 @@ from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.head import LAST_LAYER, hidden_name
-from model_builder.networks.members import PLAIN_WIDTH, Member, member_name
+from model_builder.networks.members import PLAIN_WIDTH, STEM_WIDTH, Member, member_name
 from model_builder.networks.stem import Stem
 from model_builder.system.printable import shortlist
 
@@ -35,9 +35,11 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
             "The checkpoint has no classifier: no tensor for fc/kernel and fc/bias. "
             f"Received: {len(state_dict.tensors)} tensors of a {network}"
         )
-    shortcut = _shortcut(state_dict.tensors, network)
+    shown = _shown(state_dict, network)
+    shortcut = _shortcut(state_dict.tensors, shown)
     architecture = replace(
-        _shown(state_dict, network, shortcut or "A"),
+        shown,
+        shortcut=shortcut or "A",
         classes=bias.shape[0],
         hidden_layers=hidden_layers,
     )
@@ -86,7 +88,7 @@ def _base(tensors: Tensors) -> str:
     )
 
 
-def _shown(state_dict: StateDict, base: str, shortcut: Shortcut) -> ResNetConfig:
+def _shown(state_dict: StateDict, base: str) -> ResNetConfig:
     """The member of the family, by the shapes of its stem and of its first 3x3 convolution."""
     tensors = state_dict.tensors
     block, layers = RESNETS[base]
@@ -98,7 +100,9 @@ def _shown(state_dict: StateDict, base: str, shortcut: Shortcut) -> ResNetConfig
         cardinality = max(1, grouped.shape[3] // width)
     pooled = state_dict.average_pool_shortcut
     member_stem: Stem = "deep" if stem == "deep" else "7x7"
-    member = Member(base, member_stem, widths, pooled, cardinality, width)
+    last = tensors.get("conv1_6/kernel") if stem == "deep" else None
+    stem_width = STEM_WIDTH if last is None or last.ndim != 4 else last.shape[3]
+    member = Member(base, member_stem, widths, pooled, cardinality, width, stem_width)
     first = tensors.get("conv1_0/kernel" if stem == "deep" else "conv1/kernel")
     channels = 3 if first is None or first.ndim != 4 else first.shape[2]
     if channels not in (1, 3):
@@ -109,7 +113,7 @@ def _shown(state_dict: StateDict, base: str, shortcut: Shortcut) -> ResNetConfig
         member_name(member),
         block,
         layers,
-        shortcut,
+        stem_width=stem_width,
         cardinality=cardinality,
         width_per_group=width,
         stem=stem,
@@ -136,11 +140,11 @@ def _stem(tensors: Tensors) -> tuple[Stem, tuple[int, ...]]:
     )
 
 
-def _shortcut(tensors: Tensors, network: str) -> Shortcut | None:
+def _shortcut(tensors: Tensors, shown: ResNetConfig) -> Shortcut | None:
     projected = {name for name in tensors if name.endswith("_downsample_0/kernel")}
     options: tuple[Shortcut, ...] = ("B", "C")
     for option in options:
-        blocks = ResNetConfig.of(network, shortcut=option).blocks()
+        blocks = replace(shown, shortcut=option).blocks()
         if projected == {f"{b.projection.name}/kernel" for b in blocks if b.projection}:
             return option
     if projected:

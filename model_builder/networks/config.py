@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from model_builder.networks.blocks import Block, Convolution, strided
 from model_builder.networks.head import Activation, HiddenLayer
-from model_builder.networks.members import MEMBERS, PLAIN_WIDTH, Member, check_width
+from model_builder.networks.members import MEMBERS, PLAIN_WIDTH, STEM_WIDTH, Member, check_width
 from model_builder.networks.residuals import EXPANSION, STAGE_WIDTHS, residual_blocks
 from model_builder.networks.stem import Stem, check_stem, stem_convolutions
 
@@ -36,7 +36,6 @@ RESNETS: dict[str, tuple[BlockKind, Layers]] = {
     "resnet101": ("bottleneck", (3, 4, 23, 3)),
     "resnet152": ("bottleneck", (3, 8, 36, 3)),
 }
-STEM_WIDTH = 64
 CONVOLUTIONS_PER_BLOCK: dict[BlockKind, int] = {"basic": 2, "bottleneck": 3}
 
 
@@ -69,7 +68,7 @@ class ResNetConfig:
     hidden_layers: of the classifier, between the pooled features and its last dense layer.
     activation: "softmax" where every image has one class; "sigmoid" where the classes are
         independent of each other, or there is one.
-    stem_width: channels behind the stem; no other than 64 is built.
+    stem_width: channels behind the stem, 64 but for deep ones.
     cardinality, width_per_group: groups of a bottleneck's 3x3 convolution, and the filters of each
         in the first stage: 1 and 64 but for ResNeXt and wide ResNets.
     stem, stem_widths, average_pool_shortcut: as in `Member`.
@@ -102,7 +101,6 @@ class ResNetConfig:
             raise ValueError(f"block must be basic or bottleneck. Received: {self.block!r}")
         if len(self.layers) != len(STAGE_WIDTHS) or min(self.layers) < 1:
             raise ValueError(f"layers must be four counts of 1 or more. Received: {self.layers!r}")
-        self._check_name()
         if self.shortcut not in ("A", "B", "C", "none"):
             raise ValueError(f"shortcut must be A, B, C or none. Received: {self.shortcut!r}")
         if self.classes < 1:
@@ -111,12 +109,11 @@ class ResNetConfig:
             raise ValueError(
                 f"activation must be softmax or sigmoid. Received: {self.activation!r}"
             )
-        if self.stem_width != STEM_WIDTH:
-            raise ValueError(f"stem_width must be {STEM_WIDTH}. Received: {self.stem_width}")
-        check_stem(self.stem, self.stem_widths)
+        check_stem(self.stem, self.stem_widths, self.stem_width)
         check_width(self.block, self.cardinality, self.width_per_group)
         if self.input_channels not in (1, 3):
             raise ValueError(f"input_channels must be 1 or 3. Received: {self.input_channels}")
+        self._check_name()
 
     def _check_name(self) -> None:
         """Raises ValueError where the name is that of another network."""
@@ -198,6 +195,7 @@ class ResNetConfig:
             self.average_pool_shortcut,
             self.cardinality,
             self.width_per_group,
+            self.stem_width,
         )
 
     @property

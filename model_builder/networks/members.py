@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from model_builder.networks.stem import Stem
 
-PLAIN_WIDTH = 64
+PLAIN_WIDTH = STEM_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Member:
     """What a member changes of a ResNet of the paper.
 
     base: its name in RESNETS. stem_widths: the filters of a deep stem's first two convolutions.
+    stem_width: of the stem's last.
     average_pool_shortcut: whether shortcuts halve the image by an average pool before the
     projection. cardinality, width_per_group: groups of a bottleneck's 3x3 convolution, and the
     filters of each in the first stage.
@@ -30,6 +31,7 @@ class Member:
     average_pool_shortcut: bool = False
     cardinality: int = 1
     width_per_group: int = PLAIN_WIDTH
+    stem_width: int = STEM_WIDTH
 
 
 def _deep(base: str) -> dict[str, Member]:
@@ -37,7 +39,7 @@ def _deep(base: str) -> dict[str, Member]:
     return {
         f"{base}c": Member(base, "deep", (32, 32)),
         f"{base}d": Member(base, "deep", (32, 32), average_pool_shortcut=True),
-        f"{base}s": Member(base, "deep", (64, 64)),
+        f"{base}s": Member(base, "deep", (64, 64), stem_width=128),
         f"{base}t": Member(base, "deep", (24, 32), average_pool_shortcut=True),
     }
 
@@ -77,6 +79,7 @@ def member_name(member: Member) -> str:
         if known == member:
             return name
     groups = f"{member.cardinality}x{member.width_per_group}d"
-    stem = "_stem" + "x".join(map(str, member.stem_widths)) if member.stem == "deep" else ""
+    widths = "x".join(map(str, (*member.stem_widths, member.stem_width)))
+    stem = f"_stem{widths}" if member.stem == "deep" else ""
     pool = "_pooled" if member.average_pool_shortcut else ""
     return f"{member.base}_{groups}{stem}{pool}"

@@ -9,10 +9,11 @@ from model_builder.networks.blocks import Convolution
 # "7x7": the paper's. "3x3": one with stride 1 and no max pool, for images of 32 pixels (section
 # 4.2). "deep": three of 3x3, the first with stride 2 (ResNet-C and -D, arXiv 1812.01187).
 Stem = Literal["7x7", "3x3", "deep"]
+PLAIN_FILTERS = 64
 STEMS: tuple[Stem, ...] = ("7x7", "3x3", "deep")
 
 
-def check_stem(stem: Stem, inner_widths: tuple[int, ...]) -> None:
+def check_stem(stem: Stem, inner_widths: tuple[int, ...], filters: int) -> None:
     """Raises ValueError unless they belong together."""
     if stem not in STEMS or len(inner_widths) != 2 * (stem == "deep"):
         raise ValueError(
@@ -21,6 +22,10 @@ def check_stem(stem: Stem, inner_widths: tuple[int, ...]) -> None:
         )
     if min(inner_widths, default=1) < 1:
         raise ValueError(f"stem_widths must be at least 1. Received: {inner_widths!r}")
+    if filters < 1 or (stem != "deep" and filters != PLAIN_FILTERS):
+        raise ValueError(
+            f"stem_width must be {PLAIN_FILTERS}, or 1 and more in a deep stem. Received: {filters}"
+        )
 
 
 def stem_convolutions(

@@ -103,6 +103,10 @@ def _modules() -> Iterator[None]:
     for function in FUNCTIONS.values():
         module = modules.setdefault(function.__module__, types.ModuleType(function.__module__))
         setattr(module, function.__qualname__, function)
+    for name in list(modules):
+        while name := name.rpartition(".")[0]:
+            if name not in sys.modules:
+                modules.setdefault(name, types.ModuleType(name)).__path__ = []
     with patch.dict(sys.modules, modules):
         yield
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.checkpoints.formats.other_networks import unknown_layers
+from model_builder.checkpoints.other_networks import unknown_layers
 from model_builder.checkpoints.recipe.partial import PartialRecipe
 from model_builder.errors import ConversionFailed
 from model_builder.networks.head import Activation

@@ -212,7 +212,8 @@ def import_(
         end(f"{file} can't be imported. {error}")
     lines = [
         f"{name}: {architecture.name}, shortcuts {architecture.shortcut}, "
-        f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {_classifier(architecture)}, "
+        f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {_stem(architecture)}"
+        f"{_classifier(architecture)}, "
         f"{architecture.parameters() / 1e6:.1f} M parameters.",
         *published.notes,
         *found.said,
@@ -229,6 +230,12 @@ def import_(
         predict([try_], model=name, home=home)
 
 
+def _stem(architecture: ResNetConfig) -> str:
+    """What the tensors show of the first layers and not of what follows them."""
+    small = "a 3x3 stem with stride 1 and no max pool, " if architecture.stem == "3x3" else ""
+    return small + ("one channel (grey), " if architecture.input_channels == 1 else "")
+
+
 def _classifier(architecture: ResNetConfig) -> str:
     """The classes, and what else there is behind the pooled features."""
     layers = [
@@ -237,7 +244,8 @@ def _classifier(architecture: ResNetConfig) -> str:
     ]
     hidden = f" behind dense layers of {', '.join(layers)}" if layers else ""
     independent = ", each with a sigmoid" if architecture.activation == "sigmoid" else ""
-    return f"{architecture.classes} classes{independent}{hidden}"
+    classes = "1 class" if architecture.classes == 1 else f"{architecture.classes} classes"
+    return f"{classes}{independent}{hidden}"
 
 
 def _or_like(given: T | None, found: T | None, like: T | None) -> T | None:

@@ -208,7 +208,7 @@ def test_names_are_those_of_torchvision() -> None:
         ({"shortcut": "D"}, "shortcut must be A, B, C or none. Received: 'D'"),
         ({"shortcut": "b"}, "shortcut must be A, B, C or none. Received: 'b'"),
         ({"classes": 0}, "classes must be at least 1. Received: 0"),
-        ({"stem_width": 32}, "stem_width must be 64. Received: 32"),
+        ({"stem_width": 32}, "stem_width must be 64, or 1 and more in a deep stem. Received: 32"),
         ({"activation": "relu"}, "activation must be softmax or sigmoid. Received: 'relu'"),
         ({"input_channels": 4}, "input_channels must be 1 or 3. Received: 4"),
         (

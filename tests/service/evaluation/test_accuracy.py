@@ -193,3 +193,12 @@ def test_measurements_of_users_never_refuse_a_start(artifact: Artifact) -> None:
     same = Measurement("photos", 500, 100.0, 90.0, origin="evaluate", digest="b")
     with pytest.raises(CalibrationFailed):
         check_agreement(int8(artifact, replace(built, agreement_percent=60.0), same), 75.0)
+
+
+def test_the_class_of_a_model_with_one_is_there_from_one_half_on() -> None:
+    """It is the most probable one for every image."""
+    tally = Tally()
+    probabilities = np.array([[0.9], [0.5], [0.2]], np.float32)
+    tally.add(probabilities, [0, 0, 0], np.array([[0.8], [0.4], [0.1]], np.float32))
+    assert tally.right == [True, True, False]
+    assert tally.agreeing == [True, False, True]

@@ -76,4 +76,4 @@ def _place(candidate: Candidate) -> str:
 
 
 def _sentence(file: str, problem: str) -> str:
-    return problem if problem.startswith("No layer") else f"{file}: {problem}"
+    return problem if problem.startswith(("No layer", "The checkpoint")) else f"{file}: {problem}"

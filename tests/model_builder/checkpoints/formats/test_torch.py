@@ -34,7 +34,7 @@ def state_dict() -> dict[str, Array]:
         ("layer2.0.downsample.1.weight", "layer2_0_downsample_1/gamma"),
         ("layer2.0.downsample.1.running_mean", "layer2_0_downsample_1/moving_mean"),
         ("fc.bias", "fc/bias"),
-        ("conv1.0.weight", None),  # the three convolutions of a -d stem
+        ("conv1.0.weight", "conv1_0/kernel"),  # the first of three of a deep stem
         ("layer2.0.downsample.2.weight", None),
         ("layer1.0.se.fc1.weight", None),
         ("layer5.0.conv1.weight", None),
@@ -77,7 +77,7 @@ def test_counters_are_left_out_and_nothing_else(
     received = reader.read(path).keys.values()
     assert set(received) == state_dict.keys()
     save_safetensors(path, state_dict, **{"layer1.0.se.weight": np.zeros(3, np.float32)})
-    with pytest.raises(ConversionFailed, match=r"network takes layer1\.0\.se\.weight$"):
+    with pytest.raises(ConversionFailed, match=r"an SE-ResNet, .* layer1\.0\.se\.weight$"):
         read_checkpoint(path)
 
 

@@ -22,7 +22,7 @@ NETWORKS: tuple[tuple[str, str], ...] = (
     (r"\.(filt|blurpool)\b", "an anti-aliased ResNet, with blurred strides"),
     (r"\.bn\d\.(IN|BN)\.", "an IBN-ResNet, with instance normalization"),
     (r"\.aux_bn\.|\.split_bn\.", "a ResNet with several batch norms for one layer"),
-    (r"\.(attn|non_local|gcb|context)\.(?!qkv)", "a ResNet with attention"),
+    (r"\.(attn|non_local|gcb|context)\.", "a ResNet with attention"),
     (r"attnpool\.", "CLIP's ResNet, which pools by attention"),
     (r"(^|\.)(rpn|roi_heads|fpn|bbox_head|neck)\.", "a detector"),
     (r"(^|\.)(aux_classifier|decode_head|segmentation_head)\.", "a segmentation network"),
