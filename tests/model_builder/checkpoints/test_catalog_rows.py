@@ -15,6 +15,7 @@ from model_builder.checkpoints.download.sources.source import Source
 from model_builder.checkpoints.download.sources.url import UrlSource
 from model_builder.errors import UnknownModel
 from model_builder.networks.config import DEPTHS, RESNETS, name_of_depth
+from model_builder.networks.members import MEMBERS
 
 ROWS = pytest.mark.parametrize("row", CHECKPOINTS.values(), ids=list(CHECKPOINTS))
 SOURCES = [
@@ -26,7 +27,8 @@ SOURCES = [
 
 @ROWS
 def test_rows_are_named_after_their_architecture(row: Checkpoint) -> None:
-    assert re.fullmatch(rf"resnet{row.depth}\.[a-z0-9]+_in1k", row.name)
+    assert re.fullmatch(rf"{row.architecture.name}\.[a-z0-9]+_in1k", row.name)
+    assert row.architecture.name in (*RESNETS, *MEMBERS)
     assert CHECKPOINTS[row.name] is row
     assert find_checkpoint(row.name) is row
 
@@ -91,7 +93,8 @@ def test_a_depth_is_its_default_checkpoint(depth: int) -> None:
 
 
 def test_every_depth_has_a_default() -> None:
-    assert {row.family for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS) == set(RESNETS)
+    assert {row.family for row in CHECKPOINTS.values()} == set(DEFAULT_CHECKPOINTS)
+    assert {row.architecture.base for row in CHECKPOINTS.values()} == set(RESNETS)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "ResNet50", "resnet50.none_in1k", "50", "vgg16", ""])

@@ -92,8 +92,8 @@ class _Fields:
 
     def _moments(self, step: Step, published: Mapping[str, Array]) -> tuple[Vector, Vector]:
         if step.values:
-            mean, variance = (np.array(values, np.float64) for values in step.values)
-            return mean, variance
+            stated = [np.array(values, np.float64) for values in step.values]
+            return stated[0], stated[1]
         try:
             mean, variance = (published[f"{step.layer}/{key}"] for key in ("mean", "variance"))
         except KeyError:
