@@ -141,7 +141,10 @@ ENVELOPES: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "list": lambda found: [found, 5],
     "tuple": lambda found: (3, {"inner": found}),
     "deep": lambda found: {"checkpoint": {"model": [{"weights": found}]}},
-    "averaged model": lambda found: {"n_averaged": tensor(np.float32([[7]]), "n"), **found},
+    "averaged model": lambda found: {
+        "n_averaged": tensor(np.full((1, 1), 7, np.float32), "n"),
+        **found,
+    },
     "loss with weights": lambda found: {
         **found,
         "criterion.weight": tensor(np.ones(3, np.float32), "c"),
