@@ -13,6 +13,7 @@ import random
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from safetensors.numpy import save
 
+from model_builder.checkpoints.formats.state_dict import Array
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from tests.fuzz.mutations import damage
@@ -30,14 +32,15 @@ BLOCKS = [f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
 FIELDS = ("weight", "bias", "running_mean", "running_var")
 
 
-def state_dict() -> dict[str, np.ndarray]:
+def state_dict() -> dict[str, Array]:
     """The names of a ResNet-18 with tensors of a few numbers."""
     layers = ["conv1", *(f"{block}.conv{i}" for block in BLOCKS for i in (1, 2))]
     norms = ["bn1", *(f"{block}.bn{i}" for block in BLOCKS for i in (1, 2))]
     for stage in (2, 3, 4):
         layers.append(f"layer{stage}.0.downsample.0")
         norms.append(f"layer{stage}.0.downsample.1")
-    found = {f"{layer}.weight": np.ones((2, 2, 1, 1), np.float32) for layer in layers}
+    found: dict[str, Array] = {}
+    found |= {f"{layer}.weight": np.ones((2, 2, 1, 1), np.float32) for layer in layers}
     for norm in norms:
         found |= {f"{norm}.{field}": np.ones(2, np.float32) for field in FIELDS}
     return {**found, "fc.weight": np.ones((3, 2), np.float32), "fc.bias": np.ones(3, np.float32)}
@@ -59,8 +62,6 @@ def seeds(folder: Path) -> dict[str, bytes]:
         "legacy": save_legacy(folder / "c.pth", beside).read_bytes(),
         "safetensors": save(state_dict()),
     }
-    import zipfile
-
     with zipfile.ZipFile(folder / "b.pth") as archive:
         members = {name.removeprefix("archive/"): archive.read(name) for name in archive.namelist()}
     MEMBERS.update(members)

@@ -39,7 +39,14 @@ class Tensor:
     strides: tuple[int, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = (self.storage, self.offset, self.shape, self.strides, False, {})
+        arguments: tuple[Any, ...] = (
+            self.storage,
+            self.offset,
+            self.shape,
+            self.strides,
+            False,
+            {},
+        )
         return named("torch._utils", "_rebuild_tensor_v2"), arguments
 
 
@@ -81,7 +88,7 @@ def tensor(values: npt.NDArray[Any], key: str) -> Tensor:
     return Tensor(Storage(key, stored), 0, values.shape, strides)
 
 
-class _Pickler(pickle._Pickler):  # type: ignore[misc,name-defined]
+class _Pickler(pickle._Pickler):
     def __init__(self, file: io.BytesIO, legacy: bool) -> None:
         super().__init__(file, protocol=2)
         self.legacy = legacy

@@ -42,19 +42,12 @@ T = TypeVar("T")
 
 def import_(
     file: Annotated[
-        Path,
-        typer.Argument(
-            help="Weights: .pth, .pt, .bin, .ckpt, .safetensors, .h5, .keras, ..., an index of "
-            "several files, or a folder of the Hugging Face hub."
-        ),
+        Path, typer.Argument(help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, ...; a folder.")
     ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
     key: Annotated[
         str | None,
-        typer.Option(
-            help="Which network to take where a file of PyTorch's holds several, such as "
-            "state_dict or model_ema.module; by default the average over training (EMA)."
-        ),
+        typer.Option(help="Where in a PyTorch file, if it holds several; by default its EMA."),
     ] = None,
     depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
     variant: Annotated[

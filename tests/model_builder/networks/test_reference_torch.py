@@ -249,10 +249,13 @@ def floats(saved: Any, path: str = "") -> dict[str, Any]:
     """The floating-point tensors in a saved object, by their paths."""
     if isinstance(saved, torch.Tensor):
         return {path: saved} if saved.is_floating_point() else {}
-    items = enumerate(saved) if isinstance(saved, list | tuple) else None
-    items = saved.items() if isinstance(saved, dict) else items
+    items: list[tuple[Any, Any]] = []
+    if isinstance(saved, list | tuple):
+        items += enumerate(saved)
+    elif isinstance(saved, dict):
+        items += saved.items()
     found: dict[str, Any] = {}
-    for key, inner in items or ():
+    for key, inner in items:
         found |= floats(inner, f"{path}.{key}" if path else str(key))
     return found
 

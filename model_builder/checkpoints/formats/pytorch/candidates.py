@@ -18,6 +18,8 @@ from model_builder.errors import ConversionFailed
 LAYERS = re.compile(r"(conv1|bn1|layer[1-4])\.")
 # Of the modules in order, as nn.Sequential(*resnet.children()) numbers them.
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(stage + 3): f"layer{stage}" for stage in (1, 2, 3, 4)}}
+# Each network is looked for among all tensors. A ResNet-152 and its optimizer have 2500.
+NETWORKS_LIMIT, TENSORS_LIMIT = 16, 40_000
 COUNTERS = (torch.IGNORED, "total_ops", "total_params")
 # Self-supervised encoders whose last layers are projections, not classes.
 ENCODERS = re.compile(r"(^|\.)(encoder_[qk]|base_encoder|momentum_encoder|online_network)\.")
@@ -88,7 +90,7 @@ FAMILIES = (
 
 
 def find_candidates(tensors: Sequence[Found]) -> list[Candidate]:
-    """Every ResNet in the file, in the order of the file."""
+    """Every ResNet in the file, in the order of the file. Raises ConversionFailed on too many."""
     by_mapping: dict[str, list[Found]] = {}
     for one in tensors:
         by_mapping.setdefault(one.mapping, []).append(one)
@@ -98,6 +100,11 @@ def find_candidates(tensors: Sequence[Found]) -> list[Candidate]:
         for family in FAMILIES
         if one.name == family.anchor or one.name.endswith(f".{family.anchor}")
     ]
+    if len(anchors) > NETWORKS_LIMIT or len(tensors) > TENSORS_LIMIT:
+        raise ConversionFailed(
+            f"A file may hold {NETWORKS_LIMIT} networks and {TENSORS_LIMIT} tensors. "
+            f"Received: {len(anchors)} networks, {len(tensors)} tensors"
+        )
     prefixes = [prefix for _, prefix, _ in anchors]
     return [
         _candidate(family, prefix, by_mapping[mapping], prefixes, tensors)

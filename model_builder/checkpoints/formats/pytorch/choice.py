@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from model_builder.checkpoints.formats.pytorch.candidates import Candidate
-from model_builder.checkpoints.formats.pytorch.flatten import Found
+from model_builder.checkpoints.formats.pytorch.flatten import WRAPPERS, Found
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
 
@@ -31,13 +31,21 @@ def choose(
     chosen = _with_key(file, candidates, key) if key is not None else _default(file, candidates)
     if chosen.problem is not None:
         raise ConversionFailed(_sentence(file, chosen.problem))
-    others = [one for one in candidates if one is not chosen and one.problem is None]
-    if not others or key is not None:
+    if key is not None:
         return chosen, ()
-    return chosen, (
-        f"It holds several networks. Taken: {_place(chosen)}, the average of the weights over "
-        f"training. --key takes another: {shortlist(map(_place, others))}",
-    )
+    notes = [
+        f"{_place(one)} is not taken: {one.problem}"
+        for one in candidates
+        if one.problem is not None and AVERAGED.search(one.place)
+    ]
+    others = [one for one in candidates if one is not chosen and one.problem is None]
+    if others:
+        notes.insert(
+            0,
+            f"It holds several networks. Taken: {_place(chosen)}, the average of the weights over "
+            f"training. --key takes another: {shortlist(map(_place, others))}",
+        )
+    return chosen, tuple(notes)
 
 
 def _no_network(file: str, names: str) -> str:
@@ -48,7 +56,7 @@ def _no_network(file: str, names: str) -> str:
 
 
 def _with_key(file: str, candidates: Sequence[Candidate], key: str) -> Candidate:
-    wanted = key.strip(".")
+    wanted = ".".join(part for part in key.split(".") if part and part not in WRAPPERS)
     exact = [one for one in candidates if one.place == wanted]
     # The path of the mapping is enough where it holds one network.
     within = exact or [one for one in candidates if one.place.startswith(f"{wanted}.")]

@@ -44,6 +44,10 @@ def refuse_foreign(file: str, content: Content) -> None:
             f"{file} holds a whole model (torch.save(model)), an object of {shown}, whose code is "
             f"not run: {ALONE}"
         )
+    if names[0] == "torch.storage._load_from_bytes":
+        raise ConversionFailed(
+            f"{file} was written by pickle or joblib, not by torch.save: {ALONE}"
+        )
     if package in OTHERS:
         raise ConversionFailed(
             f"{file} holds {OTHERS[package]} ({shown}), which is not read as data: {ALONE}"

@@ -111,16 +111,15 @@ def _around(
 ) -> list[Found]:
     """Dense layers in the nearest mapping around the network's that has some for its features."""
     width = max(one.tensor.shape[0] for one in network.values() if len(one.tensor.shape) == 4)
+    dense = [one for one in _dense(tensors) if not OPTIMIZER.search(one.key)]
     around = prefix.rstrip(".")
     while around:
         around = around.rpartition(".")[0]
         start = f"{around}." if around else ""
         found = [
             one
-            for one in _dense(tensors)
-            if one.name.startswith(start)
-            and not one.name.startswith((prefix, *others))
-            and not OPTIMIZER.search(one.key)
+            for one in dense
+            if one.name.startswith(start) and not one.name.startswith((prefix, *others))
         ]
         nearest = min((one.mapping.count(".") for one in found), default=0)
         found = [one for one in found if one.mapping.count(".") == nearest]

@@ -7,6 +7,7 @@ from pathlib import Path
 from model_builder.checkpoints.formats import tfjs
 from model_builder.checkpoints.formats.pytorch.shards import SUFFIX
 from model_builder.checkpoints.formats.recognition.unsupported import (
+    refuse_distributed,
     refuse_saved_model,
     refuse_tensorflow_checkpoint,
 )
@@ -14,6 +15,7 @@ from model_builder.errors import ConversionFailed
 
 # In the order of preference, as transformers has it. TensorFlow.js names its own files.
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 NAMES = (SAFETENSORS, f"{SAFETENSORS}{SUFFIX}", PICKLED, f"{PICKLED}{SUFFIX}")
 
 
@@ -27,13 +29,12 @@ def weights_file(path: Path) -> Path:
     for name in (tfjs.MODEL, *NAMES):
         if (path / name).exists():
             return path / name
+    refuse_distributed(path)
     if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
         refuse_saved_model(path)
     if (path / "checkpoint").is_file() or any(path.glob("*.data-0*")):
         refuse_tensorflow_checkpoint(path.name)
-    others = sorted(
-        one.name for one in path.iterdir() if one.suffix in (".safetensors", ".pth", ".pt", ".bin")
-    )
+    others = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
     if len(others) == 1:
         return path / others[0]
     raise ConversionFailed(

@@ -79,6 +79,11 @@ _STARTS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
         "a web page, not weights",
         "download the file itself",
     ),
+    (
+        lambda first: first.startswith(b"PK\x03\x04"),
+        "a zip without its end, so it is not complete",
+        "download or copy it again",
+    ),
     (lambda first: not first, "empty", "download or save it again"),
     (lambda first: first[4:8] == b"TFL3", "a network of LiteRT (TensorFlow Lite)", AGAIN),
     (lambda first: first[4:6] == b"ET", "a program of ExecuTorch", AGAIN),
@@ -121,6 +126,22 @@ def refuse_tensorflow_checkpoint(name: str) -> None:
         "build the network, model.load_weights(PATH), model.save('model.keras')",
         name,
     )
+
+
+def refuse_distributed(folder: Path) -> None:
+    """Raises ConversionFailed where the folder is a checkpoint of several processes."""
+    if (folder / ".metadata").exists() or any(folder.glob("*.distcp")):
+        _refuse(
+            f"{folder.name} is a distributed checkpoint of PyTorch",
+            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch '{0}' '{0}.pth'",
+            folder.name,
+        )
+    if (folder / "zero_to_fp32.py").exists():
+        _refuse(
+            f"{folder.name} is a checkpoint of DeepSpeed",
+            "python zero_to_fp32.py . weights, in that folder",
+            folder.name,
+        )
 
 
 def refuse_saved_model(folder: Path) -> None:

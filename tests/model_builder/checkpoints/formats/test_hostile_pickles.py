@@ -67,8 +67,20 @@ def asks_for_a_builtin(folder: Path) -> Path:
 
 def calls_what_it_was_given(folder: Path) -> Path:
     """The result of a call is called."""
-    data = PROTO + b"cbuiltins\ngetattr\n)R" + text("x") + b"\x85R."
+    data = PROTO + b"cbuiltins\ngetattr\n(cpathlib\nPosixPath\n" + text("touch") + b"tR)R."
     return zipped(folder, data)
+
+
+def asks_for_an_attribute(folder: Path) -> Path:
+    return zipped(folder, PROTO + b"cbuiltins\ngetattr\n(N" + text("__class__") + b"tR.")
+
+
+def many_networks(folder: Path) -> Path:
+    """Each of which would be looked for among all tensors."""
+    one = np.zeros((2, 2), np.float32)
+    return save_zip(
+        folder / "a.pth", tensors({f"{i}.layer1.0.conv1.weight": one for i in range(40)})
+    )
 
 
 def sets_the_state_of_a_class(folder: Path) -> Path:
@@ -265,7 +277,9 @@ FILES = (
     (calls_system_by_its_name_on_the_stack, rf"an object of os\.system, which {NO_CODE}"),
     (makes_an_object, rf"an object of os\.system, which {NO_CODE}"),
     (asks_for_a_builtin, r"an object of builtins\.eval"),
+    (asks_for_an_attribute, "asks for an attribute of something else than a known class"),
     (calls_what_it_was_given, r"an object of builtins\.getattr"),
+    (many_networks, "may hold 16 networks .* Received: 40 networks"),
     (sets_the_state_of_a_class, r"holds os\.system beside its tensors"),
     (whole_model, r"holds a whole model .* torchvision\.models\.resnet\.ResNet, whose code is not"),
     (extension, "has the opcode EXT1"),

@@ -105,6 +105,18 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "model.load_weights(PATH)",
     ),
     "its index": (file_of(bytes(100) + SSTABLE_END), "is a checkpoint of Tensor", "load_weights"),
+    "several processes'": (
+        folder_of(".metadata", "__0_0.distcp"),
+        "is a distributed checkpoint of PyTorch",
+        "format_utils dcp_to_torch",
+    ),
+    "DeepSpeed's": (folder_of("zero_to_fp32.py", "latest"), "of DeepSpeed", "zero_to_fp32.py ."),
+    "cut zip": (file_of(b"PK\x03\x04" + bytes(90)), "is a zip without its end", "copy it again"),
+    "pickled tensors": (
+        pickle_of("torch.storage", "_load_from_bytes"),
+        "was written by pickle or joblib",
+        "torch.save(model.state_dict(), FILE)",
+    ),
     "LiteRT": (file_of(b"\x1c\0\0\0TFL3" + bytes(20)), "is a network of LiteRT", "made from"),
     "OpenVINO": (file_of(b'<?xml version="1.0"?><net>', "a.xml"), "is XML", "made from"),
     "TensorRT": (file_of(b"ftrt" + bytes(20)), "is an engine of TensorRT", "made from"),

@@ -31,7 +31,7 @@ DTYPE = re.compile(
 )
 # Values that change no tensor: read as data, and looked through for tensors where they hold others.
 VALUES = re.compile(
-    r"""(?:__builtin__|builtins)\.(?:bool|bytearray|bytes|complex|dict|float|frozenset|int|list
+    r"""(?:__builtin__|builtins)\.(?:bool|bytearray|bytes|complex|dict|float|frozenset|getattr|int|list
         |object|range|set|xrange|slice|str|tuple|unicode|long)
     |collections\.(?:Counter|OrderedDict|defaultdict|deque|UserDict|ChainMap)
     |(?:copyreg|copy_reg)\._reconstructor
@@ -70,6 +70,7 @@ VALUES = re.compile(
     |mmengine\.logging\.history_buffer\.HistoryBuffer
     |ml_collections\.(?:\w+\.)*ConfigDict|munch\.Munch|box\.(?:box\.)?Box
     |fastcore\.(?:foundation|basics)\.(?:L|AttrDict)
+    |deepspeed\.runtime\.(?:\w+\.)*\w+|deepspeed\.utils\.(?:\w+\.)*\w+
     |transformers\.(?:trainer_utils|training_args)\.\w+""",
     re.VERBOSE,
 )

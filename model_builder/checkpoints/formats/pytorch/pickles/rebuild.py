@@ -29,6 +29,8 @@ MAPPINGS = {
     "collections.defaultdict",
     "collections.Counter",
 }
+# A member of an enumeration, in Python 3.11.
+GETATTR = {"builtins.getattr", "__builtin__.getattr"}
 COLLECTIONS = {
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
@@ -49,6 +51,8 @@ def call(function: Global, args: tuple[Any, ...], spend: Spend) -> Any:
         return args[0] if args else ()
     if name == "_codecs.encode" and len(args) == 2 and args[1] in ("latin1", "latin-1"):
         return _encoded(args[0], spend)
+    if name in GETATTR and not (len(args) == 2 and isinstance(args[0], Global) and args[0].known):
+        raise Malformed("the pickle asks for an attribute of something else than a known class")
     rebuild = REBUILD.get(name)
     try:
         return Instance(name, args) if rebuild is None else rebuild(args, spend)
