@@ -82,5 +82,7 @@ def _crops(
             RESAMPLING[preprocessing.interpolation],
             box=(left, top, left + edge, top + edge),
         )
+        if preprocessing.channel_order == "L":
+            crop = crop.convert("L").convert("RGB")
         crops[index] = np.asarray(crop)
     return crops

@@ -56,6 +56,8 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
         stride_in_1x1 if architecture.block == "bottleneck" else False,
         state_dict.batch_norm_epsilon,
         state_dict.activation,
+        state_dict.recipe,
+        notes=state_dict.notes,
     )
 
 

@@ -17,7 +17,9 @@ from model_builder.artifact.labels import Label, imagenet1k
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import TENSORS, CustomCheckpoint
 from model_builder.checkpoints.download.fetch import LocalFile
+from model_builder.checkpoints.formats.pytorch import reader as pytorch
 from model_builder.checkpoints.formats.readers import READERS, identify
+from model_builder.checkpoints.formats.recognition.folders import weights_file
 from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
 from model_builder.checkpoints.infer_config import check_finite, infer
 from model_builder.checkpoints.published import PublishedTensors
@@ -73,16 +75,25 @@ def read_tensors(file: LocalFile, architecture: ResNetConfig) -> Tensors:
     return published.tensors
 
 
-def read_checkpoint(path: Path, *, format: CheckpointFormat | None = None) -> PublishedTensors:
+def read_checkpoint(
+    path: Path, *, format: CheckpointFormat | None = None, key: str | None = None
+) -> PublishedTensors:
     """The tensors of any file of weights, and the network that they belong to.
 
-    format: identified from the file by default. Raises ConversionFailed.
+    path: of a file, or of a folder with one set of weights. format: identified from the file by
+    default. key: the place of the network in a file of PyTorch's that holds several.
+    Raises ConversionFailed.
     """
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
     try:
+        path = weights_file(path)
         format = format or identify(path)
-        return infer(format, READERS[format](path))
+        if key is None:
+            return infer(format, READERS[format](path))
+        if READERS[format] is not pytorch.read:
+            raise ConversionFailed(f"Files of PyTorch have keys. {path.name} is one of {format}")
+        return infer(format, pytorch.read(path, key))
     except NotARegularFile as error:
         raise ConversionFailed(f"Weights are read from files. {error}") from error
     except RecursionError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, Tensors
+from model_builder.checkpoints.recipe.partial import PartialRecipe
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig, Shortcut
 from model_builder.networks.head import Activation
@@ -33,6 +34,8 @@ class PublishedTensors:
     shortcut: None where no shortcut has weights, which both option A and "none" have.
     stride_in_1x1, batch_norm_epsilon, activation: no tensor shows them; None unless the file or
         the library that wrote it settles them.
+    recipe: what the network's own layers say of its images, None where they say nothing.
+    notes: sentences for the user about what was chosen in the file.
     """
 
     format: CheckpointFormat
@@ -42,6 +45,8 @@ class PublishedTensors:
     stride_in_1x1: bool | None
     batch_norm_epsilon: float | None
     activation: Activation | None = None
+    recipe: PartialRecipe | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def network(self) -> str:

@@ -25,7 +25,14 @@ from service.imaging.formats import (
     not_taken,
 )
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
-from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
+from service.imaging.transforms import (
+    TRANSPOSES,
+    add_borders,
+    apply_orientation,
+    crop,
+    crop_draft,
+    draft,
+)
 
 Pixels = npt.NDArray[np.uint8]
 # Makes a context that is entered while Pillow reads a header or Exif, and may end it.
@@ -102,7 +109,10 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pix
     else:
         square = crop_draft(image, extent, orientation, preprocessing)
         square = apply_orientation(srgb(square, transform), orientation)
-    return np.asarray(square, dtype=np.uint8)
+    if preprocessing.channel_order == "L":
+        # Pixels have three channels; rounding to whole levels belongs to what was trained on.
+        square = square.convert("L").convert("RGB")
+    return np.asarray(add_borders(square, preprocessing), dtype=np.uint8)
 
 
 class _Unreadable(Exception):

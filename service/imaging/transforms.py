@@ -1,4 +1,4 @@
-"""Geometry of an image: orientation, the shorter edge resized, the center cropped."""
+"""Geometry of an image: its orientation, the resize that a network was trained with, the crop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
+from service.imaging.resampling.points import resize_part
 
 # Exif 2.32, section 4.6.4 A: the operation that makes each orientation upright.
 TRANSPOSES = {
@@ -25,7 +26,13 @@ TRANSPOSES = {
 RIGHT_TO_LEFT = {2, 3, 7, 8}
 BOTTOM_TO_TOP = {3, 4, 6, 7}
 # How far each filter reaches, in pixels of the smaller of the two images.
-SUPPORT = {Image.Resampling.BILINEAR: 1, Image.Resampling.BICUBIC: 2}
+SUPPORT = {
+    Image.Resampling.BOX: 1,
+    Image.Resampling.BILINEAR: 1,
+    Image.Resampling.HAMMING: 1,
+    Image.Resampling.BICUBIC: 2,
+    Image.Resampling.LANCZOS: 3,
+}
 # A longer image is cropped to this aspect ratio first; resizing all of it could take gigabytes.
 ASPECT_LIMIT = 8
 # Rows that the crop does not need are cut off first where they are more than this part of all.
@@ -37,25 +44,47 @@ DRAFT_GAP = 2
 
 
 def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
-    """Resizes the shorter edge to `resize_edge`, antialiased, and crops the center to `crop_size`.
+    """Resizes the image as `resize_mode` says, and crops the center to `crop_size`.
 
     The same pixels as torchvision's Resize and CenterCrop on Pillow images: the longer edge is
-    truncated, the crop's corner is rounded half to even. Beyond ASPECT_LIMIT only the middle is
-    resized.
+    truncated, the crop's corner is rounded half to even. A letterboxed image has no borders yet:
+    `add_borders`. Beyond ASPECT_LIMIT only the middle is resized, where the shorter edge is.
     """
-    edge, size = preprocessing.resize_edge, preprocessing.crop_size
-    longest = ASPECT_LIMIT * min(image.size)
-    if max(image.size) > longest:
-        image = _center(image, min(image.width, longest), min(image.height, longest))
-    width, height = _resized(*image.size, edge)
+    if preprocessing.resize_mode == "crop":
+        longest = ASPECT_LIMIT * min(image.size)
+        if max(image.size) > longest:
+            image = _center(image, min(image.width, longest), min(image.height, longest))
+    width, height = _resized(*image.size, preprocessing)
+    across, down = _axes(*image.size, preprocessing)
     if image.size == (width, height):
-        return _center(image, size, size)
-    across = _Axis(image.width, width, round((width - size) / 2), size)
-    down = _Axis(image.height, height, round((height - size) / 2), size)
+        return _center(image, across.size, down.size)
     resampling = RESAMPLING[preprocessing.interpolation]
+    if resampling is Image.Resampling.NEAREST:
+        return _center(image.resize((width, height), resampling), across.size, down.size)
+    if not preprocessing.antialias:
+        return resize_part(
+            image,
+            (width, height),
+            (across.start, down.start, across.size, down.size),
+            preprocessing.interpolation,
+        )
     if _columns_first(across, down):
-        return _center(image.resize((width, height), resampling), size, size)
+        return _center(image.resize((width, height), resampling), across.size, down.size)
     return _resize_crop(image, across, down, resampling)
+
+
+def add_borders(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """The square of `crop_size` with a letterboxed image in its middle; every other unchanged.
+
+    image: RGB, from `crop` or `crop_draft`. The smaller half of an odd border is left or above, as
+    timm's CenterCropOrPad has it.
+    """
+    size = preprocessing.crop_size
+    if image.size == (size, size):
+        return image
+    square = Image.new("RGB", (size, size), preprocessing.fill)
+    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    return square
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +176,11 @@ def draft(image: Image.Image, preprocessing: Preprocessing) -> tuple[float, floa
     """Makes libjpeg decode a large JPEG at a half, a quarter or an eighth of its size.
 
     Returns the width and height in reduced pixels that belong to the image, which are fractions
-    because the last column and row may be partly padding; None for an image that is decoded whole.
+    because the last column and row may be partly padding; None for an image that is decoded whole:
+    one that is not much larger, or is resized without averaging, as the network was trained.
     """
-    if not isinstance(image, JpegImageFile):
+    averages = preprocessing.antialias and preprocessing.interpolation != "nearest"
+    if not averages or not isinstance(image, JpegImageFile):
         return None
     full, enough = image.size, DRAFT_GAP * preprocessing.resize_edge
     drafted = image.draft(None, (enough, enough))
@@ -165,25 +196,46 @@ def crop_draft(
     orientation: int,
     preprocessing: Preprocessing,
 ) -> Image.Image:
-    """The square that `crop` cuts out of the upright image, still as it is stored.
+    """What `crop` cuts out of the upright image, still as it is stored.
 
-    extent: from `draft`. orientation: Exif's, 1 to 8. Only the square is resized, from a box in
+    extent: from `draft`. orientation: Exif's, 1 to 8. Only that part is resized, from a box in
     32-bit floats, so that pixels may differ by a level from those of `crop`.
     """
-    size = preprocessing.crop_size
-    width, height = _resized(*extent, preprocessing.resize_edge)
-    left, top = round((width - size) / 2), round((height - size) / 2)
+    width, height = _resized(*extent, preprocessing)
+    part_width = min(width, preprocessing.crop_size)
+    part_height = min(height, preprocessing.crop_size)
+    left, top = round((width - part_width) / 2), round((height - part_height) / 2)
     if orientation in RIGHT_TO_LEFT:
-        left = width - size - left
+        left = width - part_width - left
     if orientation in BOTTOM_TO_TOP:
-        top = height - size - top
+        top = height - part_height - top
     across, down = extent[0] / width, extent[1] / height
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return image.resize((size, size), RESAMPLING[preprocessing.interpolation], box)
+    box = (left * across, top * down, (left + part_width) * across, (top + part_height) * down)
+    return image.resize((part_width, part_height), RESAMPLING[preprocessing.interpolation], box)
 
 
-def _resized(width: float, height: float, edge: int) -> tuple[int, int]:
-    long = int(edge * max(width, height) / min(width, height))
+def _axes(width: int, height: int, preprocessing: Preprocessing) -> tuple[_Axis, _Axis]:
+    """The columns and the rows of the part that is kept of an image of this size."""
+    across, down = (
+        _Axis(pixels, resized, round((resized - size) / 2), size)
+        for pixels, resized in zip(
+            (width, height), _resized(width, height, preprocessing), strict=True
+        )
+        for size in [min(resized, preprocessing.crop_size)]
+    )
+    return across, down
+
+
+def _resized(width: float, height: float, preprocessing: Preprocessing) -> tuple[int, int]:
+    """The size of the whole resized image."""
+    edge, longer, shorter = preprocessing.resize_edge, max(width, height), min(width, height)
+    if preprocessing.resize_mode == "squash":
+        return edge, edge
+    if preprocessing.resize_mode == "letterbox":
+        # As timm's ResizeKeepRatio; a line of pixels stays a line.
+        short = max(1, round(edge * shorter / longer))
+        return (short, edge) if width <= height else (edge, short)
+    long = int(edge * longer / shorter)
     return (edge, long) if width <= height else (long, edge)
 
 

@@ -62,16 +62,21 @@ def mutated(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     chance = random.Random(seed)
     files = seeds()
     names = list(files)
-    changes = (_flip, _cut, _splice, _extreme, _repeat, _drop)
     for number in range(count):
         name = names[number % len(names)]
-        data = files[name]
-        done = []
-        for _ in range(chance.choice((1, 1, 1, 2, 4))):
-            change = chance.choice(changes)
-            data = change(data, chance, files)
-            done.append(change.__name__.strip("_"))
-        yield f"{number}: {name}: {', '.join(done)}", data
+        done, data = damage(files[name], chance, files)
+        yield f"{number}: {name}: {done}", data
+
+
+def damage(data: bytes, chance: random.Random, files: dict[str, bytes]) -> tuple[str, bytes]:
+    """A damaged copy, and the mutations. files: other files that parts are taken from."""
+    changes = (_flip, _cut, _splice, _extreme, _repeat, _drop)
+    done = []
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        change = chance.choice(changes)
+        data = change(data, chance, files)
+        done.append(change.__name__.strip("_"))
+    return ", ".join(done), data
 
 
 def _place(data: bytes, chance: random.Random) -> int:

@@ -46,7 +46,7 @@ def keras_network(file: LocalFile) -> Any:
     import_tensorflow()
     import keras
 
-    from model_builder.checkpoints.formats.keras_names import our_layer
+    from model_builder.checkpoints.formats.keras.names import our_layer
     from model_builder.checkpoints.loader import read_tensors
 
     tensors = read_tensors(file, find_checkpoint(MODEL).architecture)

@@ -69,6 +69,18 @@ def arrays(datasets: Iterable[h5py.Group | h5py.Dataset], file: str) -> list[Arr
         return [np.asarray(dataset, np.float32) for dataset in measured]
 
 
+def is_counter(dataset: h5py.Group | h5py.Dataset) -> bool:
+    """Whether it is an integer, or the two of a seed: how often something was counted or drawn.
+
+    Normalization and the layers of augmentation have one each.
+    """
+    return (
+        isinstance(dataset, h5py.Dataset)
+        and dataset.dtype.kind in "iu"
+        and dataset.shape in ((), (1,), (2,))
+    )
+
+
 def names(group: h5py.Group, attribute: str, string_bytes: int) -> list[str]:
     """The names in an attribute, which Keras splits when long: attribute0, attribute1, ...
 

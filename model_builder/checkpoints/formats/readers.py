@@ -8,8 +8,16 @@ from pathlib import Path
 
 import h5py
 
-from model_builder.checkpoints.formats import keras_h5, keras_v3, tfjs, torch, transformers
+from model_builder.checkpoints.formats import tfjs
 from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.keras import h5 as keras_h5
+from model_builder.checkpoints.formats.keras import v3 as keras_v3
+from model_builder.checkpoints.formats.pytorch import reader as pytorch
+from model_builder.checkpoints.formats.pytorch.pickles.values import Malformed
+from model_builder.checkpoints.formats.pytorch.safetensors_file import is_safetensors
+from model_builder.checkpoints.formats.pytorch.shards import is_index
+from model_builder.checkpoints.formats.pytorch.zip_file import members
+from model_builder.checkpoints.formats.recognition.unsupported import refuse_file, refuse_zip
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict
 from model_builder.errors import ConversionFailed
 from model_builder.system.regular_file import check_regular_file
@@ -18,9 +26,12 @@ READERS: dict[CheckpointFormat, Callable[[Path], StateDict]] = {
     "keras_h5": keras_h5.read,
     "keras_v3": keras_v3.read,
     "tfjs": tfjs.read,
-    "torch": torch.read,
-    "transformers": transformers.read,
+    "torch": pytorch.read,
+    # The same files with other names of the layers, which the reader finds.
+    "transformers": pytorch.read,
 }
+# The first byte of pickles since protocol 2; of protocols 0 and 1: a mark, a dict, a list, a class.
+PICKLES = (b"\x80", b"(", b"}", b"]", b"c")
 
 
 def identify(path: Path) -> CheckpointFormat:
@@ -30,23 +41,28 @@ def identify(path: Path) -> CheckpointFormat:
     check_regular_file(path)
     if h5py.is_hdf5(path):
         return "keras_h5" if _is_legacy(path) else "keras_v3"
+    if is_index(path):
+        return "torch"
     if zipfile.is_zipfile(path):
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except keras_v3.BROKEN_ZIP as error:
-            raise ConversionFailed(f"{path.name} is a broken zip: {error}") from error
+            names = members(path)
+        except Malformed as error:
+            raise ConversionFailed(f"{path.name} can't be read: {error}") from error
         if keras_v3.WEIGHTS in names:
             return "keras_v3"
-    elif tfjs.is_package(path):
+        refuse_zip(path, names)
+        return "torch"
+    refuse_file(path)
+    if tfjs.is_package(path):
         return "tfjs"
-    elif not torch.is_safetensors(path) and not torch.is_pickle(path):
+    with path.open("rb") as file:
+        first = file.read(1)
+    if not is_safetensors(path) and first not in PICKLES:
         raise ConversionFailed(
             "Weights are read from HDF5, .keras, TensorFlow.js, safetensors and PyTorch's files. "
             f"Received: {path.name}, which is none of them"
         )
-    keys = (key.removeprefix(torch.PREFIX) for key in torch.key_names(path))
-    return "transformers" if any(key.startswith(transformers.STEM) for key in keys) else "torch"
+    return "torch"
 
 
 def _is_legacy(path: Path) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.checkpoints.other_networks import unknown_layers
+from model_builder.checkpoints.recipe.partial import PartialRecipe
 from model_builder.errors import ConversionFailed
 from model_builder.networks.head import Activation
 
@@ -33,6 +34,8 @@ class StateDict:
     head_relu: of a classifier of several layers ("head/0/kernel", see `checkpoints.head`) the
         positions after which a ReLU stands; None where the file does not state them.
     head_epsilon: of the batch norms in the classifier; None for PyTorch's default.
+    recipe: what the network's own layers say of its images, None where they say nothing.
+    notes: sentences for the user about what was chosen in the file.
     """
 
     tensors: Tensors
@@ -44,6 +47,8 @@ class StateDict:
     activation: Activation | None = None
     head_relu: frozenset[int] | None = None
     head_epsilon: float | None = None
+    recipe: PartialRecipe | None = None
+    notes: tuple[str, ...] = ()
 
 
 def layer_name(stage: int, block: int, index: int, kind: str) -> str:

@@ -22,8 +22,8 @@ from model_builder.checkpoints.formats.byte_budget import (
     ByteBudget,
     parse_json,
 )
-from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import to_state_dict
+from model_builder.checkpoints.formats.keras.config import read_config
+from model_builder.checkpoints.formats.keras.names import to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.system.printable import shortlist
@@ -83,6 +83,10 @@ def _published(groups: list[dict[str, Any]], shards: list[bytes]) -> dict[str, A
         for weight in group["weights"]:
             # In a nested network the layer's name has the network's name as a prefix.
             name = "/".join(weight["name"].split("/")[-2:])
+            if weight["dtype"] == "int32" and weight["shape"] == []:
+                # Normalization's count.
+                stream.read(4)
+                continue
             if name in published:
                 raise ConversionFailed(f"Two tensors have one name. Received: {name}")
             published[name] = _tensor(weight, stream)

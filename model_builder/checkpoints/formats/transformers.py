@@ -1,4 +1,4 @@
-"""PyTorch files with the names of transformers' ResNetForImageClassification.
+"""The names of transformers' ResNetForImageClassification, and its configuration.
 
 Source: transformers/models/resnet/modeling_resnet.py.
 """
@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from model_builder.checkpoints.formats.byte_budget import parse_json
-from model_builder.checkpoints.formats.state_dict import StateDict, layer_name, rename
-from model_builder.checkpoints.formats.torch import parameter, read_state_dict, to_keras
+from model_builder.checkpoints.formats.state_dict import layer_name
+from model_builder.checkpoints.formats.torch import parameter
 from model_builder.errors import ConversionFailed
 from model_builder.system.regular_file import read_regular_file
 
@@ -25,18 +25,6 @@ CLASSIFIER = {"classifier.1.weight": "fc/kernel", "classifier.1.bias": "fc/bias"
 CONFIG = "config.json"
 # The default of torch.nn.BatchNorm2d, which the model keeps.
 EPSILON = 1e-5
-
-
-def read(path: Path) -> StateDict:
-    """The tensors; `config.json` in the file's folder has the strides. Raises ConversionFailed."""
-    published = {key: to_keras(values) for key, values in read_state_dict(path).items()}
-    tensors, keys = rename(published, our_name)
-    return StateDict(
-        tensors,
-        keys,
-        stride_in_1x1=_stride_in_1x1(path.with_name(CONFIG)),
-        batch_norm_epsilon=EPSILON,
-    )
 
 
 def our_name(key: str) -> str | None:
@@ -58,7 +46,9 @@ def our_name(key: str) -> str | None:
     return parameter(layer_name(int(stage) + 1, int(block), ours, KINDS[part]), field)
 
 
-def _stride_in_1x1(path: Path) -> bool | None:
+def stride_in_1x1(path: Path) -> bool | None:
+    """What `config.json` beside the file states, if there is one. Raises ConversionFailed."""
+    path = path.with_name(CONFIG)
     if not path.is_file():
         return None
     try:

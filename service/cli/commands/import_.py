@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from model_builder.artifact.checksums import checksum
-from model_builder.artifact.labels import imagenet1k, read_labels
-from model_builder.artifact.preprocessing import ChannelOrder, Interpolation, Preprocessing
-from model_builder.checkpoints.catalog import find_checkpoint
-from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
+from model_builder.checkpoints.recipe.problems import Problems, check_channels, check_epsilon
+from model_builder.checkpoints.recipe.settle import settle
+from model_builder.checkpoints.recipe.sources import find_labels, find_like, recipe_sources
+from model_builder.checkpoints.recipe.view import view
 from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.networks.config import ResNetConfig, Shortcut
 from model_builder.networks.head import Activation
-from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
+from model_builder.system.printable import printable
+from service.cli.commands.predict import predict
+from service.cli.options import HomeOption, Variant, end, settings_with
+from service.cli.recipe_options import (
+    AntialiasOption,
+    ChannelsOption,
+    CropFractionOption,
+    CropOption,
+    FillOption,
+    InterpolationOption,
+    LabelsOption,
+    LikeOption,
+    MeanOption,
+    ResizeModeOption,
+    ResizeOption,
+    ScaleOption,
+    StdOption,
+    TryOption,
+)
 from service.inference.artifacts import make_artifact_cache
 
 T = TypeVar("T")
-Three = tuple[float, float, float]
-# The option of each field.
-PREPROCESSING = {
-    "resize_edge": "--resize",
-    "crop_size": "--crop",
-    "interpolation": "--interpolation",
-    "channel_order": "--channels",
-    "mean": "--mean",
-    "std": "--std",
-}
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="Weights: .h5, .keras, .safetensors, .pth, ...")],
+    file: Annotated[
+        Path, typer.Argument(help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, ...; a folder.")
+    ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="Where in a PyTorch file, if it holds several; by default its EMA."),
+    ] = None,
     depth: Annotated[int | None, typer.Option(help="Checked against the file.")] = None,
     variant: Annotated[
         Variant | None,
@@ -53,22 +65,20 @@ def import_(
             "softmax by default."
         ),
     ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="A class a line, or JSON. ImageNet's for 1000 classes.")
-    ] = None,
-    like: Annotated[
-        str | None,
-        typer.Option(
-            help="A checkpoint with the same preprocessing, variant and epsilon.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
-    resize: Annotated[int | None, typer.Option(help="The shorter edge, in pixels.")] = None,
-    crop: Annotated[int | None, typer.Option(help="The square's edge, in pixels.")] = None,
-    interpolation: Annotated[Interpolation | None, typer.Option()] = None,
-    channels: Annotated[ChannelOrder | None, typer.Option(help="What the network is fed.")] = None,
-    mean: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
-    std: Annotated[Three | None, typer.Option(help="A channel, on the scale 0 to 255.")] = None,
+    labels: LabelsOption = None,
+    like: LikeOption = None,
+    resize: ResizeOption = None,
+    resize_mode: ResizeModeOption = None,
+    crop: CropOption = None,
+    crop_fraction: CropFractionOption = None,
+    interpolation: InterpolationOption = None,
+    antialias: AntialiasOption = None,
+    fill: FillOption = None,
+    channels: ChannelsOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    scale: ScaleOption = None,
+    try_: TryOption = None,
     replace_: Annotated[
         bool, typer.Option("--replace", help="Replace an import of that name.")
     ] = False,
@@ -82,22 +92,15 @@ def import_(
         check_name(name)
         if not replace_ and any(one.name == name for one in store.list_custom()):
             raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
-        alike = None if like is None else find_checkpoint(like)
-        fed = {
-            "resize_edge": resize,
-            "crop_size": crop,
-            "interpolation": interpolation,
-            "channel_order": channels,
-            "mean": mean,
-            "std": std,
-        }
         # Reading weights imports h5py and more, which no other command should wait for.
-        from model_builder.checkpoints.formats import tfjs
+        from model_builder.checkpoints.formats.recognition.folders import weights_file
         from model_builder.checkpoints.loader import read_checkpoint
 
-        published = read_checkpoint(file)
-        # A TensorFlow.js model is a folder; its model.json stands for it.
-        described = file / tfjs.MODEL if file.is_dir() else file
+        alike = None if like is None else find_like(like)
+        row = None if alike is None else alike.checkpoint
+        # Of a folder, the file that stands for it.
+        weights = weights_file(file)
+        published = read_checkpoint(weights, key=key)
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
         stated: dict[str, Any] = {
@@ -105,38 +108,86 @@ def import_(
             "stride_in_1x1": _or_like(
                 None if variant is None else variant == "v1",
                 published.stride_in_1x1,
-                None if alike is None else alike.architecture.stride_in_1x1,
+                None if row is None else row.architecture.stride_in_1x1,
             ),
             "batch_norm_epsilon": _or_like(
                 epsilon,
                 published.batch_norm_epsilon,
-                None if alike is None else alike.architecture.batch_norm_epsilon,
+                None if row is None else row.architecture.batch_norm_epsilon,
             ),
+            "activation": activation,
         }
-        stated["activation"] = activation
-        missing = published.unstated(**stated)
-        missing += _unstated_preprocessing(alike, fed) + _unnamed(labels, published.classes)
-        if missing:
-            raise ConversionFailed("\n- ".join(["This is missing:", *missing]))
+        problems = Problems(published.unstated(**stated))
+        with problems.collected():
+            check_epsilon(stated["batch_norm_epsilon"])
+        settled = found = None
+        with problems.collected():
+            settled = settle(
+                {
+                    "resize_edge": resize,
+                    "crop_size": crop,
+                    "interpolation": interpolation,
+                    "channel_order": channels,
+                    "mean": mean,
+                    "std": std,
+                    "resize_mode": resize_mode,
+                    "antialias": antialias,
+                    "fill": fill,
+                },
+                recipe_sources(
+                    weights,
+                    published.recipe,
+                    alike,
+                    input_channels=published.shown.input_channels,
+                ),
+                scale=scale,
+                crop_fraction=crop_fraction,
+            )
+            problems.missing += settled.missing
+            if settled.preprocessing is not None:
+                order = settled.preprocessing.channel_order
+                check_channels(order, published.shown.input_channels)
+        with problems.collected():
+            found = find_labels(labels, weights, published.classes)
+            problems.missing += found.missing
+        if try_ is not None and not try_.is_file():
+            problems.wrong.append(f"--try {try_}: there is no such file.")
+        problems.check()
+        assert settled is not None
+        assert found is not None
+        preprocessing, named = settled.preprocessing, found.labels
+        assert preprocessing is not None
+        assert named is not None
         architecture = published.architecture(**stated)
         checkpoint = CustomCheckpoint(
             name=name,
             architecture=architecture,
-            preprocessing=_preprocessing(alike, fed),
-            labels=imagenet1k() if labels is None else read_labels(labels),
+            preprocessing=preprocessing,
+            labels=named,
             source=f"file:{file.name}",
-            digest=f"sha256-{checksum(described, 'sha256')}",
+            digest=f"sha256-{checksum(weights, 'sha256')}",
         )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
         end(f"{file} can't be imported. {error}")
-    typer.echo(
+    lines = [
         f"{name}: {architecture.name}, shortcuts {architecture.shortcut}, "
         f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {_stem(architecture)}"
         f"{_classifier(architecture)}, "
-        f"{architecture.parameters() / 1e6:.1f} M parameters.\n"
-        f"Serve it: RESNET_MODELS={name} resnet serve"
-    )
+        f"{architecture.parameters() / 1e6:.1f} M parameters.",
+        *published.notes,
+        *found.said,
+        *settled.said,
+        "How it sees an image:",
+        *view(preprocessing),
+        f"Serve it: RESNET_MODELS={name} resnet serve",
+    ]
+    if try_ is None:
+        lines.append(f"Try it: resnet predict PHOTO --model {name}, or --try PHOTO with the import")
+    typer.echo("\n".join(map(printable, lines)))
+    if try_ is not None:
+        typer.echo(f"Building {name} to classify {printable(str(try_))}: this takes a minute.")
+        predict([try_], model=name, home=home)
 
 
 def _stem(architecture: ResNetConfig) -> str:
@@ -160,25 +211,3 @@ def _classifier(architecture: ResNetConfig) -> str:
 def _or_like(given: T | None, found: T | None, like: T | None) -> T | None:
     """The option; where neither it nor the file settles the value, the one of `--like`."""
     return like if given is None and found is None else given
-
-
-def _unstated_preprocessing(alike: Checkpoint | None, fed: Mapping[str, Any]) -> list[str]:
-    missing = [PREPROCESSING[field] for field, value in fed.items() if value is None]
-    if alike is not None or not missing:
-        return []
-    return [
-        "How the network was fed has to be stated: --like CHECKPOINT, or "
-        f"{', '.join(PREPROCESSING.values())}. Missing: {', '.join(missing)}."
-    ]
-
-
-def _preprocessing(alike: Checkpoint | None, fed: Mapping[str, Any]) -> Preprocessing:
-    """That of the checkpoint of `--like` with what was stated in place of its own."""
-    stated = {field: value for field, value in fed.items() if value is not None}
-    return Preprocessing(**stated) if alike is None else replace(alike.preprocessing, **stated)
-
-
-def _unnamed(labels: Path | None, classes: int) -> list[str]:
-    if labels is not None or classes == len(imagenet1k()):
-        return []
-    return [f"The classifier has {classes} classes: name them with --labels FILE."]

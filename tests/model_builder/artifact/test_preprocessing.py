@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
-from model_builder.artifact.preprocessing import CAFFE
+from model_builder.artifact.preprocessing import CAFFE, Preprocessing
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,45 @@ from model_builder.artifact.preprocessing import CAFFE
         ),
         ({"std": (1.0, 0.0, 1.0)}, "std must be positive. Received: (1.0, 0.0, 1.0)"),
         ({"std": (1.0, 1.0, -1.0)}, "std must be positive. Received: (1.0, 1.0, -1.0)"),
+        ({"std": (1.0, 1.0, math.nan)}, "std must be positive. Received: (1.0, 1.0, nan)"),
+        (
+            {"std": (1e-6,) * 3},
+            "std must be 0.01 to 1000 on the scale 0 to 255. Received: (1e-06, 1e-06, 1e-06)",
+        ),
+        (
+            {"std": (58.0, 57.0, math.inf)},
+            "std must be 0.01 to 1000 on the scale 0 to 255. Received: (58.0, 57.0, inf)",
+        ),
+        (
+            {"mean": (300.0, 1.0, 1.0)},
+            "mean must be on the scale 0 to 255. Received: (300.0, 1.0, 1.0)",
+        ),
+        (
+            {"mean": (-1.0, 1.0, math.nan)},
+            "mean must be on the scale 0 to 255. Received: (-1.0, 1.0, nan)",
+        ),
+        (
+            {"channel_order": "L"},
+            "mean and std must be the same in all three places for the channel order L. "
+            "Received: (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)",
+        ),
+        ({"resize_edge": 5000}, "resize_edge must be at most 4096. Received: 5000"),
+        (
+            {"interpolation": "cubic"},
+            "interpolation must be one of nearest, bilinear, bicubic, lanczos, box, hamming. "
+            "Received: 'cubic'",
+        ),
+        (
+            {"interpolation": "lanczos", "antialias": False},
+            "interpolation must be one of nearest, bilinear, bicubic without antialias. "
+            "Received: 'lanczos'",
+        ),
+        (
+            {"resize_mode": "stretch"},
+            "resize_mode must be crop, squash or letterbox. Received: 'stretch'",
+        ),
+        ({"channel_order": "GBR"}, "channel_order must be RGB, BGR or L. Received: 'GBR'"),
+        ({"fill": (0, 0, 256)}, "fill must be three levels of 0 to 255. Received: (0, 0, 256)"),
     ],
 )
 def test_invalid_values(changes: dict[str, object], message: str) -> None:
@@ -39,6 +80,15 @@ def test_invalid_values(changes: dict[str, object], message: str) -> None:
 
 def test_a_crop_may_be_the_whole_edge() -> None:
     assert replace(CAFFE, resize_edge=224).crop_size == 224
+
+
+def test_the_preprocessing_of_earlier_versions_is_read() -> None:
+    """Their manifests have six fields: a crop, antialiased."""
+    earlier = (
+        b'{"resize_edge": 256, "crop_size": 224, "interpolation": "bilinear", '
+        b'"channel_order": "BGR", "mean": [103.939, 116.779, 123.68], "std": [1.0, 1.0, 1.0]}'
+    )
+    assert TypeAdapter(Preprocessing).validate_json(earlier) == CAFFE
 
 
 def test_caffe() -> None:

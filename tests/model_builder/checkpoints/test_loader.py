@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats.keras_names import our_layer
+from model_builder.checkpoints.formats.keras.names import our_layer
 from model_builder.checkpoints.formats.state_dict import rename
 from model_builder.checkpoints.loader import assign
 from model_builder.errors import ConversionFailed

@@ -184,9 +184,9 @@ def test_import_lists_everything_that_is_missing_at_once(tmp_path: Path) -> None
         "  - The file does not show shortcut, and it has to be stated: --shortcut A, or",
         "  - The file does not show stride_in_1x1, and it has to be stated: --variant v1 (True)",
         "  - The file does not show batch_norm_epsilon, and it has to be stated: --epsilon 1e-5",
-        "  - How the network was fed has to be stated: --like CHECKPOINT, or --resize, --crop, "
-        "--interpolation, --channels, --mean, --std. Missing: --resize, --interpolation, --mean, "
-        "--std.",
+        "  - How the network was fed has to be stated: --like CHECKPOINT or FILE, or --resize, "
+        "--crop, --interpolation, --channels, --mean, --std. Missing: --resize, --interpolation, "
+        "--mean, --std.",
         "  - The classifier has 3 classes: name them with --labels FILE.",
     ]
     lines = asked.output.splitlines()

@@ -16,13 +16,11 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
-from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.formats.byte_budget import JSON_BYTES_LIMIT
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
@@ -328,42 +326,3 @@ def test_what_does_not_fit_into_memory_is_one_sentence(
     monkeypatch.setitem(read_checkpoint.__globals__["READERS"], "torch", too_much)
     with pytest.raises(ConversionFailed, match=r"^a\.safetensors does not fit into"):
         read_checkpoint(path, format="torch")
-
-
-class Expanded:
-    """A tensor of PyTorch's that repeats one number, as `expand` makes it."""
-
-    dtype = "torch.float16"
-
-    def numel(self) -> int:
-        return GIB
-
-    def is_floating_point(self) -> bool:
-        return True
-
-    def detach(self) -> Expanded:
-        raise AssertionError("it would be laid out")
-
-
-def pth(path: Path, stated: int) -> Path:
-    """A zip as `torch.save` writes it, with one member that states its size."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", bytes(123_456))
-    return other_size(path, 123_456, stated)
-
-
-def test_what_pytorch_would_unpack_or_lay_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PyTorch itself is not needed: what is large is refused before it does anything."""
-    tensors = {"conv1.weight": Expanded()}
-    fake = SimpleNamespace(Tensor=Expanded, load=lambda *_, **__: tensors)
-    monkeypatch.setitem(sys.modules, "torch", fake)
-    with pytest.raises(ConversionFailed, match=r"a\.pth is too large .* up to conv1\.weight$"):
-        torch.read_state_dict(pth(tmp_path / "a.pth", 123_456))
-    with pytest.raises(ConversionFailed, match=r"a\.pth is too large .* up to its end$"):
-        torch.read_state_dict(pth(tmp_path / "a.pth", 2 * GIB))
-    tensors.clear()
-    tensors[1] = Expanded()  # type: ignore[index]
-    with pytest.raises(ConversionFailed, match=r"A tensor's key is its name\. Received: int"):
-        torch.read_state_dict(pth(tmp_path / "a.pth", 123_456))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats.keras_names import by_field, our_layer, to_state_dict
+from model_builder.checkpoints.formats.keras.names import by_field, our_layer, to_state_dict
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig

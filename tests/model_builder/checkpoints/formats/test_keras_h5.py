@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.checkpoints.formats import keras_h5
-from model_builder.checkpoints.formats.keras_names import our_layer
+from model_builder.checkpoints.formats.keras import h5 as keras_h5
+from model_builder.checkpoints.formats.keras.names import our_layer
 from model_builder.errors import ConversionFailed
 from tests.model_builder.keras_layout import write_keras_h5
 

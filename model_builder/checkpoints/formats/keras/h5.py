@@ -13,13 +13,14 @@ from model_builder.checkpoints.formats.byte_budget import parse_json
 from model_builder.checkpoints.formats.hdf5 import (
     arrays,
     attribute,
+    is_counter,
     longest_string_bytes,
     member,
     names,
     opened,
 )
-from model_builder.checkpoints.formats.keras_config import read_config
-from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.keras.config import read_config
+from model_builder.checkpoints.formats.keras.names import by_field, to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
@@ -40,10 +41,13 @@ def read(path: Path) -> StateDict:
         for group_name in names(root, "layer_names", string_bytes):
             group = member(root, group_name)
             for weight_name in names(group, "weight_names", string_bytes):
+                unread.discard(f"{group_name}/{weight_name}")
+                dataset = member(group, weight_name)
+                if is_counter(dataset):
+                    continue
                 # The group of a nested network holds the weights of all its layers.
                 owners.append(weight_name.split("/")[-2] if "/" in weight_name else group_name)
-                datasets.append(member(group, weight_name))
-                unread.discard(f"{group_name}/{weight_name}")
+                datasets.append(dataset)
         if unread:
             raise ConversionFailed(f"{path.name} lists no layer for {shortlist(sorted(unread))}")
         for owner, values in zip(owners, arrays(datasets, path.name), strict=True):

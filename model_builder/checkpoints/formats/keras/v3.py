@@ -21,9 +21,9 @@ from model_builder.checkpoints.formats.byte_budget import (
     FILE_BYTES_LIMIT,
     JSON_BYTES_LIMIT,
 )
-from model_builder.checkpoints.formats.hdf5 import arrays, attribute, member, opened
-from model_builder.checkpoints.formats.keras_config import KerasConfig, read_config
-from model_builder.checkpoints.formats.keras_names import by_field, to_state_dict
+from model_builder.checkpoints.formats.hdf5 import arrays, attribute, is_counter, member, opened
+from model_builder.checkpoints.formats.keras.config import KerasConfig, read_config
+from model_builder.checkpoints.formats.keras.names import by_field, to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
@@ -88,8 +88,10 @@ def _published(file: h5py.File, config: KerasConfig | None, source: str) -> dict
             raise ConversionFailed(
                 f"{path} has no name: save the network again, with Keras 3.6 or later, or as .keras"
             )
-        layers.append((name, len(variables)))
-        datasets += [member(variables, str(index)) for index in range(len(variables))]
+        found = [member(variables, str(index)) for index in range(len(variables))]
+        found = [one for one in found if not is_counter(one)]
+        layers.append((name, len(found)))
+        datasets += found
     published: dict[str, Array] = {}
     values = iter(arrays(datasets, source))
     for name, count in layers:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from model_builder.checkpoints.formats.keras_config import KerasConfig
+from model_builder.checkpoints.formats.keras.config import KerasConfig
+from model_builder.checkpoints.formats.keras.recipe import recipe_of
+from model_builder.checkpoints.formats.keras.values import Features
 from model_builder.checkpoints.formats.state_dict import Array, StateDict, layer_name, rename
 from model_builder.errors import ConversionFailed
 
@@ -20,6 +23,8 @@ STEM = {"conv1_conv": "conv1", "conv1_bn": "bn1", "conv1": "conv1", "bn_conv1": 
 # keras/src/applications/resnet.py: strides on the first 1x1, and this epsilon.
 APPLICATIONS_EPSILON = 1.001e-5
 
+# Of Normalization layers, which are part of the recipe.
+MOMENTS = ("/mean", "/variance")
 BATCH_NORM_FIELDS = ("gamma", "beta", "moving_mean", "moving_variance")
 FIELDS: dict[tuple[int, ...], tuple[str, ...]] = {
     (4,): ("kernel",),
@@ -27,6 +32,9 @@ FIELDS: dict[tuple[int, ...], tuple[str, ...]] = {
     (2,): ("kernel",),
     (2, 1): ("kernel", "bias"),
     (1, 1, 1, 1): BATCH_NORM_FIELDS,
+    # Normalization's; its count is left out, as every integer is.
+    (1, 1): ("mean", "variance"),
+    (0, 0): ("mean", "variance"),
 }
 
 
@@ -64,7 +72,7 @@ def by_field(layer: str, arrays: Sequence[Array]) -> dict[str, Array]:
 def to_state_dict(published: Mapping[str, Array], config: KerasConfig | None) -> StateDict:
     """Tensors named "layer/field" by our names, with what `config` states of the network.
 
-    The only dense layer is the classifier, under any name. Raises ConversionFailed.
+    Without one, the only dense layer is the classifier, under any name. Raises ConversionFailed.
     """
     layers = {key.rpartition("/")[0] for key in published}
     dense = {
@@ -72,21 +80,60 @@ def to_state_dict(published: Mapping[str, Array], config: KerasConfig | None) ->
         for key, values in published.items()
         if key.endswith("/kernel") and values.ndim == 2
     }
+    classifier = None if config is None else config.classifier
+    head = _head(classifier) if classifier is not None else dict.fromkeys(dense, "fc")
+    if len(head) > 1 and classifier is None:
+        # Their order and what is between them are in the config alone.
+        head = {}
 
     def our_name(key: str) -> str | None:
         layer, _, field = key.rpartition("/")
-        name = "fc" if dense == {layer} else our_layer(layer)
+        name = head.get(layer) or our_layer(layer)
         return None if name is None else f"{name}/{field}"
 
-    tensors, keys = rename(published, our_name)
+    kept = {key: values for key, values in published.items() if not key.endswith(MOMENTS)}
+    tensors, keys = rename(kept, our_name)
     if config is not None:
         strides = {
             name: stride
             for layer, stride in config.strides.items()
             if (name := our_layer(layer)) is not None
         }
-        return StateDict(tensors, keys, strides, batch_norm_epsilon=config.batch_norm_epsilon)
+        pool_edge = None if classifier is None else classifier.pool_edge
+        found = StateDict(
+            tensors,
+            keys,
+            strides,
+            batch_norm_epsilon=config.batch_norm_epsilon,
+            recipe=recipe_of(config.image, pool_edge, published),
+        )
+        return found if classifier is None else _with_classifier(found, classifier)
     if "conv1_conv" in layers:
         return StateDict(tensors, keys, stride_in_1x1=True, batch_norm_epsilon=APPLICATIONS_EPSILON)
     # Every network with these names has Caffe's strides; epsilons vary.
     return StateDict(tensors, keys, stride_in_1x1=True if "bn_conv1" in layers else None)
+
+
+def _head(classifier: Features) -> dict[str, str]:
+    """Our name of each layer of the classifier: "fc" for one alone, or "head/0", "head/1", ..."""
+    if len(classifier.layers) == 1:
+        return {classifier.layers[0].name: "fc"}
+    return {layer.name: f"head/{index}" for index, layer in enumerate(classifier.layers)}
+
+
+def _with_classifier(found: StateDict, classifier: Features) -> StateDict:
+    if classifier.layers and classifier.layers[-1].relu:
+        raise ConversionFailed(
+            f"{classifier.layers[-1].name} gives logits through a ReLU, and ours has none there."
+        )
+    epsilons = {layer.epsilon for layer in classifier.layers if layer.epsilon is not None}
+    if len(epsilons) > 1:
+        raise ConversionFailed(
+            f"The classifier's batch norms have several epsilons. Received: {sorted(epsilons)}"
+        )
+    return replace(
+        found,
+        activation=classifier.activation,
+        head_relu=frozenset(i for i, layer in enumerate(classifier.layers) if layer.relu),
+        head_epsilon=next(iter(epsilons), None),
+    )

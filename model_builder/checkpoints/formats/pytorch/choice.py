@@ -1,0 +1,87 @@
+"""Which of the networks in a file is taken, and the refusal where none can be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from model_builder.checkpoints.formats.pytorch.candidates import Candidate
+from model_builder.checkpoints.formats.pytorch.flatten import WRAPPERS, Found
+from model_builder.errors import ConversionFailed
+from model_builder.system.printable import shortlist
+
+# Averages of the weights over training, which are the more accurate ones.
+AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|polyak)\d*([._]|$)", re.IGNORECASE)
+OUTERMOST = "."
+
+
+def choose(
+    file: str, candidates: Sequence[Candidate], tensors: Sequence[Found], key: str | None
+) -> tuple[Candidate, tuple[str, ...]]:
+    """The network to take, and sentences about the choice for the user.
+
+    key: the place of the one that the user chose. By default it is the only one, or the average of
+    the weights over training. Raises ConversionFailed.
+    """
+    if not candidates:
+        names = shortlist(sorted(one.key for one in tensors))
+        raise ConversionFailed(
+            f"{file} holds no tensors" if not tensors else _no_network(file, names)
+        )
+    chosen = _with_key(file, candidates, key) if key is not None else _default(file, candidates)
+    if chosen.problem is not None:
+        raise ConversionFailed(_sentence(file, chosen.problem))
+    if key is not None:
+        return chosen, ()
+    notes = [
+        f"{_place(one)} is not taken: {one.problem}"
+        for one in candidates
+        if one.problem is not None and AVERAGED.search(one.place)
+    ]
+    others = [one for one in candidates if one is not chosen and one.problem is None]
+    if others:
+        notes.insert(
+            0,
+            f"It holds several networks. Taken: {_place(chosen)}, the average of the weights over "
+            f"training. --key takes another: {shortlist(map(_place, others))}",
+        )
+    return chosen, tuple(notes)
+
+
+def _no_network(file: str, names: str) -> str:
+    return (
+        f"{file} holds no ResNet with PyTorch's names under any prefix: no layer of one takes "
+        f"{names}"
+    )
+
+
+def _with_key(file: str, candidates: Sequence[Candidate], key: str) -> Candidate:
+    wanted = ".".join(part for part in key.split(".") if part and part not in WRAPPERS)
+    exact = [one for one in candidates if one.place == wanted]
+    # The path of the mapping is enough where it holds one network.
+    within = exact or [one for one in candidates if one.place.startswith(f"{wanted}.")]
+    if len(within) != 1:
+        raise ConversionFailed(
+            f"{file} has networks at {shortlist(map(_place, candidates))}. Received: --key {key}"
+        )
+    return within[0]
+
+
+def _default(file: str, candidates: Sequence[Candidate]) -> Candidate:
+    sound = [one for one in candidates if one.problem is None] or [candidates[0]]
+    averaged = [one for one in sound if AVERAGED.search(one.place)]
+    preferred = averaged if len(averaged) == 1 else sound
+    if len(preferred) > 1:
+        raise ConversionFailed(
+            f"{file} holds several networks: choose one with --key. "
+            f"Received: {shortlist(map(_place, preferred))}"
+        )
+    return preferred[0]
+
+
+def _place(candidate: Candidate) -> str:
+    return candidate.place or OUTERMOST
+
+
+def _sentence(file: str, problem: str) -> str:
+    return problem if problem.startswith(("No layer", "The checkpoint")) else f"{file}: {problem}"

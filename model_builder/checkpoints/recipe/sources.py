@@ -1,0 +1,92 @@
+"""Where an import's preprocessing and labels come from: options, the file, files beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_builder.artifact.labels import Label, imagenet1k, read_label_file
+from model_builder.checkpoints.catalog import all_names, find_checkpoint
+from model_builder.checkpoints.checkpoint import Checkpoint
+from model_builder.checkpoints.recipe.files import (
+    CONFIG,
+    labels_beside,
+    read_recipe,
+    recipe_beside,
+)
+from model_builder.checkpoints.recipe.partial import PartialRecipe, whole
+from model_builder.errors import ConversionFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """What `--like` names.
+
+    checkpoint: a row of the catalog, which states variant and epsilon too; None for a file.
+    """
+
+    recipe: PartialRecipe
+    checkpoint: Checkpoint | None = None
+
+
+def find_like(name: str) -> Like:
+    """A checkpoint of the catalog, or a file or folder that states a preprocessing.
+
+    Raises UnknownModel, or ConversionFailed for a file that states none.
+    """
+    if name not in all_names() and Path(name).exists():
+        return Like(read_recipe(Path(name)))
+    row = find_checkpoint(name)
+    return Like(whole(row.preprocessing, row.name), row)
+
+
+def recipe_sources(
+    weights: Path, in_file: PartialRecipe | None, like: Like | None, *, input_channels: int
+) -> list[PartialRecipe]:
+    """Those that state fields which no option does, the first before the others.
+
+    in_file: of the network's own layers. input_channels: of its first convolution. A file beside
+    the weights is read where there is no `--like`. Raises ConversionFailed.
+    """
+    sources = [] if in_file is None else [in_file]
+    if input_channels == 1:
+        sources.append(PartialRecipe({"channel_order": "L"}, "the one channel of the network"))
+    if like is not None:
+        return [*sources, like.recipe]
+    beside = recipe_beside(weights)
+    if beside is not None:
+        sources.append(PartialRecipe(beside.fields, f"{beside.source} beside the weights"))
+    return sources
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLabels:
+    """labels: None where `missing` says what to do. said: where they come from."""
+
+    labels: tuple[Label, ...] | None
+    missing: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+
+
+def find_labels(path: Path | None, weights: Path, classes: int) -> FoundLabels:
+    """The labels of a classifier: of the file, of a config.json beside the weights, of ImageNet.
+
+    Raises ConversionFailed where the file can't be read or names another number of classes.
+    """
+    if path is not None:
+        file = read_label_file(path)
+        if len(file.labels) != classes:
+            raise ConversionFailed(
+                f"{path.name} names {len(file.labels)} classes, and the classifier has {classes}."
+            )
+        return FoundLabels(file.labels, said=(f"Labels: {path.name}, {file.form}.",))
+    asked = f"The classifier has {classes} classes: name them with --labels FILE."
+    beside = labels_beside(weights)
+    if beside is not None:
+        if len(beside.labels) == classes:
+            said = f"Labels: {CONFIG} beside the weights, {beside.form}."
+            return FoundLabels(beside.labels, said=(said,))
+        asked += f" {CONFIG} beside the weights names {len(beside.labels)}."
+    if classes == len(imagenet1k()):
+        return FoundLabels(imagenet1k(), said=("Labels: ImageNet's 1000 classes.",))
+    return FoundLabels(None, (asked,))
