@@ -18,6 +18,8 @@ HARMLESS = re.compile(
     r"|((train|val|valid|test)_?)?(top\d_?)?(acc|accuracy|auroc|f1|precision|recall)\d*"
     r"|conf(usion_)?mat(rix)?|class_weights?|pos_weight|n_averaged|_?dummy\w*|_extra_state|queue"
     r"|queue_ptr)(\.|$)"
+    # Copies of MMCV's EMAHook, for resuming: ema_backbone_conv1_weight.
+    r"|(^|\.)ema_\w+$"
 )
 # State of optimizers has the shapes of the weights.
 OPTIMIZER = re.compile(r"(^|\.)(\w*optim\w*|opt|exp_avg\w*|\w*momentum\w*|scheduler\w*)(\.|$)")
