@@ -112,7 +112,8 @@ def _around(
     others: tuple[str, ...],
 ) -> list[Found]:
     """Dense layers in the nearest mapping around the network's that has some for its features."""
-    width = max(one.tensor.shape[0] for one in network.values() if len(one.tensor.shape) == 4)
+    kernels = (one.tensor.shape for one in network.values() if len(one.tensor.shape) == 4)
+    width = max((shape[0] for shape in kernels), default=0)
     dense = [one for one in _dense(tensors) if not OPTIMIZER.search(one.key)]
     around = prefix.rstrip(".")
     while around:
