@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
+from service.http.confidence import Assessed, Calibrated
 from service.inference.model_info import State
 
 DEPRECATED: JsonDict = {"deprecated": True}
@@ -44,6 +45,12 @@ class ClassProbability(BaseModel):
     wnid: str | None = Field(None, description="WordNet id, where the class has one.")
     label: str
     probability: float = Field(ge=0, le=1.000001)
+    confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1.000001,
+        description="The calibrated probability; absent where the model is not calibrated.",
+    )
 
 
 class ModelUsed(BaseModel):
@@ -61,7 +68,7 @@ class Timing(BaseModel):
     total: float
 
 
-class OneImage(BaseModel):
+class OneImage(Assessed):
     """The answer to one image."""
 
     request_id: str | None
@@ -70,7 +77,7 @@ class OneImage(BaseModel):
     timing_ms: Timing
 
 
-class ImageResult(BaseModel):
+class ImageResult(Assessed):
     """One of several images: `predictions`, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None
@@ -122,6 +129,7 @@ class Served(BaseModel):
     load_seconds: float = Field(description="From the start of its loading to warm.")
     memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
     measured: list[Measured]
+    calibration: Calibrated | None = Field(description="What `resnet calibrate` fitted.")
 
 
 class CheckpointBody(BaseModel):

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import ServiceError
+from service.inference.confidence.assessor import Assessment
 from service.inference.model import Model
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,10 +83,11 @@ class RowTiming:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowResult:
-    """One row's outputs by name, and its timing."""
+    """One row's outputs by name, its timing, and how sure the model is of it."""
 
     outputs: Mapping[str, Array]
     timing: RowTiming
+    assessment: Assessment | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -192,7 +192,8 @@ class InferenceService:
         )
         head = model.artifact.head
         outputs = {name: OUTPUTS[name].compute(result.output, head) for name in request.outputs}
-        return RowResult(outputs, timing)
+        assessment = model.assessor.assess(result.output.pooled, result.output.logits)
+        return RowResult(outputs, timing, assessment)
 
     async def _pixels(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding

@@ -29,8 +29,10 @@ async def read_images(
     document: Body,
     settings: Settings,
     parameters: Collection[str],
-) -> None:
+) -> float | None:
     """Puts into the body's images one for each part of a form or of JSON, or the raw body.
+
+    Returns the confidence below which JSON asks to abstain; None where it names none.
 
     document: keeps JSON while it is read. parameters: names of the route's query parameters, for
     the message that refuses a form field.
@@ -42,8 +44,7 @@ async def read_images(
     if media_type == "application/json":
         text = await read_payload(request, document, settings)
         body.expect(len(text), 0)
-        await decode_images(text, body, settings.limits.max_files)
-        return
+        return await decode_images(text, body, settings.limits.max_files)
     max_bytes = settings.limits.max_body_bytes
     length = announced_length(request, max_bytes)
     inflater = inflater_of(request, max_bytes)
@@ -64,3 +65,4 @@ async def read_images(
         body.add_image()
     else:
         raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
+    return None

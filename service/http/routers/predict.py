@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
+from service.http.confidence import ABSTAIN_BELOW
 from service.http.dependencies import PredictingDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.paths import PREDICT
@@ -21,7 +22,7 @@ from service.inference.request import InferenceRequest, RequestDeadline
 from service.observability.logging import bind_log_fields
 from service.settings import Settings
 
-PARAMETERS = ("model", "top_k")
+PARAMETERS = ("model", "top_k", ABSTAIN_BELOW)
 
 
 def make_router(settings: Settings) -> APIRouter:
@@ -42,6 +43,16 @@ async def predict(
         int | None,
         Query(
             ge=1, description="How many classes to name: by default 5, or all if there are fewer."
+        ),
+    ] = None,
+    abstain_below: Annotated[
+        float | None,
+        Query(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="A confidence: results say whether theirs is below it. "
+            "Default: RESNET_ABSTAIN_BELOW.",
         ),
     ] = None,
     timeout_ms: Annotated[
@@ -66,7 +77,7 @@ async def predict(
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
     with predicting.bodies.open(client) as upload, predicting.bodies.open(client) as document:
-        await read_images(request, upload, document, settings, PARAMETERS)
+        in_body = await read_images(request, upload, document, settings, PARAMETERS)
         document.release()
         bind_log_fields(images=len(upload.images))
         if predicting.rate_limit is not None:
@@ -79,7 +90,9 @@ async def predict(
         )
         result = await cancel_on_disconnect(disconnected(request.receive), work)
     timing = record_timing(result, started, predicting.spans)
-    body = await predicting.writer.write(result, k, timing)
+    thresholds = (abstain_below, in_body, settings.model.abstain_below)
+    threshold = next((one for one in thresholds if one is not None), None)
+    body = await predicting.writer.write(result, k, timing, threshold)
     # A Response: FastAPI would validate the body a second time.
     return Response(
         body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}

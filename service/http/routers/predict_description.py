@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.http.confidence import ABSTAIN_BELOW
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
 from service.http.request.media.form import PART
 from service.http.request.media.json_images import ONE, SEVERAL
@@ -160,6 +161,9 @@ def _member(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": [name],
-        "properties": {name: schema},
+        "properties": {
+            name: schema,
+            ABSTAIN_BELOW: {"type": "number", "minimum": 0, "maximum": 1},
+        },
         "additionalProperties": False,
     }

@@ -1,10 +1,14 @@
-"""Images in JSON: `{"image": text}` or `{"images": [text, ...]}`, in base64 or as data: URLs."""
+"""Images in JSON: `{"image": text}` or `{"images": [text, ...]}`, in base64 or as data: URLs.
+
+Beside them `abstain_below`, as the query has it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from service.errors import MalformedRequest
+from service.http.confidence import ABSTAIN_BELOW, check_threshold
 from service.http.request.body import Body
 from service.protocols.base64_text import without_data_url
 from service.protocols.json_text import LongText, parse_json
@@ -15,10 +19,17 @@ JSON_HINT = f'Send {{"{ONE}": "BASE64"}} or {{"{SEVERAL}": ["BASE64", ...]}}.'
 MAX_NAME_LENGTH, MAX_NAMES = 100, 8
 
 
-async def decode_images(text: memoryview, body: Body, max_images: int) -> None:
-    """Adds each image to the body. Raises MalformedRequest, PayloadTooLarge and MemoryFull."""
+async def decode_images(text: memoryview, body: Body, max_images: int) -> float | None:
+    """Adds each image to the body, and returns `abstain_below` where it is there.
+
+    Raises InvalidParameter, MalformedRequest, PayloadTooLarge and MemoryFull.
+    """
+    below: float | None = None
     try:
-        images = _given(await parse_json(text))
+        value = await parse_json(text)
+        if isinstance(value, dict) and ABSTAIN_BELOW in value:
+            below = check_threshold(value.pop(ABSTAIN_BELOW))
+        images = _given(value)
         if len(images) > max_images:
             raise MalformedRequest(
                 f"A request may have {max_images} images. Received: {len(images)}"
@@ -27,6 +38,7 @@ async def decode_images(text: memoryview, body: Body, max_images: int) -> None:
             await decode_image(without_data_url(image), body)
     except MalformedRequest as error:
         raise MalformedRequest(f"{error} {JSON_HINT}") from error
+    return below
 
 
 def _given(value: Any) -> list[str | LongText]:
