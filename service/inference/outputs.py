@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Head
 from service.errors import InvalidParameter, NonFiniteOutput
 
 Array = npt.NDArray[np.float32]
@@ -88,21 +88,21 @@ def _class_activation_map(row: RowOutput, head: Head, classes: MapClasses) -> Ar
     # One class at a time: the same bits whichever others are asked for.
     maps = [
         places @ np.ascontiguousarray(head.kernel[:, index])
-        for index in map_class_ids(row.logits, classes)
+        for index in map_class_ids(head.probabilities(row.logits), classes)
     ]
     return np.asarray(maps, np.float32).reshape(-1, height, width)
 
 
-def map_class_ids(values: Array, classes: MapClasses) -> tuple[int, ...]:
-    """Of which classes maps are made, in their order. values: logits [classes] of the image."""
+def map_class_ids(probabilities: Array, classes: MapClasses) -> tuple[int, ...]:
+    """Of which classes maps are made, in their order. probabilities: [classes], of the image."""
     if isinstance(classes, int):
-        return tuple(top_indices(softmax(values), classes).tolist())
+        return tuple(top_indices(probabilities, classes).tolist())
     return classes
 
 
 # Every output by its name: a new one is one row.
 OUTPUTS: Mapping[str, OutputSpec] = {
-    "probabilities": OutputSpec(lambda row, *_: softmax(row.logits)),
+    "probabilities": OutputSpec(lambda row, head, _: head.probabilities(row.logits)),
     "logits": OutputSpec(lambda row, *_: row.logits),
     "embedding": OutputSpec(lambda row, *_: row.pooled),
     "class_activation_map": OutputSpec(_class_activation_map, needs_feature_map=True),
@@ -129,11 +129,17 @@ def compute_outputs(
     return {name: OUTPUTS[name].compute(row, head, map_classes) for name in names}
 
 
-def check_outputs(names: Collection[str], map_classes: MapClasses, count: int) -> None:
-    """Raises InvalidParameter. count: classes of the model."""
+def check_outputs(names: Collection[str], map_classes: MapClasses, head: Head) -> None:
+    """Raises InvalidParameter."""
     check_output_names(names)
-    if needs_feature_map(names):
-        _check_map_classes(map_classes, count)
+    if not needs_feature_map(names):
+        return
+    if not head.is_linear:
+        raise InvalidParameter(
+            "class_activation_map is defined for a classifier of one dense layer. "
+            f"Received: a model whose classifier has {1 + len(head.hidden)}"
+        )
+    _check_map_classes(map_classes, len(head.bias))
 
 
 def _check_map_classes(classes: MapClasses, count: int) -> None:
@@ -160,22 +166,12 @@ def batch_output(features: Array, head: Head, names: Collection[str]) -> BatchOu
     """features: float32 [N, h, w, features]. names: of the outputs that rows of the batch need."""
     pooled = features.mean(axis=(1, 2), dtype=np.float32)
     keep = needs_feature_map(names)
-    return BatchOutput(pooled, _classify(pooled, head), features if keep else None)
+    return BatchOutput(pooled, head.logits(pooled), features if keep else None)
 
 
 def logits(features: Array, head: Head) -> Array:
     """float32 [N, h, w, features] to float32 [N, classes]."""
-    return _classify(features.mean(axis=(1, 2), dtype=np.float32), head)
-
-
-def _classify(pooled: Array, head: Head) -> Array:
-    return np.asarray(pooled @ head.kernel + head.bias, np.float32)
-
-
-def softmax(values: Array) -> Array:
-    """Logits, float32 [..., classes], to probabilities that sum to 1 over the last axis."""
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+    return head.logits(features.mean(axis=(1, 2), dtype=np.float32))
 
 
 def top_indices(probabilities: Array, k: int) -> npt.NDArray[np.int64]:

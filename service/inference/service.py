@@ -96,7 +96,7 @@ class InferenceService:
         DeadlineExceeded, InferenceFailed and their subclasses.
         """
         model = self._models.get(request.model, request.version)
-        check_outputs(request.outputs, request.map_classes, len(model.artifact.labels))
+        check_outputs(request.outputs, request.map_classes, model.artifact.head)
         _check_pixels(request, model)
         pixels = self._count_pixels(request)
         with self.budget.hold(request.client) as held:

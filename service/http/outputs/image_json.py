@@ -16,7 +16,13 @@ from service.http.outputs.overlays import Overlays
 from service.imaging.transforms import crop_box
 from service.inference.outputs import Array, map_class_ids, unit_length
 from service.inference.request import InferenceResult, RowResult
-from service.protocols.outputs.wanted import EMBEDDING, MAPS, PREDICTIONS, WantedOutputs
+from service.protocols.outputs.wanted import (
+    EMBEDDING,
+    MAPS,
+    OUTPUTS,
+    PREDICTIONS,
+    WantedOutputs,
+)
 from service.protocols.tensor_outputs import raw_row
 
 PNG_URL = "data:image/png;base64,"
@@ -74,7 +80,9 @@ class ImageOutputWriter:
         assert row.image_size is not None
         box = crop_box(*row.image_size, artifact.manifest.preprocessing)
         classes = self._wanted.map_classes
-        ids = map_class_ids(row.outputs["logits"], classes) if isinstance(classes, int) else classes
+        ids = classes
+        if isinstance(classes, int):
+            ids = map_class_ids(row.outputs[OUTPUTS[PREDICTIONS]], classes)
         maps = [
             await self._map(values, index, artifact.labels, box, row.image_size)
             for index, values in zip(ids, row.outputs[MAPS], strict=True)

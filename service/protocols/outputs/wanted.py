@@ -48,7 +48,7 @@ class WantedOutputs:
         names = {OUTPUTS[name]: None for name in self.names}
         if MAPS in names and isinstance(self.map_classes, int):
             # By these it is known which classes the maps are of.
-            names["logits"] = None
+            names[OUTPUTS[PREDICTIONS]] = None
         return tuple(names)
 
     def check_images(self, count: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from model_builder.artifact.head import softmax
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -22,7 +23,7 @@ from service.errors import (
 )
 from service.fairness.byte_budget import ByteBudget
 from service.inference.model import Model
-from service.inference.outputs import OUTPUTS, softmax, top_k
+from service.inference.outputs import OUTPUTS, top_k
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
 from service.inference.service import InferenceService
 from tests.service.conftest import MODEL_NAME, MakeModel

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head
 from model_builder.errors import BuilderError
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
