@@ -111,6 +111,7 @@ class Inference:
                 rows,
                 deadline.at(time.monotonic()),
                 outputs=asked.outputs,
+                map_classes=asked.map_classes,
                 model=name,
                 version=version,
                 priority=asked.priority,

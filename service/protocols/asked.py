@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.inference.outputs import MapClasses
 from service.protocols.tensor_rows import Row
 
 
@@ -15,3 +16,4 @@ class Asked:
     outputs: tuple[str, ...]
     timeout_ms: float | None = None
     priority: int = 0
+    map_classes: MapClasses = 1

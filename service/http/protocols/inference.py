@@ -102,6 +102,7 @@ class Exchange:
                     rows,
                     deadline.at(time.monotonic()),
                     outputs=asked.outputs,
+                    map_classes=asked.map_classes,
                     model=name,
                     version=version,
                     priority=asked.priority,
