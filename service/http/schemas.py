@@ -40,6 +40,19 @@ class TensorError(BaseModel):
     error: str
 
 
+class OpenAIErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    """An error of `/v1/embeddings`, as OpenAI's clients read it."""
+
+    error: OpenAIErrorBody
+
+
 class ClassProbability(BaseModel):
     class_id: int = Field(description="Index of the class, from 0.")
     wnid: str | None = Field(None, description="WordNet id, where the class has one.")
