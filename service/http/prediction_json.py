@@ -36,20 +36,24 @@ class PredictionWriter:
         self._models: WeakKeyDictionary[Model, _ModelText] = WeakKeyDictionary()
 
     async def write(
-        self, result: InferenceResult, k: int, timing: Timing, abstain_below: float | None = None
+        self,
+        result: InferenceResult,
+        k: int,
+        timing: Timing,
+        members: Sequence[str] | None = None,
+        abstain_below: float | None = None,
     ) -> bytes:
-        """The body: k classes of each image, the most probable first.
+        """The body: k classes of each image, the most probable first, none where k is 0.
 
-        abstain_below: a confidence, 0 to 1; None without a threshold.
-
-        Raises the error of an image that is the only one.
+        members: of each image what comes beside them. abstain_below: a confidence, 0 to 1; None
+        without a threshold. Raises the error of an image that is the only one.
         """
         model = self._models.get(result.model)
         if model is None:
             model = self._models[result.model] = _ModelText(result.model)
         rows = []
         written = 0
-        for row in result.rows:
+        for index, row in enumerate(result.rows):
             if len(result.rows) == 1 and isinstance(row, ServiceError):
                 raise row
             if written + k > CLASSES_AT_ONCE:
@@ -58,9 +62,13 @@ class PredictionWriter:
             written += k
             if isinstance(row, ServiceError):
                 rows.append(_error(row))
-            else:
-                assessed = assessed_members(row.assessment, abstain_below)
-                rows.append(model.row(row, k) + assessed)
+                continue
+            parts = [model.row(row, k)] if k else []
+            if assessed := assessed_members(row.assessment, abstain_below):
+                parts.append(assessed)
+            if members and members[index]:
+                parts.append(members[index])
+            rows.append(",".join(parts))
         shown = rows[0] if len(rows) == 1 else '"results":[{' + "},{".join(rows) + "}]"
         return (
             f'{{"request_id":{json.dumps(request_id.get())},"model":{model.used},'

@@ -119,7 +119,9 @@ class Network:
     def metrics_of(self, data: Collected, fitted: FittedConfidence) -> Metrics:
         """After the images were served once."""
         metrics = Metrics()
-        assessor = Assessor(fitted, drift_of(self.artifact, fitted, metrics.drift).observe)
+        assessor = Assessor(
+            self.artifact.head, fitted, drift_of(self.artifact, fitted, metrics.drift).observe
+        )
         for pooled, logits in zip(data.pooled, data.logits, strict=True):
             assessor.assess(pooled, logits)
         return metrics

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from model_builder.artifact.head import softmax
 from service.http.schemas import OneImage, SeveralImages
 from service.inference.confidence.assessor import Assessor
-from service.inference.outputs import softmax
 from tests.service.confidence_fit import features_of, fitted_to, logits_of
 from tests.service.conftest import MODEL_NAME, Serve, Service
 from tests.service.images import COLORS, plain
@@ -23,7 +23,9 @@ IMAGE = {"Content-Type": "image/png"}
 def calibrated(serve: Serve) -> Service:
     service = serve()
     model = service.model
-    model.assessor = Assessor(fitted_to("red", "green"), model._observer.assessed)
+    model.assessor = Assessor(
+        model.artifact.head, fitted_to("red", "green"), model._observer.assessed
+    )
     return service
 
 

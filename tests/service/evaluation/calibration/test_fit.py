@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head, softmax
 from service.errors import InvalidParameter, ServiceError
 from service.evaluation.accuracy import labeled_images
 from service.evaluation.calibration.collect import Collected, collect
 from service.evaluation.calibration.figures import calibration_figures
 from service.evaluation.calibration.fit import MIN_IMAGES, UNSCALED, fit_confidence, halves
 from service.inference.confidence.assessor import Assessor, scale
-from service.inference.outputs import softmax
 from tests.service.conftest import MakeModel
 from tests.service.fakes import LABELS, FakeEngine, color_head
 from tests.service.images import plain
@@ -92,7 +91,7 @@ def test_scores_are_scaled_by_the_images_that_were_held_out() -> None:
     data, head = collected(2000, temperature=3)
     fitted = fit_confidence(data, head, "drawn", "digest").fitted
     held_out = data.rows(halves(data.class_ids)[1])
-    assessor = Assessor(fitted)
+    assessor = Assessor(head, fitted)
     scores = [
         assessor.assess(*row).ood_score
         for row in zip(held_out.pooled, held_out.logits, strict=True)
@@ -112,6 +111,29 @@ def test_too_few_images_are_refused() -> None:
     data, head = collected(MIN_IMAGES - 1)
     with pytest.raises(InvalidParameter, match=f"Received: {MIN_IMAGES - 1}"):
         fit_confidence(data, head, "drawn", "digest")
+
+
+def test_independent_classes_are_refused() -> None:
+    data, head = collected(100)
+    with pytest.raises(InvalidParameter, match="no softmax to calibrate"):
+        fit_confidence(data, replace(head, activation="sigmoid"), "drawn", "digest")
+    assessed = Assessor(replace(head, activation="sigmoid"), None).assess(
+        data.pooled[0], np.array([-1, 0, -3], np.float32)
+    )
+    assert (assessed.top, assessed.confidence, assessed.ood_score) == (1, 0.5, None)
+
+
+def test_a_classifier_of_several_layers_is_scored_by_what_the_last_one_takes() -> None:
+    data, last = collected(300, temperature=3)
+    generator = np.random.default_rng(4)
+    kernel = generator.normal(size=(20, FEATURES)).astype(np.float32)
+    hidden = Dense(kernel, np.ones(FEATURES, np.float32))
+    head = replace(last, hidden=(hidden,))
+    pooled = generator.normal(size=(300, 20)).astype(np.float32)
+    deep = Collected(pooled, head.logits(pooled), data.class_ids)
+    fitted = fit_confidence(deep, head, "drawn", "digest").fitted
+    assert fitted.detector["origin"].shape == (FEATURES,)
+    assert Assessor(head, fitted).assess(pooled[0], deep.logits[0]).ood_score is not None
 
 
 def test_unscaled_logits_are_the_same() -> None:

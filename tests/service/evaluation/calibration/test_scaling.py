@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from model_builder.artifact.confidence import Scaling
+from model_builder.artifact.head import softmax
 from service.evaluation.calibration.figures import negative_log_likelihood
 from service.evaluation.calibration.scaling import (
     MAX_VECTOR_CLASSES,
@@ -16,7 +17,6 @@ from service.evaluation.calibration.scaling import (
     may_fit_vector,
 )
 from service.inference.confidence.assessor import scale
-from service.inference.outputs import softmax
 
 Array = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
