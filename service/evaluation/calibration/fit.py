@@ -92,7 +92,7 @@ def check_softmax(head: Head) -> None:
     """Raises InvalidParameter for a model whose classes are independent of each other."""
     if head.activation == "sigmoid":
         raise InvalidParameter(
-            "Its classes have independent probabilities (sigmoid): no softmax is there to calibrate."
+            "Its classes have independent probabilities (sigmoid), and no softmax to calibrate."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_builder.artifact.head import Head, softmax
+from model_builder.artifact.head import Dense, Head, softmax
 from service.errors import InvalidParameter, ServiceError
 from service.evaluation.accuracy import labeled_images
 from service.evaluation.calibration.collect import Collected, collect
