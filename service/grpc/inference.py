@@ -69,15 +69,7 @@ class Inference:
         Unavailable or DeadlineExceeded.
         """
         deadline = self._deadline(call).at(call.started)
-        refusal: Unavailable | None = None
-        for model in self.runtime.repository.models:
-            try:
-                model.admission.check(1, deadline=deadline, client=call.client)
-                return
-            except Unavailable as error:
-                refusal = error
-        if refusal is not None:
-            raise refusal
+        self.runtime.check_any_room(deadline=deadline, client=call.client)
 
     async def infer(
         self,
@@ -114,6 +106,7 @@ class Inference:
                 rows,
                 deadline.at(time.monotonic()),
                 outputs=asked.outputs,
+                map_classes=asked.map_classes,
                 model=name,
                 version=version,
                 priority=asked.priority,

@@ -39,10 +39,11 @@ from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
+from service.http.outputs.overlays import Overlays
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
-from service.http.protocols import v1, v2_infer, v2_models
+from service.http.protocols import embeddings, v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.http.static_content import serve_docs_from_memory
@@ -132,6 +133,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
             yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
+        await asyncio.to_thread(overlays.close)
         await asyncio.to_thread(tracing.close)
 
     # Its /docs loads nothing from another host: the reader may be behind a firewall.
@@ -155,6 +157,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
+    app.state.overlays = overlays = Overlays()
     # Added last means called first.
     app.add_middleware(HeadMiddleware)
     if keys is not None or limit is not None:
@@ -192,7 +195,8 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.include_router(predict.make_router(settings), dependencies=secured)
     for router in (health.router, metrics.make_router(exposition or Exposition())):
         app.include_router(router)
-    for router in (models.router, v2_infer.router, v1.router, v2_models.router):
+    inference = (models.router, v2_infer.router, embeddings.router, v1.router, v2_models.router)
+    for router in inference:
         app.include_router(router, dependencies=secured)
     for router in (v2_models.health, ui.make_router()):
         app.include_router(router)

@@ -15,6 +15,7 @@ import numpy as np
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
 from service.fairness.paced import pause
+from service.http.confidence import assessed_members
 from service.http.problem_details import problem_of
 from service.http.schemas import ClassProbability, ModelUsed, Timing
 from service.inference.model import Model
@@ -34,24 +35,40 @@ class PredictionWriter:
     def __init__(self) -> None:
         self._models: WeakKeyDictionary[Model, _ModelText] = WeakKeyDictionary()
 
-    async def write(self, result: InferenceResult, k: int, timing: Timing) -> bytes:
-        """The body: k classes of each image, the most probable first.
+    async def write(
+        self,
+        result: InferenceResult,
+        k: int,
+        timing: Timing,
+        members: Sequence[str] | None = None,
+        abstain_below: float | None = None,
+    ) -> bytes:
+        """The body: k classes of each image, the most probable first, none where k is 0.
 
-        Raises the error of an image that is the only one.
+        members: of each image what comes beside them. abstain_below: a confidence, 0 to 1; None
+        without a threshold. Raises the error of an image that is the only one.
         """
         model = self._models.get(result.model)
         if model is None:
             model = self._models[result.model] = _ModelText(result.model)
         rows = []
         written = 0
-        for row in result.rows:
+        for index, row in enumerate(result.rows):
             if len(result.rows) == 1 and isinstance(row, ServiceError):
                 raise row
             if written + k > CLASSES_AT_ONCE:
                 written = 0
                 await pause()
             written += k
-            rows.append(_error(row) if isinstance(row, ServiceError) else model.row(row, k))
+            if isinstance(row, ServiceError):
+                rows.append(_error(row))
+                continue
+            parts = [model.row(row, k)] if k else []
+            if assessed := assessed_members(row.assessment, abstain_below):
+                parts.append(assessed)
+            if members and members[index]:
+                parts.append(members[index])
+            rows.append(",".join(parts))
         shown = rows[0] if len(rows) == 1 else '"results":[{' + "},{".join(rows) + "}]"
         return (
             f'{{"request_id":{json.dumps(request_id.get())},"model":{model.used},'
@@ -75,13 +92,22 @@ class _ModelText:
         """One image's classes, as a member of an object."""
         probabilities: Array = row.outputs["probabilities"]
         best = top_indices(probabilities, k)
-        rounded = np.round(probabilities[best].astype(np.float64), DECIMALS).tolist()
         classes = self._classes
         texts = [
             f"{classes[index]}{value!r}}}"
-            for index, value in zip(best.tolist(), rounded, strict=True)
+            for index, value in zip(best.tolist(), _rounded(probabilities[best]), strict=True)
         ]
+        if row.assessment is not None and row.assessment.confidences is not None:
+            confidences = _rounded(row.assessment.confidences[best])
+            texts = [
+                f'{text[:-1]},"confidence":{value!r}}}'
+                for text, value in zip(texts, confidences, strict=True)
+            ]
         return f'"predictions":[{",".join(texts)}]'
+
+
+def _rounded(values: Array) -> list[float]:
+    return np.round(values.astype(np.float64), DECIMALS).tolist()
 
 
 def _class_texts(labels: Sequence[Label]) -> list[str]:

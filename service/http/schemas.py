@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
+from service.http.confidence import Assessed, Calibrated
+from service.http.outputs.schemas import ImageOutputs
 from service.inference.model_info import State
 
 DEPRECATED: JsonDict = {"deprecated": True}
@@ -39,11 +41,30 @@ class TensorError(BaseModel):
     error: str
 
 
+class OpenAIErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    """An error of `/v1/embeddings`, as OpenAI's clients read it."""
+
+    error: OpenAIErrorBody
+
+
 class ClassProbability(BaseModel):
     class_id: int = Field(description="Index of the class, from 0.")
     wnid: str | None = Field(None, description="WordNet id, where the class has one.")
     label: str
     probability: float = Field(ge=0, le=1.000001)
+    confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1.000001,
+        description="The calibrated probability; absent where the model is not calibrated.",
+    )
 
 
 class ModelUsed(BaseModel):
@@ -61,17 +82,17 @@ class Timing(BaseModel):
     total: float
 
 
-class OneImage(BaseModel):
-    """The answer to one image."""
+class OneImage(ImageOutputs, Assessed):
+    """The answer to one image. `predictions` are there unless `outputs` leaves them out."""
 
     request_id: str | None
     model: ModelUsed
-    predictions: list[ClassProbability]
+    predictions: list[ClassProbability] | None = None
     timing_ms: Timing
 
 
-class ImageResult(BaseModel):
-    """One of several images: `predictions`, or the `error` that it alone met."""
+class ImageResult(ImageOutputs, Assessed):
+    """One of several images: what was asked for, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None
     error: Problem | None = None
@@ -122,6 +143,7 @@ class Served(BaseModel):
     load_seconds: float = Field(description="From the start of its loading to warm.")
     memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
     measured: list[Measured]
+    calibration: Calibrated | None = Field(description="What `resnet calibrate` fitted.")
 
 
 class CheckpointBody(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.confidence import FittedConfidence
 from model_builder.artifact.manifest import Artifact
 from service.batching.admission import Admission
 from service.batching.batch_sizes import BatchSizes
@@ -16,6 +18,7 @@ from service.batching.batcher import Batcher, BatchObserver
 from service.batching.item import BatchFn, Result
 from service.engines.base import Engine
 from service.errors import InvalidParameter
+from service.inference.confidence.assessor import Assessor
 from service.inference.outputs import BatchOutput, RowOutput, batch_output
 from service.inference.self_test import SelfTest
 from service.observability.metrics import SelfTestOutcome
@@ -29,9 +32,11 @@ MIN_STUCK_TIMEOUT_SECONDS = 5.0
 
 
 class ModelObserver(BatchObserver, Protocol):
-    """Receives the outcomes of self-tests as well."""
+    """Receives the outcomes of self-tests, and how sure the model is of images, as well."""
 
     def self_test_done(self, outcome: SelfTestOutcome) -> None: ...
+
+    def assessed(self, top: int, confidence: float, ood_score: float | None, /) -> None: ...
 
 
 class Model:
@@ -46,14 +51,18 @@ class Model:
         batch_sizes: BatchSizes,
         queue_limit: int,
         wait_limit_seconds: float,
+        fitted: FittedConfidence | None = None,
     ) -> None:
-        """engines: warm for every batch size."""
+        """engines: warm for every batch size. fitted: by `resnet calibrate`, if it was."""
         self.artifact = artifact
+        self.assessor = Assessor(artifact.head, fitted, observer.assessed)
         self.engines = engines
         self.batch_sizes = batch_sizes
         # Set by the loader: from the start of loading to warm, and the memory gained meanwhile.
         self.load_seconds = 0.0
         self.memory_bytes = 0
+        # Of the last feature map, [h, w, features]: set when the model starts.
+        self.feature_shape: tuple[int, ...] = ()
         self._observer = observer
         self._self_test: SelfTest | None = None
         # One worker for each batch that an engine runs at the same time.
@@ -73,6 +82,11 @@ class Model:
     @property
     def name(self) -> str:
         return self.artifact.manifest.name
+
+    @property
+    def feature_map_bytes(self) -> int:
+        """Of one image, float32."""
+        return math.prod(self.feature_shape) * 4
 
     @property
     def alive(self) -> bool:
@@ -98,7 +112,9 @@ class Model:
         """Records the self-test's expected logits, then starts the workers."""
         pixels = self.artifact.golden.pixels[0]
         smallest = np.repeat(pixels[None], self.batch_sizes.sizes[0], axis=0)
-        expected = self._batch_fns[0](smallest, frozenset())[0]
+        expected = self._batch_fns[0](smallest, frozenset({"class_activation_map"}))[0]
+        assert expected.feature_map is not None
+        self.feature_shape = expected.feature_map.shape
         self._self_test = SelfTest(
             self._batcher,
             pixels,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from model_builder.artifact.confidence import CalibrationReport
 from model_builder.artifact.manifest import MANIFEST, Manifest
 from model_builder.artifact.report import Report
 from model_builder.artifact.store_format import read_manifest
@@ -37,6 +38,7 @@ class ServedInfo:
     load_seconds: float
     memory_bytes: int
     measured: Report
+    calibration: CalibrationReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,7 @@ def _served(model: Model | None) -> ServedInfo | None:
     if model is None:
         return None
     manifest = model.artifact.manifest
+    fitted = model.assessor.fitted
     return ServedInfo(
         precision=manifest.precision,
         engine=manifest.engine,
@@ -216,4 +219,5 @@ def _served(model: Model | None) -> ServedInfo | None:
             replace(one, images=FOLDERS.sub("", one.images.rstrip("/")))
             for one in model.artifact.report
         ),
+        calibration=None if fitted is None else fitted.report,
     )

@@ -128,7 +128,7 @@ def test_every_output_is_what_its_name_says(make_model: MakeModel, service_of: S
     assert row.outputs["probabilities"] == pytest.approx(softmax(logits))
     activation = row.outputs["class_activation_map"]
     # Its mean and the bias are the class's logit: pooling and the classifier are both linear.
-    assert activation.shape == (2, 2)
+    assert activation.shape == (1, 2, 2)
     assert activation.mean() + head.bias[0] == pytest.approx(logits[0])
 
 
