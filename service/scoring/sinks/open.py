@@ -1,0 +1,48 @@
+"""The sink for an output as a person writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from service.scoring.errors import InvalidInput
+from service.scoring.filesystem import place_of
+from service.scoring.sinks.formats import Csv, Format, JsonLines
+from service.scoring.sinks.lines import LinesSink, StandardOutputSink
+from service.scoring.sinks.parquet import ParquetSink
+from service.scoring.sinks.sink import Sink
+
+STANDARD_OUTPUT = "-"
+PARTS = ".parts"
+JSON_LINES = (".jsonl", ".ndjson")
+
+
+def open_sink(given: str, schema: Any, record: Mapping[str, Any], *, as_csv: bool = False) -> Sink:
+    """given: *.parquet for one file, *.jsonl, *.csv, "-" for standard output, where `as_csv`
+    decides between the two; any other name is that of a folder of Parquet parts.
+
+    Raises InvalidInput, or OutputMismatch where the output is another job's.
+    """
+    comma_separated = Csv(tuple(record["outputs"]), record["top_k"])
+    if given == STANDARD_OUTPUT:
+        return StandardOutputSink(comma_separated if as_csv else JsonLines())
+    place = place_of(given)
+    suffix = PurePosixPath(given).suffix.lower()
+    if suffix == ".csv" or suffix in JSON_LINES:
+        format: Format = comma_separated if suffix == ".csv" else JsonLines()
+        if not place.is_local:
+            raise InvalidInput(
+                f"Lines are written to local files: what is kept in {given.partition('://')[0]} "
+                "can't grow. Write Parquet there."
+            )
+        return LinesSink(place, format, record)
+    if suffix == ".parquet":
+        if place.kind() == "folder":
+            return ParquetSink(place, None, schema, record)
+        return ParquetSink(place.beside(PARTS), place, schema, record)
+    if suffix and place.kind() == "missing" and not given.endswith("/"):
+        raise InvalidInput(
+            f"Outputs are a folder, or a file *.parquet, *.jsonl or *.csv. Received: {given}"
+        )
+    return ParquetSink(place, None, schema, record)
