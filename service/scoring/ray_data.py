@@ -26,6 +26,17 @@ ROUND_BYTES = 1 << 30
 SENT = pa.schema([("path", pa.string()), ("location", pa.string()), ("bytes", pa.large_binary())])
 
 
+class Actor:
+    """A scorer in a worker of Ray's, which derives a class of its own from this one."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        scorer.describe()
+
+    def __call__(self, table: Any) -> Any:
+        return self._scorer(table)
+
+
 class RayDriver:
     """Connects to the cluster that RAY_ADDRESS names, or starts one on this machine.
 
@@ -78,13 +89,8 @@ class RayDriver:
         context.enable_progress_bars = False
         while not self._stop.is_set() and (blocks := _blocks(items)):
             dataset = ray.data.from_arrow(blocks).map_batches(
-                Scorer,
-                fn_constructor_args=(
-                    self._scorer.settings,
-                    self._scorer.outputs,
-                    self._scorer.top_k,
-                    self._scorer.engines,
-                ),
+                Actor,
+                fn_constructor_args=(self._scorer,),
                 compute=ray.data.ActorPoolStrategy(size=self._workers),
                 batch_format="pyarrow",
                 batch_size=None,
