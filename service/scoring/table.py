@@ -73,7 +73,7 @@ def metadata_of(schema: Any) -> dict[str, Any] | None:
 
 def _column(rows: Sequence[ScoredRow], wanted: Any) -> Any:
     if wanted.name in ("path", "error", "error_code"):
-        return pa.array([getattr(row, wanted.name) for row in rows], pa.string())
+        return pa.array([_valid(getattr(row, wanted.name)) for row in rows], pa.string())
     if wanted.name == PREDICTIONS:
         return pa.array([_named(row) for row in rows], wanted.type)
     size = wanted.type.list_size
@@ -94,3 +94,8 @@ def _named(row: ScoredRow) -> list[dict[str, Any]] | None:
         {"class_id": p.class_id, "wnid": p.wnid, "label": p.label, "probability": p.probability}
         for p in row.predictions
     ]
+
+
+def _valid(text: str | None) -> str | None:
+    """Without halves of surrogate pairs, which a message has where a file's name is no text."""
+    return text and text.encode("utf-8", "backslashreplace").decode()

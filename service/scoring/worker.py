@@ -18,6 +18,7 @@ from service.errors import (
     Unavailable,
 )
 from service.inference.model import Model
+from service.inference.outputs import ClassScore
 from service.inference.outputs import top_k as top_classes
 from service.inference.request import InferenceRequest, RowResult
 from service.inference.runtime import Runtime
@@ -30,6 +31,8 @@ TIMEOUT_SECONDS = 600.0
 # Errors that are not the image's are tried again so often, after 1, 2, 4 s.
 ATTEMPTS = 4
 READERS = 16
+# Of images that are read and not decoded yet; no reader begins beyond it.
+MAX_HELD_BYTES = 1 << 28
 PROBABILITIES = "probabilities"
 
 
@@ -85,6 +88,10 @@ class Worker:
         # What the scorer found out about the model.
         self.description: ModelDescription | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._reading = asyncio.Semaphore(READERS)
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._held_bytes = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="scoring-loop", daemon=True
@@ -115,16 +122,29 @@ class Worker:
 
     async def _score(self, path: str, read: Callable[[], bytes], wanted: Wanted) -> ScoredRow:
         try:
-            data = await self._loop.run_in_executor(self._readers, read)
-            row = await self._infer(data, wanted.computed)
+            async with self._reading:
+                await self._has_room.wait()
+                data = await self._loop.run_in_executor(self._readers, read)
+                self._hold(len(data))
+            try:
+                row = await self._infer(data, wanted.computed)
+            finally:
+                self._hold(-len(data))
         except (ServiceError, Unreadable) as error:
             return ScoredRow(path, error=str(error), error_code=error.code)
-        predictions = ()
+        predictions: tuple[ClassScore, ...] = ()
         if PREDICTIONS in wanted.outputs:
             model = self.model
             k = model.top_k(wanted.top_k)
             predictions = top_classes(row.outputs[PROBABILITIES], model.artifact.labels, k)
         return ScoredRow(path, predictions, row.outputs)
+
+    def _hold(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
+        if self._held_bytes < MAX_HELD_BYTES:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def _infer(self, data: bytes, outputs: tuple[str, ...]) -> RowResult:
         """Raises the error of the image, or ScoringStopped where the fault is another's."""

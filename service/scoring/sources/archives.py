@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from service.scoring.errors import Unreadable
 from service.scoring.filesystem import Place
@@ -40,7 +39,7 @@ class TarSource:
         try:
             with (
                 self.place.filesystem.open_input_stream(self.place.path) as stream,
-                tarfile.open(fileobj=_Readable(stream), mode="r|*") as archive,
+                tarfile.open(fileobj=stream, mode="r|*") as archive,
             ):
                 for member in archive:
                     if member.isfile() and _is_image(member.name):
@@ -48,7 +47,7 @@ class TarSource:
                         name = shown(member.name)
                         yield Item(f"{self.place.uri}/{name}", read, in_turn=True)
                     # It keeps all that it has seen.
-                    archive.members = []
+                    archive.members = []  # type: ignore[attr-defined]
         except DAMAGE as error:
             yield _damaged(self.place, error)
 
@@ -97,17 +96,6 @@ class ZipSource:
             raise Unreadable(str(error) or type(error).__name__) from error
         # What the index says of its size need not be true.
         _check_size(len(data), self.max_bytes)
-        return data
-
-
-class _Readable:
-    """An Arrow stream with no more than tarfile asks for."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self._stream.read(size)
         return data
 
 

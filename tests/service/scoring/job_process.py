@@ -23,8 +23,8 @@ def main(source: str, output: str, artifact: str, count_file: str, outputs: str)
     counted = os.open(count_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     infer = Worker._infer
 
-    async def infer_counted(self: Worker, data: bytes, names: tuple[str, ...]) -> RowResult:
-        row = await infer(self, data, names)
+    async def infer_counted(self: Worker, data: bytes, outputs: tuple[str, ...]) -> RowResult:
+        row = await infer(self, data, outputs)
         os.write(counted, b".")
         return row
 

@@ -22,6 +22,7 @@ from service.scoring.sources.item import Item
 from service.scoring.sources.lists import LineSource
 from service.scoring.sources.open import Reading, open_source
 from service.scoring.sources.selection import Selection, shard_of
+from service.scoring.table import ScoredRow, make_schema, make_table
 from tests.service.scoring.conftest import jpeg
 
 MAX_BYTES = 10_000
@@ -68,6 +69,12 @@ def test_a_name_that_is_no_text_is_written_as_one_and_read(tmp_path: Path) -> No
     assert item.path == f"{tmp_path}/\\xff.jpg"
     assert item.location is None
     assert item.read() == b"data"
+    Path(os.fsdecode(path)).unlink()
+    with pytest.raises(Unreadable) as raised:
+        item.read()
+    row = ScoredRow(item.path, error=str(raised.value), error_code="unreadable")
+    (made,) = make_table([row], make_schema(["predictions"], {})).to_pylist()
+    assert made["error"].endswith("\\udcff.jpg'")
 
 
 def test_listing_a_large_folder_holds_packed_names_only(tmp_path: Path) -> None:
