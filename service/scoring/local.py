@@ -16,6 +16,8 @@ from service.scoring.worker import MAX_HELD_BYTES
 
 # For one image, however often it is tried.
 WAIT_SECONDS = 3600.0
+# A table for each image would cost more than waiting for some.
+MIN_TABLE_ROWS = 8
 
 
 def score_here(scorer: Scorer, items: Iterator[Item], stop: Event) -> Iterator[Any]:
@@ -23,7 +25,7 @@ def score_here(scorer: Scorer, items: Iterator[Item], stop: Event) -> Iterator[A
 
     After `stop` no more items are taken, and those at work are finished. Raises ScoringStopped.
     """
-    window, batch = scorer.in_flight, scorer.batch_size
+    window, most = scorer.in_flight, max(MIN_TABLE_ROWS, scorer.batch_size)
     at_work: deque[tuple[Future[ScoredRow], int]] = deque()
     held_bytes = 0
     ended = False
@@ -38,8 +40,7 @@ def score_here(scorer: Scorer, items: Iterator[Item], stop: Event) -> Iterator[A
         if not at_work:
             return
         rows = []
-        # Results come by batches; a table for each would cost more than waiting for a batch.
-        for _ in range(min(batch, len(at_work))):
+        for _ in range(min(most, len(at_work))):
             future, size = at_work.popleft()
             rows.append(future.result(WAIT_SECONDS))
             held_bytes -= size

@@ -37,7 +37,7 @@ OUTPUT_NAMES = (PREDICTIONS, *LISTS)
 # At work at the same time, in the largest batches: enough to keep the device busy while others are
 # read and decoded, and few to be scored again after a kill.
 BATCHES_IN_FLIGHT = 4
-MIN_IN_FLIGHT = 16
+MIN_IN_FLIGHT = 32
 
 _workers: dict[str, Worker] = {}
 _lock = threading.Lock()

@@ -55,7 +55,7 @@ def test_three_kills_cost_no_image_and_few_are_scored_again(
     expected = sorted(str(path) for path in folder.rglob("*.jpg"))
     assert paths_in(tmp_path / name) == expected
     # At each kill: the part that was being filled, what was at work, and a batch on its way.
-    assert job.computed - IMAGES <= len(KILLS) * (lost + 2 * MIN_IN_FLIGHT)
+    assert job.computed - IMAGES <= len(KILLS) * (lost + MIN_IN_FLIGHT + 8)
 
 
 def test_a_signal_loses_nothing(photos: Photos, job_process: MakeJob, tmp_path: Path) -> None:
