@@ -2,6 +2,7 @@
 
 ScoringError
 +-- InvalidInput      the input, or an option, can't be used
+|   +-- MissingDriver   a file system needs a package that is not installed
 +-- OutputMismatch    the output was written by a job with another model, input or options
 +-- InputChanged      the input's images are no longer those that were scored
 +-- ScoringStopped    the job can't go on; started again, it continues
@@ -16,6 +17,10 @@ class ScoringError(Exception):
 
 class InvalidInput(ScoringError):
     """There is no such input, or it has no such column, or an option makes no sense with it."""
+
+
+class MissingDriver(InvalidInput):
+    """What is installed can't read or write there."""
 
 
 class OutputMismatch(ScoringError):

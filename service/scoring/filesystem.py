@@ -12,14 +12,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pyarrow import fs
+from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
 
 from model_builder.system.regular_file import read_regular_file
-from service.scoring.errors import InvalidInput, Unreadable
+from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
 
 # pyarrow's own drivers; every other scheme is fsspec's.
 NATIVE = ("s3", "gs", "gcs", "hdfs", "viewfs")
 # Their objects appear when they are complete; the others get a rename.
 OBJECT_STORES = ("s3", "gcs", "py::fsspec+('s3'", "py::fsspec+('gs'")
+
+_RETRYING = Retrying(
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(min=1, max=4),
+    # These say the same however often they are asked for.
+    retry=retry_if_not_exception_type((FileNotFoundError, PermissionError, InvalidInput)),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +102,7 @@ class Place:
 
 
 def place_of(uri: str) -> Place:
-    """Raises InvalidInput where no driver for the scheme is installed, or it can't be reached."""
+    """Raises MissingDriver, or InvalidInput for an unknown scheme or one that can't be reached."""
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if scheme in ("", "file"):
         return Place(_local(), uri.removeprefix("file://"), uri)
@@ -103,22 +112,35 @@ def place_of(uri: str) -> Place:
             path = f"{parts.netloc}{parts.path}" if not scheme.endswith("fs") else parts.path
             return Place(_native(scheme, parts.netloc, parts.query), path.rstrip("/"), uri)
         return Place(*_through_fsspec(scheme, uri), uri)
-    except (ImportError, OSError, ValueError) as error:
+    except ImportError as error:
+        raise MissingDriver(f"{scheme}:// can't be used: {error}") from error
+    except (OSError, ValueError) as error:
         raise InvalidInput(f"{uri} can't be opened: {error}") from error
 
 
 def read_location(uri: str, max_bytes: int) -> bytes:
-    """A whole file. Raises Unreadable, also where it has more than `max_bytes`."""
+    """A whole file. What a network refuses is tried again.
+
+    Raises Unreadable, also where it has more than `max_bytes`, and MissingDriver.
+    """
     try:
         if "://" not in uri:
             return read_regular_file(Path(uri), max_bytes)
-        place = place_of(uri)
-        with place.filesystem.open_input_stream(place.path) as stream:
-            data: bytes = stream.read(max_bytes + 1)
-    except (OSError, ValueError, InvalidInput) as error:
-        raise Unreadable(str(error)) from error
+        data: bytes = _RETRYING(_read_remote, uri, max_bytes + 1)
+    except MissingDriver:
+        raise
+    # Drivers raise exceptions of their own libraries.
+    except Exception as error:
+        raise Unreadable(str(error) or type(error).__name__) from error
     if len(data) > max_bytes:
         raise Unreadable(f"{uri} has more than {max_bytes} bytes")
+    return data
+
+
+def _read_remote(uri: str, most: int) -> bytes:
+    place = place_of(uri)
+    with place.filesystem.open_input_stream(place.path) as stream:
+        data: bytes = stream.read(most)
     return data
 
 

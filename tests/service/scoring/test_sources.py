@@ -17,7 +17,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from service.scoring.errors import InvalidInput, Unreadable
+from service.scoring import filesystem
+from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
+from service.scoring.filesystem import read_location
 from service.scoring.sources.item import Item
 from service.scoring.sources.lists import LineSource
 from service.scoring.sources.open import Reading, open_source
@@ -259,3 +261,37 @@ def _outcome(item: Item) -> bytes | str:
         return item.read()
     except Unreadable as error:
         return str(error)
+
+
+def test_a_remote_read_is_tried_again_and_a_missing_package_stops_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    def read(uri: str, most: int) -> bytes:
+        tried.append(uri)
+        if "broken" in uri or len(tried) < 3:
+            raise ConnectionError("reset")
+        if "absent" in uri:
+            raise FileNotFoundError(uri)
+        return b"x" * most
+
+    monkeypatch.setattr(filesystem, "_read_remote", read)
+    monkeypatch.setattr(filesystem._RETRYING, "sleep", lambda _: None)
+    with pytest.raises(Unreadable, match="has more than 5 bytes"):
+        read_location("memory://a", 5)
+    assert len(tried) == 3
+    with pytest.raises(Unreadable, match="reset"):
+        read_location("memory://broken", 5)
+    assert len(tried) == 6
+    with pytest.raises(Unreadable, match="memory://absent"):
+        read_location("memory://absent", 5)
+    assert len(tried) == 7
+    monkeypatch.undo()
+
+    def without(_: str, uri: str) -> object:
+        raise ImportError(f"a package for {uri}")
+
+    monkeypatch.setattr(filesystem, "_through_fsspec", without)
+    with pytest.raises(MissingDriver, match="memory:// can't be used: a package"):
+        read_location("memory://a", 5)
