@@ -125,16 +125,23 @@ def read_location(uri: str, max_bytes: int) -> bytes:
     """
     try:
         if "://" not in uri:
-            return read_regular_file(Path(uri), max_bytes)
+            return _read_local(uri, max_bytes)
         data: bytes = _RETRYING(_read_remote, uri, max_bytes + 1)
-    except MissingDriver:
+    except (MissingDriver, Unreadable):
         raise
     # Drivers raise exceptions of their own libraries.
     except Exception as error:
-        raise Unreadable(str(error) or type(error).__name__) from error
+        raise Unreadable(f"{uri} can't be read: {type(error).__name__}: {error}") from error
     if len(data) > max_bytes:
         raise Unreadable(f"{uri} has more than {max_bytes} bytes")
     return data
+
+
+def _read_local(path: str, max_bytes: int) -> bytes:
+    try:
+        return read_regular_file(Path(path), max_bytes)
+    except OSError as error:
+        raise Unreadable(str(error)) from error
 
 
 def _read_remote(uri: str, most: int) -> bytes:
