@@ -15,7 +15,7 @@ from service.scoring.job import Driver, run
 from service.scoring.local import score_here
 from service.scoring.progress import Total, progress
 from service.scoring.scorer import Scorer
-from service.scoring.sinks.open import open_sink
+from service.scoring.sinks.open import local_paths, open_sink
 from service.scoring.sources.item import Item
 from service.scoring.sources.open import Kind, Reading, open_source
 from service.scoring.sources.selection import Selection, shard_of
@@ -53,7 +53,11 @@ def carry_out(
     shard = shard_of(plan.shard)
     selection = Selection(*shard, plan.sample, plan.limit)
     reading = Reading(
-        settings.limits.max_body_bytes, plan.input_format, plan.column, plan.separator
+        settings.limits.max_body_bytes,
+        plan.input_format,
+        plan.column,
+        plan.separator,
+        local_paths(plan.output),
     )
     source = open_source(plan.input, reading)
     scorer = Scorer(settings, plan.outputs, plan.top_k, engines)

@@ -23,7 +23,12 @@ BLOCK_ROWS = 32
 # Of one data set of Ray's, which lists all its blocks. The actors load the model for each.
 ROUND_ROWS = 100_000
 ROUND_BYTES = 1 << 30
-SENT = pa.schema([("path", pa.string()), ("location", pa.string()), ("bytes", pa.large_binary())])
+SENT = pa.schema(
+    [
+        *((name, pa.string()) for name in ("path", "location", "unreadable")),
+        ("bytes", pa.large_binary()),
+    ]
+)
 
 
 class Actor:
@@ -76,9 +81,10 @@ class RayDriver:
         scorer = self._scorer
         try:
             described: ModelDescription = ray.get(
-                ray.remote(**self._resources)(Scorer.describe).remote(scorer)
+                ray.remote(**self._resources)(Scorer.describe).remote(scorer),
+                timeout=scorer.load_seconds,
             )
-        except RayError as error:
+        except (RayError, TimeoutError) as error:
             raise ScoringStopped(f"No worker can load the model: {_cause(error)}") from error
         return described
 
@@ -114,7 +120,7 @@ def _blocks(items: Iterator[Item]) -> list[Any]:
     size = 0
     for count, item in enumerate(items, 1):
         rows.append(_sent(item))
-        size += len(rows[-1]["bytes"] or b"")
+        size += len(rows[-1].get("bytes", b""))
         if len(rows) == BLOCK_ROWS:
             blocks.append(pa.Table.from_pylist(rows, SENT))
             rows = []
@@ -128,13 +134,11 @@ def _blocks(items: Iterator[Item]) -> list[Any]:
 def _sent(item: Item) -> dict[str, Any]:
     if item.location is not None:
         location = item.location if "://" in item.location else os.path.abspath(item.location)
-        return {"path": item.path, "location": location, "bytes": None}
+        return {"path": item.path, "location": location}
     try:
-        data = item.read()
-    except Unreadable:
-        # A worker finds that these are no image.
-        data = b""
-    return {"path": item.path, "location": None, "bytes": data}
+        return {"path": item.path, "bytes": item.read()}
+    except Unreadable as error:
+        return {"path": item.path, "unreadable": str(error)}
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -68,7 +68,8 @@ class Scorer:
         """A row for each row, in their order; a bad image has its reason in `error`.
 
         table: a `pyarrow.Table`, or what one can be made of, with a column "bytes" of images, or
-        "path", or both: what has no bytes is read from "location", or else from its path.
+        "path", or both: what has no bytes is read from "location", or else from its path. A row
+        with a text in "unreadable" gets that for its error.
         Raises ScoringStopped where the model can't be loaded or runs no more.
         """
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
@@ -76,8 +77,10 @@ class Scorer:
         paths = columns.get("path") or [str(index) for index in range(rows)]
         data = columns.get("bytes") or [None] * rows
         locations = columns.get("location") or [None] * rows
+        reasons = columns.get("unreadable") or [None] * rows
         futures = [
-            self.submit(self._item(*one)) for one in zip(paths, data, locations, strict=True)
+            self.submit(self._item(*one))
+            for one in zip(paths, data, locations, reasons, strict=True)
         ]
         return self.table([future.result(TIMEOUT_SECONDS * 4) for future in futures])
 
@@ -105,6 +108,11 @@ class Scorer:
         """How many images a driver keeps at work."""
         return max(MIN_IN_FLIGHT, BATCHES_IN_FLIGHT * self.batch_size)
 
+    @property
+    def load_seconds(self) -> float:
+        """How long loading may take: a download, and the builds of another process and of ours."""
+        return self.settings.model.fetch_timeout_seconds + 2 * BUILD_TIMEOUT_SECONDS
+
     def close(self) -> None:
         """Ends the worker of this process."""
         with _lock:
@@ -119,12 +127,15 @@ class Scorer:
     def _worker(self) -> Worker:
         with _lock:
             if self._key not in _workers:
-                seconds = self.settings.model.fetch_timeout_seconds + 2 * BUILD_TIMEOUT_SECONDS
-                _workers[self._key] = Worker(self.settings, self.engines, seconds)
+                _workers[self._key] = Worker(self.settings, self.engines, self.load_seconds)
             return _workers[self._key]
 
-    def _item(self, path: str | None, data: bytes | None, location: str | None) -> Item:
+    def _item(
+        self, path: str | None, data: bytes | None, location: str | None, reason: str | None
+    ) -> Item:
         max_bytes = self.settings.limits.max_body_bytes
+        if reason is not None:
+            return Item(path or "", partial(_refuse, reason))
         if data is None:
             return Item(path or "", partial(read_location, location or path or "", max_bytes))
         return Item(path or "", partial(_checked, data, max_bytes))
@@ -152,3 +163,7 @@ def _checked(data: bytes, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise Unreadable(f"it has {len(data)} bytes; at most {max_bytes} are read")
     return data
+
+
+def _refuse(reason: str) -> bytes:
+    raise Unreadable(reason)

@@ -75,7 +75,9 @@ def score(
         str, typer.Option(help="i/n: score one of n parts, as on n machines.", metavar="I/N")
     ] = "1/1",
     on: Annotated[Where, typer.Option(help="This machine, or a Ray cluster.")] = "local",
-    workers: Annotated[int, typer.Option(min=1, help="On Ray: how many have the model.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="On Ray: how many have the model, by default 1.")
+    ] = None,
     input_format: Annotated[
         InputFormat, typer.Option(help="What the input is, where its name does not say it.")
     ] = "auto",
@@ -115,6 +117,8 @@ def score(
         home=home,
         checkpoint_file=checkpoint_file,
     )
+    if workers is not None and on == "local":
+        end("--workers is for --on ray: this machine has the model once, with all its cores.")
     terminal = Console(stderr=True).is_terminal
     # Elsewhere the log shows the progress.
     configure_logging("warning" if terminal else "info", settings.observability.log_format)
@@ -127,7 +131,7 @@ def score(
         sample=sample,
         shard=shard,
         on=on,
-        workers=workers,
+        workers=workers or 1,
         input_format=input_format,
         column=column,
         separator=b"\0" if null else b"\n",

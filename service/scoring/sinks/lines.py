@@ -19,6 +19,9 @@ from service.scoring.sinks.formats import Format
 from service.scoring.sinks.lock import lock_output
 from service.scoring.sinks.sink import KeptRow
 
+# The suffix of the file with the job's record.
+BESIDE = ".score.json"
+
 
 class LinesSink:
     """Each row is in the file as soon as it is added. The job's record is beside it.
@@ -30,7 +33,7 @@ class LinesSink:
     def __init__(self, output: Place, format: Format, record: Mapping[str, Any]) -> None:
         self._format = format
         self._path = Path(output.path)
-        self._beside = self._path.with_name(f"{self._path.name}.score.json")
+        self._beside = self._path.with_name(self._path.name + BESIDE)
         self._record = dict(record)
         self._lock: BaseFileLock | None = lock_output(output)
         self._file: IO[bytes] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,13 +10,21 @@ from typing import Any
 from service.scoring.errors import InvalidInput
 from service.scoring.filesystem import place_of
 from service.scoring.sinks.formats import Csv, Format, JsonLines
-from service.scoring.sinks.lines import LinesSink, StandardOutputSink
+from service.scoring.sinks.lines import BESIDE, LinesSink, StandardOutputSink
 from service.scoring.sinks.parquet import ParquetSink
 from service.scoring.sinks.sink import Sink
 
 STANDARD_OUTPUT = "-"
 PARTS = ".parts"
 JSON_LINES = (".jsonl", ".ndjson")
+
+
+def local_paths(given: str) -> frozenset[str]:
+    """The real paths of what an output is made of on this machine."""
+    if given == STANDARD_OUTPUT or not (place := place_of(given)).is_local:
+        return frozenset()
+    path = os.path.realpath(place.path.rstrip("/"))
+    return frozenset((path, path + PARTS, path + BESIDE))
 
 
 def open_sink(given: str, schema: Any, record: Mapping[str, Any], *, as_csv: bool = False) -> Sink:

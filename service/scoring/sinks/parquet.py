@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,8 @@ from service.scoring.table import PREDICTIONS, metadata_of, with_metadata
 
 RECORD = "_score.json"
 PART = re.compile(r"part-(\d{12})\.parquet")
+# What a process that was killed was about to publish.
+UNPUBLISHED = re.compile(r"\.(.+)\.[0-9a-f]{32}")
 # A part that is not published yet is lost with the process: a small part of what came before it.
 SMALLEST, LARGEST, FRACTION = 64, 8192, 256
 ROW_GROUP = 8192
@@ -108,6 +111,7 @@ class ParquetSink:
                 metadata = parquet.ParquetFile(stream)
                 self._check(metadata_of(metadata.schema_arrow), self._file)
                 self._file_rows = metadata.metadata.num_rows
+        self._delete_unpublished()
         names = self._folder.names()
         if RECORD in names:
             self._check(json.loads(self._folder.child(RECORD).read()), self._folder)
@@ -116,6 +120,20 @@ class ParquetSink:
         else:
             self._folder.make_folder()
             self._write_record(complete=False)
+
+    def _delete_unpublished(self) -> None:
+        """On this machine, where the lock says that nobody else is writing it."""
+        if self._lock is None:
+            return
+        for name in self._folder.names():
+            if UNPUBLISHED.fullmatch(name):
+                self._folder.child(name).delete()
+        if self._file is not None:
+            path = Path(self._file.path)
+            for one in path.parent.iterdir():
+                match = UNPUBLISHED.fullmatch(one.name)
+                if match and match[1] == path.name:
+                    one.unlink()
 
     def _check(self, found: Mapping[str, Any] | None, place: Place) -> None:
         if found is None:

@@ -24,15 +24,24 @@ CHUNK = 16384
 class FolderSource:
     """Every file whose name does not begin with a dot; links to folders are not followed.
 
+    left_out: real paths of files and folders, such as the job's own output.
     Of the folder that is being listed the names are held in memory, some 30 bytes each.
     """
 
     place: Place
     max_bytes: int
+    left_out: frozenset[str] = frozenset()
 
     def items(self) -> Iterator[Item]:
         if self.place.is_local:
-            yield from self._local(os.fsencode(self.place.path).rstrip(b"/") or b"/")
+            root = self.place.path.rstrip("/") or "/"
+            real = os.path.realpath(root)
+            left_out = {
+                os.fsencode(os.path.join(root, os.path.relpath(path, real)))
+                for path in self.left_out
+                if os.path.commonpath([real, path]) == real
+            }
+            yield from self._local(os.fsencode(root), left_out)
         else:
             base = self.place.uri[: len(self.place.uri) - len(self.place.path)]
             yield from self._remote(self.place.path, base)
@@ -40,7 +49,7 @@ class FolderSource:
     def count(self) -> int:
         return sum(1 for _ in self.items())
 
-    def _local(self, folder: bytes) -> Iterator[Item]:
+    def _local(self, folder: bytes, left_out: set[bytes]) -> Iterator[Item]:
         try:
             names = _sorted(_entries(folder))
         except OSError as error:
@@ -48,8 +57,10 @@ class FolderSource:
             raise InvalidInput(f"{shown(os.fsdecode(folder))} can't be listed: {error}") from error
         for name in names:
             path = os.path.join(folder, name.rstrip(b"/"))
+            if path in left_out:
+                continue
             if name.endswith(b"/"):
-                yield from self._local(path)
+                yield from self._local(path, left_out)
             else:
                 yield file_item(os.fsdecode(path), self.max_bytes)
 

@@ -39,13 +39,14 @@ MAX_SHARDS = 1_000_000
 class Reading:
     """How inputs are read. max_bytes: of an image. column: of a CSV or Parquet file.
 
-    separator: of the paths in a list.
+    separator: of the paths in a list. left_out: real paths that a folder's listing passes over.
     """
 
     max_bytes: int
     kind: Kind = "auto"
     column: str | None = None
     separator: bytes = b"\n"
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _one(given: str, reading: Reading) -> Source:
     if kind == "folder":
         if reading.kind not in ("auto", "folder"):
             raise InvalidInput(f"{given} is a folder. Received: --input-format {reading.kind}")
-        return FolderSource(place, reading.max_bytes)
+        return FolderSource(place, reading.max_bytes, reading.left_out)
     wanted = _kind_of(given) if reading.kind == "auto" else reading.kind
     if wanted == "list":
         return LineSource(place, reading.max_bytes, reading.separator)

@@ -108,6 +108,9 @@ def test_statuses(score: Callable[..., Result]) -> None:
     assert refused.exit_code == 2
     assert "in can't be scored. it differs" in refused.output
     assert score(fails(ScoringStopped("no more")), "in", "out").exit_code == 3
+    alone = score(summary(), "in", "out", "--workers=2")
+    assert alone.exit_code == 2
+    assert "--workers is for --on ray" in alone.output
 
 
 def test_an_input_that_is_not_there_is_refused_before_a_model_is_loaded() -> None:

@@ -43,7 +43,11 @@ def test_a_scorer_is_picklable_and_takes_paths_and_bytes(
     file = tmp_path / "green.jpg"
     file.write_bytes(jpeg(1))
     table = pa.table(
-        {"path": [str(file), "blue", "broken", "absent"], "bytes": [None, jpeg(2), b"x", None]}
+        {
+            "path": [str(file), "blue", "broken", "absent", "lost"],
+            "bytes": [None, jpeg(2), b"x", None, None],
+            "unreadable": [None, None, None, None, "the shard ends"],
+        }
     )
     try:
         scored = scorer(table)
@@ -52,7 +56,7 @@ def test_a_scorer_is_picklable_and_takes_paths_and_bytes(
         scorer.close()
     assert scored.column_names == ["path", "predictions", "embedding", "error", "error_code"]
     assert scored.schema.field("embedding").type == pa.list_(pa.float32(), 512)
-    green, blue, broken, absent = scored.to_pylist()
+    green, blue, broken, absent, lost = scored.to_pylist()
     assert green["predictions"][0]["label"] == "green"
     assert len(green["predictions"]) == 2
     assert blue["predictions"][0]["label"] == "blue"
@@ -61,6 +65,7 @@ def test_a_scorer_is_picklable_and_takes_paths_and_bytes(
     assert broken["error_code"] == "unsupported_media_type"
     assert absent["error_code"] == "unreadable"
     assert "No such file" in absent["error"]
+    assert (lost["error"], lost["error_code"]) == ("the shard ends", "unreadable")
 
 
 def test_other_outputs_and_too_many_classes_are_refused(artifact: Artifact) -> None:
@@ -263,3 +268,30 @@ def test_parts_grow_with_what_came_before_them() -> None:
     assert part_rows(0) == part_rows(SMALLEST * FRACTION) == SMALLEST
     assert part_rows(20_000) == 78
     assert part_rows(10**9) == LARGEST
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet", "out.jsonl", "out.csv", "0/out"])
+def test_an_output_within_the_input_is_no_input(
+    photos: Photos, score: Score, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(photos(100))
+    assert score(".", name, limit=70).images == 70
+    assert score(".", name).images == score(".", name).images == 100
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet"])
+def test_what_a_killed_process_left_unpublished_is_deleted(
+    photos: Photos, score: Score, tmp_path: Path, name: str
+) -> None:
+    unpublished = f".part-000000000000.parquet.{'0a' * 16}"
+    folder = tmp_path / (name if name == "out" else f"{name}.parts")
+    folder.mkdir()
+    (folder / unpublished).write_bytes(b"half")
+    others = tmp_path / f".other.parquet.{'0a' * 16}"
+    ours = tmp_path / f".out.parquet.{'0a' * 16}"
+    for path in (others, ours):
+        path.write_bytes(b"half")
+    assert score(photos(3), tmp_path / name).images == 3
+    assert not (folder / unpublished).exists()
+    assert others.exists()
+    assert ours.exists() == (name == "out")
