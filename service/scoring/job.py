@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
-from service.scoring.errors import InputChanged
-from service.scoring.sinks.sink import Sink, kept_rows
+from service.scoring.errors import InputChanged, OutputMismatch
+from service.scoring.sinks.sink import KeptRow, Sink, kept_rows
 from service.scoring.sources.item import Item
 from service.scoring.summary import Summary
 
@@ -28,7 +28,7 @@ def run(
     Raises ScoringError; what the sink has written by then stays.
     """
     items, summary = iter(items), Summary()
-    for row in sink.kept():
+    for row in _kept(sink):
         item = next(items, None)
         if item is None or item.path != row.path:
             found = "it has no more images" if item is None else f"it has {item.path!r} there"
@@ -47,3 +47,11 @@ def run(
         observe(summary)
     sink.finish(complete=not stop.is_set())
     return summary
+
+
+def _kept(sink: Sink) -> Iterator[KeptRow]:
+    try:
+        yield from sink.kept()
+    # What JSON, CSV and Arrow say of a file that is not as it was written.
+    except (KeyError, ValueError) as error:
+        raise OutputMismatch(f"What was written earlier can't be read: {error}") from error

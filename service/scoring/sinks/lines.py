@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,12 +16,13 @@ from model_builder.system.atomic_write import atomic_write
 from service.scoring.errors import OutputMismatch
 from service.scoring.filesystem import Place
 from service.scoring.identity import check_same
-from service.scoring.sinks.formats import Format
+from service.scoring.sinks.formats import Format, JsonLines
 from service.scoring.sinks.lock import lock_output
 from service.scoring.sinks.sink import KeptRow
 
 # The suffix of the file with the job's record.
 BESIDE = ".score.json"
+FLUSH_SECONDS = 5.0
 
 
 class LinesSink:
@@ -37,6 +39,7 @@ class LinesSink:
         self._record = dict(record)
         self._lock: BaseFileLock | None = lock_output(output)
         self._file: IO[bytes] | None = None
+        self._flushed = time.monotonic()
         try:
             self._open()
         except BaseException:
@@ -49,10 +52,11 @@ class LinesSink:
     def add(self, table: Any) -> None:
         assert self._file is not None
         self._file.write(self._format.encode(table))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush()
 
     def finish(self, *, complete: bool) -> None:
-        assert self._file is not None
-        os.fsync(self._file.fileno())
+        self._flush()
         if complete:
             self._write_record(complete=True)
 
@@ -62,6 +66,12 @@ class LinesSink:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _flush(self) -> None:
+        """To the disk: a machine may lose its power as a process its life."""
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._flushed = time.monotonic()
 
     def _open(self) -> None:
         if self._path.exists() and not self._beside.exists():
@@ -81,6 +91,9 @@ class LinesSink:
         whole = position = 0
         with self._path.open("rb") as file:
             for line in file:
+                if b"\0" in line:
+                    # Never written: a machine without power kept the file's length only.
+                    break
                 position += len(line)
                 if self._format.ends_record(line):
                     whole = position
@@ -92,22 +105,17 @@ class LinesSink:
 
 
 class StandardOutputSink:
-    """Lines on standard output, which nothing is continued from."""
+    """JSON lines on standard output, which nothing is continued from."""
 
-    def __init__(self, format: Format) -> None:
-        self._format = format
-        self._begun = False
+    def __init__(self) -> None:
+        self._format = JsonLines()
 
     def kept(self) -> Iterator[KeptRow]:
         return iter(())
 
     def add(self, table: Any) -> None:
-        out = sys.stdout.buffer
-        if not self._begun:
-            out.write(self._format.header())
-            self._begun = True
-        out.write(self._format.encode(table))
-        out.flush()
+        sys.stdout.buffer.write(self._format.encode(table))
+        sys.stdout.buffer.flush()
 
     def finish(self, *, complete: bool) -> None:
         """Every row is out."""

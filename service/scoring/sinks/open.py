@@ -27,19 +27,19 @@ def local_paths(given: str) -> frozenset[str]:
     return frozenset((path, path + PARTS, path + BESIDE))
 
 
-def open_sink(given: str, schema: Any, record: Mapping[str, Any], *, as_csv: bool = False) -> Sink:
-    """given: *.parquet for one file, *.jsonl, *.csv, "-" for standard output, where `as_csv`
-    decides between the two; any other name is that of a folder of Parquet parts.
+def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
+    """given: *.parquet for one file, *.jsonl, *.csv, "-" for JSON lines on standard output; any
+    other name is that of a folder of Parquet parts.
 
     Raises InvalidInput, or OutputMismatch where the output is another job's.
     """
-    comma_separated = Csv(tuple(record["outputs"]), record["top_k"])
     if given == STANDARD_OUTPUT:
-        return StandardOutputSink(comma_separated if as_csv else JsonLines())
+        return StandardOutputSink()
     place = place_of(given)
     suffix = PurePosixPath(given).suffix.lower()
     if suffix == ".csv" or suffix in JSON_LINES:
-        format: Format = comma_separated if suffix == ".csv" else JsonLines()
+        columns = Csv(tuple(record["outputs"]), record["top_k"])
+        format: Format = columns if suffix == ".csv" else JsonLines()
         if not place.is_local:
             raise InvalidInput(
                 f"Lines are written to local files: what is kept in {given.partition('://')[0]} "

@@ -168,6 +168,10 @@ def test_a_cut_record_is_written_again(
         out.write_bytes(whole[:length])
         assert score(folder, out).images == 21
         assert _paths(out) == sorted(str(path) for path in folder.rglob("*.jpg"))
+    # As after a loss of power: a length without content.
+    out.write_bytes(whole[: len(whole) // 2] + b"\0" * 4096)
+    assert score(folder, out).images == 21
+    assert _paths(out) == sorted(str(path) for path in folder.rglob("*.jpg"))
 
 
 def _paths(out: Path) -> list[str]:
@@ -295,3 +299,24 @@ def test_what_a_killed_process_left_unpublished_is_deleted(
     assert not (folder / unpublished).exists()
     assert others.exists()
     assert ours.exists() == (name == "out")
+
+
+@pytest.mark.parametrize("name", ["out", "out.jsonl", "out.csv"])
+def test_a_damaged_output_is_refused(
+    photos: Photos, score: Score, tmp_path: Path, name: str
+) -> None:
+    folder, out = photos(10), tmp_path / name
+    score(folder, out)
+    damaged = out / "part-000000000000.parquet" if name == "out" else out
+    damaged.write_bytes(b"not what was written\n" * 2)
+    with pytest.raises(OutputMismatch, match="can't be read"):
+        score(folder, out)
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet", "out.jsonl", "out.csv"])
+def test_an_empty_input_gives_an_empty_output(score: Score, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        assert score(tmp_path / "empty", tmp_path / name).images == 0
+    if name == "out.parquet":
+        assert parquet.read_table(tmp_path / name).num_rows == 0
