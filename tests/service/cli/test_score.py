@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,8 +13,8 @@ from threading import Event
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from rich.console import Console
+from typer.testing import CliRunner, Result
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("fsspec")
@@ -164,6 +165,28 @@ def test_progress_is_logged_with_rate_and_time_left(
         observe(figures)
         observe(figures)
     assert caplog.messages == ["Scoring: 21 images of 50, 14 s left, 2.0 a second, 1 bad"]
+
+
+def test_a_terminal_has_a_bar_with_rate_and_bad_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service.scoring import progress as module
+
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=120)
+    monkeypatch.setattr(module, "Console", lambda **_: console)
+    figures = Summary()
+    figures.add(KeptRow("x", None, None, "invalid_image"), now=True)
+    total = module.Total(lambda: 4)
+    for _ in range(1000):
+        if total.images is not None:
+            break
+        time.sleep(0.01)
+    with module.progress("Scoring [b]photos", total) as observe:
+        observe(figures)
+    shown = written.getvalue()
+    assert "Scoring [b]photos" in shown
+    assert "1/4" in shown
+    assert "1 bad" in shown
+    assert "/s" in shown
 
 
 def test_what_can_not_be_counted_has_no_total(tmp_path: Path) -> None:
