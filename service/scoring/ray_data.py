@@ -54,12 +54,14 @@ class RayDriver:
     def __init__(self, scorer: Scorer, workers: int, stop: Event) -> None:
         try:
             ray.init(ignore_reinit_error=True, logging_level="warning", log_to_driver=False)
-            cpus = int(ray.cluster_resources().get("CPU", 1))
+            nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         except (RayError, ConnectionError, OSError, RuntimeError) as error:
             raise ScoringStopped(f"Ray can't be used: {error}") from error
         self._workers, self._stop = workers, stop
-        share = max(1, cpus // workers)
-        self._resources: dict[str, float] = {"num_cpus": min(share, cpus / workers)}
+        # No more than a node has: an actor lives on one.
+        part = min(sum(nodes) / workers, max(nodes, default=1))
+        share = max(1, int(part))
+        self._resources: dict[str, float] = {"num_cpus": min(share, part)}
         settings = scorer.settings
         if settings.model.device == "gpu":
             self._resources["num_gpus"] = 1
