@@ -19,6 +19,7 @@ NAMES = (
     "models",
     "describe",
     "predict",
+    "score",
     "import",
     "pull",
     "quantize",

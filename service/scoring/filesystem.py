@@ -1,0 +1,182 @@
+"""Places to read from and write to: local paths, and what pyarrow and fsspec have drivers for."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
+
+from model_builder.system.regular_file import read_regular_file
+from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
+
+# pyarrow's own drivers; every other scheme is fsspec's.
+NATIVE = ("s3", "gs", "gcs", "hdfs", "viewfs")
+# Their objects appear when they are complete; the others get a rename.
+OBJECT_STORES = ("s3", "gcs", "py::fsspec+('s3'", "py::fsspec+('gs'")
+
+_RETRYING = Retrying(
+    stop=stop_after_attempt(3),
+    wait=wait_exponential(min=1, max=4),
+    # These say the same however often they are asked for.
+    retry=retry_if_not_exception_type((FileNotFoundError, PermissionError, InvalidInput)),
+    reraise=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path of a `pyarrow.fs.FileSystem`. uri: as it was given."""
+
+    filesystem: Any
+    path: str
+    uri: str
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def child(self, name: str) -> Place:
+        return Place(self.filesystem, f"{self.path.rstrip('/')}/{name}", f"{self.uri}/{name}")
+
+    def beside(self, suffix: str) -> Place:
+        return Place(self.filesystem, self.path + suffix, self.uri + suffix)
+
+    def kind(self) -> str:
+        """ "file", "folder" or "missing"."""
+        if self.is_local:
+            # Also what is neither, such as a pipe: reading it says what it is.
+            path = Path(self.path)
+            return "folder" if path.is_dir() else "file" if path.exists() else "missing"
+        found = self.filesystem.get_file_info(self.path).type
+        kinds = {fs.FileType.File: "file", fs.FileType.Directory: "folder"}
+        return kinds.get(found, "missing")
+
+    def names(self) -> list[str]:
+        """The names in this folder, sorted; none where there is no such folder."""
+        selector = fs.FileSelector(self.path, allow_not_found=True)
+        return sorted(info.base_name for info in self.filesystem.get_file_info(selector))
+
+    def read(self) -> bytes:
+        """Raises OSError."""
+        with self.filesystem.open_input_stream(self.path) as stream:
+            data: bytes = stream.read()
+        return data
+
+    def delete(self) -> None:
+        self.filesystem.delete_file(self.path)
+
+    def make_folder(self) -> None:
+        self.filesystem.create_dir(self.path, recursive=True)
+
+    def publish(self, write: Callable[[Any], None]) -> None:
+        """Calls `write` with an open stream; readers see all that it wrote, or nothing.
+
+        Raises OSError; nothing is then published.
+        """
+        if self.filesystem.type_name.startswith(OBJECT_STORES):
+            with self.filesystem.open_output_stream(self.path) as stream:
+                write(stream)
+            return
+        folder, _, name = self.path.rpartition("/")
+        beside = f"{folder}/.{name}.{uuid.uuid4().hex}" if folder else f".{name}.{uuid.uuid4().hex}"
+        try:
+            with self.filesystem.open_output_stream(beside) as stream:
+                write(stream)
+            if self.is_local:
+                _flush(Path(beside))
+            self.filesystem.move(beside, self.path)
+            if self.is_local:
+                _flush(Path(folder or "."))
+        except BaseException:
+            if self.filesystem.get_file_info(beside).type == fs.FileType.File:
+                self.filesystem.delete_file(beside)
+            raise
+
+
+def place_of(uri: str) -> Place:
+    """Raises MissingDriver, or InvalidInput for an unknown scheme or one that can't be reached."""
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    if scheme in ("", "file"):
+        return Place(_local(), uri.removeprefix("file://"), uri)
+    try:
+        if scheme in NATIVE:
+            parts = urlsplit(uri)
+            path = f"{parts.netloc}{parts.path}" if not scheme.endswith("fs") else parts.path
+            return Place(_native(scheme, parts.netloc, parts.query), path.rstrip("/"), uri)
+        return Place(*_through_fsspec(scheme, uri), uri)
+    except ImportError as error:
+        raise MissingDriver(f"{scheme}:// can't be used: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{uri} can't be opened: {error}") from error
+
+
+def read_location(uri: str, max_bytes: int) -> bytes:
+    """A whole file. What a network refuses is tried again.
+
+    Raises Unreadable, also where it has more than `max_bytes`, and MissingDriver.
+    """
+    try:
+        if "://" not in uri:
+            return _read_local(uri, max_bytes)
+        data: bytes = _RETRYING(_read_remote, uri, max_bytes + 1)
+    except (MissingDriver, Unreadable):
+        raise
+    # Drivers raise exceptions of their own libraries.
+    except Exception as error:
+        raise Unreadable(f"{uri} can't be read: {type(error).__name__}: {error}") from error
+    if len(data) > max_bytes:
+        raise Unreadable(f"{uri} has more than {max_bytes} bytes")
+    return data
+
+
+def _read_local(path: str, max_bytes: int) -> bytes:
+    try:
+        return read_regular_file(Path(path), max_bytes)
+    except OSError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _read_remote(uri: str, most: int) -> bytes:
+    place = place_of(uri)
+    with place.filesystem.open_input_stream(place.path) as stream:
+        data: bytes = stream.read(most)
+    return data
+
+
+@lru_cache(maxsize=1)
+def _local() -> Any:
+    return fs.LocalFileSystem()
+
+
+@lru_cache(maxsize=64)
+def _native(scheme: str, host: str, query: str) -> Any:
+    found, _ = fs.FileSystem.from_uri(f"{scheme}://{host}/" + (f"?{query}" if query else ""))
+    return found
+
+
+def _through_fsspec(scheme: str, uri: str) -> tuple[Any, str]:
+    # A second library, for fewer places.
+    import fsspec
+
+    if scheme not in fsspec.available_protocols():
+        raise ValueError(f"no file system is known as {scheme}://")
+    # It caches them by itself.
+    found, path = fsspec.core.url_to_fs(uri)
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+
+
+def _flush(path: Path) -> None:
+    """To the disk: a machine may lose its power as a process its life."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,57 @@
+"""The sink for an output as a person writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from service.scoring.errors import InvalidInput
+from service.scoring.filesystem import place_of
+from service.scoring.sinks.formats import Csv, Format, JsonLines
+from service.scoring.sinks.lines import BESIDE, LinesSink, StandardOutputSink
+from service.scoring.sinks.parquet import ParquetSink
+from service.scoring.sinks.sink import Sink
+
+STANDARD_OUTPUT = "-"
+PARTS = ".parts"
+JSON_LINES = (".jsonl", ".ndjson")
+
+
+def local_paths(given: str) -> frozenset[str]:
+    """The real paths of what an output is made of on this machine."""
+    if given == STANDARD_OUTPUT or not (place := place_of(given)).is_local:
+        return frozenset()
+    path = os.path.realpath(place.path.rstrip("/"))
+    return frozenset((path, path + PARTS, path + BESIDE))
+
+
+def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
+    """given: *.parquet for one file, *.jsonl, *.csv, "-" for JSON lines on standard output; any
+    other name is that of a folder of Parquet parts.
+
+    Raises InvalidInput, or OutputMismatch where the output is another job's.
+    """
+    if given == STANDARD_OUTPUT:
+        return StandardOutputSink()
+    place = place_of(given)
+    suffix = PurePosixPath(given).suffix.lower()
+    if suffix == ".csv" or suffix in JSON_LINES:
+        columns = Csv(tuple(record["outputs"]), record["top_k"])
+        format: Format = columns if suffix == ".csv" else JsonLines()
+        if not place.is_local:
+            raise InvalidInput(
+                f"Lines are written to local files: what is kept in {given.partition('://')[0]} "
+                "can't grow. Write Parquet there."
+            )
+        return LinesSink(place, format, record)
+    if suffix == ".parquet":
+        if place.kind() == "folder":
+            return ParquetSink(place, None, schema, record)
+        return ParquetSink(place.beside(PARTS), place, schema, record)
+    if suffix and place.kind() == "missing" and not given.endswith("/"):
+        raise InvalidInput(
+            f"Outputs are a folder, or a file *.parquet, *.jsonl or *.csv. Received: {given}"
+        )
+    return ParquetSink(place, None, schema, record)
