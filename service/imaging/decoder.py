@@ -153,8 +153,16 @@ def _open(data: bytes) -> ImageFile:
         raise _Unreadable(f"The {found} image's header can't be read: {reasons[found]}")
     if found in ACCEPTED:
         raise InvalidImage(f"It begins as {found}, and its header can't be read.")
-    received = found or f"{len(data)} bytes that begin with {data[:8]!r}"
+    received = found or _unknown(data)
     raise UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
+
+
+def _unknown(data: bytes) -> str:
+    """Says what a file of no known format is."""
+    start = data[:MAGIC_BYTES]
+    if start.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in start):
+        return f"{len(data)} bytes of text"
+    return f"{len(data)} bytes that begin with {data[:8].hex(' ')} (hexadecimal)"
 
 
 def _explanation(name: str, data: bytes) -> InvalidImage | None:
