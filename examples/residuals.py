@@ -29,6 +29,7 @@ import_tensorflow()
 import keras  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from model_builder.artifact.head import softmax  # noqa: E402
 from model_builder.artifact.labels import imagenet1k  # noqa: E402
 from model_builder.artifact.preprocessing import Preprocessing  # noqa: E402
 from model_builder.build.builder import build_network  # noqa: E402
@@ -38,7 +39,6 @@ from model_builder.checkpoints.loader import read_tensors  # noqa: E402
 from model_builder.networks.blocks import Block  # noqa: E402
 from service.imaging.decoder import decode  # noqa: E402
 from service.inference.artifacts import make_artifact_cache  # noqa: E402
-from service.inference.outputs import softmax  # noqa: E402
 from service.settings import Settings  # noqa: E402
 
 Array = npt.NDArray[np.float32]

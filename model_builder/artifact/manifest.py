@@ -2,7 +2,8 @@
 
 manifest.json      a `Manifest`, with the sha256 of every other file but the report
 network/           the inference network, in its engine's own format
-head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes], float32
+head.safetensors   the classifier: "kernel" [features, classes], "bias" [classes], float32; where it
+                   has hidden layers also "hidden_0/kernel", "hidden_0/bias", ...
 golden.safetensors "pixels" uint8 [N, H, W, 3] and the "logits" float32 [N, classes] that the
                    network gave for them before batch norm was fused and the network exported
 labels.json        a name for each class, and its WordNet id if it has one
@@ -18,6 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.report import Report
@@ -26,7 +28,8 @@ from model_builder.networks.config import ResNetConfig
 Array = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
-FORMAT = 2
+# Format 3 has what a version that reads only 2 would leave out, and give wrong answers.
+FORMAT, EXTENDED_FORMAT = 2, 3
 MANIFEST, NETWORK, HEAD, LABELS = "manifest.json", "network", "head.safetensors", "labels.json"
 GOLDEN = "golden.safetensors"
 # Within `network/`, by engine; "tensorflow" has a SavedModel there.
@@ -72,7 +75,8 @@ class Manifest:
 
     engine: a name in the table of engines. versions: of the packages that built the network.
     files: sha256 of every other file but the report, by its path in the folder.
-    calibration: of an int8 network. format: the version of the folder's layout.
+    calibration: of an int8 network. format: the version of the folder's layout: 3 where the
+    classifier has hidden layers or a sigmoid, else 2.
     """
 
     name: str
@@ -90,17 +94,6 @@ class Manifest:
 def artifact_name(checkpoint: str, engine: str, precision: Precision) -> str:
     """The name of an artifact's folder in a cache, and of other files about the artifact."""
     return f"{checkpoint}-{engine}-{precision}"
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The classifier after global average pooling, float32.
-
-    kernel: [features, classes]. bias: [classes].
-    """
-
-    kernel: Array
-    bias: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

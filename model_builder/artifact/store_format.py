@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from model_builder.artifact.checksums import checksum
+from model_builder.artifact.head import Dense, Head
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import (
+    EXTENDED_FORMAT,
     FORMAT,
     GOLDEN,
     HEAD,
@@ -27,11 +29,11 @@ from model_builder.artifact.manifest import (
     NETWORK,
     Artifact,
     Golden,
-    Head,
     Manifest,
 )
 from model_builder.artifact.report import REPORT, Report, read_report, write_report
 from model_builder.errors import InvalidArtifact
+from model_builder.networks.config import ResNetConfig
 from model_builder.system.printable import shortlist
 from model_builder.system.regular_file import read_regular_file
 
@@ -69,7 +71,7 @@ def write_artifact(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=building))
     try:
         write_network(temporary / NETWORK)
-        (temporary / HEAD).write_bytes(save({"kernel": head.kernel, "bias": head.bias}))
+        (temporary / HEAD).write_bytes(save(_head_tensors(head)))
         (temporary / GOLDEN).write_bytes(save({"pixels": golden.pixels, "logits": golden.logits}))
         (temporary / LABELS).write_bytes(_LABELS_ADAPTER.dump_json(tuple(labels), indent=1))
         manifest = replace(manifest, files=_digests(temporary))
@@ -92,9 +94,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise InvalidArtifact(f"{folder} is no artifact: {error}") from error
     except ValidationError as error:
         raise InvalidArtifact(f"{folder / MANIFEST}: {_first_problem(error)}") from error
-    if manifest.format != FORMAT:
+    if manifest.format not in (FORMAT, EXTENDED_FORMAT):
         raise InvalidArtifact(
-            f"{folder} has format {manifest.format}; this version reads {FORMAT}."
+            f"{folder} has format {manifest.format}; this version reads {FORMAT} and "
+            f"{EXTENDED_FORMAT}."
         )
     return manifest
 
@@ -116,25 +119,46 @@ def read_artifact(folder: Path) -> Artifact:
         raise InvalidArtifact(f"{folder}: {error}") from error
     except ValidationError as error:
         raise InvalidArtifact(f"{folder / LABELS}: {_first_problem(error)}") from error
-    head = Head(*_tensors(folder / HEAD, "kernel", "bias"))
+    head = _read_head(folder / HEAD, manifest.architecture)
     golden = Golden(*_tensors(folder / GOLDEN, "pixels", "logits"))
-    for name, values in (("head", head.kernel), ("head", head.bias), ("logits", golden.logits)):
+    for name, values in (*_head_tensors(head).items(), ("logits", golden.logits)):
         if not np.isfinite(values).all():
             raise InvalidArtifact(
                 f"{folder} was built from weights that are infinite or not a number; see its "
-                f"{name}. Import sound weights."
+                f"{'head' if name != 'logits' else name}. Import sound weights."
             )
-    expected = (manifest.architecture.feature_width, manifest.architecture.classes)
-    if (
-        head.kernel.shape != expected
-        or head.bias.shape != expected[1:]
-        or len(labels) != expected[1]
-    ):
-        raise InvalidArtifact(
-            f"{folder}: the head should be {expected}. "
-            f"Received: {head.kernel.shape}, {head.bias.shape}, {len(labels)} labels"
-        )
+    _check_head(folder, head, manifest.architecture, len(labels))
     return Artifact(folder, manifest, labels, head, golden, read_report(folder))
+
+
+def _head_tensors(head: Head) -> dict[str, npt.NDArray[np.float32]]:
+    """By their names in the file."""
+    tensors = {"kernel": head.kernel, "bias": head.bias}
+    for index, layer in enumerate(head.hidden):
+        tensors |= {f"hidden_{index}/kernel": layer.kernel, f"hidden_{index}/bias": layer.bias}
+    return tensors
+
+
+def _read_head(path: Path, architecture: ResNetConfig) -> Head:
+    hidden = tuple(
+        Dense(*_tensors(path, f"hidden_{index}/kernel", f"hidden_{index}/bias"), layer.activation)
+        for index, layer in enumerate(architecture.hidden_layers)
+    )
+    kernel, bias = _tensors(path, "kernel", "bias")
+    return Head(kernel, bias, hidden, architecture.activation)
+
+
+def _check_head(folder: Path, head: Head, architecture: ResNetConfig, labels: int) -> None:
+    """Raises InvalidArtifact unless the layers' shapes are the architecture's."""
+    layers = (*head.hidden, head)
+    found = [(layer.kernel.shape, layer.bias.shape) for layer in layers]
+    expected = [(shape, shape[1:]) for shape in architecture.head_shapes()]
+    if found != expected or labels != architecture.classes:
+        shown = " then ".join(str(shape) for shape in architecture.head_shapes())
+        received = ", ".join(f"{kernel}, {bias}" for kernel, bias in found)
+        raise InvalidArtifact(
+            f"{folder}: the head should be {shown}. Received: {received}, {labels} labels"
+        )
 
 
 def _tensors(path: Path, *names: str) -> list[npt.NDArray[Any]]:

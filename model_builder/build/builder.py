@@ -12,7 +12,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model_builder.artifact.manifest import Golden, Head, Manifest, Provenance
+from model_builder.artifact.head import Array, Dense, Head
+from model_builder.artifact.manifest import (
+    EXTENDED_FORMAT,
+    FORMAT,
+    Golden,
+    Manifest,
+    Provenance,
+)
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.store_format import write_artifact
 from model_builder.build.calibration import calibration_set
@@ -23,6 +30,7 @@ from model_builder.errors import BuilderError, ConversionFailed
 from model_builder.exporters.base import BuildTarget, Exported, ExportSource
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
+from model_builder.networks.head import LAST_LAYER, hidden_name
 from model_builder.networks.resnet import build_resnet
 from model_builder.system.progress import step
 
@@ -62,8 +70,7 @@ def build_artifact(
     preprocessing = checkpoint.preprocessing
     with step(f"Building {checkpoint.name} in {target.precision}"):
         network = build_network(checkpoint.architecture, weights.tensors, preprocessing.crop_size)
-        kernel, bias = network.get_layer("fc").get_weights()
-        head = Head(np.asarray(kernel, np.float32), np.asarray(bias, np.float32))
+        head = head_of(network, checkpoint.architecture)
         expected = golden(network, preprocessing)
     if not np.isfinite(expected.logits).all():
         raise ConversionFailed(
@@ -85,6 +92,20 @@ def build_artifact(
     about = replace(about, calibration=exported.calibration, versions=versions)
     write_artifact(folder, about, weights.labels, head, expected, exported.write, exported.report)
     logger.info("Built %s", folder)
+
+
+def head_of(network: keras.Model, architecture: ResNetConfig) -> Head:
+    """The classifier of a network made by `build_resnet(architecture)`."""
+
+    def weights(name: str) -> tuple[Array, Array]:
+        kernel, bias = network.get_layer(name).get_weights()
+        return np.asarray(kernel, np.float32), np.asarray(bias, np.float32)
+
+    hidden = tuple(
+        Dense(*weights(hidden_name(index)), layer.activation)
+        for index, layer in enumerate(architecture.hidden_layers)
+    )
+    return Head(*weights(LAST_LAYER), hidden, architecture.activation)
 
 
 def golden(network: keras.Model, preprocessing: Preprocessing) -> Golden:
@@ -124,4 +145,5 @@ def manifest(checkpoint: Checkpoint, weights: Weights, target: BuildTarget) -> M
         precision=target.precision,
         versions={"keras": keras.__version__, "tensorflow": tf.__version__},
         files={},
+        format=EXTENDED_FORMAT if checkpoint.architecture.has_extended_head else FORMAT,
     )

@@ -1,124 +1,23 @@
-"""Infers a network's configuration from its tensors, and lists what the caller must state."""
+"""Infers a network's configuration from its tensors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
 
 import numpy as np
 
 from model_builder.checkpoints.formats.state_dict import CheckpointFormat, StateDict, Tensors
+from model_builder.checkpoints.head import name_head
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
+from model_builder.networks.head import LAST_LAYER, hidden_name
 from model_builder.system.printable import shortlist
 
-T = TypeVar("T")
 Shape = tuple[int, ...]
-# How `resnet import` is told what no tensor shows.
-OPTIONS = {
-    "shortcut": "--shortcut A, or --shortcut none for a plain network",
-    "stride_in_1x1": "--variant v1 (True) for the paper's, Caffe's and Keras's networks, --variant "
-    "v1.5 (False) for torchvision's, timm's and transformers'",
-    "batch_norm_epsilon": "--epsilon 1e-5 in PyTorch and Caffe, 1e-3 by default in Keras",
-}
 BLOCK = re.compile(r"layer([1-4])_(\d+)_conv1/kernel")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PublishedTensors:
-    """The tensors of a file, complete for the network that they belong to.
-
-    tensors: by our names, as `loader.assign` takes them.
-    network: the family's name, "resnet50".
-    shortcut: None where no shortcut has weights, which both option A and "none" have.
-    stride_in_1x1, batch_norm_epsilon: no tensor shows them; None unless the file or the library
-        that wrote it settles them.
-    """
-
-    format: CheckpointFormat
-    tensors: Tensors
-    network: str
-    classes: int
-    shortcut: Shortcut | None
-    stride_in_1x1: bool | None
-    batch_norm_epsilon: float | None
-
-    @property
-    def depth(self) -> int:
-        """18 for "resnet18"."""
-        return ResNetConfig.of(self.network).depth
-
-    def architecture(
-        self,
-        *,
-        shortcut: Shortcut | None = None,
-        stride_in_1x1: bool | None = None,
-        batch_norm_epsilon: float | None = None,
-    ) -> ResNetConfig:
-        """The network's configuration. The arguments state what the file does not show.
-
-        Raises ConversionFailed where a value is neither in the file nor stated, or the two differ.
-        """
-        if missing := self.unstated(
-            shortcut=shortcut, stride_in_1x1=stride_in_1x1, batch_norm_epsilon=batch_norm_epsilon
-        ):
-            raise ConversionFailed(" ".join(missing))
-        return ResNetConfig.of(
-            self.network,
-            shortcut=_settled("shortcut", self.shortcut, shortcut),
-            stride_in_1x1=_settled("stride_in_1x1", self.stride_in_1x1, stride_in_1x1),
-            batch_norm_epsilon=_settled(
-                "batch_norm_epsilon", self.batch_norm_epsilon, batch_norm_epsilon
-            ),
-            classes=self.classes,
-        )
-
-    def unstated(
-        self,
-        *,
-        shortcut: Shortcut | None = None,
-        stride_in_1x1: bool | None = None,
-        batch_norm_epsilon: float | None = None,
-    ) -> list[str]:
-        """A sentence for each value that is neither in the file nor stated, with its option."""
-        values = {
-            "shortcut": (self.shortcut, shortcut),
-            "stride_in_1x1": (self.stride_in_1x1, stride_in_1x1),
-            "batch_norm_epsilon": (self.batch_norm_epsilon, batch_norm_epsilon),
-        }
-        return [
-            f"The file does not show {name}, and it has to be stated: {OPTIONS[name]}."
-            for name, value in values.items()
-            if value == (None, None)
-        ]
-
-    def check(self, architecture: ResNetConfig) -> None:
-        """Raises ConversionFailed unless the tensors belong to this network.
-
-        The file's epsilon is not compared: some files state their library's default where the
-        weights were trained with another value.
-        """
-        stated = (architecture.name, architecture.classes, architecture.shortcut)
-        shortcut = self.shortcut or architecture.shortcut
-        if stated != (self.network, self.classes, shortcut) or (
-            self.shortcut is None and architecture.shortcut not in ("A", "none")
-        ):
-            raise ConversionFailed(
-                f"The file holds a {self.network} with {self.classes} classes and shortcuts "
-                f"{self.shortcut or 'without weights'}. Expected: {stated[0]}, {stated[1]}, "
-                f"{stated[2]}"
-            )
-        if (
-            architecture.block == "bottleneck"
-            and self.stride_in_1x1 is not None
-            and self.stride_in_1x1 != architecture.stride_in_1x1
-        ):
-            raise ConversionFailed(
-                f"The file's network has stride_in_1x1={self.stride_in_1x1}. "
-                f"Expected: {architecture.stride_in_1x1}"
-            )
 
 
 def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
@@ -127,6 +26,7 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
     Raises ConversionFailed where no network of the family has these tensors, or some are missing.
     """
     network = _network(state_dict.tensors)
+    state_dict, hidden_layers = name_head(state_dict)
     bias = state_dict.tensors.get("fc/bias")
     if bias is None or bias.ndim != 1:
         raise ConversionFailed(
@@ -134,7 +34,8 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
             f"Received: {len(state_dict.tensors)} tensors of a {network}"
         )
     shortcut = _shortcut(state_dict.tensors, network)
-    architecture = ResNetConfig.of(network, shortcut=shortcut or "A", classes=bias.shape[0])
+    plain = ResNetConfig.of(network, shortcut=shortcut or "A", classes=bias.shape[0])
+    architecture = replace(plain, hidden_layers=hidden_layers)
     _check_complete(state_dict, architecture)
     stride_in_1x1 = state_dict.stride_in_1x1
     if state_dict.strides:
@@ -142,12 +43,12 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
     return PublishedTensors(
         format,
         state_dict.tensors,
-        network,
-        architecture.classes,
+        architecture,
         shortcut,
         # A basic block has no 1x1 convolution that could have the stride.
         stride_in_1x1 if architecture.block == "bottleneck" else False,
         state_dict.batch_norm_epsilon,
+        state_dict.activation,
     )
 
 
@@ -158,8 +59,9 @@ def variables(architecture: ResNetConfig) -> dict[str, Shape]:
         shapes[f"{spec.name}/kernel"] = (spec.kernel, spec.kernel, spec.in_channels, spec.filters)
         for field in ("gamma", "beta", "moving_mean", "moving_variance"):
             shapes[f"{spec.batch_norm}/{field}"] = (spec.filters,)
-    shapes["fc/kernel"] = (architecture.feature_width, architecture.classes)
-    shapes["fc/bias"] = (architecture.classes,)
+    hidden = map(hidden_name, range(len(architecture.hidden_layers)))
+    for name, shape in zip((*hidden, LAST_LAYER), architecture.head_shapes(), strict=True):
+        shapes[f"{name}/kernel"], shapes[f"{name}/bias"] = shape, shape[1:]
     return shapes
 
 
@@ -237,11 +139,3 @@ def _stride_in_1x1(strides: dict[str, int], stated: ResNetConfig) -> bool:
     raise ConversionFailed(
         f"No {stated.name} has these strides. Received: strides {shortlist(halving)}"
     )
-
-
-def _settled(name: str, found: T | None, given: T | None) -> T:
-    if found is not None and given is not None and found != given:
-        raise ConversionFailed(f"The file's network has {name}={found!r}. Received: {given!r}")
-    settled = given if found is None else found
-    assert settled is not None
-    return settled

@@ -19,7 +19,8 @@ from model_builder.checkpoints.custom import TENSORS, CustomCheckpoint
 from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats.readers import READERS, identify
 from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
-from model_builder.checkpoints.infer_config import PublishedTensors, check_finite, infer
+from model_builder.checkpoints.infer_config import check_finite, infer
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
 from model_builder.system.printable import shortlist

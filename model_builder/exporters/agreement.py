@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head
 from model_builder.artifact.report import Measurement
 from model_builder.exporters.base import CalibrationSet, Pixels
 from model_builder.system.progress import counted
@@ -25,20 +25,20 @@ Array = npt.NDArray[np.float32]
 def measure_agreement(
     inference: keras.Model, run: Callable[[Pixels], Array], head: Head, images: CalibrationSet
 ) -> Measurement:
-    """How often both networks have the same most probable class, on crops not used to calibrate.
+    """How often both networks give the same `Head.answer`, on crops not used to calibrate.
 
     inference: the float32 network, from `fuse_batch_norm`. run: the quantized network, uint8
     [1, S, S, 3] to float32 [1, h, w, features].
     """
 
-    def best(features: npt.NDArray[Any]) -> int:
-        return int(np.argmax(features.mean(axis=(1, 2)) @ head.kernel + head.bias))
+    def answer(features: npt.NDArray[Any]) -> tuple[int, ...]:
+        return head.answer(head.logits(features.mean(axis=(1, 2)))[0])
 
     crops, agreeing = images.checked, 0
     with counted("Comparing int8 with float32", len(crops)) as advance:
         for crop in crops:
             reference = np.asarray(inference(crop[None], training=False))
-            agreeing += best(run(crop[None])) == best(reference)
+            agreeing += answer(run(crop[None])) == answer(reference)
             advance(1)
     share = round(100 * agreeing / len(crops), 2)
     logger.info(

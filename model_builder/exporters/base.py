@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact.manifest import Calibration, Head, Precision
+from model_builder.artifact.head import Head
+from model_builder.artifact.manifest import Calibration, Precision
 from model_builder.artifact.report import Report
 
 if TYPE_CHECKING:

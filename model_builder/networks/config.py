@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from model_builder.networks.blocks import Block, Convolution, strided
+from model_builder.networks.head import Activation, HiddenLayer
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler
@@ -65,6 +67,9 @@ class ResNetConfig:
     stride_in_1x1: where a bottleneck halves the image: in its first 1x1 convolution (the paper
         and Keras, "v1") or in its 3x3 (torchvision and most others, "v1.5").
     batch_norm_epsilon: belongs to the checkpoint, as the weights do.
+    hidden_layers: of the classifier, between the pooled features and its last dense layer.
+    activation: "softmax" where every image has one class; "sigmoid" where the classes are
+        independent of each other, or there is one.
     stem_width, cardinality, width_per_group: of ResNeXt and wide ResNets (arXiv 1611.05431,
         1605.07146). Only the plain ResNet's values are built.
     """
@@ -79,6 +84,8 @@ class ResNetConfig:
     stem_width: int = STEM_WIDTH
     cardinality: int = 1
     width_per_group: int = WIDTH_PER_GROUP
+    hidden_layers: tuple[HiddenLayer, ...] = ()
+    activation: Activation = "softmax"
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -96,6 +103,10 @@ class ResNetConfig:
             raise ValueError(f"shortcut must be A, B, C or none. Received: {self.shortcut!r}")
         if self.classes < 1:
             raise ValueError(f"classes must be at least 1. Received: {self.classes}")
+        if self.activation not in ("softmax", "sigmoid"):
+            raise ValueError(
+                f"activation must be softmax or sigmoid. Received: {self.activation!r}"
+            )
         for field, built in (
             ("stem_width", STEM_WIDTH),
             ("cardinality", 1),
@@ -137,6 +148,20 @@ class ResNetConfig:
     def feature_width(self) -> int:
         """Channels of the last feature map: 512 or 2048."""
         return STAGE_WIDTHS[-1] * EXPANSION[self.block]
+
+    def head_shapes(self) -> list[tuple[int, int]]:
+        """Inputs and outputs of each dense layer of the classifier, in order."""
+        widths = [
+            self.feature_width,
+            *(layer.width for layer in self.hidden_layers),
+            self.classes,
+        ]
+        return list(pairwise(widths))
+
+    @property
+    def has_extended_head(self) -> bool:
+        """Whether the classifier is more than one dense layer with a softmax."""
+        return bool(self.hidden_layers) or self.activation != "softmax"
 
     @property
     def stem(self) -> Convolution:
@@ -205,7 +230,7 @@ class ResNetConfig:
 
     def parameters(self) -> int:
         """Trainable parameters: convolutions, batch norm scales and shifts, the classifier."""
-        head = (self.feature_width + 1) * self.classes
+        head = sum((inputs + 1) * outputs for inputs, outputs in self.head_shapes())
         return head + sum(c.weights + 2 * c.filters for c in self.convolutions())
 
     def macs(self, input_size: int = 224) -> int:
@@ -216,7 +241,7 @@ class ResNetConfig:
         for block in self.blocks():
             total += sum(c.weights * edge**2 for c, edge in block.outputs(size))
             size = strided(size, block.stride)
-        return total + self.feature_width * self.classes
+        return total + sum(inputs * outputs for inputs, outputs in self.head_shapes())
 
 
 def _name_depth(value: Any) -> Any:

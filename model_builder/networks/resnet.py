@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from model_builder.networks.blocks import Block, Convolution
 from model_builder.networks.config import MAXPOOL_STRIDE, ResNetConfig
+from model_builder.networks.head import LAST_LAYER, hidden_name
 
 CHANNELS_LAST = "channels_last"
 
@@ -46,7 +47,14 @@ def build_resnet(
         x = make.block(x, block)
     if head:
         x = layers.GlobalAveragePooling2D(data_format=CHANNELS_LAST, dtype=dtype, name="avgpool")(x)
-        x = layers.Dense(architecture.classes, dtype=dtype, name="fc")(x)
+        for index, hidden in enumerate(architecture.hidden_layers):
+            x = layers.Dense(
+                hidden.width,
+                activation="relu" if hidden.activation == "relu" else None,
+                dtype=dtype,
+                name=hidden_name(index),
+            )(x)
+        x = layers.Dense(architecture.classes, dtype=dtype, name=LAST_LAYER)(x)
     return keras.Model(inputs, x, name=architecture.name)
 
 

@@ -18,7 +18,6 @@ from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.report import Measurement
 from service.errors import InvalidParameter, ServiceError
 from service.imaging.pool import DecoderPool
-from service.inference.outputs import softmax
 from service.inference.request import InferenceRequest
 from service.inference.service import InferenceService
 
@@ -31,6 +30,8 @@ TIMEOUT_SECONDS = 600.0
 TOP = 5
 # Guo et al. 2017 (arXiv 1706.04599), section 2 and figure 1.
 CALIBRATION_BINS = 15
+# The probability from which on the class of a model with one class is there.
+PRESENT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,18 @@ class Tally:
     seconds: float = 0.0
 
     def add(self, probabilities: Array, class_ids: Sequence[int], reference: Array) -> None:
-        """Adds N images. probabilities, reference: float32 [N, classes]; reference is float32's."""
+        """Adds N images. probabilities, reference: float32 [N, classes]; reference is float32's.
+
+        The answer is the most probable class; of a model with one class, whether it is there.
+        """
         self.classes = probabilities.shape[1]
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-        for row, class_id, best in zip(order, class_ids, reference.argmax(axis=1), strict=True):
-            self.right.append(bool(row[0] == class_id))
+        for row, class_id, mine, other in zip(
+            order, class_ids, _answers(probabilities), _answers(reference), strict=True
+        ):
+            self.right.append(bool(mine == class_id))
             self.right_in_top.append(bool(class_id in row))
-            self.agreeing.append(bool(row[0] == best))
+            self.agreeing.append(bool(mine == other))
         self.confidences += probabilities.max(axis=1).tolist()
 
     def measurement(self, images: str, digest: str) -> Measurement:
@@ -192,11 +198,18 @@ async def _probabilities(service: InferenceService, pixels: Sequence[Pixels]) ->
     # A request for each image: together they may be more than the queue has room for.
     rows = await asyncio.gather(
         *(
-            service.infer_one(InferenceRequest((one,), due, ("logits",), wait_for_room=True))
+            service.infer_one(InferenceRequest((one,), due, ("probabilities",), wait_for_room=True))
             for one in pixels
         )
     )
-    return softmax(np.stack([row.outputs["logits"] for row in rows]))
+    return np.stack([row.outputs["probabilities"] for row in rows])
+
+
+def _answers(probabilities: Array) -> npt.NDArray[np.int64]:
+    """int64 [N]: the most probable class; of a model with one class -1 where it is not there."""
+    if probabilities.shape[1] == 1:
+        return np.where(probabilities[:, 0] >= PRESENT, 0, -1)
+    return probabilities.argmax(axis=1)
 
 
 def _due() -> float:

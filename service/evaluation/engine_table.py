@@ -43,8 +43,8 @@ class EngineRow:
 
     images_per_second: for batches of 1, and for the best batch size, which is `best_batch`.
     cpu_ms: milliseconds of all CPUs for an image of the best batch. memory_mb: of a process with
-    the model and nothing else, every batch size run. classes: of the images that were given, for
-    `agreement_percent`.
+    the model and nothing else, every batch size run. classes: `Head.answer` of each image that was
+    given, for `agreement_percent`.
     """
 
     engine: str
@@ -54,14 +54,16 @@ class EngineRow:
     best_images_per_second: float
     cpu_ms: float
     memory_mb: float
-    classes: tuple[int, ...]
+    classes: tuple[tuple[int, ...], ...]
 
     def agreement_percent(self, reference: EngineRow | None) -> float | None:
-        """How many of the images get the class that the reference gives; None without any."""
+        """How many of the images get the answer that the reference gives; None without any."""
         if reference is None or not self.classes:
             return None
-        same = np.equal(self.classes, reference.classes)
-        return round(100 * float(same.mean()), 1)
+        same = [
+            mine == theirs for mine, theirs in zip(self.classes, reference.classes, strict=True)
+        ]
+        return round(100 * sum(same) / len(same), 1)
 
 
 def measure_artifact(
@@ -154,5 +156,5 @@ def measure_engine(
         best_images_per_second=round(best / seconds[best], 1),
         cpu_ms=round(1000 * cpu_seconds[best] / best, 1),
         memory_mb=round(memory / 1e6),
-        classes=tuple(int(one.argmax()) for one in found),
+        classes=tuple(artifact.head.answer(one[0]) for one in found),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from model_builder.artifact.manifest import Artifact, Precision
 from service.engines.base import Engine
@@ -25,7 +26,8 @@ TOLERANCE: dict[Precision, float] = {
 class Verification:
     """The result on one device.
 
-    difference: the largest of any logit, in units of the golden logits' standard deviation.
+    difference: the largest of any logit, in units of the golden logits' standard deviation; of
+    their root mean square where each image has one logit, which may be alike for all.
     """
 
     device: str
@@ -43,9 +45,16 @@ def verify(artifact: Artifact, engine: Engine) -> Verification:
     # One by one: every engine takes a batch of one.
     given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])
     found = logits(given, artifact.head)
-    difference = float(np.abs(found - golden.logits).max() / golden.logits.std())
+    difference = float(np.abs(found - golden.logits).max() / _spread(golden.logits))
     return Verification(
         device=engine.device,
         difference=difference,
         tolerance=TOLERANCE[artifact.manifest.precision],
     )
+
+
+def _spread(logits: npt.NDArray[np.float32]) -> float:
+    """logits: float32 [N, classes]."""
+    if logits.shape[1] == 1:
+        return float(np.sqrt(np.square(logits).mean()))
+    return float(logits.std())

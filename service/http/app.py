@@ -38,6 +38,7 @@ from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
+from service.http.outputs.overlays import Overlays
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
@@ -120,6 +121,7 @@ def app_of(runtime: Runtime) -> FastAPI:
             yield
         # The server has finished every request; images of cancelled requests may be left.
         await asyncio.to_thread(runtime.stop)
+        await asyncio.to_thread(overlays.close)
         await asyncio.to_thread(tracing.close)
 
     # Its /docs loads nothing from another host: the reader may be behind a firewall.
@@ -142,6 +144,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.bodies = Bodies(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
+    app.state.overlays = overlays = Overlays()
     # Added last means called first.
     app.add_middleware(HeadMiddleware)
     if keys is not None or limit is not None:

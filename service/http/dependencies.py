@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from service.auth.rate_limit import RateLimit
 from service.http.model_list import ModelList
+from service.http.outputs.overlays import Overlays
 from service.http.prediction_json import PredictionWriter
 from service.http.request.body import Bodies
 from service.inference.runtime import Runtime
@@ -47,6 +48,7 @@ class Predicting:
     rate_limit: RateLimit | None
     bodies: Bodies
     writer: PredictionWriter
+    overlays: Overlays
 
 
 async def _predicting(request: Request) -> Predicting:
@@ -59,6 +61,7 @@ async def _predicting(request: Request) -> Predicting:
         state.rate_limit,
         state.bodies,
         state.prediction_writer,
+        state.overlays,
     )
 
 

@@ -34,24 +34,37 @@ class PredictionWriter:
     def __init__(self) -> None:
         self._models: WeakKeyDictionary[Model, _ModelText] = WeakKeyDictionary()
 
-    async def write(self, result: InferenceResult, k: int, timing: Timing) -> bytes:
-        """The body: k classes of each image, the most probable first.
+    async def write(
+        self,
+        result: InferenceResult,
+        k: int,
+        timing: Timing,
+        members: Sequence[str] | None = None,
+    ) -> bytes:
+        """The body: k classes of each image, the most probable first, none where k is 0.
 
-        Raises the error of an image that is the only one.
+        members: of each image what comes beside them. Raises the error of an image that is the only
+        one.
         """
         model = self._models.get(result.model)
         if model is None:
             model = self._models[result.model] = _ModelText(result.model)
         rows = []
         written = 0
-        for row in result.rows:
+        for index, row in enumerate(result.rows):
             if len(result.rows) == 1 and isinstance(row, ServiceError):
                 raise row
             if written + k > CLASSES_AT_ONCE:
                 written = 0
                 await asyncio.sleep(0)
             written += k
-            rows.append(_error(row) if isinstance(row, ServiceError) else model.row(row, k))
+            if isinstance(row, ServiceError):
+                rows.append(_error(row))
+                continue
+            parts = [model.row(row, k)] if k else []
+            if members and members[index]:
+                parts.append(members[index])
+            rows.append(",".join(parts))
         shown = rows[0] if len(rows) == 1 else '"results":[{' + "},{".join(rows) + "}]"
         return (
             f'{{"request_id":{json.dumps(request_id.get())},"model":{model.used},'

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
+from service.http.outputs.schemas import ImageOutputs
 from service.inference.model_info import State
 
 DEPRECATED: JsonDict = {"deprecated": True}
@@ -61,17 +62,17 @@ class Timing(BaseModel):
     total: float
 
 
-class OneImage(BaseModel):
-    """The answer to one image."""
+class OneImage(ImageOutputs):
+    """The answer to one image. `predictions` are there unless `outputs` leaves them out."""
 
     request_id: str | None
     model: ModelUsed
-    predictions: list[ClassProbability]
+    predictions: list[ClassProbability] | None = None
     timing_ms: Timing
 
 
-class ImageResult(BaseModel):
-    """One of several images: `predictions`, or the `error` that it alone met."""
+class ImageResult(ImageOutputs):
+    """One of several images: what was asked for, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None
     error: Problem | None = None

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -18,13 +19,29 @@ from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
 from service.imaging.color import flatten_alpha, srgb, transform_of
 from service.imaging.formats import ACCEPTED, FORMATS, name_of
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
-from service.imaging.transforms import TRANSPOSES, apply_orientation, crop, crop_draft, draft
+from service.imaging.transforms import (
+    TRANSPOSES,
+    TURNED,
+    apply_orientation,
+    crop,
+    crop_draft,
+    draft,
+)
 
 Pixels = npt.NDArray[np.uint8]
 # As many as Pillow shows a reader to decide by.
 MAGIC_BYTES = 16
 # Makes a context that is entered while Pillow reads a header or Exif, and may end it.
 Bound = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendered:
+    """pixels: uint8 [crop_size, crop_size, 3]. width, height: of the whole image, upright."""
+
+    pixels: Pixels
+    width: int
+    height: int
 
 
 def decode(
@@ -36,7 +53,7 @@ def decode(
     ImageTooLarge (before any pixel is decoded) or InvalidImage.
     """
     image = open_image(data, max_pixels=max_pixels, max_frames=max_frames)
-    return render(image, preprocessing)
+    return render(image, preprocessing).pixels
 
 
 def open_image(
@@ -60,8 +77,10 @@ def open_image(
         raise InvalidImage(str(error)) from error
 
 
-def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nullcontext) -> Pixels:
-    """uint8 [crop_size, crop_size, 3] of an image from `open_image`.
+def render(
+    image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nullcontext
+) -> Rendered:
+    """The crop of an image from `open_image`, and the size of the whole.
 
     bound: entered while Pillow reads the Exif. Raises InvalidImage.
     """
@@ -83,8 +102,9 @@ def render(image: ImageFile, preprocessing: Preprocessing, *, bound: Bound = nul
         raise InvalidImage(f"The {format} image can't be decoded: {_reason(error)}") from error
 
 
-def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pixels:
+def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Rendered:
     transform = transform_of(image)
+    full = image.size
     extent = draft(image, preprocessing)
     image.load()
     # After load(): Pillow applies a TIFF's orientation in it, and removes the tag.
@@ -93,11 +113,14 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Pix
     if extent is None:
         shown = FORMATS[image.format].shown if image.format in FORMATS else None
         whole, transform = flatten_alpha(image if shown is None else shown(image), transform)
-        square = srgb(crop(apply_orientation(whole, orientation), preprocessing), transform)
+        upright = apply_orientation(whole, orientation)
+        width, height = upright.size
+        square = srgb(crop(upright, preprocessing), transform)
     else:
         square = crop_draft(image, extent, orientation, preprocessing)
         square = apply_orientation(srgb(square, transform), orientation)
-    return np.asarray(square, dtype=np.uint8)
+        width, height = reversed(full) if orientation in TURNED else full
+    return Rendered(np.asarray(square, dtype=np.uint8), width, height)
 
 
 class _Unreadable(Exception):

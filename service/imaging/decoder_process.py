@@ -20,7 +20,7 @@ from service.errors import DecoderFailed, InvalidImage
 from service.imaging.fork_server_client import ForkedProcess
 from service.imaging.launcher import Launcher
 from service.imaging.limits.dimensions import MAX_FRAMES
-from service.imaging.sandbox import LARGER, LENGTH, OUT_OF_TIME, REFUSALS, REFUSED, Task
+from service.imaging.sandbox import LARGER, LENGTH, OUT_OF_TIME, REFUSALS, REFUSED, SIZE, Task
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +54,14 @@ class _Ended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """pixels: uint8 [crop_size, crop_size, 3]. image_pixels: of the whole image."""
+    """pixels: uint8 [crop_size, crop_size, 3]. image_pixels: of the whole image, whose width and
+    height are those of the upright image.
+    """
 
     pixels: Pixels
     image_pixels: int
+    width: int
+    height: int
 
 
 class DecoderProcess:
@@ -210,8 +214,11 @@ def _read(answer: memoryview, size: int) -> Decoded:
     (pixels,) = LENGTH.unpack(rest[: LENGTH.size])
     if kind == LARGER:
         raise LargerThanExpected(pixels)
-    rendered = np.frombuffer(rest, np.uint8, offset=LENGTH.size)
-    return Decoded(rendered.reshape(size, size, 3), pixels)
+    width, height = SIZE.unpack_from(rest, LENGTH.size)
+    if not width * height:
+        raise ValueError("an image without pixels")
+    rendered = np.frombuffer(rest, np.uint8, offset=LENGTH.size + SIZE.size)
+    return Decoded(rendered.reshape(size, size, 3), pixels, width, height)
 
 
 def _named(data: bytes | memoryview) -> str:

@@ -33,11 +33,13 @@ class DecodedImage:
     """pixels: uint8 [H, W, 3]. seconds: the decoding alone, without its wait for a process.
 
     hidden_pixels: how many more the whole image has than its first bytes say; usually 0.
+    size: width and height of the whole image, upright.
     """
 
     pixels: Pixels
     seconds: float
     hidden_pixels: int
+    size: tuple[int, int]
 
 
 class DecoderPool:
@@ -133,7 +135,8 @@ class DecoderPool:
             lane.put(job, request=request, priority=priority)
             decoded, took = await self._outcome(lane, job)
             self._observe(took)
-            return DecodedImage(decoded.pixels, took, max(0, decoded.image_pixels - expected))
+            hidden = max(0, decoded.image_pixels - expected)
+            return DecodedImage(decoded.pixels, took, hidden, (decoded.width, decoded.height))
 
         if seconds <= SLOW_SECONDS:
             try:

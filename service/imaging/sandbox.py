@@ -47,7 +47,9 @@ MAX_TEXT_BYTES = 4 * 2**20
 OUT_OF_TIME = -signal.SIGPROF
 # Before a pickled task, and before an answer: its bytes.
 LENGTH = struct.Struct("=Q")
-# The first byte of an answer. Its pixels come with how many the whole image has.
+SIZE = struct.Struct("=QQ")
+# The first byte of an answer. Its pixels come with how many the whole image has, and with its
+# width and height, upright.
 PIXELS, REFUSED, LARGER = b"p", b"r", b"l"
 REFUSALS: dict[str, type[ServiceError]] = {
     kind.__name__: kind for kind in (ImageTooLarge, InvalidImage, UnsupportedMedia)
@@ -110,7 +112,8 @@ def _answer(data: bytes, task: Task) -> bytes:
         # From here on a file that decodes to more than its header says runs into the limit.
         _allow(FILE_COPIES * len(data) + ALLOWANCE_BYTES + BYTES_A_PIXEL * pixels)
         rendered = images.render(image, task.preprocessing, bound=_briefly)
-        return PIXELS + LENGTH.pack(pixels) + rendered.tobytes()
+        size = SIZE.pack(rendered.width, rendered.height)
+        return PIXELS + LENGTH.pack(pixels) + size + rendered.pixels.tobytes()
     except ServiceError as error:
         refusal = type(error).__name__, str(error)
     except MemoryError:

@@ -24,6 +24,8 @@ TRANSPOSES = {
 # bottom to top.
 RIGHT_TO_LEFT = {2, 3, 7, 8}
 BOTTOM_TO_TOP = {3, 4, 6, 7}
+# Orientations whose stored rows are the columns of the scene.
+TURNED = {5, 6, 7, 8}
 # How far each filter reaches, in pixels of the smaller of the two images.
 SUPPORT = {Image.Resampling.BILINEAR: 1, Image.Resampling.BICUBIC: 2}
 # A longer image is cropped to this aspect ratio first; resizing all of it could take gigabytes.
@@ -190,3 +192,22 @@ def _resized(width: float, height: float, edge: int) -> tuple[int, int]:
 def _center(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
+
+
+def crop_box(
+    width: int, height: int, preprocessing: Preprocessing
+) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what `crop` shows of an upright image, in its own pixels.
+
+    May reach beyond the image by what rounding a corner moves: less than a pixel of the crop.
+    """
+    size, longest = preprocessing.crop_size, ASPECT_LIMIT * min(width, height)
+    middle = min(width, longest), min(height, longest)
+    corner = round((width - middle[0]) / 2), round((height - middle[1]) / 2)
+    resized = _resized(*middle, preprocessing.resize_edge)
+    starts = [round((length - size) / 2) for length in resized]
+    scales = [length / shown for length, shown in zip(middle, resized, strict=True)]
+    left, top = (
+        first + start * scale for first, start, scale in zip(corner, starts, scales, strict=True)
+    )
+    return left, top, left + size * scales[0], top + size * scales[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -54,6 +55,8 @@ class Model:
         # Set by the loader: from the start of loading to warm, and the memory gained meanwhile.
         self.load_seconds = 0.0
         self.memory_bytes = 0
+        # Of the last feature map, [h, w, features]: set when the model starts.
+        self.feature_shape: tuple[int, ...] = ()
         self._observer = observer
         self._self_test: SelfTest | None = None
         # One worker for each batch that an engine runs at the same time.
@@ -73,6 +76,11 @@ class Model:
     @property
     def name(self) -> str:
         return self.artifact.manifest.name
+
+    @property
+    def feature_map_bytes(self) -> int:
+        """Of one image, float32."""
+        return math.prod(self.feature_shape) * 4
 
     @property
     def alive(self) -> bool:
@@ -98,7 +106,9 @@ class Model:
         """Records the self-test's expected logits, then starts the workers."""
         pixels = self.artifact.golden.pixels[0]
         smallest = np.repeat(pixels[None], self.batch_sizes.sizes[0], axis=0)
-        expected = self._batch_fns[0](smallest, frozenset())[0]
+        expected = self._batch_fns[0](smallest, frozenset({"class_activation_map"}))[0]
+        assert expected.feature_map is not None
+        self.feature_shape = expected.feature_map.shape
         self._self_test = SelfTest(
             self._batcher,
             pixels,

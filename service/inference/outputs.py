@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Head
 from service.errors import InvalidParameter, NonFiniteOutput
 
 Array = npt.NDArray[np.float32]
+# Class ids, or how many of the most probable classes.
+MapClasses = int | tuple[int, ...]
+# Class activation maps of one image.
+MAX_MAP_CLASSES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +68,43 @@ class BatchOutput:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """How one output is computed from a row, and whether the feature map must be kept for it."""
+    """How one output is computed from a row, and whether the feature map must be kept for it.
 
-    compute: Callable[[RowOutput, Head], Array]
+    compute: its last argument names the classes of class activation maps.
+    """
+
+    compute: Callable[[RowOutput, Head, MapClasses], Array]
     needs_feature_map: bool = False
 
 
-def _class_activation_map(row: RowOutput, head: Head) -> Array:
-    """float32 [h, w] of the most probable class. Zhou et al. 2016 (arXiv 1512.04150), section 2."""
+def _class_activation_map(row: RowOutput, head: Head, classes: MapClasses) -> Array:
+    """float32 [classes, h, w]. Zhou et al. 2016 (arXiv 1512.04150), section 2.
+
+    The mean of a class's map plus its bias is its logit.
+    """
     assert row.feature_map is not None
-    return np.asarray(row.feature_map @ head.kernel[:, row.logits.argmax()], np.float32)
+    height, width, features = row.feature_map.shape
+    places = np.asarray(row.feature_map, np.float32).reshape(-1, features)
+    # One class at a time: the same bits whichever others are asked for.
+    maps = [
+        places @ np.ascontiguousarray(head.kernel[:, index])
+        for index in map_class_ids(head.probabilities(row.logits), classes)
+    ]
+    return np.asarray(maps, np.float32).reshape(-1, height, width)
+
+
+def map_class_ids(probabilities: Array, classes: MapClasses) -> tuple[int, ...]:
+    """Of which classes maps are made, in their order. probabilities: [classes], of the image."""
+    if isinstance(classes, int):
+        return tuple(top_indices(probabilities, classes).tolist())
+    return classes
 
 
 # Every output by its name: a new one is one row.
 OUTPUTS: Mapping[str, OutputSpec] = {
-    "probabilities": OutputSpec(lambda row, _: softmax(row.logits)),
-    "logits": OutputSpec(lambda row, _: row.logits),
-    "embedding": OutputSpec(lambda row, _: row.pooled),
+    "probabilities": OutputSpec(lambda row, head, _: head.probabilities(row.logits)),
+    "logits": OutputSpec(lambda row, *_: row.logits),
+    "embedding": OutputSpec(lambda row, *_: row.pooled),
     "class_activation_map": OutputSpec(_class_activation_map, needs_feature_map=True),
 }
 
@@ -93,26 +117,61 @@ def check_output_names(names: Collection[str]) -> None:
         )
 
 
+def needs_feature_map(names: Collection[str]) -> bool:
+    """Whether one of the outputs is computed from it."""
+    return any(OUTPUTS[name].needs_feature_map for name in names)
+
+
+def compute_outputs(
+    names: Collection[str], row: RowOutput, head: Head, map_classes: MapClasses
+) -> dict[str, Array]:
+    """A row's outputs by name."""
+    return {name: OUTPUTS[name].compute(row, head, map_classes) for name in names}
+
+
+def check_outputs(names: Collection[str], map_classes: MapClasses, head: Head) -> None:
+    """Raises InvalidParameter."""
+    check_output_names(names)
+    if not needs_feature_map(names):
+        return
+    if not head.is_linear:
+        raise InvalidParameter(
+            "class_activation_map is defined for a classifier of one dense layer. "
+            f"Received: a model whose classifier has {1 + len(head.hidden)}"
+        )
+    _check_map_classes(map_classes, len(head.bias))
+
+
+def _check_map_classes(classes: MapClasses, count: int) -> None:
+    wanted = classes if isinstance(classes, int) else len(classes)
+    if not 1 <= wanted <= MAX_MAP_CLASSES:
+        raise InvalidParameter(
+            f"Class activation maps are made of 1 to {MAX_MAP_CLASSES} classes of an image. "
+            f"Received: {wanted}"
+        )
+    ids = (0,) if isinstance(classes, int) else classes
+    if not 0 <= min(ids) <= max(ids) < count:
+        raise InvalidParameter(
+            f"Class ids are 0 to {count - 1}. Received: {', '.join(map(str, ids))}"
+        )
+
+
+def unit_length(values: Array) -> Array:
+    """float32 [n] divided by its Euclidean norm; zeros stay zeros."""
+    norm = np.sqrt(np.sum(np.square(values, dtype=np.float64)))
+    return np.asarray(values / norm if norm else values, np.float32)
+
+
 def batch_output(features: Array, head: Head, names: Collection[str]) -> BatchOutput:
     """features: float32 [N, h, w, features]. names: of the outputs that rows of the batch need."""
     pooled = features.mean(axis=(1, 2), dtype=np.float32)
-    keep = any(OUTPUTS[name].needs_feature_map for name in names)
-    return BatchOutput(pooled, _classify(pooled, head), features if keep else None)
+    keep = needs_feature_map(names)
+    return BatchOutput(pooled, head.logits(pooled), features if keep else None)
 
 
 def logits(features: Array, head: Head) -> Array:
     """float32 [N, h, w, features] to float32 [N, classes]."""
-    return _classify(features.mean(axis=(1, 2), dtype=np.float32), head)
-
-
-def _classify(pooled: Array, head: Head) -> Array:
-    return np.asarray(pooled @ head.kernel + head.bias, np.float32)
-
-
-def softmax(values: Array) -> Array:
-    """Logits, float32 [..., classes], to probabilities that sum to 1 over the last axis."""
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+    return head.logits(features.mean(axis=(1, 2), dtype=np.float32))
 
 
 def top_indices(probabilities: Array, k: int) -> npt.NDArray[np.int64]:

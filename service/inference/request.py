@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from service.errors import ServiceError
 from service.inference.model import Model
+from service.inference.outputs import MapClasses
 
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
@@ -23,7 +24,7 @@ class InferenceRequest:
     rows: each an encoded image, or pixels uint8 [H, W, 3] of the model's input size. Rows that are
     bytes were taken from the byte budget by the adapter, as they arrived.
     deadline: on the clock of `time.monotonic`.
-    outputs: names of `outputs.OUTPUTS`.
+    outputs: names of `outputs.OUTPUTS`. map_classes: the classes of class activation maps.
     model, version: None for the default.
     client: who asks, any name. Clients take turns in the queue and share its room.
     A higher priority goes ahead of the same client's other requests.
@@ -36,6 +37,7 @@ class InferenceRequest:
     rows: Sequence[bytes | memoryview | Pixels]
     deadline: float
     outputs: tuple[str, ...] = ("probabilities",)
+    map_classes: MapClasses = 1
     model: str | None = None
     version: str | None = None
     priority: int = 0
@@ -82,10 +84,14 @@ class RowTiming:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowResult:
-    """One row's outputs by name, and its timing."""
+    """One row's outputs by name, and its timing.
+
+    image_size: width and height of the whole image, upright; None where the row was pixels.
+    """
 
     outputs: Mapping[str, Array]
     timing: RowTiming
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

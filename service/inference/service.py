@@ -27,7 +27,7 @@ from service.fairness.byte_budget import ByteBudget, HeldBytes
 from service.imaging.header import PixelBudget
 from service.imaging.pool import DecoderPool
 from service.inference.model import Model
-from service.inference.outputs import OUTPUTS, check_output_names
+from service.inference.outputs import check_outputs, compute_outputs, needs_feature_map
 from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
 
 Pixels = npt.NDArray[np.uint8]
@@ -95,8 +95,8 @@ class InferenceService:
         caller cancels the work. Raises ModelNotFound, InvalidParameter, TooManyPixels, Unavailable,
         DeadlineExceeded, InferenceFailed and their subclasses.
         """
-        check_output_names(request.outputs)
         model = self._models.get(request.model, request.version)
+        check_outputs(request.outputs, request.map_classes, model.artifact.head)
         _check_pixels(request, model)
         pixels = self._count_pixels(request)
         with self.budget.hold(request.client) as held:
@@ -138,9 +138,12 @@ class InferenceService:
     ) -> Reservation:
         size = model.artifact.manifest.preprocessing.crop_size
         encoded = sum(not isinstance(row, np.ndarray) for row in request.rows)
+        count = encoded * size * size * 3
+        if needs_feature_map(request.outputs):
+            count += len(request.rows) * model.feature_map_bytes
         while True:
             try:
-                held.take(encoded * size * size * 3)
+                held.take(count)
                 return model.admission.admit(
                     len(request.rows), deadline=request.deadline, client=request.client
                 )
@@ -175,7 +178,7 @@ class InferenceService:
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult:
         try:
-            pixels, decode_seconds = await self._pixels(index, request, model, decoding)
+            pixels, decode_seconds, size = await self._pixels(index, request, model, decoding)
         finally:
             decoding.end_one()
         future = model.submit(
@@ -190,17 +193,20 @@ class InferenceService:
         timing = RowTiming(
             decode_seconds, result.queue_seconds, result.inference_seconds, time.monotonic()
         )
-        head = model.artifact.head
-        outputs = {name: OUTPUTS[name].compute(result.output, head) for name in request.outputs}
-        return RowResult(outputs, timing)
+        head, classes = model.artifact.head, request.map_classes
+        outputs = compute_outputs(request.outputs, result.output, head, classes)
+        return RowResult(outputs, timing, size)
 
     async def _pixels(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
-    ) -> tuple[Pixels, float]:
-        """The row decoded, and the seconds of that. No other frame has the row itself."""
+    ) -> tuple[Pixels, float, tuple[int, int] | None]:
+        """The row decoded, the seconds of that, and the whole image's size.
+
+        No other frame has the row itself.
+        """
         row = request.rows[index]
         if isinstance(row, np.ndarray):
-            return row, 0.0
+            return row, 0.0, None
         decoded = await self._decoder.decode(
             row,
             model.artifact.manifest.preprocessing,
@@ -210,7 +216,7 @@ class InferenceService:
             priority=request.priority,
         )
         decoding.pixels.add(decoded.hidden_pixels)
-        return decoded.pixels, decoded.seconds
+        return decoded.pixels, decoded.seconds, decoded.size
 
 
 class _Decoding:

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from model_builder.artifact.head import softmax
 from model_builder.artifact.labels import imagenet1k
 from model_builder.artifact.manifest import Artifact, Precision
 from service.engines.base import Hardware
 from service.engines.registry import load_engines
-from service.inference.outputs import logits, softmax
+from service.inference.outputs import logits
 from service.system.cpu import cpu_limit, has_bfloat16
 from tests.golden.reference import LOGITS, PHOTOS, STORED_CLASSES, keras_logits, pixels_of
 

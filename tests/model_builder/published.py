@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head
 from model_builder.artifact.preprocessing import Preprocessing, imagenet_rgb
-from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from model_builder.networks.resnet import build_resnet

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Golden, Head, Manifest, Provenance
+from model_builder.artifact.manifest import Golden, Manifest, Provenance
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.networks.config import ResNetConfig
 

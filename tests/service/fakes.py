@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Golden, Head
+from model_builder.artifact.manifest import Golden
 from service.batching.batch_sizes import BatchSizes
 
 Pixels = npt.NDArray[np.uint8]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.errors import ConversionFailed
+from model_builder.networks.head import Activation
 from model_builder.system.printable import shortlist
 
 Array = npt.NDArray[np.float32]
@@ -27,6 +28,10 @@ class StateDict:
     strides: of each convolution by our name, where the file states them.
     stride_in_1x1, batch_norm_epsilon: None where neither the file nor the library that wrote it
         settles them.
+    activation: behind the classifier's last dense layer, None where the file does not state it.
+    head_relu: of a classifier of several layers ("head/0/kernel", see `checkpoints.head`) the
+        positions after which a ReLU stands; None where the file does not state them.
+    head_epsilon: of the batch norms in the classifier; None for PyTorch's default.
     """
 
     tensors: Tensors
@@ -34,6 +39,9 @@ class StateDict:
     strides: dict[str, int] = field(default_factory=dict)
     stride_in_1x1: bool | None = None
     batch_norm_epsilon: float | None = None
+    activation: Activation | None = None
+    head_relu: frozenset[int] | None = None
+    head_epsilon: float | None = None
 
 
 def layer_name(stage: int, block: int, index: int, kind: str) -> str:

@@ -16,7 +16,8 @@ from model_builder.checkpoints.catalog import find_checkpoint
 from model_builder.checkpoints.checkpoint import Checkpoint
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
 from model_builder.errors import BuilderError, ConversionFailed
-from model_builder.networks.config import Shortcut
+from model_builder.networks.config import ResNetConfig, Shortcut
+from model_builder.networks.head import Activation
 from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
@@ -45,6 +46,13 @@ def import_(
         Shortcut | None, typer.Option(help="Where shortcuts have no weights: A, or none (plain).")
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of the batch norms.")] = None,
+    activation: Annotated[
+        Activation | None,
+        typer.Option(
+            help="sigmoid where the classes are independent of each other, or there is one; "
+            "softmax by default."
+        ),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="A class a line, or JSON. ImageNet's for 1000 classes.")
     ] = None,
@@ -105,6 +113,7 @@ def import_(
                 None if alike is None else alike.architecture.batch_norm_epsilon,
             ),
         }
+        stated["activation"] = activation
         missing = published.unstated(**stated)
         missing += _unstated_preprocessing(alike, fed) + _unnamed(labels, published.classes)
         if missing:
@@ -123,10 +132,21 @@ def import_(
         end(f"{file} can't be imported. {error}")
     typer.echo(
         f"{name}: {architecture.name}, shortcuts {architecture.shortcut}, "
-        f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {architecture.classes} classes, "
+        f"{'v1' if architecture.stride_in_1x1 else 'v1.5'}, {_classifier(architecture)}, "
         f"{architecture.parameters() / 1e6:.1f} M parameters.\n"
         f"Serve it: RESNET_MODELS={name} resnet serve"
     )
+
+
+def _classifier(architecture: ResNetConfig) -> str:
+    """The classes, and what else there is behind the pooled features."""
+    layers = [
+        f"{layer.width}{' and ReLU' if layer.activation == 'relu' else ''}"
+        for layer in architecture.hidden_layers
+    ]
+    hidden = f" behind dense layers of {', '.join(layers)}" if layers else ""
+    independent = ", each with a sigmoid" if architecture.activation == "sigmoid" else ""
+    return f"{architecture.classes} classes{independent}{hidden}"
 
 
 def _or_like(given: T | None, found: T | None, like: T | None) -> T | None:

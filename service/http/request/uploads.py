@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from starlette.requests import Request
 
@@ -29,11 +30,13 @@ async def read_images(
     document: Body,
     settings: Settings,
     parameters: Collection[str],
-) -> None:
+    members: Collection[str] = (),
+) -> dict[str, Any]:
     """Puts into the body's images one for each part of a form or of JSON, or the raw body.
 
     document: keeps JSON while it is read. parameters: names of the route's query parameters, for
-    the message that refuses a form field.
+    the message that refuses a form field. members: what JSON may have beside images; returns what
+    it has of them.
     Raises InvalidParameter, MalformedRequest, MemoryFull, PayloadTooLarge, UnsupportedEncoding,
     UnsupportedMedia, UploadTimeout, and starlette's ClientDisconnect.
     """
@@ -42,8 +45,7 @@ async def read_images(
     if media_type == "application/json":
         text = await read_payload(request, document, settings)
         body.expect(len(text), 0)
-        await decode_images(text, body, settings.limits.max_files)
-        return
+        return await decode_images(text, body, settings.limits.max_files, members)
     max_bytes = settings.limits.max_body_bytes
     length = announced_length(request, max_bytes)
     inflater = inflater_of(request, max_bytes)
@@ -64,3 +66,4 @@ async def read_images(
         body.add_image()
     else:
         raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
+    return {}

@@ -10,6 +10,15 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from service.http.auth.client import client_of
 from service.http.dependencies import PredictingDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
+from service.http.outputs.image_json import ImageOutputWriter
+from service.http.outputs.query import (
+    ClassesQuery,
+    EncodingQuery,
+    NormalizedQuery,
+    OutputsQuery,
+    OverlayQuery,
+    given_options,
+)
 from service.http.paths import PREDICT
 from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
@@ -17,11 +26,14 @@ from service.http.request.timing import record_timing, server_timing
 from service.http.request.uploads import read_images
 from service.http.routers.predict_description import description_of
 from service.inference.disconnect import cancel_on_disconnect
-from service.inference.request import InferenceRequest, RequestDeadline
+from service.inference.request import InferenceRequest, InferenceResult, RequestDeadline
+from service.inference.service import InferenceService
 from service.observability.logging import bind_log_fields
+from service.protocols.outputs.wanted import OPTIONS, PREDICTIONS, WantedOutputs, wanted_outputs
 from service.settings import Settings
 
-PARAMETERS = ("model", "top_k")
+DEFAULT = WantedOutputs()
+PARAMETERS = ("model", "top_k", *OPTIONS)
 
 
 def make_router(settings: Settings) -> APIRouter:
@@ -44,6 +56,11 @@ async def predict(
             ge=1, description="How many classes to name: by default 5, or all if there are fewer."
         ),
     ] = None,
+    outputs: OutputsQuery = None,
+    classes: ClassesQuery = None,
+    normalized: NormalizedQuery = None,
+    encoding_format: EncodingQuery = None,
+    overlay: OverlayQuery = None,
     timeout_ms: Annotated[
         float | None,
         Header(
@@ -60,27 +77,56 @@ async def predict(
     service, settings = predicting.service, predicting.settings
     chosen = service.model(model)
     k = chosen.top_k(top_k)
+    query = dict(
+        zip(OPTIONS, (outputs, classes, normalized, encoding_format, overlay), strict=True)
+    )
+    wanted = wanted_outputs(given_options(query, {}), chosen, k)
     deadline = RequestDeadline(started, timeout_ms, settings.http.request_timeout_seconds)
     # Before the body is read, a refusal costs next to nothing.
     client = client_of(request.scope)
     service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
-    with predicting.bodies.open(client) as upload, predicting.bodies.open(client) as document:
-        await read_images(request, upload, document, settings, PARAMETERS)
+    with (
+        predicting.bodies.open(client) as upload,
+        predicting.bodies.open(client) as document,
+        service.budget.hold(client) as held,
+    ):
+        members = await read_images(request, upload, document, settings, PARAMETERS, OPTIONS)
         document.release()
+        if members:
+            wanted = wanted_outputs(given_options(query, members), chosen, k)
+        wanted.check_images(len(upload.images))
         bind_log_fields(images=len(upload.images))
         if predicting.rate_limit is not None:
             predicting.rate_limit.take_for_images(client, len(upload.images))
         due = deadline.at(time.monotonic())
-        work = service.infer(
+        writer = ImageOutputWriter(wanted, predicting.overlays, held, deadline=due)
+        work = _infer(
+            service,
             InferenceRequest(
-                upload.images, due, model=model, client=client, on_decoded=upload.release
-            )
+                upload.images,
+                due,
+                outputs=wanted.outputs,
+                map_classes=wanted.map_classes,
+                model=model,
+                client=client,
+                on_decoded=upload.release,
+            ),
+            writer if wanted != DEFAULT else None,
         )
-        result = await cancel_on_disconnect(disconnected(request.receive), work)
-    timing = record_timing(result, started, predicting.spans)
-    body = await predicting.writer.write(result, k, timing)
+        result, written = await cancel_on_disconnect(disconnected(request.receive), work)
+        timing = record_timing(result, started, predicting.spans)
+        k = k if PREDICTIONS in wanted.names else 0
+        body = await predicting.writer.write(result, k, timing, written)
     # A Response: FastAPI would validate the body a second time.
     return Response(
         body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}
     )
+
+
+async def _infer(
+    service: InferenceService, request: InferenceRequest, writer: ImageOutputWriter | None
+) -> tuple[InferenceResult, list[str] | None]:
+    """With what the answer has of each image beside its classes; None where nothing was asked."""
+    result = await service.infer(request)
+    return result, None if writer is None else await writer.write(result)

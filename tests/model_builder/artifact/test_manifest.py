@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_builder.artifact.head import Head
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Artifact, Head
+from model_builder.artifact.manifest import Artifact
 from model_builder.artifact.store_format import read_artifact, read_manifest, write_artifact
 from model_builder.errors import InvalidArtifact
 from tests.model_builder.tiny_artifact import GOLDEN, HEAD, LABELS, MANIFEST, write_network

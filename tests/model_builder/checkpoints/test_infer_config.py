@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 
 from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.formats.state_dict import StateDict, Tensors
-from model_builder.checkpoints.infer_config import PublishedTensors, infer, variables
+from model_builder.checkpoints.infer_config import infer, variables
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import DEPTHS, ResNetConfig, Shortcut, name_of_depth
+from model_builder.networks.head import Activation
 from tests.model_builder.reference import random_state_dict
 
 
@@ -46,10 +49,29 @@ def test_variables_are_those_of_torchvision(depth: int) -> None:
 def test_depth_classes_and_shortcut_are_in_the_tensors(
     depth: int, shortcut: Shortcut, classes: int
 ) -> None:
-    architecture = ResNetConfig.of(name_of_depth(depth), shortcut, classes=classes)
+    plain = ResNetConfig.of(name_of_depth(depth), shortcut, classes=classes)
+    architecture = replace(plain, activation="sigmoid" if classes == 1 else "softmax")
     published = infer("torch", contents(architecture))
     assert (published.depth, published.shortcut, published.classes) == (depth, shortcut, classes)
-    assert published.architecture(stride_in_1x1=False, batch_norm_epsilon=1e-5) == architecture
+    activation: Activation | None = "sigmoid" if classes == 1 else None
+    assert architecture == published.architecture(
+        stride_in_1x1=False, batch_norm_epsilon=1e-5, activation=activation
+    )
+
+
+def test_one_logit_needs_a_sigmoid() -> None:
+    """A softmax of one logit is always 1."""
+    published = infer("torch", contents(ResNetConfig.of("resnet18", classes=1)))
+    for activation in (None, "softmax"):
+        with pytest.raises(ConversionFailed, match=r"one logit, .* --activation sigmoid makes it"):
+            published.architecture(batch_norm_epsilon=1e-5, activation=activation)
+
+
+def test_a_file_that_states_a_sigmoid_needs_no_option() -> None:
+    published = infer("torch", contents(ResNetConfig.of("resnet18"), activation="sigmoid"))
+    assert published.architecture(batch_norm_epsilon=1e-5).activation == "sigmoid"
+    with pytest.raises(ConversionFailed, match=r"activation='sigmoid'\. Received: 'softmax'"):
+        published.architecture(batch_norm_epsilon=1e-5, activation="softmax")
 
 
 @pytest.mark.parametrize("shortcut", ["A", "none"])

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.artifact.manifest import OPENVINO_MODEL, Head
+from model_builder.artifact.head import Head
+from model_builder.artifact.manifest import OPENVINO_MODEL
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.artifact.report import Measurement
 from model_builder.build.calibration import calibration_set

@@ -16,8 +16,8 @@ import pytest
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from model_builder.artifact.preprocessing import CAFFE
-from model_builder.checkpoints.infer_config import PublishedTensors
 from model_builder.checkpoints.loader import assign, read_checkpoint
+from model_builder.checkpoints.published import PublishedTensors
 from model_builder.networks.config import ResNetConfig, name_of_depth
 from model_builder.networks.resnet import build_resnet
 from tests.model_builder.keras_layout import keras_name

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from model_builder.artifact.head import softmax
 from model_builder.checkpoints.formats import torch
 from model_builder.checkpoints.loader import assign, read_checkpoint
 from model_builder.networks.config import ResNetConfig, name_of_depth
 from model_builder.networks.resnet import build_resnet
-from service.inference.outputs import softmax
 from tests.model_builder.published import (
     PREPROCESSING,
     SIZE,

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_builder.artifact.manifest import LITERT_MODEL, Artifact, Head
+from model_builder.artifact.head import Head
+from model_builder.artifact.manifest import LITERT_MODEL, Artifact
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.build.builder import golden

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Head, Precision
+from model_builder.artifact.head import Head
+from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Precision
 from model_builder.artifact.preprocessing import CAFFE
 from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.build.builder import golden

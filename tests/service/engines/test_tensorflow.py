@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from model_builder.artifact.head import Head, softmax
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Artifact, Head, Manifest, Precision, Provenance
+from model_builder.artifact.manifest import Artifact, Manifest, Precision, Provenance
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.store_format import read_artifact, write_artifact
 from model_builder.errors import BuilderError
@@ -26,7 +27,7 @@ from service.engines.tensorflow import fastest_precision, load
 from service.engines.tensorflow_cpu import MAX_BATCH_SIZE, CpuEngine
 from service.engines.tensorflow_gpu import GpuEngine
 from service.http.app import create_app
-from service.inference.outputs import logits, softmax
+from service.inference.outputs import logits
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.system.cpu import has_bfloat16

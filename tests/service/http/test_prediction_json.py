@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from model_builder.artifact.head import softmax
 from model_builder.artifact.labels import Label
 from service.errors import InvalidImage, ServiceError
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import problem_of
 from service.http.schemas import OneImage, SeveralImages, Timing
 from service.inference.model import Model
-from service.inference.outputs import softmax, top_k
+from service.inference.outputs import top_k
 from service.inference.request import InferenceResult, RowResult, RowTiming
 from service.observability.logging import request_id
 from tests.service.conftest import MODEL_NAME, MakeModel

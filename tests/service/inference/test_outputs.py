@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from model_builder.artifact.head import Head, softmax
 from model_builder.artifact.labels import Label
-from model_builder.artifact.manifest import Head
-from service.inference.outputs import logits, softmax, top_k
+from service.inference.outputs import logits, top_k
 
 Array = npt.NDArray[np.float32]
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from model_builder.artifact.head import softmax
 from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher
 from service.batching.item import Pixels
-from service.inference.outputs import BatchOutput, RowOutput, softmax
+from service.inference.outputs import BatchOutput, RowOutput
 from service.inference.self_test import SelfTest
 from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 

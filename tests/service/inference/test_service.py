@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from model_builder.artifact.head import softmax
 from service.errors import (
     DeadlineExceeded,
     InferenceFailed,
@@ -22,7 +23,7 @@ from service.errors import (
 )
 from service.fairness.byte_budget import ByteBudget
 from service.inference.model import Model
-from service.inference.outputs import OUTPUTS, softmax, top_k
+from service.inference.outputs import OUTPUTS, top_k
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
 from service.inference.service import InferenceService
 from tests.service.conftest import MODEL_NAME, MakeModel
@@ -127,7 +128,7 @@ def test_every_output_is_what_its_name_says(make_model: MakeModel, service_of: S
     assert row.outputs["probabilities"] == pytest.approx(softmax(logits))
     activation = row.outputs["class_activation_map"]
     # Its mean and the bias are the class's logit: pooling and the classifier are both linear.
-    assert activation.shape == (2, 2)
+    assert activation.shape == (1, 2, 2)
     assert activation.mean() + head.bias[0] == pytest.approx(logits[0])
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head
 from model_builder.errors import BuilderError
 from service.inference.model import Model
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
@@ -198,8 +198,8 @@ def test_images_sent_together_share_a_batch(service: Service, pool: ThreadPoolEx
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"topk": "3"}, "parameters are model, top_k. Received: 'topk'. Did you mean 'top_k'?"),
-        ({"x": "1"}, "The query parameters are model, top_k. Received: 'x'."),
+        ({"topk": "3"}, "overlay. Received: 'topk'. Did you mean 'top_k'?"),
+        ({"x": "1"}, "normalized, encoding_format, overlay. Received: 'x'."),
         ({"Model": MODEL_NAME}, "Received: 'Model'. Did you mean 'model'?"),
     ],
 )
