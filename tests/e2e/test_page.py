@@ -31,7 +31,9 @@ def browser() -> Iterator[Browser]:
 
 
 def opened(browser: Browser, server: Server, *photos: Path, **options: Any) -> Page:
-    """The page with the photos classified."""
+    """The page with the photos classified; closes the one before."""
+    for context in browser.contexts:
+        context.close()
     page = browser.new_context(**{"viewport": {"width": 1120, "height": 900}, **options}).new_page()
     page.goto(server.url)
     page.set_input_files("#files", [str(photo) for photo in photos])

@@ -61,7 +61,7 @@ export function alikeRow(nearest) {
   const entries = nearest.map(([card, cosine]) => {
     const link = button("", () => {
       reveal(card.root);
-      card.root.focus({ preventScroll: true });
+      card.focus();
     }, { title: `Go to ${card.name}` });
     const words = cosine.toFixed(2);
     link.append(card.smallImage(), element("span", { className: "name" }, card.name), ` ${words}`);

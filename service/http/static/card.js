@@ -167,7 +167,7 @@ export class Card {
         this.image.remove();
         frame.append(
           element("span", { className: "no-picture", aria: { hidden: "true" } }),
-          element("span", { className: "words" }, "This browser can't show it"),
+          element("span", { className: "words" }, "No preview in this browser"),
         );
         resolve(null);
       };

@@ -7,10 +7,10 @@ export function bytes(count) {
   return count < 99.95e6 ? `${(count / 1e6).toFixed(1)} MB` : `${Math.round(count / 1e6)} MB`;
 }
 
-/** One decimal, and never 0.0 or 100.0 for what is not. */
+/** One decimal. No class is certain or impossible: the server's numbers are rounded as well. */
 export function percent(share) {
-  if (share > 0 && share < 0.0005) return "<0.1 %";
-  if (share < 1 && share >= 0.9995) return ">99.9 %";
+  if (share < 0.0005) return "<0.1 %";
+  if (share >= 0.9995) return ">99.9 %";
   return `${(100 * share).toFixed(1)} %`;
 }
 

@@ -41,11 +41,12 @@ access.onKey(() => {
 const showModels = dialog("models");
 byId("show-models").addEventListener("click", async () => {
   await models.read();
-  showModels(models.table());
+  showModels(...models.content());
 });
 const showCode = dialog("code");
 byId("show-code").addEventListener("click", () => {
-  const names = board.cards.map((card) => card.name);
+  const done = board.cards.filter((card) => card.state === "done");
+  const names = done.map((card) => card.name);
   showCode(...snippets(names, predictPath({ model: models.chosen }), access.key !== null));
 });
 byId("heat-maps").addEventListener("click", () => board.showHeatMaps(!board.heatMaps));

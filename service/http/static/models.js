@@ -1,10 +1,12 @@
-// The models of the server: a chooser where several are served, and a table of all.
+// The models of the server: a chooser where several are served, and a table of them.
 
 import { request } from "./api.js";
 import { byId, element } from "./dom.js";
 import { large } from "./format.js";
 
-const STATES = { ready: "served", unavailable: "not ready", available: "not served here" };
+const STATES = { ready: "served", unavailable: "not ready", available: "not loaded" };
+// Columns that are compared digit by digit.
+const NUMBERS = new Set([3, 4, 5]);
 
 /** What GET /models says, as one list of checkpoints with their network's input size. */
 export class Models {
@@ -46,25 +48,39 @@ export class Models {
     byId("chooser").hidden = served.length < 2;
   }
 
-  /** The table, those that are served first. */
-  table() {
-    if (!this.#all.length) return element("p", {}, "The server has not named its models.");
-    const order = (one) => Object.keys(STATES).indexOf(one.state);
-    const rows = [...this.#all].sort((one, other) => order(one) - order(other)).map(row);
-    const heads = ["Model", "State", "Precision", "Parameters", "Multiply-adds", "Top-1, published",
-      "Licence"];
-    return element(
-      "div",
-      { className: "table", tabIndex: 0, role: "region", aria: { label: "Table of models" } },
+  /** What is served as a table, and below it what could be. */
+  content() {
+    if (!this.#all.length) return [element("p", {}, "The server has not named its models.")];
+    const here = this.#all.filter((one) => one.state !== "available");
+    const elsewhere = this.#all.filter((one) => one.state === "available");
+    return [
+      table(here, "Models that are served"),
       element(
-        "table",
+        "details",
         {},
-        element("thead", {}, element("tr", {}, ...heads.map((head) =>
-          element("th", { scope: "col" }, head)))),
-        element("tbody", {}, ...rows),
+        element("summary", {}, `${elsewhere.length} more that it could serve`),
+        element("p", { className: "hint" }, "The server is told which to load when it starts: "
+          + "RESNET_MODELS=NAME,NAME or resnet serve --models NAME,NAME"),
+        table(elsewhere, "Models that could be served"),
       ),
-    );
+    ];
   }
+}
+
+function table(rows, label) {
+  const heads = ["Model", "State", "Runs as", "Parameters", "Multiply-adds", "Top-1, published",
+    "Licence"];
+  return element(
+    "div",
+    { className: "table", tabIndex: 0, role: "region", aria: { label } },
+    element(
+      "table",
+      {},
+      element("thead", {}, element("tr", {}, ...heads.map((head, column) =>
+        element("th", { scope: "col", className: NUMBERS.has(column) ? "number" : "" }, head)))),
+      element("tbody", {}, ...rows.map(row)),
+    ),
+  );
 }
 
 function row(one) {
@@ -74,13 +90,14 @@ function row(one) {
     one.served ? `${one.served.precision}, ${one.served.engine}` : "",
     large(one.parameters),
     large(one.macs),
-    one.top1_percent === null ? "" : `${one.top1_percent} %`,
+    one.top1_percent === null ? "" : `${one.top1_percent.toFixed(1)} %`,
     one.licence,
   ];
   return element(
     "tr",
     {},
     element("th", { scope: "row" }, one.name),
-    ...cells.map((cell) => element("td", {}, cell)),
+    ...cells.map((cell, place) =>
+      element("td", { className: NUMBERS.has(place + 1) ? "number" : "" }, cell)),
   );
 }

@@ -14,6 +14,7 @@ export function showOverall(cards) {
   const whole = cards.length;
   const words = wordsOf(done, failed, whole);
   byId("overall").hidden = whole === 0;
+  document.body.classList.toggle("filled", whole > 0);
   byId("overall-words").textContent = words;
   const bar = byId("overall-bar");
   bar.max = Math.max(whole, 1);

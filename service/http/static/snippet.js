@@ -22,29 +22,35 @@ export function snippets(names, path, withKey) {
 }
 
 function curl(names, url, withKey) {
-  const parts = names.map((name) => `  -F ${shell(`file=@"${name.replace(/["\\]/g, "\\$&")}"`)}`);
+  const parts = names.map((name) => `  -F ${plain(name)
+    ? `file=@${name}`
+    : shell(`file=@"${name.replace(/["\\]/g, "\\$&")}"`)}`);
   const key = withKey ? ['  -H "Authorization: Bearer $RESNET_API_KEY"'] : [];
   return ["curl", ...key, ...parts, `  ${shell(url)}`].join(" \\\n").replace("curl \\\n  ", "curl ");
 }
 
 function python(names, url, withKey) {
-  const headers = withKey
-    ? ['headers = {"Authorization": f"Bearer {os.environ[\'RESNET_API_KEY\']}"}']
-    : ["headers = {}"];
+  const headers = withKey ? ", headers=headers" : "";
   return [
     ...(withKey ? ["import os", ""] : []),
     "import requests  # pip install requests",
     "",
-    ...headers,
+    ...(withKey
+      ? ['headers = {"Authorization": f"Bearer {os.environ[\'RESNET_API_KEY\']}"}']
+      : []),
+    `url = ${JSON.stringify(url)}`,
     `names = [${names.map((name) => JSON.stringify(name)).join(", ")}]`,
     "for name in names:",
     '    with open(name, "rb") as file:',
-    `        answer = requests.post(${JSON.stringify(url)}, headers=headers, files={"file": file})`,
+    `        answer = requests.post(url, files={"file": file}${headers})`,
     "    answer.raise_for_status()",
     '    best = answer.json()["predictions"][0]',
     '    print(name, best["label"], best["probability"])',
   ].join("\n");
 }
+
+/** Whether neither a shell nor curl reads anything into a name. */
+const plain = (name) => /^[\w.-]+$/.test(name);
 
 /** Quoted for a POSIX shell. */
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;

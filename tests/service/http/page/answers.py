@@ -7,8 +7,6 @@ from typing import Any
 
 from playwright.sync_api import Page, Route
 
-from tests.service.http.page import contract
-
 PREDICTIONS = "**/predict*"
 
 
@@ -16,7 +14,7 @@ def changed(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
     """Changes the body of every prediction, in place."""
 
     def answer(route: Route) -> None:
-        response = contract.fetch(route)
+        response = route.fetch()
         body = response.json()
         change(body)
         route.fulfill(response=response, json=body)

@@ -143,7 +143,6 @@ def test_several_huge_images_are_one_question(service: Service, open_page: Open)
 
 def test_the_progress_of_an_upload_is_shown(service: Service, open_page: Open) -> None:
     visit = open_page(service.app).open()
-    visit.page.unroute("**/predict*")
     visit.page.context.new_cdp_session(visit.page).send(
         "Network.emulateNetworkConditions",
         {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2e6},

@@ -32,10 +32,10 @@ def test_another_model_is_chosen_and_asked_of_what_is_there(
     def load(name: str) -> Model:
         return make_model(name)
 
-    client = start_app(load, model=f"{MODEL_NAME},{OTHER}")
+    client = start_app(load, models=OTHER)
     eventually(lambda: client.get("/health/ready").status_code == 200)
     visit = open_page(client.app).open()
-    chooser = visit.page.get_by_label("Model")
+    chooser = visit.page.locator("#model")
     expect(chooser).to_have_value(MODEL_NAME)
     visit.choose(picture("red"))
     expect(visit.card("red.png").locator(".about")).to_contain_text(MODEL_NAME)
@@ -56,7 +56,10 @@ def test_models_are_a_table(service: Service, open_page: Open) -> None:
     expect(first).to_contain_text("served")
     expect(first).to_contain_text("float32, tensorflow")
     # The catalog is below it.
-    expect(dialog.get_by_role("rowheader", name="resnet50.keras_in1k")).to_be_visible()
+    catalog = dialog.get_by_role("rowheader", name="resnet50.keras_in1k")
+    expect(catalog).to_be_hidden()
+    dialog.get_by_text("more that it could serve").click()
+    expect(catalog).to_be_visible()
     expect(dialog.locator("pre")).to_have_count(0)
     dialog.get_by_role("button", name="Close the models").click()
     expect(dialog).to_be_hidden()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import FilePayload, Locator, Page, Request
 
-from tests.service.http.page import contract
 from tests.service.images import plain
 
 
@@ -24,13 +23,8 @@ class Visit:
         )
 
     def open(self) -> Visit:
-        contract.install(self.page)
         self.page.goto(self.url)
         return self
-
-    def open_again(self) -> None:
-        """Lets requests through again, after a test has stopped them."""
-        contract.install(self.page)
 
     def choose(self, *files: FilePayload) -> None:
         self.page.set_input_files("#files", files)
