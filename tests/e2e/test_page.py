@@ -34,7 +34,7 @@ def opened(browser: Browser, server: Server, *photos: Path, **options: Any) -> P
     """The page with the photos classified; closes the one before."""
     for context in browser.contexts:
         context.close()
-    page = browser.new_context(**{"viewport": {"width": 1120, "height": 900}, **options}).new_page()
+    page = browser.new_context(**{"viewport": {"width": 1120, "height": 945}, **options}).new_page()
     page.goto(server.url)
     page.set_input_files("#files", [str(photo) for photo in photos])
     expect(page.locator("#overall-words")).to_have_text(f"{len(photos)} images classified")
@@ -76,8 +76,9 @@ def test_photos(browser: Browser, float32_server: Server) -> None:
 
 
 def save(shot: bytes, name: str) -> None:
-    """As a PNG of 256 colors, which is a third as large."""
-    Image.open(io.BytesIO(shot)).convert("RGB").quantize(256).save(DOCS / name, optimize=True)
+    """As a JPEG, since most of it are photos."""
+    image = Image.open(io.BytesIO(shot)).convert("RGB")
+    image.save(DOCS / name, quality=88, subsampling=0, optimize=True)
 
 
 def test_pictures_of_the_documentation(
@@ -87,10 +88,10 @@ def test_pictures_of_the_documentation(
         pytest.skip("they are made with pytest --screenshots")
     four = [PHOTOS / f"{name}.jpg" for name in NAMES[:3]]
     light = opened(browser, float32_server, *four, color_scheme="light")
-    save(light.screenshot(), "page.png")
-    save(with_heat_maps(light).screenshot(), "page-heat-map.png")
+    save(light.screenshot(), "page.jpg")
+    save(with_heat_maps(light).screenshot(), "page-heat-map.jpg")
     eight = [PHOTOS / f"{name}.jpg" for name in NAMES]
     dark = opened(browser, float32_server, *eight, color_scheme="dark")
-    save(dark.screenshot(), "page-dark.png")
+    save(dark.screenshot(), "page-dark.jpg")
     phone = opened(browser, float32_server, *four, device_scale_factor=2, **PHONE)
-    save(phone.screenshot(), "page-phone.png")
+    save(phone.screenshot(), "page-phone.jpg")
