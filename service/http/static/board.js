@@ -73,13 +73,17 @@ export class Board {
   }
 
   remove(card) {
+    const place = this.cards.indexOf(card);
     card.close();
     this.#alikes.remove(card);
     this.cards = this.cards.filter((one) => one !== card);
     this.#asking = this.#asking.filter((one) => one !== card);
     this.#showOffer();
     this.#show();
-    byId("choose").focus();
+    // The focus was on a button that is gone.
+    const next = this.cards[place] ?? this.cards.at(-1);
+    if (next) next.focus();
+    else byId("choose").focus();
   }
 
   clear() {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from service.inference.model import Model
@@ -57,6 +59,24 @@ def test_too_many_bytes_are_said_in_mb(serve: Serve, open_page: Open) -> None:
     expect(error_of(visit.card("large.png"))).to_have_text(
         f"The file has {len(LARGE['buffer']) / 1000:.0f} kB, and this server takes 20 kB at once."
     )
+
+
+def test_the_service_s_refusal_of_a_large_body_arrives(
+    service: Service, open_page: Open, tmp_path: Path
+) -> None:
+    """It is sent, and the connection closed, while the browser still sends."""
+    visit = open_page(service.app).open()
+    path = tmp_path / "huge.bmp"
+    Image.new("RGB", (3000, 3000)).save(path)
+    visit.choose_paths(path)
+    visit.button("Send it as it is").click()
+    card = visit.card("huge.bmp")
+    expect(error_of(card)).to_have_text(
+        "The file has 27.0 MB, and this server takes 21.0 MB at once."
+    )
+    card.get_by_role("button", name="Send a smaller copy").click()
+    expect(card.locator(".winner .label")).to_have_text("black")
+    expect(card.locator(".about")).to_contain_text("Sent as a copy")
 
 
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed")

@@ -105,7 +105,9 @@ def test_what_is_on_the_page_can_go(service: Service, open_page: Open) -> None:
     visit.button("Remove red.png").click()
     expect(visit.overall).to_have_text("1 image classified")
     assert visit.cards.locator("h2").all_text_contents() == ["blue.png"]
+    expect(visit.card("blue.png")).to_be_focused()
     visit.button("Clear").click()
+    expect(visit.button("Choose images")).to_be_focused()
     expect(visit.cards).to_have_count(0)
     expect(visit.overall).to_be_hidden()
 

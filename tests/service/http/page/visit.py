@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from playwright.sync_api import FilePayload, Locator, Page, Request
 
@@ -28,6 +29,10 @@ class Visit:
 
     def choose(self, *files: FilePayload) -> None:
         self.page.set_input_files("#files", files)
+
+    def choose_paths(self, *paths: Path) -> None:
+        """Files too large to go to the browser through Playwright's own connection."""
+        self.page.set_input_files("#files", paths)
 
     @property
     def cards(self) -> Locator:
