@@ -4,7 +4,6 @@ import { access } from "./access.js";
 import { Board } from "./board.js";
 import { predictPath } from "./classification.js";
 import { byId, dialog } from "./dom.js";
-import { counted } from "./format.js";
 import { watchIntake } from "./intake.js";
 import { Models } from "./models.js";
 import { Note } from "./note.js";
@@ -17,10 +16,9 @@ const board = new Board(models, new Note("offer"));
 
 /** Another model was chosen: the results on the page are those of the one before. */
 function offerAgain() {
-  const count = board.cards.length;
-  if (!count) return;
+  if (!board.cards.length) return;
   notice.show(`The results below are not of ${models.chosen} yet.`, {
-    [`Classify ${counted(count, "image")} again`]: () => board.again(),
+    "Classify them again": () => board.again(),
     "Leave them": () => {},
   });
 }

@@ -41,7 +41,7 @@ def test_another_model_is_chosen_and_asked_of_what_is_there(
     expect(visit.card("red.png").locator(".about")).to_contain_text(MODEL_NAME)
     chooser.select_option(OTHER)
     expect(visit.notice).to_contain_text(f"The results below are not of {OTHER} yet.")
-    visit.notice.get_by_role("button", name="Classify 1 image again").click()
+    visit.notice.get_by_role("button", name="Classify them again").click()
     expect(visit.card("red.png").locator(".about")).to_contain_text(OTHER)
     asked = [parse_qs(urlsplit(one.url).query)["model"] for one in visit.sent]
     assert asked == [[MODEL_NAME], [OTHER]]

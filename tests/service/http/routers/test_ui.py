@@ -81,8 +81,10 @@ def test_every_module_that_is_imported_is_served(http: TestClient) -> None:
             assert module.headers["content-type"].startswith("text/javascript")
             assert module.headers["x-content-type-options"] == "nosniff"
             left += IMPORT.findall(module.text)
-    # No file is left over.
+    # No file is left over, and a browser need not read one module to learn of the next.
     assert seen == {path.name for path in STATIC.glob("*.js")}
+    page = http.get("/", headers=BROWSER_ACCEPTS).text
+    assert set(re.findall(r'rel="modulepreload" href="page/([^"]+)"', page)) == seen - {"main.js"}
 
 
 def test_a_file_that_has_not_changed_is_not_sent_again(http: TestClient) -> None:
