@@ -27,6 +27,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return FileByFile(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--screenshots",
+        action="store_true",
+        help="make the pictures of the page in docs again (tests/e2e/test_page.py)",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """Removes a test's log handlers, whose streams end with the test."""

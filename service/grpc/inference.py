@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.auth.access import Access
-from service.errors import InvalidParameter, MalformedRequest, ModelNotFound, Unavailable
+from service.errors import InvalidParameter, MalformedRequest, ModelNotFound
 from service.fairness.paced import credit_images
 from service.fairness.pacing import Pacer
 from service.grpc.call import Call, Message

@@ -12,8 +12,8 @@ LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
 METRICS: Final = "/metrics"
 PAGE: Final = "/"
-PAGE_STYLE: Final = "/page.css"
-PAGE_SCRIPT: Final = "/page.js"
+# Below it are the style sheets and the modules of the page.
+PAGE_FILES: Final = "/page"
 DOCS: Final = "/docs"
 REDOC: Final = "/redoc"
 OPENAPI: Final = "/openapi.json"
@@ -39,12 +39,14 @@ PROBES: Final = frozenset({LIVE, READY, V2_LIVE, V2_READY})
 # Load balancers and Prometheus poll these: no key, no trace, a log line at the level "debug".
 MONITORING: Final = PROBES | {METRICS}
 # What a browser needs before its user can enter a key.
-PUBLIC: Final = MONITORING | {PAGE, PAGE_STYLE, PAGE_SCRIPT, DOCS, REDOC, OPENAPI}
+PUBLIC: Final = MONITORING | {PAGE, DOCS, REDOC, OPENAPI}
+
+_PUBLIC_FOLDERS: Final = (PAGE_FILES + "/", DOCS_STATIC + "/", DOCS + "/")
 
 
 def needs_key(path: str) -> bool:
     """Whether an API key is required there, where keys are set up."""
-    return path not in PUBLIC and not path.startswith((DOCS_STATIC + "/", DOCS + "/"))
+    return path not in PUBLIC and not path.startswith(_PUBLIC_FOLDERS)
 
 
 @dataclass(frozen=True, slots=True)

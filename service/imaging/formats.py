@@ -199,8 +199,15 @@ def check_signature(data: bytes | memoryview) -> None:
 
 def not_taken(beginning: bytes, file_bytes: int) -> UnsupportedMedia:
     """The refusal of a file of none of the formats. beginning: MAGIC_BYTES of it, or more."""
-    received = name_of(beginning) or f"{file_bytes} bytes that begin with {beginning[:8]!r}"
+    received = name_of(beginning) or _unknown(beginning[:MAGIC_BYTES], file_bytes)
     return UnsupportedMedia(f"Images are taken as {', '.join(ACCEPTED)}. Received: {received}")
+
+
+def _unknown(start: bytes, file_bytes: int) -> str:
+    """Says what a file of no known format is."""
+    if start.isascii() and all(byte >= 0x20 or byte in b"\t\r\n" for byte in start):
+        return f"{file_bytes} bytes of text"
+    return f"{file_bytes} bytes that begin with {start[:8].hex(' ')} (hexadecimal)"
 
 
 def name_of(data: bytes) -> str | None:

@@ -34,7 +34,8 @@ class Route(NamedTuple):
 
 
 ROUTES = [
-    *(Route("GET", path) for path in ("/", "/page.css", "/page.js", "/docs", "/redoc")),
+    *(Route("GET", path) for path in ("/", "/docs", "/redoc")),
+    *(Route("GET", f"/page/{name}", named="/page/{name}") for name in ("main.js", "base.css")),
     Route("GET", "/openapi.json", named="other"),
     *(Route("GET", f"/health/{name}") for name in ("live", "ready")),
     Route("GET", "/metrics"),

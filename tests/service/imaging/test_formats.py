@@ -146,12 +146,18 @@ def test_a_file_is_checked_as_every_format_whose_signature_it_has() -> None:
         (b"\xff\x0a" + bytes(60), "JPEG XL"),
         (b"8BPS\x00\x01", "Photoshop"),
         (encoded(Image.new("RGB", (32, 32)), "ICO"), "ICO"),
-        (b"just a line of text", "19 bytes that begin with b'just a l'"),
-        (PNM, f"{len(PNM)} bytes that begin with b'P6\\n32 32'"),
-        (TGA, f"{len(TGA)} bytes that begin with {TGA[:8]!r}"),
-        (b"RIFF\x24\x00\x00\x00WAVE", r"12 bytes that begin with b'RIFF$\x00\x00\x00'"),
-        (b"MM*\x00\0\0\0\x08" + bytes(40), r"48 bytes that begin with b'MM*\x00\x00\x00\x00\x08'"),
-        (b"\0\0\0\x18ftypisom", r"12 bytes that begin with b'\x00\x00\x00\x18ftyp'"),
+        (b"just a line of text", "19 bytes of text"),
+        (PNM, f"{len(PNM)} bytes that begin with 50 36 0a 33 32 20 33 32 (hexadecimal)"),
+        (TGA, f"{len(TGA)} bytes that begin with {TGA[:8].hex(' ')} (hexadecimal)"),
+        (
+            b"RIFF\x24\x00\x00\x00WAVE",
+            f"12 bytes that begin with {b'RIFF$'.hex(' ')} 00 00 00 (hexadecimal)",
+        ),
+        (
+            b"MM*\x00\0\0\0\x08" + bytes(40),
+            "48 bytes that begin with 4d 4d 2a 00 00 00 00 08 (hexadecimal)",
+        ),
+        (b"\0\0\0\x18ftypisom", "12 bytes that begin with 00 00 00 18 66 74 79 70 (hexadecimal)"),
     ],
 )
 def test_other_formats_are_named_in_the_refusal(data: bytes, name: str) -> None:

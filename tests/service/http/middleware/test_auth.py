@@ -69,7 +69,7 @@ def test_a_key_opens_and_nothing_else_does(serve: Serve, key_file: Path) -> None
     assert status(service, Authorization="Basic alpha") == 401
     assert status(service, Authorization=f"Bearer {hash_of('alpha')}") == 401
     assert [status(service, path) for path in ("/models", "/predict", "/x", "/docs2")] == [401] * 4
-    open_paths = ("/", "/page.css", "/page.js", "/docs", "/redoc", "/openapi.json")
+    open_paths = ("/", "/page/base.css", "/page/main.js", "/docs", "/redoc", "/openapi.json")
     assert [status(service, path) for path in open_paths] == [200] * 6
     assert status(service, "/static-offline-docs/swagger-ui.css") == 200
     assert status(service, Authorization="Bearer beta") == 403

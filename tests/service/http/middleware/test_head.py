@@ -12,7 +12,7 @@ import pytest
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS
 
-NOT_FOR_BROWSERS = ("/", "/page.css", "/page.js", "/docs", "/redoc", "/openapi.json")
+NOT_FOR_BROWSERS = ("/", "/page/base.css", "/page/main.js", "/docs", "/redoc", "/openapi.json")
 
 
 def paths_of(service: Service) -> list[str]:

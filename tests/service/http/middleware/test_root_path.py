@@ -53,7 +53,7 @@ def test_every_kind_of_path_is_found(serve: Serve, prefix: str) -> None:
     client = serve(root_path=ROOT).client
     assert client.post(f"{prefix}/predict", content=RED, headers=PNG).status_code == 200
     assert client.post(f"{prefix}{INFER}", content=RED, headers=RAW).status_code == 200
-    for path in ("/", "/models", "/health/live", "/v2", "/v1/models", "/page.js", "/docs"):
+    for path in ("/", "/models", "/health/live", "/v2", "/v1/models", "/page/main.js", "/docs"):
         assert client.get(prefix + path).status_code == 200, path
     script = client.get(f"{prefix}/static-offline-docs/swagger-ui-bundle.js")
     assert script.status_code == 200
@@ -126,7 +126,7 @@ def test_what_is_no_request_is_left_alone() -> None:
 
 def test_the_paths_that_no_prefix_may_begin_with_are_the_service_s_own(app: FastAPI) -> None:
     described = {path.split("/")[1] for path in app.openapi()["paths"]}
-    others = {"page.css", "page.js", "docs", "redoc", "openapi.json", "static-offline-docs"}
+    others = {"page", "docs", "redoc", "openapi.json", "static-offline-docs"}
     assert described | others == OWN_PATHS
 
 

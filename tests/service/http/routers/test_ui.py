@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from service.auth.api_keys import hash_of
-from tests.service.conftest import MODEL_NAME, Serve, Service, TestClient, listening
-from tests.service.fakes import WAIT_SECONDS
+from service.http.routers import ui
+from tests.service.conftest import Service, TestClient
 from tests.service.http.loop_work import request_work
 
+STATIC = Path(ui.__file__).parents[1] / "static"
 # As Firefox and Chromium send it for a page.
 BROWSER_ACCEPTS = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -31,7 +26,7 @@ def test_the_page_names_only_files_that_this_server_has(http: TestClient) -> Non
     assert page.headers["content-type"].startswith("text/html")
     assert '<base href="/">' in page.text
     references = re.findall(r'(?:href|src)="([a-z][^":]*)"', page.text)
-    assert {"page.css", "page.js", "docs", "models"} <= set(references)
+    assert {"page/base.css", "page/main.js", "docs", "metrics"} <= set(references)
     for reference in references:
         assert http.get(f"/{reference}").status_code == 200, reference
 
@@ -47,10 +42,12 @@ def test_who_asks_for_no_page_gets_kserve_s_liveness(http: TestClient, accept: s
 
 
 def test_nothing_from_elsewhere_runs_in_it(http: TestClient) -> None:
-    policy = http.get("/", headers=BROWSER_ACCEPTS).headers["content-security-policy"]
+    page = http.get("/", headers=BROWSER_ACCEPTS)
+    policy = page.headers["content-security-policy"]
     assert "default-src 'self'" in policy
+    assert "img-src 'self' blob: data:" in policy
     assert "unsafe" not in policy
-    assert "<script>" not in http.get("/", headers=BROWSER_ACCEPTS).text
+    assert not re.findall(r"<script(?! type=\"module\" src=)|<style| style=| on\w+=", page.text)
 
 
 def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
@@ -60,70 +57,48 @@ def test_the_api_docs_load_nothing_from_other_servers(http: TestClient) -> None:
         assert http.get(reference).status_code == 200, reference
 
 
-def test_the_page_can_send_an_api_key(service: Service) -> None:
-    """Its field appears once a request was refused for want of a key."""
-    assert '<form id="access" hidden>' in service.client.get("/", headers=BROWSER_ACCEPTS).text
-    assert "Authorization: `Bearer ${key}`" in service.client.get("/page.js").text
-
-
-# Just enough of a browser for the page's script, then a click on the link "Models".
-BROWSER = """
-const elements = {};
-const make = (id) => ({ id, handlers: {}, hidden: true, children: [],
-  addEventListener(type, handler) { this.handlers[type] = handler; },
-  prepend(child) { this.children.unshift(child); } });
-globalThis.document = { getElementById: (id) => (elements[id] ??= make(id)),
-  createElement: (name) => make(name), addEventListener() {} };
-globalThis.sessionStorage = { getItem: () => process.env.KEY || null };
-const address = process.env.ADDRESS, fetched = globalThis.fetch;
-globalThis.fetch = (path, options) => fetched(new URL(path, address), options);
-(async () => {
-  const script = await (await fetched(address + "/page.js")).text();
-  new Function(script)();
-  let kept = false;
-  elements.models.handlers.click({ preventDefault() { kept = true; } });
-  for (let turn = 0; turn < 500 && elements.status.textContent === undefined; turn++)
-    await new Promise((done) => setTimeout(done, 10));
-  console.log(JSON.stringify({ kept, asksForKey: !document.getElementById("access").hidden,
-    status: elements.status.textContent,
-    shown: elements.answers.children.map((one) => one.textContent) }));
-})();
-"""
-
-
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
-def test_the_link_to_the_models_is_followed_with_the_key(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(f"{hash_of('alpha')} shop\n")
-    app = serve(api_keys_file=tmp_path / "keys").app
-
-    def clicked(port: int, key: str) -> dict[str, Any]:
-        done = subprocess.run(
-            ["node", "-e", BROWSER],
-            env={**os.environ, "ADDRESS": f"http://127.0.0.1:{port}", "KEY": key},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=WAIT_SECONDS,
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
-
-    with listening(app) as port:
-        with_key, without = clicked(port, "alpha"), clicked(port, "")
-    assert (with_key["kept"], with_key["asksForKey"]) == (True, False)
-    (shown,) = with_key["shown"]
-    assert json.loads(shown)["default"] == MODEL_NAME
-    assert (without["kept"], without["asksForKey"], without["shown"]) == (True, True, [])
-    assert without["status"].startswith("Send an API key")
-
-
 def test_its_files_are_read_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> bytes:
         raise AssertionError("a file is read")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    for path in ("/", "/page.css", "/page.js"):
+    for path in ("/", "/page/base.css", "/page/main.js"):
         assert service.client.get(path, headers=BROWSER_ACCEPTS).status_code == 200
+
+
+IMPORT = re.compile(r'^import .* from "\./(\w+\.js)";$', re.MULTILINE)
+
+
+def test_every_module_that_is_imported_is_served(http: TestClient) -> None:
+    seen: set[str] = set()
+    left = ["main.js"]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            module = http.get(f"/page/{name}")
+            assert module.status_code == 200, name
+            assert module.headers["content-type"].startswith("text/javascript")
+            assert module.headers["x-content-type-options"] == "nosniff"
+            left += IMPORT.findall(module.text)
+    # No file is left over, and a browser need not read one module to learn of the next.
+    assert seen == {path.name for path in STATIC.glob("*.js")}
+    page = http.get("/", headers=BROWSER_ACCEPTS).text
+    assert set(re.findall(r'rel="modulepreload" href="page/([^"]+)"', page)) == seen - {"main.js"}
+
+
+def test_a_file_that_has_not_changed_is_not_sent_again(http: TestClient) -> None:
+    first = http.get("/page/main.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = http.get("/page/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = http.get("/page/base.css", headers={"If-None-Match": first.headers["etag"]})
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize("name", ["nope.js", "index.html", "..%2Fapp.py"])
+def test_no_other_file_is_served(http: TestClient, name: str) -> None:
+    assert http.get(f"/page/{name}").status_code == 404
 
 
 def test_the_first_reader_of_the_api_document_does_not_wait_for_it(service: Service) -> None:
