@@ -14,22 +14,23 @@ from model_builder.system.gc_control import gc_paused
 from model_builder.system.printable import printable_lines
 from service.version import __version__
 
-NAMES = (
-    "serve",
-    "models",
-    "describe",
-    "predict",
-    "score",
-    "import",
-    "pull",
-    "quantize",
-    "evaluate",
-    "calibrate",
-    "bench",
-    "verify",
-    "remove",
-    "ray",
-)
+# The module of each command; its function has the command's name, but for `import`.
+MODULES = {
+    "serve": "serve",
+    "models": "models",
+    "describe": "describe",
+    "predict": "predict",
+    "score": "score",
+    "import": "import_",
+    "pull": "pull",
+    "quantize": "quantize",
+    "evaluate": "measure.evaluate",
+    "calibrate": "measure.calibrate",
+    "bench": "measure.bench",
+    "verify": "measure.verify",
+    "remove": "remove",
+    "ray": "ray",
+}
 
 
 class Commands(MutableMapping[str, Any]):
@@ -41,20 +42,18 @@ class Commands(MutableMapping[str, Any]):
         self._imported: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in NAMES:
-            raise KeyError(name)
         if name not in self._imported:
-            function = "import_" if name == "import" else name
             with gc_paused():
-                module = import_module(f"service.cli.commands.{function}")
+                module = import_module(f"service.cli.commands.{MODULES[name]}")
+            function = module.__name__.rpartition(".")[2]
             self._imported[name] = _command(name, getattr(module, function))
         return self._imported[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(NAMES)
+        return iter(MODULES)
 
     def __len__(self) -> int:
-        return len(NAMES)
+        return len(MODULES)
 
     def __setitem__(self, name: str, command: Any) -> None:
         self._imported[name] = command

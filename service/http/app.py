@@ -15,7 +15,6 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, Security
@@ -26,8 +25,7 @@ from starlette.requests import ClientDisconnect
 
 from service.auth.access import Access
 from service.fairness.pacing import Pacer
-from service.http.connection.bounds import grpc_connections
-from service.http.exposition import Exposition
+from service.http.grpc import check_grpc
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware
@@ -50,8 +48,9 @@ from service.http.static_content import serve_docs_from_memory
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
+from service.observability.exposition import Exposition
 from service.observability.logging import configure_logging
-from service.observability.tracing import Spans, Tracing
+from service.observability.tracing import Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.system.certificate import Certificate, InvalidCertificate
 from service.version import __version__
@@ -94,7 +93,7 @@ def prepare(settings: Settings) -> None:
         )
     check_names(settings)
     if settings.grpc.grpc_port is not None:
-        _check_grpc()
+        check_grpc()
 
 
 def configure_process(settings: Settings) -> None:
@@ -128,7 +127,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        grpc = _grpc(runtime, access, tracing.spans, certificate, pacer)
+        grpc = serving_grpc(runtime, access, tracing.spans, certificate, pacer)
         async with grpc as app.state.grpc_port:
             yield
         # The server has finished every request; images of cancelled requests may be left.
@@ -203,22 +202,6 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     return app
 
 
-class GrpcUnavailable(Exception):
-    """RESNET_GRPC_PORT is set, and what gRPC needs is not installed."""
-
-
-def _check_grpc() -> None:
-    # Its own log is not in the service's format, and clients could fill it.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    try:
-        import_module("service.grpc.server")
-    except ModuleNotFoundError as error:
-        raise GrpcUnavailable(
-            f"RESNET_GRPC_PORT is set, and {error.name} is not installed: "
-            "pip install grpcio grpcio-reflection protobuf, or leave RESNET_GRPC_PORT empty."
-        ) from error
-
-
 def certificate_of(settings: Settings) -> Certificate | None:
     """That of the listeners; None for plain text. Raises InvalidCertificate."""
     files = settings.tls
@@ -227,32 +210,6 @@ def certificate_of(settings: Settings) -> Certificate | None:
     if files.tls_cert_file is None or files.tls_key_file is None:
         raise InvalidCertificate("RESNET_TLS_CERT_FILE and RESNET_TLS_KEY_FILE are set together.")
     return Certificate(files.tls_cert_file, files.tls_key_file)
-
-
-@asynccontextmanager
-async def _grpc(
-    runtime: Runtime,
-    access: Access,
-    spans: Spans | None,
-    certificate: Certificate | None,
-    pacer: Pacer,
-) -> AsyncIterator[int | None]:
-    """Serves gRPC meanwhile, where the settings say so, and gives its port.
-
-    Raises OSError where it can't listen, or GrpcUnavailable.
-    """
-    if runtime.settings.grpc.grpc_port is None:
-        yield None
-        return
-    _check_grpc()
-    from service.grpc.server import GrpcServer
-
-    connections = grpc_connections(runtime.settings)
-    server = GrpcServer(
-        runtime, access, spans, certificate, pacer=pacer, max_connections=connections
-    )
-    async with server.serving() as port:
-        yield port
 
 
 def _end(_reason: str) -> None:

@@ -17,11 +17,12 @@ from fastapi import FastAPI
 from model_builder.errors import InvalidArtifact, UnknownModel
 from service.auth.api_keys import InvalidKeyFile
 from service.auth.trusted_proxies import TrustedProxies
-from service.http.app import GrpcUnavailable, create_app, prepare
+from service.http.app import create_app, prepare
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Listener, warn_of_limit
 from service.http.connection.protocol import protocol_of
 from service.http.connection.registry import ConnectionRegistry
+from service.http.grpc import GrpcUnavailable
 from service.inference.repository import AmbiguousName
 from service.inference.runtime import Runtime
 from service.observability.tracing import TracingUnavailable

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import generate_latest
 
-from service.http.exposition import Exposition
+from service.observability.exposition import Exposition
 from service.observability.metrics import Metrics
 from service.workers.places import Place, sockets
 

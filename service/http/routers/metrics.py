@@ -9,8 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.auth.token_bucket import TokenBucket
 from service.http.dependencies import MetricsDep
-from service.http.exposition import Exposition
 from service.http.paths import METRICS
+from service.observability.exposition import Exposition
 from service.observability.metrics import Metrics
 
 # It takes the event loop some milliseconds, and nobody needs it more often. The first ones in a row

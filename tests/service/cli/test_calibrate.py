@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from model_builder.artifact.confidence import CONFIDENCE, read_confidence
 from model_builder.artifact.manifest import Artifact
-from service.cli.commands import calibrate
+from service.cli.commands.measure import calibrate
 from service.cli.main import main
 from service.inference.model import Model
 from service.observability.metrics import Metrics, ModelMetrics

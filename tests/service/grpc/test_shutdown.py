@@ -10,7 +10,8 @@ import grpc
 import pytest
 
 from service.grpc.protos import inference_pb2 as v2
-from service.http.app import GrpcUnavailable, prepare
+from service.http.app import prepare
+from service.http.grpc import GrpcUnavailable
 from service.http.server import EXIT_NOT_LISTENING
 from service.http.server import serve as serve_until_signal
 from service.inference.runtime import Runtime
