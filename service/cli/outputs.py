@@ -8,7 +8,7 @@ from typing import Any
 
 from model_builder.system.atomic_write import atomic_write
 from service.imaging.overlays.heat_map import overlay_png
-from service.imaging.transforms import crop_box
+from service.imaging.resampling.geometry import crop_box
 from service.inference.model import Model
 from service.inference.outputs import map_class_ids, unit_length
 from service.inference.request import RowResult

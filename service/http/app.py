@@ -25,7 +25,7 @@ from starlette.requests import ClientDisconnect
 
 from service.auth.access import Access
 from service.fairness.pacing import Pacer
-from service.http.grpc import check_grpc
+from service.http.grpc import check_grpc, serving_grpc
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
 from service.http.middleware.auth import AuthMiddleware

@@ -9,6 +9,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
+from service.imaging.resampling.geometry import ASPECT_LIMIT, resized_size
 from service.imaging.resampling.points import resize_part
 
 # Exif 2.32, section 4.6.4 A: the operation that makes each orientation upright.
@@ -35,8 +36,6 @@ SUPPORT = {
     Image.Resampling.BICUBIC: 2,
     Image.Resampling.LANCZOS: 3,
 }
-# A longer image is cropped to this aspect ratio first; resizing all of it could take gigabytes.
-ASPECT_LIMIT = 8
 # Rows that the crop does not need are cut off first where they are more than this part of all.
 UNUSED_ROWS = 0.1
 # Pillow takes a resize's box in 32-bit floats, which hold every integer up to this.
@@ -56,7 +55,7 @@ def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
         longest = ASPECT_LIMIT * min(image.size)
         if max(image.size) > longest:
             image = _center(image, min(image.width, longest), min(image.height, longest))
-    width, height = _resized(*image.size, preprocessing)
+    width, height = resized_size(*image.size, preprocessing)
     across, down = _axes(*image.size, preprocessing)
     if image.size == (width, height):
         return _center(image, across.size, down.size)
@@ -203,7 +202,7 @@ def crop_draft(
     extent: from `draft`. orientation: Exif's, 1 to 8. Only that part is resized, from a box in
     32-bit floats, so that pixels may differ by a level from those of `crop`.
     """
-    width, height = _resized(*extent, preprocessing)
+    width, height = resized_size(*extent, preprocessing)
     part_width = min(width, preprocessing.crop_size)
     part_height = min(height, preprocessing.crop_size)
     left, top = round((width - part_width) / 2), round((height - part_height) / 2)
@@ -221,45 +220,13 @@ def _axes(width: int, height: int, preprocessing: Preprocessing) -> tuple[_Axis,
     across, down = (
         _Axis(pixels, resized, round((resized - size) / 2), size)
         for pixels, resized in zip(
-            (width, height), _resized(width, height, preprocessing), strict=True
+            (width, height), resized_size(width, height, preprocessing), strict=True
         )
         for size in [min(resized, preprocessing.crop_size)]
     )
     return across, down
 
 
-def _resized(width: float, height: float, preprocessing: Preprocessing) -> tuple[int, int]:
-    """The size of the whole resized image."""
-    edge, longer, shorter = preprocessing.resize_edge, max(width, height), min(width, height)
-    if preprocessing.resize_mode == "squash":
-        return edge, edge
-    if preprocessing.resize_mode == "letterbox":
-        # As timm's ResizeKeepRatio; a line of pixels stays a line.
-        short = max(1, round(edge * shorter / longer))
-        return (short, edge) if width <= height else (edge, short)
-    long = int(edge * longer / shorter)
-    return (edge, long) if width <= height else (long, edge)
-
-
 def _center(image: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
-
-
-def crop_box(
-    width: int, height: int, preprocessing: Preprocessing
-) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what `crop` shows of an upright image, in its own pixels.
-
-    May reach beyond the image by what rounding a corner moves: less than a pixel of the crop.
-    """
-    size, longest = preprocessing.crop_size, ASPECT_LIMIT * min(width, height)
-    middle = min(width, longest), min(height, longest)
-    corner = round((width - middle[0]) / 2), round((height - middle[1]) / 2)
-    resized = _resized(*middle, preprocessing.resize_edge)
-    starts = [round((length - size) / 2) for length in resized]
-    scales = [length / shown for length, shown in zip(middle, resized, strict=True)]
-    left, top = (
-        first + start * scale for first, start, scale in zip(corner, starts, scales, strict=True)
-    )
-    return left, top, left + size * scales[0], top + size * scales[1]

@@ -11,7 +11,7 @@ from model_builder.artifact.labels import Label
 from service.errors import ServiceError
 from service.fairness.byte_budget import HeldBytes
 from service.http.outputs.overlays import Overlays
-from service.imaging.transforms import crop_box
+from service.imaging.resampling.geometry import crop_box
 from service.inference.outputs import Array, map_class_ids, unit_length
 from service.inference.request import InferenceResult, RowResult
 from service.protocols.outputs.described import described_crop, described_map

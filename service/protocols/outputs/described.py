@@ -6,7 +6,7 @@ from typing import Any
 
 from model_builder.artifact.labels import Label
 from model_builder.artifact.preprocessing import Preprocessing
-from service.imaging.transforms import crop_box
+from service.imaging.resampling.geometry import crop_box
 from service.inference.outputs import Array
 
 EDGES = ("left", "top", "right", "bottom")

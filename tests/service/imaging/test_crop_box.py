@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from model_builder.artifact.preprocessing import Preprocessing
+from model_builder.artifact.preprocessing import Preprocessing, ResizeMode
 from service.imaging.decoder import open_image, render
-from service.imaging.transforms import crop_box
+from service.imaging.resampling.geometry import crop_box
 from tests.service.images import encoded, recipe
 
 SIZES = [(300, 200), (200, 300), (64, 64), (1000, 900), (2000, 100), (100, 2000), (40, 31)]
@@ -57,6 +59,29 @@ def test_the_box_is_what_the_crop_shows(
     size: tuple[int, int], preprocessing: Preprocessing
 ) -> None:
     assert_it_shows_the_box(encoded(gradient(*size)), size, preprocessing)
+
+
+@pytest.mark.parametrize("mode", ["squash", "letterbox"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_box_of_a_whole_image(mode: ResizeMode, size: tuple[int, int]) -> None:
+    """That of a letterboxed image reaches into its borders."""
+    whole = replace(recipe(48, 48), resize_mode=mode)
+    shown = render(open_image(encoded(gradient(*size)), max_pixels=10**7), whole).pixels
+    left, top, right, bottom = crop_box(*size, whole)
+    middle, checked = whole.crop_size // 2, 0
+    for part in (0.25, 0.4, 0.5, 0.6, 0.75):
+        index = int(part * whole.crop_size)
+        place = (index + 0.5) / whole.crop_size
+        column, row = left + place * (right - left), top + place * (bottom - top)
+        for value, there, length in (
+            (shown[middle, index, 0], column, size[0]),
+            (shown[index, middle, 1], row, size[1]),
+        ):
+            margin = 2 * (right - left) / whole.crop_size
+            if margin < there < length - margin:
+                assert int(value) == pytest.approx(there / length * 255, abs=TOLERANCE + 1)
+                checked += 1
+    assert checked >= 5
 
 
 @each_recipe
