@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 
 from model_builder.artifact.labels.entries import INTEGER, WNID, Entry, LabelProblem, shown
+from model_builder.system.printable import printable
 
 # What headers call a column, in lower case with underscores. pandas leaves that of its index empty.
 INDEX_HEADERS = (
@@ -82,7 +83,9 @@ def _rows(lines: Sequence[str], delimiter: str) -> list[Row]:
                 raise LabelProblem(f"line {reader.line_num} is empty")
             rows.append((reader.line_num, cells))
     except csv.Error as error:
-        raise LabelProblem(f"line {reader.line_num}: {error}") from error
+        line = lines[min(reader.line_num, len(lines)) - 1]
+        problem = printable(str(error))
+        raise LabelProblem(f"line {reader.line_num}: {problem}: {shown(line)}") from error
     return rows
 
 

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from model_builder.artifact.preprocessing import RESAMPLING, ResizeMode
 
 MODES: dict[str, ResizeMode] = {"center": "crop", "squash": "squash", "border": "letterbox"}
-Channels = Annotated[list[float], Field(min_length=1, max_length=3)]
+Channels = Annotated[list[FiniteFloat], Field(min_length=1, max_length=3)]
 
 
 class PretrainedConfig(BaseModel):
@@ -25,7 +25,7 @@ class PretrainedConfig(BaseModel):
     mean: Channels
     std: Channels
     interpolation: str = "bicubic"
-    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] | None = None
     crop_mode: Literal["center", "squash", "border"] | None = None
 
 

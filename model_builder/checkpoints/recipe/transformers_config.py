@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, FiniteFloat, PositiveInt
 
 from model_builder.artifact.preprocessing import RESAMPLING
 
@@ -17,7 +17,7 @@ MEMBERS = ("image_processor_type", "feature_extractor_type", "image_mean", "do_r
 CONVNEXT_SQUASHES_FROM = 384
 CONVNEXT_CROP_FRACTION = 224 / 256
 Size = PositiveInt | dict[str, PositiveInt]
-Channels = Annotated[list[float], Field(min_length=1, max_length=3)]
+Channels = Annotated[list[FiniteFloat], Field(min_length=1, max_length=3)]
 
 
 class Processor(BaseModel):
@@ -27,15 +27,15 @@ class Processor(BaseModel):
     feature_extractor_type: str | None = None
     do_resize: bool = True
     size: Size | None = None
-    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] | None = None
     resample: int | None = None
     do_center_crop: bool = False
     crop_size: Size | None = None
     do_rescale: bool = True
-    rescale_factor: PositiveFloat = 1 / 255
+    rescale_factor: Annotated[FiniteFloat, Field(gt=0)] = 1 / 255
     do_normalize: bool = True
-    image_mean: float | Channels | None = None
-    image_std: float | Channels | None = None
+    image_mean: FiniteFloat | Channels | None = None
+    image_std: FiniteFloat | Channels | None = None
     do_flip_channel_order: bool = False
 
     @property

@@ -83,7 +83,7 @@ def test_letterbox_fits_and_pads(size: tuple[int, int]) -> None:
     width, height = (round(edge * 32 / max(size)) for edge in size)
     expected = np.full((32, 32, 3), (9, 8, 7), np.uint8)
     left, top = math.floor((32 - width) / 2), math.floor((32 - height) / 2)
-    fitted = image.resize((width, height), Image.Resampling.BILINEAR)
+    fitted = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     expected[top : top + height, left : left + width] = fitted
     np.testing.assert_array_equal(decoded(image, moded("letterbox")), expected)
 

@@ -26,90 +26,105 @@ from model_builder.errors import ConversionFailed
 Layer = Mapping[str, Any]
 # A layer may be called before others that are listed first. More than one such detour is rare.
 MOST_PASSES = 20
+# A hundred times a ResNet-152's.
+MOST_CALLS = 50_000
 BODY_OPERATIONS = {"ops.Add", "ops.Pad", "ops.GetItem", "ops.Cast"}
 
 
 def follow(config: Layer) -> Value:
     """What the network makes of an image. Raises ConversionFailed, and KeyError and the like."""
-    return _network(config, None)
+    return _Follower().network(config, None)
 
 
-def _network(config: Layer, value: Value | None) -> Value:
-    """value: what a nested network is called on; None for the whole."""
-    layers = config["config"]["layers"]
-    if config["class_name"] == "Sequential":
-        for layer in layers:
-            value = _applied(layer, [] if value is None else [value], None)
-        if value is None:
-            raise ConversionFailed("The network has no layers.")
-        return value
-    found: dict[Source, Value] = {}
-    pending: Sequence[Layer] = layers
-    for _ in range(MOST_PASSES):
-        pending = [layer for layer in pending if not _evaluated(layer, found, value)]
-        if not pending:
-            break
-    outputs = output_names(config["config"])
-    if len(outputs) != 1:
-        raise ConversionFailed(f"The network has {len(outputs)} outputs, and a classifier has one.")
-    if outputs[0] not in found:
-        raise ConversionFailed(f"Nothing leads to {outputs[0][0]}, the network's output.")
-    return found[outputs[0]]
+class _Follower:
+    """Counts the calls of layers: networks within networks may multiply them without end."""
 
+    def __init__(self) -> None:
+        self._calls = 0
 
-def _evaluated(layer: Layer, found: dict[Source, Value], value: Value | None) -> bool:
-    """Puts the layer's results into `found`; False while an input is not there yet."""
-    name = _name(layer)
-    nodes = nodes_of(layer)
-    if not nodes:
-        found[name, 0] = _applied(layer, [] if value is None else [value], None)
+    def network(self, config: Layer, value: Value | None) -> Value:
+        """value: what a nested network is called on; None for the whole."""
+        layers = config["config"]["layers"]
+        if config["class_name"] == "Sequential":
+            for layer in layers:
+                value = self._applied(layer, [] if value is None else [value], None)
+            if value is None:
+                raise ConversionFailed("The network has no layers.")
+            return value
+        found: dict[Source, Value] = {}
+        pending: Sequence[Layer] = layers
+        for _ in range(MOST_PASSES):
+            pending = [layer for layer in pending if not self._evaluated(layer, found, value)]
+            if not pending:
+                break
+        outputs = output_names(config["config"])
+        if len(outputs) != 1:
+            raise ConversionFailed(
+                f"The network has {len(outputs)} outputs, and a classifier has one."
+            )
+        if outputs[0] not in found:
+            raise ConversionFailed(f"Nothing leads to {outputs[0][0]}, the network's output.")
+        return found[outputs[0]]
+
+    def _evaluated(self, layer: Layer, found: dict[Source, Value], value: Value | None) -> bool:
+        """Puts the layer's results into `found`; False while an input is not there yet."""
+        name = _name(layer)
+        nodes = nodes_of(layer)
+        if not nodes:
+            found[name, 0] = self._applied(layer, [] if value is None else [value], None)
+            return True
+        for call, node in enumerate(nodes):
+            if any(source not in found for source in node.inputs):
+                return False
+            if (name, call) not in found:
+                inputs = [found[source] for source in node.inputs]
+                found[name, call] = self._applied(layer, inputs, node)
         return True
-    for call, node in enumerate(nodes):
-        if any(source not in found for source in node.inputs):
-            return False
-        inputs = [found[source] for source in node.inputs]
-        result = _applied(layer, inputs, node)
-        found[name, call] = result
-    return True
+
+    def _applied(self, layer: Layer, inputs: list[Value], node: Node | None) -> Value:
+        self._calls += 1
+        if self._calls > MOST_CALLS:
+            raise ConversionFailed(f"The network has more than {MOST_CALLS} calls of layers.")
+        kind, settings = kind_of(layer), layer["config"]
+        if kind in CONTAINERS:
+            if len(inputs) > 1:
+                raise ConversionFailed(
+                    f"{_name(layer)} has {len(inputs)} inputs, and images are one."
+                )
+            return self.network(layer, inputs[0] if inputs else None)
+        if kind == "InputLayer":
+            return inputs[0] if inputs else _image(settings)
+        # Keras 2 states the shape in the first layer of a sequence.
+        return _result(str(kind), _name(layer), settings, inputs or [_image(settings)], node)
 
 
 def _name(layer: Layer) -> str:
-    name = layer.get("name") or layer["config"]["name"]
-    assert isinstance(name, str)
-    return name
+    return str(layer.get("name") or layer["config"]["name"])
 
 
-def _applied(layer: Layer, inputs: list[Value], node: Node | None) -> Value:
-    kind, settings = kind_of(layer), layer["config"]
-    if kind in CONTAINERS:
-        if len(inputs) > 1:
-            raise ConversionFailed(f"{_name(layer)} has {len(inputs)} inputs, and images are one.")
-        return _network(layer, inputs[0] if inputs else None)
-    if kind == "InputLayer":
-        return inputs[0] if inputs else _image(settings)
-    # Keras 2 states the shape in the first layer of a sequence.
-    values = inputs or [_image(settings)]
+def _result(kind: str, name: str, settings: Layer, values: list[Value], node: Node | None) -> Value:
+    """What one layer makes of its inputs. Raises ConversionFailed where a ResNet has none such."""
     first = values[0]
     if kind in WITHOUT_EFFECT:
         return first
     if isinstance(first, Image | Channel):
         if kind in IMAGE_LAYERS:
-            return on_image(str(kind), _name(layer), settings, values, node)
+            return on_image(kind, name, settings, values, node)
         if isinstance(first, Image) and kind in ("Conv2D", "ZeroPadding2D"):
             return FeatureMap(first)
     elif isinstance(first, FeatureMap):
-        if (kind in BODY or kind in BODY_OPERATIONS) and _is_body(str(kind), values, settings):
+        if (kind in BODY or kind in BODY_OPERATIONS) and _is_body(kind, values, settings):
             return first
         if kind == "GlobalAveragePooling2D":
             return Features(first.image, is_map=bool(settings.get("keepdims")))
         if kind == "AveragePooling2D":
             return Features(first.image, _pool_edge(settings), is_map=True)
     else:
-        result = after_pooling(first, str(kind), _name(layer), settings)
+        result = after_pooling(first, kind, name, settings)
         if result is not None and len(values) == 1:
             return result
     raise ConversionFailed(
-        f"{_name(layer)} ({str(kind).removeprefix('ops.')}) is where a ResNet has no such layer: "
+        f"{name} ({kind.removeprefix('ops.')}) is where a ResNet has no such layer: "
         f"{_where(first)}."
     )
 
@@ -131,10 +146,12 @@ def _image(settings: Layer) -> Image:
     shape = settings.get("batch_shape") or settings.get("batch_input_shape") or [None] * 4
     if len(shape) != 4:
         return Image(None, 3)
-    _, height, width, channels = shape
+    _, height, width, channels = (None if size is None else int(size) for size in shape)
     if height != width:
         raise ConversionFailed(f"Images are square for ResNets. Received: {height} x {width}")
-    return Image(height, 3 if channels is None else channels)
+    if channels not in (None, 1, 3):
+        raise ConversionFailed(f"Images have 3 channels or 1. Received: {channels}")
+    return Image(height, channels or 3)
 
 
 def _pool_edge(settings: Layer) -> int:

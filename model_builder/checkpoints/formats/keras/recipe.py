@@ -54,8 +54,6 @@ class _Fields:
     """The steps so far: the network gets `scale * pixels[order] + offset`."""
 
     def __init__(self, channels: int) -> None:
-        if channels not in (1, 3):
-            raise ConversionFailed(f"Images have 3 channels or 1. Received: {channels}")
         self.order = np.arange(channels)
         self.scale, self.offset = np.ones(channels), np.zeros(channels)
         self.geometry: dict[str, Any] = {}
@@ -114,6 +112,8 @@ class _Fields:
 
     def _pixel(self, fill: float, layer: str) -> tuple[int, int, int]:
         """The color, RGB, of borders that are filled with a value after the steps so far."""
+        if not (self.scale > 0).all() or not np.isfinite(self.offset).all():
+            raise ConversionFailed(f"{layer} fills borders with a value that no color has: {fill}")
         levels = np.empty(len(self.order))
         levels[self.order] = (fill - self.offset) / self.scale
         if not all(0 <= round(level) <= 255 for level in levels.tolist()):

@@ -294,3 +294,57 @@ def test_layers_without_an_effect_have_none_at_inference(name: str) -> None:
     layer = getattr(layers, name)(**MADE.get(name, {}))
     np.testing.assert_array_equal(np.asarray(layer(pixels, training=False)), pixels)
     assert name not in IMAGE_LAYERS
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A network that calls a network twice, which calls a network twice, and so on."""
+    image = {
+        "class_name": "InputLayer",
+        "config": {"name": "image", "batch_shape": [None, EDGE, EDGE, 3]},
+        "name": "image",
+        "inbound_nodes": [],
+    }
+    layers_ = [image]
+    if depth:
+        inner = nested(depth - 1)
+        first, second = [["image", 0, 0, {}]], [["inner", 0, 0, {}]]
+        layers_.append({**inner, "name": "inner", "inbound_nodes": [first, second]})
+    outputs = [["inner", 1, 0]] if depth else [["image", 0, 0]]
+    return {
+        "class_name": "Functional",
+        "config": {"name": "inner", "layers": layers_, "output_layers": outputs},
+    }
+
+
+def test_networks_within_networks_end() -> None:
+    """Twenty levels of two calls are a million."""
+    assert read_config(nested(3)).image is None
+    with pytest.raises(ConversionFailed, match="more than 50000 calls of layers"):
+        read_config(nested(20))
+
+
+@pytest.mark.parametrize("shape", [[None, 8, 9, 3], [None, 8, 8, 4], [None, 8, 8, 10**9]])
+def test_images_of_other_shapes_are_refused(shape: list[Any]) -> None:
+    config = nested(0)
+    config["config"]["layers"][0]["config"]["batch_shape"] = shape
+    with pytest.raises(ConversionFailed, match=r"Images (are square|have 3 channels or 1)"):
+        read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scale": 0.0}, "no recipe has channels in the order"),
+        ({"scale": float("nan")}, "no recipe has channels in the order"),
+        ({"scale": [1, 2]}, "has 2 numbers, and an image 3 channels"),
+        ({"scale": [[]] * 1000}, "has 0 numbers, and an image 3 channels"),
+        ({"scale": {}}, "config can't be read"),
+        ({"offset": "x"}, "config can't be read"),
+    ],
+)
+def test_nonsense_in_a_config_is_refused(changes: dict[str, Any], said: str) -> None:
+    image = keras.Input((EDGE, EDGE, 3))
+    config = config_of(classified(image, layers.Rescaling(1 / 255)(image)))
+    config["config"]["layers"][1]["config"] |= changes
+    with pytest.raises(ConversionFailed, match=said):
+        recipe_of(read_config(config).image, None, {})

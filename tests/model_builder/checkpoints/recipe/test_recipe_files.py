@@ -161,7 +161,7 @@ def test_images_that_came_in_resized_leave_the_resize_open(tmp_path: Path) -> No
     [
         ({**TIMM, "input_size": [3, 224, 160]}, "input_size must be square. Received: 224 x 160"),
         ({**TIMM, "input_size": [4, 224, 224]}, "input_size must have 1 or 3 channels"),
-        ({**TIMM, "crop_pct": 0}, "crop_pct: Input should be greater than 0"),
+        ({**TIMM, "crop_pct": 0}, "crop_pct: Input should be greater than or equal to 0.1"),
         (
             {**TIMM, "crop_mode": "tile"},
             "crop_mode: Input should be 'center', 'squash' or 'border'",
