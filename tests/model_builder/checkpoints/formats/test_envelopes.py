@@ -203,6 +203,25 @@ def test_the_average_is_taken_and_the_other_by_its_key(
         assert published.notes == ()
 
 
+def test_an_average_within_the_network(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    saved = tensors({**prefixed("model.", other), **prefixed("model.ema.", state_dict)})
+    published = read(tmp_path, saved)
+    assert_same(published, state_dict)
+    assert published.notes[0].endswith("--key takes another: model")
+    assert_same(read(tmp_path, saved, "model"), other)
+
+
+def test_a_tensor_of_the_same_name_outside_the_network(
+    state_dict: StateDict, tmp_path: Path
+) -> None:
+    kernel = np.ones((2, 2, 3, 3), np.float32)
+    saved = {**prefixed("model.", state_dict), "conv1.weight": kernel}
+    with pytest.raises(ConversionFailed, match=r"No layer of the network takes conv1\.weight$"):
+        read(tmp_path, tensors(saved))
+
+
 def test_mmengine_saves_the_average_where_others_save_the_raw_weights(
     state_dict: StateDict, other: StateDict, tmp_path: Path
 ) -> None:
