@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.http.confidence import ABSTAIN_BELOW
 from service.http.outputs.query import JSON_OPTIONS
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
 from service.http.request.media.form import PART
@@ -163,6 +164,10 @@ def _images(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": [name],
-        "properties": {name: schema, **JSON_OPTIONS},
+        "properties": {
+            name: schema,
+            ABSTAIN_BELOW: {"type": "number", "minimum": 0, "maximum": 1},
+            **JSON_OPTIONS,
+        },
         "additionalProperties": False,
     }

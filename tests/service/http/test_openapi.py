@@ -184,7 +184,7 @@ def test_as_many_images_are_announced_as_are_taken(max_files: int) -> None:
 
 def test_predicts_parameters(predict: dict[str, Any]) -> None:
     parameters = {parameter["name"]: parameter for parameter in predict["parameters"]}
-    options = {"outputs", "classes", "normalized", "encoding_format", "overlay"}
+    options = {"outputs", "classes", "normalized", "encoding_format", "overlay", "abstain_below"}
     assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms", *options}
     for body in predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"]:
         assert body["properties"].keys() >= options
