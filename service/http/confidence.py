@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_builder.artifact.confidence import ScalingMethod
@@ -12,6 +14,17 @@ from service.errors import InvalidParameter
 from service.inference.confidence.assessor import Assessment
 
 ABSTAIN_BELOW = "abstain_below"
+ABSTAIN_BELOW_JSON = {"type": "number", "minimum": 0, "maximum": 1}
+AbstainBelowQuery = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="A confidence: results say whether theirs is below it. "
+        "Default: RESNET_ABSTAIN_BELOW.",
+    ),
+]
 # Of a score, whose threshold is 1.
 SCORE_DECIMALS = 4
 
@@ -63,34 +76,36 @@ class Calibrated(BaseModel):
     out_of_distribution: str = Field(description="The method of the out-of-distribution score.")
 
 
-def assessed_members(assessment: Assessment | None, abstain_below: float | None) -> list[str]:
-    """The members of a result beside its predictions, as `Assessed` has them.
+def assessed_members(assessment: Assessment | None, abstain_below: float | None) -> str:
+    """The members of a result beside its predictions, as `Assessed` has them; may be empty.
 
     abstain_below: 0 to 1; None without a threshold.
     """
     if assessment is None:
-        return []
-    members = []
+        return ""
+    members: dict[str, bool | float] = {}
     if abstain_below is not None:
-        members.append(f'"abstained":{json.dumps(assessment.abstains(abstain_below))}')
+        members["abstained"] = assessment.abstains(abstain_below)
     if assessment.ood_score is not None:
-        members += [
-            f'"ood_score":{round(assessment.ood_score, SCORE_DECIMALS)!r}',
-            f'"out_of_distribution":{json.dumps(assessment.out_of_distribution)}',
-        ]
-    return members
+        members["ood_score"] = round(assessment.ood_score, SCORE_DECIMALS)
+        members["out_of_distribution"] = assessment.out_of_distribution
+    return json.dumps(members, separators=(",", ":"))[1:-1]
 
 
-def threshold_in(members: dict[str, Any]) -> float | None:
-    """Takes `abstain_below` out of a JSON body's members; None without it.
+def threshold(
+    query: float | None, members: MutableMapping[str, Any], default: float | None
+) -> float | None:
+    """The query's, that of a JSON body, which is taken from its members, or the default.
 
     Raises InvalidParameter.
     """
-    return check_threshold(members.pop(ABSTAIN_BELOW)) if ABSTAIN_BELOW in members else None
+    below = default
+    if ABSTAIN_BELOW in members:
+        below = _check_threshold(members.pop(ABSTAIN_BELOW))
+    return below if query is None else query
 
 
-def check_threshold(given: object) -> float:
-    """Of a JSON body. Raises InvalidParameter."""
+def _check_threshold(given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
         shown = given if isinstance(given, int | float) else type(given).__name__
         raise InvalidParameter(f"{ABSTAIN_BELOW} is a number from 0 to 1. Received: {shown!r:.40}")

@@ -40,13 +40,13 @@ class PredictionWriter:
         result: InferenceResult,
         k: int,
         timing: Timing,
-        abstain_below: float | None = None,
         members: Sequence[str] | None = None,
+        abstain_below: float | None = None,
     ) -> bytes:
         """The body: k classes of each image, the most probable first, none where k is 0.
 
-        abstain_below: a confidence, 0 to 1; None without a threshold. members: of each image what
-        comes beside its classes. Raises the error of an image that is the only one.
+        members: of each image what comes beside them. abstain_below: a confidence, 0 to 1; None
+        without a threshold. Raises the error of an image that is the only one.
         """
         model = self._models.get(result.model)
         if model is None:
@@ -64,7 +64,8 @@ class PredictionWriter:
                 rows.append(_error(row))
                 continue
             parts = [model.row(row, k)] if k else []
-            parts += assessed_members(row.assessment, abstain_below)
+            if assessed := assessed_members(row.assessment, abstain_below):
+                parts.append(assessed)
             if members and members[index]:
                 parts.append(members[index])
             rows.append(",".join(parts))

@@ -82,7 +82,7 @@ class Timing(BaseModel):
     total: float
 
 
-class OneImage(Assessed, ImageOutputs):
+class OneImage(ImageOutputs, Assessed):
     """The answer to one image. `predictions` are there unless `outputs` leaves them out."""
 
     request_id: str | None
@@ -91,7 +91,7 @@ class OneImage(Assessed, ImageOutputs):
     timing_ms: Timing
 
 
-class ImageResult(Assessed, ImageOutputs):
+class ImageResult(ImageOutputs, Assessed):
     """One of several images: what was asked for, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None

@@ -55,7 +55,7 @@ class Model:
     ) -> None:
         """engines: warm for every batch size. fitted: by `resnet calibrate`, if it was."""
         self.artifact = artifact
-        self.assessor = Assessor(fitted, observer.assessed)
+        self.assessor = Assessor(artifact.head, fitted, observer.assessed)
         self.engines = engines
         self.batch_sizes = batch_sizes
         # Set by the loader: from the start of loading to warm, and the memory gained meanwhile.

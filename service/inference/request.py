@@ -92,8 +92,8 @@ class RowResult:
 
     outputs: Mapping[str, Array]
     timing: RowTiming
-    assessment: Assessment | None = None
     image_size: tuple[int, int] | None = None
+    assessment: Assessment | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

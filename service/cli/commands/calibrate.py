@@ -32,7 +32,7 @@ from service.errors import ServiceError
 from service.evaluation.accuracy import digest_of, labeled_images
 from service.evaluation.calibration.collect import collect
 from service.evaluation.calibration.diagram import reliability_svg
-from service.evaluation.calibration.fit import Outcome, fit_confidence
+from service.evaluation.calibration.fit import Outcome, check_softmax, fit_confidence
 from service.inference.artifacts import make_artifact_cache, make_hardware, obtain_artifact
 from service.inference.loader import make_decoder_pool, warm_model
 from service.inference.model import OneModel
@@ -100,6 +100,7 @@ def _calibrate(name: str, folder: Path, settings: Settings) -> tuple[Artifact, O
     metrics = Metrics()
     artifact = obtain_artifact(name, settings, hardware)
     artifact = choose_artifact(name, artifact, settings, hardware)
+    check_softmax(artifact.head)
     labeled = labeled_images(folder, artifact.labels)
     for one in labeled.skipped:
         say(f"{one} is skipped: no class has that name", err=True)

@@ -19,7 +19,7 @@ from service.evaluation.calibration.figures import (
     reliability_bins,
 )
 from service.evaluation.calibration.scaling import fit_temperature, fit_vector, may_fit_vector
-from service.inference.confidence.assessor import scale
+from service.inference.confidence.assessor import penultimate, scale
 from service.inference.confidence.out_of_distribution import METHOD, fit_detector
 
 Indices = npt.NDArray[np.int64]
@@ -45,8 +45,9 @@ class Outcome:
 def fit_confidence(collected: Collected, head: Head, images: str, digest: str) -> Outcome:
     """images: where they come from, for people. digest: of their files.
 
-    Raises InvalidParameter for fewer than MIN_IMAGES.
+    Raises InvalidParameter for fewer than MIN_IMAGES, and what `check_softmax` raises.
     """
+    check_softmax(head)
     if len(collected) < MIN_IMAGES:
         raise InvalidParameter(
             f"A calibration takes {MIN_IMAGES} labeled images or more, better some hundreds. "
@@ -60,9 +61,8 @@ def fit_confidence(collected: Collected, head: Head, images: str, digest: str) -
     before = softmax(held_out.logits)[rows, named]
     scaled = scale(held_out.logits, scaling)
     after = softmax(scaled)[rows, named]
-    detector = fit_detector(
-        (fit.pooled, scale(fit.logits, scaling)), (held_out.pooled, scaled), head
-    )
+    known = (penultimate(head, fit.pooled), scale(fit.logits, scaling))
+    detector = fit_detector(known, (penultimate(head, held_out.pooled), scaled), head)
     temperature = 1 / float(scaling.scale[0]) if scaling.method == "temperature" else None
     report = CalibrationReport(
         images=images,
@@ -86,6 +86,14 @@ def fit_confidence(collected: Collected, head: Head, images: str, digest: str) -
         reliability_bins(after, right),
         coverage_rows(after, right),
     )
+
+
+def check_softmax(head: Head) -> None:
+    """Raises InvalidParameter for a model whose classes are independent of each other."""
+    if head.activation == "sigmoid":
+        raise InvalidParameter(
+            "Its classes have independent probabilities (sigmoid), and no softmax to calibrate."
+        )
 
 
 def halves(class_ids: Indices, seed: int = SEED) -> tuple[Indices, Indices]:

@@ -12,8 +12,8 @@ Array = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-# Temperatures outside of these say that the images are not the model's.
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
+# Reached only where all labels are right, or few.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 GOLDEN_SECTION = (5**0.5 - 1) / 2
 SECTIONS = 40
 # Vector scaling has two parameters a class: only for few classes, each with images to fit them.

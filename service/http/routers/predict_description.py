@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.http.confidence import ABSTAIN_BELOW
+from service.http.confidence import ABSTAIN_BELOW, ABSTAIN_BELOW_JSON
 from service.http.outputs.query import JSON_OPTIONS
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
 from service.http.request.media.form import PART
@@ -164,10 +164,6 @@ def _images(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": [name],
-        "properties": {
-            name: schema,
-            ABSTAIN_BELOW: {"type": "number", "minimum": 0, "maximum": 1},
-            **JSON_OPTIONS,
-        },
+        "properties": {name: schema, ABSTAIN_BELOW: ABSTAIN_BELOW_JSON, **JSON_OPTIONS},
         "additionalProperties": False,
     }

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_builder.artifact.confidence import FittedConfidence, Scaling
-from model_builder.artifact.head import softmax
+from model_builder.artifact.head import Head, softmax
 from service.inference.confidence.out_of_distribution import Detector
 
 Array = npt.NDArray[np.float32]
@@ -40,16 +40,20 @@ class Assessment:
 
 
 class Assessor:
-    """One model's. fitted: None without calibration. observe: receives the top class, its
-    confidence and the out-of-distribution score of each image.
+    """One model's.
+
+    fitted: None without calibration, as of every model with a sigmoid. observe: receives the top
+    class, its confidence and the out-of-distribution score of each image.
     """
 
     def __init__(
         self,
+        head: Head,
         fitted: FittedConfidence | None,
         observe: Callable[[int, float, float | None], None] = lambda *_: None,
     ) -> None:
         self.fitted = fitted
+        self._head = head
         self._observe = observe
         self._detector: Detector | None = None if fitted is None else Detector(fitted.detector)
 
@@ -57,15 +61,27 @@ class Assessor:
         """pooled: float32 [features]. logits: float32 [classes]."""
         top = int(logits.argmax())
         if self.fitted is None:
-            found = Assessment(top, float(1 / np.exp(logits - logits[top]).sum()))
+            found = Assessment(top, self._probability(logits, top))
         else:
             scaled = scale(logits, self.fitted.scaling)
             confidences = softmax(scaled)
             assert self._detector is not None
-            score = self._detector.score(pooled, scaled)
+            score = self._detector.score(penultimate(self._head, pooled), scaled)
             found = Assessment(top, float(confidences[top]), confidences, score)
         self._observe(top, found.confidence, found.ood_score)
         return found
+
+    def _probability(self, logits: Array, top: int) -> float:
+        if self._head.activation == "sigmoid":
+            return float(self._head.probabilities(logits[top]))
+        return float(1 / np.exp(logits - logits[top]).sum())
+
+
+def penultimate(head: Head, pooled: Array) -> Array:
+    """What the last dense layer takes, float32 [..., features]: of one layer, the pooled ones."""
+    for layer in head.hidden:
+        pooled = layer(pooled)
+    return pooled
 
 
 def scale(logits: Array, scaling: Scaling) -> Array:

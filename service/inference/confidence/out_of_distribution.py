@@ -50,7 +50,8 @@ class Detector:
     def score(self, pooled: Array, logits: Array) -> float:
         """Of one image; 95 % of the calibration's have 1 or less, half of them 0 or less.
 
-        pooled: float32 [features]. logits: float32 [classes], calibrated.
+        pooled: what the classifier's last layer takes, float32 [features]. logits: float32
+        [classes], calibrated.
         """
         centered = pooled - self._origin
         within = centered @ self._basis

@@ -23,7 +23,9 @@ IMAGE = {"Content-Type": "image/png"}
 def calibrated(serve: Serve) -> Service:
     service = serve()
     model = service.model
-    model.assessor = Assessor(fitted_to("red", "green"), model._observer.assessed)
+    model.assessor = Assessor(
+        model.artifact.head, fitted_to("red", "green"), model._observer.assessed
+    )
     return service
 
 

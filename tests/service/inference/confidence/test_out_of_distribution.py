@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_builder.artifact.manifest import Head
+from model_builder.artifact.head import Head
 from model_builder.errors import InvalidArtifact
 from service.inference.confidence.out_of_distribution import (
     IMAGES_A_DIRECTION,
