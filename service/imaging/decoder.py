@@ -125,7 +125,7 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Ren
     else:
         square = crop_draft(image, extent, orientation, preprocessing)
         square = apply_orientation(srgb(square, transform), orientation)
-        width, height = reversed(full) if orientation in TURNED else full
+        width, height = full[::-1] if orientation in TURNED else full
     if preprocessing.channel_order == "L":
         # Pixels have three channels; rounding to whole levels belongs to what was trained on.
         square = square.convert("L").convert("RGB")
