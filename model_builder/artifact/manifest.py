@@ -8,6 +8,7 @@ golden.safetensors "pixels" uint8 [N, H, W, 3] and the "logits" float32 [N, clas
                    network gave for them before batch norm was fused and the network exported
 labels.json        a name for each class, and its WordNet id if it has one
 report.json        measurements of the artifact; not hashed, see `report`
+confidence.safetensors  what `resnet calibrate` fitted; not hashed, see `confidence`
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from model_builder.artifact.checksums import checksum
+from model_builder.artifact.confidence import CONFIDENCE, keep_confidence
 from model_builder.artifact.head import Dense, Head
 from model_builder.artifact.labels import Label
 from model_builder.artifact.manifest import (
@@ -77,6 +78,7 @@ def write_artifact(
         manifest = replace(manifest, files=_digests(temporary))
         (temporary / MANIFEST).write_bytes(_MANIFEST_ADAPTER.dump_json(manifest, indent=2))
         write_report(temporary, report)
+        keep_confidence(folder, temporary)
         temporary.chmod(0o755)
         if folder.exists():
             shutil.move(folder, temporary.with_name(temporary.name + "-replaced"))
@@ -176,11 +178,11 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file but the manifest and the report, by its path within the folder."""
+    """sha256 of every file by its path, but of the manifest and of what is measured later."""
     digests = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name in (MANIFEST, REPORT):
+        if name in (MANIFEST, REPORT, CONFIDENCE):
             continue
         digests[name] = checksum(path, "sha256")
     return digests

@@ -167,7 +167,7 @@ class ArtifactCache:
         """
         try:
             write_custom(self.own, checkpoint, tensors)
-            for folder in self._artifact_folders(checkpoint.row()):
+            for folder in self.artifact_folders(checkpoint.row()):
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             raise BuilderError(f"{self.own} can't be written: {error}") from error
@@ -179,7 +179,7 @@ class ArtifactCache:
         """
         checkpoint = self.checkpoint(name)
         places = [
-            *self._artifact_folders(checkpoint),
+            *self.artifact_folders(checkpoint),
             self.home / "checkpoints" / checkpoint.name,
             self.own / checkpoint.name,
         ]
@@ -194,7 +194,7 @@ class ArtifactCache:
         Raises BuilderError or OSError.
         """
         given = self.given_artifact(name)
-        folders = [given.folder] if given else self._artifact_folders(self.checkpoint(name))
+        folders = [given.folder] if given else self.artifact_folders(self.checkpoint(name))
         return sum(forget_measurements(folder) for folder in folders)
 
     def artifact_folder(self, checkpoint: Checkpoint, target: BuildTarget) -> Path:
@@ -211,7 +211,7 @@ class ArtifactCache:
 
         return fetch(checkpoint, self.home / "checkpoints", given=given, config=self.fetching)
 
-    def _artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
+    def artifact_folders(self, checkpoint: Checkpoint) -> list[Path]:
         """Of every engine and precision. Neither name contains "-"."""
         folders = (self.home / ARTIFACTS).glob(f"{glob.escape(checkpoint.name)}-*-*")
         return [path for path in folders if path.name.rsplit("-", 2)[0] == checkpoint.name]

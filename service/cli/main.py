@@ -23,6 +23,7 @@ NAMES = (
     "pull",
     "quantize",
     "evaluate",
+    "calibrate",
     "bench",
     "verify",
     "remove",

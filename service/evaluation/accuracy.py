@@ -17,6 +17,7 @@ from model_builder.artifact.manifest import Precision
 from model_builder.artifact.preprocessing import Preprocessing
 from model_builder.artifact.report import Measurement
 from service.errors import InvalidParameter, ServiceError
+from service.evaluation.calibration.figures import expected_calibration_error
 from service.imaging.pool import DecoderPool
 from service.inference.request import InferenceRequest
 from service.inference.service import InferenceService
@@ -28,8 +29,6 @@ Array = npt.NDArray[np.float32]
 CHUNK = 32
 TIMEOUT_SECONDS = 600.0
 TOP = 5
-# Guo et al. 2017 (arXiv 1706.04599), section 2 and figure 1.
-CALIBRATION_BINS = 15
 # The probability from which on the class of a model with one class is there.
 PRESENT = 0.5
 
@@ -89,22 +88,13 @@ class Tally:
             agreement_percent=_percent(self.agreeing),
             top1_percent=_percent(self.right),
             top5_percent=_percent(self.right_in_top) if self.classes > TOP else None,
-            expected_calibration_error=round(self._calibration_error(), 4),
+            expected_calibration_error=round(
+                expected_calibration_error(self.confidences, self.right), 4
+            ),
             images_per_second=round(len(self.right) / self.seconds, 2),
             origin="evaluate",
             digest=digest,
         )
-
-    def _calibration_error(self) -> float:
-        """Expected calibration error: the mean gap between confidence and accuracy over bins of
-        confidence, weighted by their size.
-        """
-        confidences, right = np.array(self.confidences), np.array(self.right, float)
-        bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        gaps = (
-            abs((confidences[bins == one] - right[bins == one]).sum()) for one in np.unique(bins)
-        )
-        return float(sum(gaps) / len(right))
 
 
 def labeled_images(folder: Path, labels: Sequence[Label]) -> LabeledFolder:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.auth.access import Access
-from service.errors import InvalidParameter, MalformedRequest, ModelNotFound, Unavailable
+from service.errors import InvalidParameter, MalformedRequest, ModelNotFound
 from service.grpc.call import Call, Message
 from service.grpc.wire import packed_bytes
 from service.inference.model import Model
@@ -66,15 +66,7 @@ class Inference:
         Unavailable or DeadlineExceeded.
         """
         deadline = self._deadline(call).at(call.started)
-        refusal: Unavailable | None = None
-        for model in self.runtime.repository.models:
-            try:
-                model.admission.check(1, deadline=deadline, client=call.client)
-                return
-            except Unavailable as error:
-                refusal = error
-        if refusal is not None:
-            raise refusal
+        self.runtime.check_any_room(deadline=deadline, client=call.client)
 
     async def infer(
         self,
@@ -111,6 +103,7 @@ class Inference:
                 rows,
                 deadline.at(time.monotonic()),
                 outputs=asked.outputs,
+                map_classes=asked.map_classes,
                 model=name,
                 version=version,
                 priority=asked.priority,

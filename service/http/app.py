@@ -42,7 +42,7 @@ from service.http.outputs.overlays import Overlays
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
 from service.http.problem_details import add_error_handlers
-from service.http.protocols import v1, v2_infer, v2_models
+from service.http.protocols import embeddings, v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
 from service.inference.artifacts import check_names
@@ -183,7 +183,8 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.include_router(predict.make_router(settings), dependencies=secured)
     for router in (health.router, metrics.make_router()):
         app.include_router(router)
-    for router in (models.router, v2_infer.router, v1.router, v2_models.router):
+    inference = (models.router, v2_infer.router, embeddings.router, v1.router, v2_models.router)
+    for router in inference:
         app.include_router(router, dependencies=secured)
     for router in (v2_models.health, ui.make_router()):
         app.include_router(router)

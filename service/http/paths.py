@@ -26,6 +26,8 @@ V2_MODEL: Final = "/v2/models/{name}"
 V2_VERSION: Final = "/v2/models/{name}/versions/{version}"
 INFER: Final = "/infer"
 V1: Final = "/v1"
+# OpenAI's, among TensorFlow Serving's paths.
+EMBEDDINGS: Final = "/v1/embeddings"
 # TensorFlow Serving's: of a model, of its version, of the version with a label.
 V1_MODELS: Final = tuple(
     "/v1/models/{name}" + part for part in ("", "/versions/{version}", "/labels/{label}")
@@ -49,11 +51,15 @@ def needs_key(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class InferenceTarget:
-    """Which model a request's path and query name, None for the default. route: the template."""
+    """Which model a request's path and query name, None for the default. route: the template.
+
+    in_body: whether only the body names it.
+    """
 
     route: str
     model: str | None = None
     version: str | None = None
+    in_body: bool = False
 
 
 # Paths on which a request is refused while there is no room for its image, and their routes.
@@ -67,7 +73,7 @@ _TARGETS: Final = tuple(
 )
 
 # The templates of all routes that images are sent to.
-INFERENCE_ROUTES: Final = (PREDICT, *(route for _, route in _TARGETS))
+INFERENCE_ROUTES: Final = (PREDICT, EMBEDDINGS, *(route for _, route in _TARGETS))
 
 
 def inference_target(path: str, query: bytes) -> InferenceTarget | None:
@@ -78,6 +84,8 @@ def inference_target(path: str, query: bytes) -> InferenceTarget | None:
     if path == PREDICT:
         name = parse_qs(query.decode("latin-1"))["model"][-1] if b"model=" in query else None
         return InferenceTarget(PREDICT, name)
+    if path == EMBEDDINGS:
+        return InferenceTarget(EMBEDDINGS, in_body=True)
     for pattern, route in _TARGETS:
         if found := pattern.fullmatch(path):
             named = found.groupdict()

@@ -15,6 +15,7 @@ import numpy as np
 
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
+from service.http.confidence import assessed_members
 from service.http.problem_details import problem_of
 from service.http.schemas import ClassProbability, ModelUsed, Timing
 from service.inference.model import Model
@@ -39,12 +40,13 @@ class PredictionWriter:
         result: InferenceResult,
         k: int,
         timing: Timing,
+        abstain_below: float | None = None,
         members: Sequence[str] | None = None,
     ) -> bytes:
         """The body: k classes of each image, the most probable first, none where k is 0.
 
-        members: of each image what comes beside them. Raises the error of an image that is the only
-        one.
+        abstain_below: a confidence, 0 to 1; None without a threshold. members: of each image what
+        comes beside its classes. Raises the error of an image that is the only one.
         """
         model = self._models.get(result.model)
         if model is None:
@@ -62,6 +64,7 @@ class PredictionWriter:
                 rows.append(_error(row))
                 continue
             parts = [model.row(row, k)] if k else []
+            parts += assessed_members(row.assessment, abstain_below)
             if members and members[index]:
                 parts.append(members[index])
             rows.append(",".join(parts))
@@ -88,13 +91,22 @@ class _ModelText:
         """One image's classes, as a member of an object."""
         probabilities: Array = row.outputs["probabilities"]
         best = top_indices(probabilities, k)
-        rounded = np.round(probabilities[best].astype(np.float64), DECIMALS).tolist()
         classes = self._classes
         texts = [
             f"{classes[index]}{value!r}}}"
-            for index, value in zip(best.tolist(), rounded, strict=True)
+            for index, value in zip(best.tolist(), _rounded(probabilities[best]), strict=True)
         ]
+        if row.assessment is not None and row.assessment.confidences is not None:
+            confidences = _rounded(row.assessment.confidences[best])
+            texts = [
+                f'{text[:-1]},"confidence":{value!r}}}'
+                for text, value in zip(texts, confidences, strict=True)
+            ]
         return f'"predictions":[{",".join(texts)}]'
+
+
+def _rounded(values: Array) -> list[float]:
+    return np.round(values.astype(np.float64), DECIMALS).tolist()
 
 
 def _class_texts(labels: Sequence[Label]) -> list[str]:

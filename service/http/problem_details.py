@@ -130,7 +130,7 @@ def respond_on(
     if statuses_on(path) is None:
         return respond(problem(status, code, detail), headers)
     bind_log_fields(code=code)
-    return JSONResponse(error_body(detail), status, headers)
+    return JSONResponse(error_body(path, status, code, detail), status, headers)
 
 
 def respond_to(error: ServiceError, metrics: Metrics, path: str) -> JSONResponse:
@@ -147,23 +147,30 @@ def respond_to(error: ServiceError, metrics: Metrics, path: str) -> JSONResponse
     return respond_on(path, status, error.code, _detail(error, status), headers)
 
 
+# In the place of what an error says.
+MARK = "\0"
+
+
 class ErrorText:
     """The text of the errors of one kind on one route, made but for what each says."""
 
     def __init__(self, route: str, status: int, code: str) -> None:
         self.media_type = TENSOR_MEDIA_TYPE
-        self._beginning, self._has_id = '{"error":', False
+        text = json.dumps(error_body(route, status, code, MARK), separators=(",", ":"))
+        self._beginning, self._ending = text.split(json.dumps(MARK))
+        self._has_id = False
         if statuses_on(route) is None:
             self.media_type = MEDIA_TYPE
             members = problem(status, code, "")
             del members["detail"], members["request_id"]
             text = json.dumps(members, separators=(",", ":")).removesuffix("}")
-            self._beginning, self._has_id = f'{text},"detail":', True
+            self._beginning, self._ending, self._has_id = f'{text},"detail":', "}", True
 
     def of(self, detail: str, identifier: str) -> bytes:
         """identifier: the request's, of characters that JSON need not escape."""
         identified = f',"request_id":"{identifier}"' if self._has_id else ""
-        return f"{self._beginning}{json.dumps(detail, ensure_ascii=False)}{identified}}}".encode()
+        text = json.dumps(detail, ensure_ascii=False)
+        return f"{self._beginning}{text}{identified}{self._ending}".encode()
 
 
 # What `curl -T` is used for.

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
+from service.http.confidence import Assessed, Calibrated
 from service.http.outputs.schemas import ImageOutputs
 from service.inference.model_info import State
 
@@ -40,11 +41,30 @@ class TensorError(BaseModel):
     error: str
 
 
+class OpenAIErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    """An error of `/v1/embeddings`, as OpenAI's clients read it."""
+
+    error: OpenAIErrorBody
+
+
 class ClassProbability(BaseModel):
     class_id: int = Field(description="Index of the class, from 0.")
     wnid: str | None = Field(None, description="WordNet id, where the class has one.")
     label: str
     probability: float = Field(ge=0, le=1.000001)
+    confidence: float | None = Field(
+        None,
+        ge=0,
+        le=1.000001,
+        description="The calibrated probability; absent where the model is not calibrated.",
+    )
 
 
 class ModelUsed(BaseModel):
@@ -62,7 +82,7 @@ class Timing(BaseModel):
     total: float
 
 
-class OneImage(ImageOutputs):
+class OneImage(Assessed, ImageOutputs):
     """The answer to one image. `predictions` are there unless `outputs` leaves them out."""
 
     request_id: str | None
@@ -71,7 +91,7 @@ class OneImage(ImageOutputs):
     timing_ms: Timing
 
 
-class ImageResult(ImageOutputs):
+class ImageResult(Assessed, ImageOutputs):
     """One of several images: what was asked for, or the `error` that it alone met."""
 
     predictions: list[ClassProbability] | None = None
@@ -123,6 +143,7 @@ class Served(BaseModel):
     load_seconds: float = Field(description="From the start of its loading to warm.")
     memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
     measured: list[Measured]
+    calibration: Calibrated | None = Field(description="What `resnet calibrate` fitted.")
 
 
 class CheckpointBody(BaseModel):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from model_builder.artifact.confidence import read_confidence
 from model_builder.artifact.manifest import Artifact, artifact_name
 from model_builder.system.progress import step
 from service.batching.autotune import autotune
@@ -16,6 +17,7 @@ from service.engines.base import Engine, Hardware
 from service.engines.registry import ENGINES, EngineSpec, engine_called, load_engines
 from service.imaging.pool import DecoderPool
 from service.inference.artifacts import check_agreement, make_hardware, obtain_artifact
+from service.inference.confidence.drift import drift_of
 from service.inference.model import Model
 from service.inference.speed.choice import choose_artifact
 from service.inference.speed.key import measured_on
@@ -96,16 +98,19 @@ def warm_model(
     hardware: Hardware,
     metrics: Metrics,
     engines: Sequence[EngineSpec] = ENGINES,
+    *,
+    calibrated: bool = True,
 ) -> Model:
     """The model with its engines warm for every batch size. Its workers are not started.
 
-    Raises BuilderError.
+    calibrated: whether to use what `resnet calibrate` fitted, if it was. Raises BuilderError.
     """
     manifest = artifact.manifest
     spec = engine_called(manifest.engine, engines)
     with step(f"Loading and warming up {manifest.name} in {manifest.precision}"):
         loaded = load_engines(artifact, hardware, engines)
-        observer = ModelMetrics(metrics, manifest.name)
+        fitted = read_confidence(artifact.folder, manifest) if calibrated else None
+        observer = ModelMetrics(metrics, manifest.name, drift_of(artifact, fitted, metrics.drift))
         edge = manifest.preprocessing.crop_size
         cached = autotune_cache_for(settings.model.home, artifact, spec, loaded, hardware)
         known = cached.read() if cached else None
@@ -119,6 +124,7 @@ def warm_model(
             batch_sizes=sizes,
             queue_limit=settings.batching.queue_limit,
             wait_limit_seconds=settings.batching.queue_wait_limit_seconds,
+            fitted=fitted,
         )
 
 

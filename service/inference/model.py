@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model_builder.artifact.confidence import FittedConfidence
 from model_builder.artifact.manifest import Artifact
 from service.batching.admission import Admission
 from service.batching.batch_sizes import BatchSizes
@@ -17,6 +18,7 @@ from service.batching.batcher import Batcher, BatchObserver
 from service.batching.item import BatchFn, Result
 from service.engines.base import Engine
 from service.errors import InvalidParameter
+from service.inference.confidence.assessor import Assessor
 from service.inference.outputs import BatchOutput, RowOutput, batch_output
 from service.inference.self_test import SelfTest
 from service.observability.metrics import SelfTestOutcome
@@ -30,9 +32,11 @@ MIN_STUCK_TIMEOUT_SECONDS = 5.0
 
 
 class ModelObserver(BatchObserver, Protocol):
-    """Receives the outcomes of self-tests as well."""
+    """Receives the outcomes of self-tests, and how sure the model is of images, as well."""
 
     def self_test_done(self, outcome: SelfTestOutcome) -> None: ...
+
+    def assessed(self, top: int, confidence: float, ood_score: float | None, /) -> None: ...
 
 
 class Model:
@@ -47,9 +51,11 @@ class Model:
         batch_sizes: BatchSizes,
         queue_limit: int,
         wait_limit_seconds: float,
+        fitted: FittedConfidence | None = None,
     ) -> None:
-        """engines: warm for every batch size."""
+        """engines: warm for every batch size. fitted: by `resnet calibrate`, if it was."""
         self.artifact = artifact
+        self.assessor = Assessor(fitted, observer.assessed)
         self.engines = engines
         self.batch_sizes = batch_sizes
         # Set by the loader: from the start of loading to warm, and the memory gained meanwhile.

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from model_builder.artifact.confidence import CalibrationReport
 from model_builder.artifact.manifest import MANIFEST, Manifest
 from model_builder.artifact.report import Report
 from model_builder.artifact.store_format import read_manifest
@@ -34,6 +35,7 @@ class ServedInfo:
     load_seconds: float
     memory_bytes: int
     measured: Report
+    calibration: CalibrationReport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def _served(model: Model | None) -> ServedInfo | None:
     if model is None:
         return None
     manifest = model.artifact.manifest
+    fitted = model.assessor.fitted
     return ServedInfo(
         precision=manifest.precision,
         engine=manifest.engine,
@@ -210,4 +213,5 @@ def _served(model: Model | None) -> ServedInfo | None:
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
         measured=model.artifact.report,
+        calibration=None if fitted is None else fitted.report,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.errors import ServiceError
+from service.inference.confidence.assessor import Assessment
 from service.inference.model import Model
 from service.inference.outputs import MapClasses
 
@@ -84,13 +85,14 @@ class RowTiming:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowResult:
-    """One row's outputs by name, and its timing.
+    """One row's outputs by name, its timing, and how sure the model is of it.
 
     image_size: width and height of the whole image, upright; None where the row was pixels.
     """
 
     outputs: Mapping[str, Array]
     timing: RowTiming
+    assessment: Assessment | None = None
     image_size: tuple[int, int] | None = None
 
 

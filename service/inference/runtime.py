@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from service.engines.registry import ENGINES, EngineSpec
+from service.errors import Unavailable
 from service.fairness.byte_budget import ByteBudget
 from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
@@ -89,6 +90,22 @@ class Runtime:
 
     def health(self) -> Health:
         return Health({**self.repository.health().checks, "decoders": self._decoder.problem or OK})
+
+    def check_any_room(self, *, deadline: float, client: str | None) -> None:
+        """That a model has room for an image: before a body is read that names the model.
+
+        client: as for `InferenceService.check_room`. With several models it is refused where none
+        has room. Raises Unavailable or DeadlineExceeded.
+        """
+        refusal: Unavailable | None = None
+        for model in self.repository.models:
+            try:
+                model.admission.check(1, deadline=deadline, client=client)
+                return
+            except Unavailable as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
 
     def drain(self) -> None:
         """Reports not ready from now on; requests are still answered."""

@@ -195,7 +195,8 @@ class InferenceService:
         )
         head, classes = model.artifact.head, request.map_classes
         outputs = compute_outputs(request.outputs, result.output, head, classes)
-        return RowResult(outputs, timing, size)
+        assessment = model.assessor.assess(result.output.pooled, result.output.logits)
+        return RowResult(outputs, timing, assessment, size)
 
     async def _pixels(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding

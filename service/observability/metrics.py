@@ -17,6 +17,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from service.observability.drift import DriftMetrics, ModelDrift
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -186,14 +187,16 @@ class Metrics:
         self.ready = Gauge(
             "resnet_ready", "1 when the service takes images.", registry=self.registry
         )
+        self.drift = DriftMetrics(self.registry)
         self.model_info = Info("resnet_model", "What is served.", ["model"], registry=self.registry)
         Info("resnet_build", "This version.", registry=self.registry).info({"version": __version__})
 
 
 class ModelMetrics:
-    """The metrics of one model, as a batcher and a self-test report them."""
+    """The metrics of one model, as a batcher, a self-test and an assessor report them."""
 
-    def __init__(self, metrics: Metrics, model: str) -> None:
+    def __init__(self, metrics: Metrics, model: str, drift: ModelDrift | None = None) -> None:
+        self.assessed = (drift or ModelDrift(metrics.drift, model)).observe
         self._queue_seconds = metrics.queue_seconds.labels(model)
         self._inference_seconds = metrics.inference_seconds.labels(model)
         self._batch_size = metrics.batch_size.labels(model)

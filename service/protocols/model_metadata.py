@@ -9,8 +9,9 @@ from typing import Any, Literal
 from service.errors import ModelNotFound
 from service.inference.model import Model
 from service.inference.repository import VERSION, Entry, ModelRepository
+from service.protocols.outputs.wanted import MAPS
 from service.protocols.pixel_arrays import CHANNELS
-from service.protocols.predict_request import IMAGE_BYTES, SIGNATURE
+from service.protocols.predict_request import IMAGE_BYTES, SIGNATURES
 from service.protocols.tensor_request import (
     DEFAULT_PRIORITY,
     OUTPUT_NAMES,
@@ -60,7 +61,22 @@ def input_spec(model: Model) -> TensorSpec:
 
 def output_spec(model: Model) -> TensorSpec:
     """The one that is computed where a request names none."""
-    return TensorSpec(OUTPUT_NAMES[0], "FP32", (-1, len(model.artifact.labels)))
+    return output_specs(model)[0]
+
+
+def output_specs(model: Model) -> list[TensorSpec]:
+    """All that a request may name.
+
+    Class activation maps are [-1, classes, h, w], of as many classes as are asked for.
+    """
+    head, classes = model.artifact.head, len(model.artifact.labels)
+    height, width, features = model.feature_shape or (-1, -1, head.features)
+    shapes = ((classes,), (classes,), (features,), (-1, height, width))
+    return [
+        TensorSpec(name, "FP32", (-1, *shape))
+        for name, shape in zip(OUTPUT_NAMES, shapes, strict=True)
+        if name != MAPS or head.is_linear
+    ]
 
 
 def platform(model: Model) -> str:
@@ -75,7 +91,11 @@ def metadata(name: str, model: Model) -> dict[str, Any]:
         "versions": [VERSION],
         "platform": platform(model),
         "inputs": [_described(input_spec(model))],
+        # Clients such as Triton's image_client.py accept a model with one output only.
         "outputs": [_described(output_spec(model))],
+        "properties": {
+            one.name: f"{one.datatype} {list(one.shape)}" for one in output_specs(model)[1:]
+        },
     }
 
 
@@ -111,29 +131,26 @@ def configuration(name: str, model: Model, max_images: int) -> dict[str, Any]:
         ],
         "parameters": {
             "encoded_images": {"string_value": "BYTES [-1] or [-1,1], named image or pixels"},
-            "outputs": {"string_value": ",".join(OUTPUT_NAMES)},
+            "outputs": {"string_value": ",".join(one.name for one in output_specs(model))},
         },
     }
 
 
 def signature(name: str, model: Model) -> dict[str, Any]:
-    """TensorFlow Serving's GetModelMetadataResponse."""
+    """TensorFlow Serving's GetModelMetadataResponse: a signature for each output."""
+    signatures = {
+        signature_name: {
+            "inputs": {IMAGE_BYTES: _tensor_info(IMAGE_BYTES, "DT_STRING", (-1,))},
+            "outputs": {computed.name: _tensor_info(computed.name, "DT_FLOAT", computed.shape)},
+            "method_name": "tensorflow/serving/predict",
+        }
+        for computed in output_specs(model)
+        for signature_name, output in SIGNATURES.items()
+        if output == computed.name
+    }
     return {
         "model_spec": {"name": name, "signature_name": "", "version": VERSION},
-        "metadata": {
-            "signature_def": {
-                "signature_def": {
-                    SIGNATURE: {
-                        "inputs": {IMAGE_BYTES: _tensor_info(IMAGE_BYTES, "DT_STRING", (-1,))},
-                        "outputs": {
-                            computed.name: _tensor_info(computed.name, "DT_FLOAT", computed.shape)
-                            for computed in [output_spec(model)]
-                        },
-                        "method_name": "tensorflow/serving/predict",
-                    }
-                }
-            }
-        },
+        "metadata": {"signature_def": {"signature_def": signatures}},
     }
 
 

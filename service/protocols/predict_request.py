@@ -11,13 +11,15 @@ from typing import Any, Literal
 from service.errors import InvalidParameter, MalformedRequest
 from service.protocols.json_text import LongText, Numbers
 from service.protocols.pixel_arrays import parse_pixels
-from service.protocols.tensor_request import IMAGE, MAX_NAME_LENGTH, PIXELS
+from service.protocols.tensor_request import IMAGE, MAX_NAME_LENGTH, OUTPUT_NAMES, PIXELS
 from service.protocols.tensor_rows import ImageBuffer, Row, check_count, decode_image
 
 # The image input in the metadata; the other names are as good.
 IMAGE_BYTES = "image_bytes"
 INPUTS = (IMAGE_BYTES, IMAGE, PIXELS)
 SIGNATURE = "serving_default"
+# Each signature's one output. Maps are of the most probable class.
+SIGNATURES = {SIGNATURE: OUTPUT_NAMES[0], **{name: name for name in OUTPUT_NAMES[1:]}}
 # Brackets of pixels [N, H, W, 3].
 BATCH_DEPTH = 4
 # The key of the answer by the key of the request.
@@ -28,16 +30,20 @@ Form = Literal["instances", "inputs", "examples"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictRequest:
-    """images: each `{"b64": text}` or an array of pixels; or one array for all of them."""
+    """images: each `{"b64": text}` or an array of pixels; or one array for all of them.
+
+    output: the signature's, a name of OUTPUT_NAMES.
+    """
 
     form: Form
     images: Any
+    output: str
 
 
 def predict_request(body: Any) -> PredictRequest:
     """Of `:predict`. Raises MalformedRequest or InvalidParameter."""
     given = _object(body)
-    _check_signature(given)
+    output = _output(given)
     forms = [name for name in ("instances", "inputs") if name in given]
     if not forms:
         raise MalformedRequest("Missing 'inputs' or 'instances' key")
@@ -46,20 +52,21 @@ def predict_request(body: Any) -> PredictRequest:
             "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
         )
     if forms == ["instances"]:
-        return PredictRequest("instances", _instances(given, "instances"))
+        return PredictRequest("instances", _instances(given, "instances"), output)
     column = given["inputs"]
     if isinstance(column, dict) and "b64" not in column:
         column = _named(column)
-    return PredictRequest("inputs", [column] if isinstance(column, dict) else column)
+    return PredictRequest("inputs", [column] if isinstance(column, dict) else column, output)
 
 
 def classify_request(body: Any) -> PredictRequest:
     """Of `:classify`. Raises MalformedRequest or InvalidParameter."""
     given = _object(body)
-    _check_signature(given)
+    if _output(given) != OUTPUT_NAMES[0]:
+        raise InvalidParameter(f'Only the signature "{SIGNATURE}" classifies.')
     if "examples" not in given:
         raise MalformedRequest("Missing 'examples' key")
-    return PredictRequest("examples", _instances(given, "examples"))
+    return PredictRequest("examples", _instances(given, "examples"), OUTPUT_NAMES[0])
 
 
 async def images_of(
@@ -92,14 +99,21 @@ def _object(body: Any) -> dict[str, Any]:
     return body
 
 
-def _check_signature(given: dict[str, Any]) -> None:
+def _output(given: dict[str, Any]) -> str:
     name = given.get("signature_name", SIGNATURE)
     if not isinstance(name, str):
         raise MalformedRequest("'signature_name' key must be a string value.")
-    if name not in (SIGNATURE, ""):
+    return output_of(name)
+
+
+def output_of(signature: str) -> str:
+    """The output of the signature; "" for the default. Raises InvalidParameter."""
+    output = SIGNATURES.get(signature or SIGNATURE)
+    if output is None:
         raise InvalidParameter(
-            f'Serving signature name: "{name[:MAX_NAME_LENGTH]}" not found in signature def'
+            f'Serving signature name: "{signature[:MAX_NAME_LENGTH]}" not found in signature def'
         )
+    return output
 
 
 def _instances(given: dict[str, Any], name: str) -> list[Any] | Numbers:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
-from service.inference.outputs import top_indices
+from service.inference.outputs import top_indices, unit_length
 from service.inference.request import InferenceResult, RowResult
 from service.protocols.tensor_request import WantedOutput
 
@@ -19,11 +19,11 @@ LITTLE_ENDIAN_FLOAT32 = "<f4"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutputTensor:
-    """rows: each float32 [n], or the texts of the classes that are named."""
+    """rows: each float32, or the texts of the classes that are named. shape: with the rows'."""
 
     wanted: WantedOutput
     datatype: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     rows: Sequence[npt.NDArray[np.float32]] | Sequence[Sequence[str]]
 
 
@@ -43,8 +43,10 @@ def output_tensor(
     rows: Sequence[RowResult], wanted: WantedOutput, labels: Sequence[Label]
 ) -> OutputTensor:
     values = [row.outputs[wanted.name] for row in rows]
+    if wanted.normalized:
+        values = [unit_length(one) for one in values]
     if not wanted.classes:
-        return OutputTensor(wanted, "FP32", (len(values), len(values[0])), values)
+        return OutputTensor(wanted, "FP32", (len(values), *values[0].shape), values)
     named = [class_texts(one, wanted.classes, labels) for one in values]
     return OutputTensor(wanted, "BYTES", (len(named), len(named[0])), named)
 

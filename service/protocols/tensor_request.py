@@ -6,11 +6,15 @@ texts of errors that clients know are Triton's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_builder.artifact.labels import Label
 from service.errors import InvalidParameter, MalformedRequest
-from service.inference.outputs import check_output_names
+from service.inference.outputs import MapClasses, check_output_names
+from service.protocols.outputs.class_ids import class_ids
+from service.protocols.outputs.wanted import MAPS
 
 # The image input. Metadata has the first; encoded images may have either name.
 PIXELS, IMAGE = "pixels", "image"
@@ -18,8 +22,7 @@ MAX_ID_LENGTH = 1024
 MAX_OUTPUTS = 16
 # Names and shapes that messages repeat.
 MAX_NAME_LENGTH, MAX_DIMENSIONS = 200, 8
-# An output of each image as one array of numbers per row: what a tensor [N, n] can have.
-OUTPUT_NAMES = ("probabilities", "logits", "embedding")
+OUTPUT_NAMES = ("probabilities", "logits", "embedding", MAPS)
 # Priority 1 goes first, 0 stands for the default, as in Triton.
 PRIORITY_LEVELS, DEFAULT_PRIORITY = 3, 2
 
@@ -36,11 +39,18 @@ class InputTensor:
 
 @dataclass(frozen=True, slots=True)
 class WantedOutput:
-    """classes: how many to name instead of the tensor; 0 for the tensor. binary: over HTTP."""
+    """classes: how many to name instead of the tensor; 0 for the tensor. binary: over HTTP.
+
+    normalized: each row is divided by its Euclidean norm. map_names: the classes of class
+    activation maps, with commas between; without any the `map_top_k` most probable.
+    """
 
     name: str
     classes: int = 0
     binary: bool = False
+    normalized: bool = False
+    map_names: str = ""
+    map_top_k: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +62,13 @@ class TensorRequest:
     id: str = ""
     timeout_ms: float | None = None
     priority: int = 0
+
+    def map_classes(self, labels: Sequence[Label]) -> MapClasses:
+        """Those of the output that has class activation maps. Raises InvalidParameter."""
+        for one in self.outputs:
+            if one.name == MAPS and one.map_names:
+                return class_ids([name.strip() for name in one.map_names.split(",")], labels)
+        return next((one.map_top_k for one in self.outputs if one.name == MAPS), 1)
 
 
 def tensor_request(body: Any, raw: memoryview, *, model: str) -> TensorRequest:
@@ -157,7 +174,12 @@ def _outputs(body: dict[str, Any], *, binary: bool, model: str) -> tuple[WantedO
             name,
             _integer(parameters, "classification", 0),
             _flag(parameters, "binary_data", binary),
+            _flag(parameters, "normalized", False),
+            str(parameters.get("classes", "")),
+            _integer(parameters, "top_k", 1),
         )
+        if name == MAPS and outputs[name].classes:
+            raise InvalidParameter(f"output '{name}' has no classification: ask for its tensor.")
     return tuple(outputs.values())
 
 

@@ -58,6 +58,14 @@ class ModelSettings(Group):
         le=100,
         description="An int8 artifact that agrees with float32 less often is not served.",
     )
+    abstain_below: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="A prediction with less confidence, or probability where the model is not "
+        'calibrated, is answered with `"abstained": true`. Default: no threshold.',
+    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: every GPU that TensorFlow finds, else the CPU."
     )

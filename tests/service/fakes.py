@@ -130,6 +130,7 @@ class Recorder:
         self.drops: Counter[str] = Counter()
         self.worker_failures: Counter[str] = Counter()
         self.self_tests: Counter[str] = Counter()
+        self.assessments: list[tuple[int, float, float | None]] = []
 
     def batch_done(
         self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
@@ -151,6 +152,9 @@ class Recorder:
 
     def self_test_done(self, outcome: str) -> None:
         self.self_tests[outcome] += 1
+
+    def assessed(self, top: int, confidence: float, ood_score: float | None) -> None:
+        self.assessments.append((top, confidence, ood_score))
 
     @property
     def images(self) -> int:

@@ -28,6 +28,7 @@ from service.cli.options import (
     end,
     settings_with,
 )
+from service.cli.outputs import PhotoOutputs
 from service.errors import ServiceError
 from service.inference.outputs import ClassScore
 from service.inference.outputs import top_k as top_classes
@@ -35,6 +36,7 @@ from service.inference.request import InferenceRequest
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
+from service.protocols.outputs.wanted import OUTPUTS
 from service.settings import Settings
 
 Scores = tuple[ClassScore, ...]
@@ -50,6 +52,30 @@ def predict(
         typer.Option(min=1, help="How many classes to name: by default 5, or all of fewer."),
     ] = None,
     as_json: JsonOption = False,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What to give of each image, with commas between: {', '.join(OUTPUTS)}. "
+            "All but predictions need --json."
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="The classes of class activation maps, with commas between: indices, WordNet ids "
+            "or labels. Default: the most probable ones."
+        ),
+    ] = None,
+    normalized: Annotated[
+        bool, typer.Option("--normalized", help="Divide the embedding by its Euclidean norm.")
+    ] = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a PNG with alpha to lay over the one image: where the evidence for the "
+            "most probable class lies, or for the first of --classes."
+        ),
+    ] = None,
     model: ModelOption = None,
     precision: PrecisionOption = None,
     device: DeviceOption = None,
@@ -57,6 +83,13 @@ def predict(
     checkpoint_file: FileOption = None,
 ) -> None:
     """Classify images here, without a server. Ends with 1 where an image could not be."""
+    given = {"outputs": outputs, "classes": classes, "normalized": normalized or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    if outputs is not None and not as_json:
+        end("--outputs needs --json: a table has the classes only.")
+    if overlay is not None and len(photos) != 1:
+        end(f"--overlay takes one image. Received: {len(photos)}")
+    wanted = PhotoOutputs(options, overlay)
     settings = settings_with(
         model=model,
         precision=precision,
@@ -86,12 +119,12 @@ def predict(
                 )
             if failed:
                 end(failed[0])
-            outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k))
+            outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k, wanted))
         finally:
             runtime.stop()
     except (BuilderError, ServiceError) as error:
         end(str(error))
-    _print_json(photos, outcomes) if as_json else _print_table(photos, outcomes)
+    _print_json(photos, outcomes, wanted) if as_json else _print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -102,11 +135,16 @@ def load_timeout_seconds(settings: Settings) -> float:
 
 
 async def _predict_all(
-    service: InferenceService, photos: list[Path], requested: int | None
+    service: InferenceService,
+    photos: list[Path],
+    requested: int | None,
+    outputs: PhotoOutputs,
 ) -> list[Scores | str]:
     """The classes of each image, or the reason why there are none."""
     model = service.model()
     k = model.top_k(requested)
+    wanted = outputs.resolve(model, k)
+    names = tuple(dict.fromkeys(("probabilities", *wanted.outputs)))
     # Enough at the same time to keep the device busy while others are read and decoded.
     at_work = asyncio.Semaphore(4 * model.batch_sizes.largest)
 
@@ -115,8 +153,15 @@ async def _predict_all(
             try:
                 data = await asyncio.to_thread(read_regular_file, photo)
                 deadline = time.monotonic() + TIMEOUT_SECONDS
-                request = InferenceRequest((data,), deadline, wait_for_room=True)
+                request = InferenceRequest(
+                    (data,),
+                    deadline,
+                    outputs=names,
+                    map_classes=wanted.map_classes,
+                    wait_for_room=True,
+                )
                 row = await service.infer_one(request)
+                outputs.keep(photo, row, model)
                 return top_classes(row.outputs["probabilities"], model.artifact.labels, k)
             except (OSError, ServiceError) as error:
                 return str(error)
@@ -140,11 +185,15 @@ def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
     Console().print(table)
 
 
-def _print_json(photos: list[Path], outcomes: list[Scores | str]) -> None:
-    rows: list[dict[str, Any]] = [
-        {"image": str(photo), "error": outcome}
-        if isinstance(outcome, str)
-        else {"image": str(photo), "predictions": [asdict(one) for one in outcome]}
-        for photo, outcome in zip(photos, outcomes, strict=True)
-    ]
+def _print_json(photos: list[Path], outcomes: list[Scores | str], outputs: PhotoOutputs) -> None:
+    rows: list[dict[str, Any]] = []
+    for photo, outcome in zip(photos, outcomes, strict=True):
+        row: dict[str, Any] = {"image": str(photo)}
+        if isinstance(outcome, str):
+            row["error"] = outcome
+        else:
+            if outputs.has_predictions:
+                row["predictions"] = [asdict(one) for one in outcome]
+            row |= outputs.members[photo]
+        rows.append(row)
     typer.echo(json.dumps(rows, indent=2))

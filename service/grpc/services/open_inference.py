@@ -117,7 +117,8 @@ class OpenInference:
         async def ask(model: Model) -> Asked:
             rows = await self._rows(asked.tensor, model, name)
             outputs = tuple(one.name for one in asked.outputs)
-            return Asked(rows, outputs, asked.timeout_ms, asked.priority)
+            classes = asked.map_classes(model.artifact.labels)
+            return Asked(rows, outputs, asked.timeout_ms, asked.priority, classes)
 
         result = await self._inference.infer(
             call,

@@ -20,7 +20,7 @@ from service.inference.request import InferenceResult
 from service.protocols.asked import Asked
 from service.protocols.model_metadata import signature, unknown_servable, version_status
 from service.protocols.pixel_arrays import CHANNELS, pixels_of
-from service.protocols.predict_request import INPUTS, SIGNATURE
+from service.protocols.predict_request import INPUTS, SIGNATURE, output_of
 from service.protocols.tensor_outputs import raw_row, rows_or_error
 from service.protocols.tensor_request import MAX_NAME_LENGTH, OUTPUT_NAMES, check_wanted
 from service.protocols.tensor_rows import Row, check_count
@@ -53,19 +53,19 @@ class Serving:
             request, taken = parse(messages.PredictRequest, message.data, PREDICT_FIELDS)
             spec = request.model_spec
             name, _ = _named(spec)
-            _check_signature(spec)
+            output = output_of(spec.signature_name)
             for wanted in request.output_filter:
                 check_wanted(wanted, name)
-            outputs = tuple(dict.fromkeys(request.output_filter)) or OUTPUT_NAMES[:1]
+            outputs = tuple(dict.fromkeys(request.output_filter)) or (output,)
             tensor = _input_of(request, name)
             result = await self._infer(call, message, spec, outputs, tensor, taken)
         rows = rows_or_error(result)
-        answer = messages.PredictResponse(model_spec=_answered(name))
+        answer = messages.PredictResponse(model_spec=_answered(name, spec.signature_name))
         for output in outputs:
             values = [row.outputs[output] for row in rows]
             made = answer.outputs[output]
             made.dtype = DT_FLOAT
-            for length in (len(values), len(values[0])):
+            for length in (len(values), *values[0].shape):
                 made.tensor_shape.dim.add(size=length)
             made.tensor_content = b"".join(map(raw_row, values))
         return bytes(answer.SerializeToString())
@@ -77,7 +77,8 @@ class Serving:
             request, taken = parse(messages.ClassificationRequest, message.data, CLASSIFY_FIELDS)
             spec = request.model_spec
             name, _ = _named(spec)
-            _check_signature(spec)
+            if output_of(spec.signature_name) != OUTPUT_NAMES[0]:
+                raise InvalidParameter(f'Only the signature "{SIGNATURE}" classifies.')
             _check_examples(request.input, taken)
             result = await self._infer(call, message, spec, OUTPUT_NAMES[:1], None, taken)
         model = result.model
@@ -168,16 +169,8 @@ def _named(spec: Any) -> tuple[str, str | None]:
     return spec.name, str(spec.version.value) if spec.HasField("version") else None
 
 
-def _check_signature(spec: Any) -> None:
-    if spec.signature_name not in ("", SIGNATURE):
-        raise InvalidParameter(
-            f'Serving signature name: "{spec.signature_name[:MAX_NAME_LENGTH]}" not found in '
-            "signature def"
-        )
-
-
-def _answered(name: str) -> Any:
-    spec = messages.ModelSpec(name=name, signature_name=SIGNATURE)
+def _answered(name: str, signature_name: str = "") -> Any:
+    spec = messages.ModelSpec(name=name, signature_name=signature_name or SIGNATURE)
     spec.version.value = int(VERSION)
     return spec
 

@@ -100,9 +100,12 @@ class LoadSheddingMiddleware:
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
             client = client_before_auth(scope, self._keys)
-            self._runtime.service.check_room(
-                target.model, version=target.version, deadline=deadline, client=client
-            )
+            if target.in_body:
+                self._runtime.check_any_room(deadline=deadline, client=client)
+            else:
+                self._runtime.service.check_room(
+                    target.model, version=target.version, deadline=deadline, client=client
+                )
         except Unavailable as error:
             return error
         except (ServiceError, ValueError):

@@ -7,8 +7,6 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 
-import numpy as np
-
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
 from service.fairness.byte_budget import HeldBytes
@@ -16,6 +14,7 @@ from service.http.outputs.overlays import Overlays
 from service.imaging.transforms import crop_box
 from service.inference.outputs import Array, map_class_ids, unit_length
 from service.inference.request import InferenceResult, RowResult
+from service.protocols.outputs.described import described_crop, described_map
 from service.protocols.outputs.wanted import (
     EMBEDDING,
     MAPS,
@@ -87,10 +86,9 @@ class ImageOutputWriter:
             await self._map(values, index, artifact.labels, box, row.image_size)
             for index, values in zip(ids, row.outputs[MAPS], strict=True)
         ]
-        edges = dict(zip(("left", "top", "right", "bottom"), box, strict=True))
-        width, height = row.image_size
-        shown = json.dumps({**edges, "width": width, "height": height}, separators=(",", ":"))
-        return [f'"class_activation_maps":[{",".join(maps)}]', f'"crop_box":{shown}']
+        shown = described_crop(row.image_size, artifact.manifest.preprocessing)
+        crop = json.dumps(shown, separators=(",", ":"))
+        return [f'"class_activation_maps":[{",".join(maps)}]', f'"crop_box":{crop}']
 
     async def _map(
         self,
@@ -100,15 +98,7 @@ class ImageOutputWriter:
         box: Box,
         size: tuple[int, int],
     ) -> str:
-        label = labels[class_id]
-        described = {
-            "class_id": class_id,
-            "label": label.name,
-            **({} if label.wnid is None else {"wnid": label.wnid}),
-            "shape": values.shape,
-            "min": float(np.min(values)),
-            "max": float(np.max(values)),
-        }
+        described = described_map(values, class_id, labels[class_id])
         text = json.dumps(described, separators=(",", ":")).removesuffix("}")
         text += f',"map":{numbers_text(values, base64=self._wanted.base64)}'
         if self._wanted.overlay:

@@ -8,7 +8,7 @@ from fastapi import Query
 
 from service.errors import InvalidParameter
 from service.inference.outputs import MAX_MAP_CLASSES
-from service.protocols.outputs.wanted import MAX_OVERLAYS, OUTPUTS
+from service.protocols.outputs.wanted import ENCODINGS, MAX_OVERLAYS, OUTPUTS
 
 OutputsQuery = Annotated[
     list[str] | None,
@@ -38,6 +38,20 @@ OverlayQuery = Annotated[
         f"{MAX_OVERLAYS} in an answer at most."
     ),
 ]
+
+# The same as members of a body in JSON.
+JSON_OPTIONS: dict[str, Any] = {
+    "outputs": {"type": "array", "items": {"type": "string", "enum": [*OUTPUTS]}, "minItems": 1},
+    "classes": {
+        "type": "array",
+        "items": {"type": ["integer", "string"]},
+        "minItems": 1,
+        "maxItems": MAX_MAP_CLASSES,
+    },
+    "normalized": {"type": "boolean"},
+    "encoding_format": {"type": "string", "enum": [*ENCODINGS]},
+    "overlay": {"type": "boolean"},
+}
 
 
 def given_options(query: dict[str, Any], members: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,22 @@ ERRORS: dict[int, tuple[str, str]] = {
     503: ("No room now: try again after Retry-After", "The wait is about 12.5 s."),
     504: ("No result before the deadline", "The deadline passed before there was a result."),
 }
+# Of the same errors, an example of each one's code.
+CODES = {
+    400: "invalid_parameter",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "model_not_found",
+    408: "upload_timeout",
+    413: "payload_too_large",
+    414: "target_too_long",
+    415: "unsupported_encoding",
+    429: "rate_limited",
+    431: "header_too_large",
+    500: "inference_failed",
+    503: "overloaded",
+    504: "deadline_exceeded",
+}
 # A name that is any text: one that FastAPI validates would bring a status of its own, 422.
 NAME = {
     "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]

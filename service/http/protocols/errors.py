@@ -1,4 +1,6 @@
-"""Errors in the two tensor protocols over HTTP: their statuses, and `{"error": text}`.
+"""Errors in other protocols than this service's own over HTTP: their statuses and their form.
+
+The two tensor protocols have `{"error": text}`, OpenAI's an object in the place of the text.
 
 For the Open Inference Protocol they are Triton's statuses, but for 400 where Triton answers 500 to
 a request that can't be parsed. Those of TensorFlow Serving are the same for the same errors:
@@ -8,7 +10,7 @@ RESOURCE_EXHAUSTED 429, UNAVAILABLE 503, DEADLINE_EXCEEDED 504, INVALID_ARGUMENT
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from service.errors import (
     DeadlineExceeded,
@@ -29,7 +31,7 @@ from service.errors import (
     UnsupportedMedia,
     UploadTimeout,
 )
-from service.http.paths import V1, V2
+from service.http.paths import EMBEDDINGS, V1, V2
 
 # Clients take the text from this media type only, without a charset.
 MEDIA_TYPE: Final = "application/json"
@@ -55,14 +57,32 @@ V2_STATUS: Mapping[type[ServiceError], int] = {
     DeadlineExceeded: 504,
 }
 V1_STATUS: Mapping[type[ServiceError], int] = {**V2_STATUS}
+# OpenAI's: its clients repeat what gets 408, 409, 429 or 500 and above.
+OPENAI_STATUS: Mapping[type[ServiceError], int] = {**V2_STATUS}
+OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 def statuses_on(path: str) -> Mapping[type[ServiceError], int] | None:
     """The table of the path's protocol; None for this service's own."""
+    if path == EMBEDDINGS:
+        return OPENAI_STATUS
     if path == V2 or path.startswith(V2 + "/"):
         return V2_STATUS
     return V1_STATUS if path == V1 or path.startswith(V1 + "/") else None
 
 
-def error_body(text: str) -> dict[str, str]:
-    return {"error": text}
+def error_body(path: str, status: int, code: str, text: str) -> dict[str, Any]:
+    """In the form of the path's protocol."""
+    return openai_error(status, code, text) if path == EMBEDDINGS else {"error": text}
+
+
+def openai_error(status: int, code: str, text: str) -> dict[str, Any]:
+    """As OpenAI's clients read it."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    kind = OPENAI_TYPES.get(status, kind)
+    return {"error": {"message": text, "type": kind, "param": None, "code": code}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -39,6 +39,8 @@ class Answered:
 
 # Reads a body. Decoded base64 goes into the buffer.
 Parse = Callable[[memoryview, Model, ImageBuffer], Awaitable[Asked]]
+# Of a body that names the model itself.
+ParseNamed = Callable[[memoryview, ImageBuffer], Awaitable[Asked]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,15 @@ class Exchange:
     def max_images(self) -> int:
         return self.runtime.settings.limits.max_files
 
+    def check_room(self, name: str | None) -> None:
+        """That the model has room, before its images are decoded from text.
+
+        Raises ModelNotFound, Unavailable or DeadlineExceeded.
+        """
+        client = client_of(self.request.scope)
+        deadline = self._deadline(time.monotonic())
+        self.runtime.service.check_room(name, deadline=deadline, client=client)
+
     async def infer(
         self, name: str, version: str | None, parse: Parse, not_found: ModelNotFound
     ) -> Answered:
@@ -63,23 +74,43 @@ class Exchange:
         Raises ServiceError, Disconnected, and starlette's ClientDisconnect.
         """
         started = time.monotonic()
-        settings, service = self.runtime.settings, self.runtime.service
-        server_timeout = settings.http.request_timeout_seconds
-        header_ms = timeout_of(self.request)
-        deadline = RequestDeadline(started, header_ms, server_timeout)
         # Before the body is read, a refusal costs next to nothing.
         client = client_of(self.request.scope)
         try:
-            model = service.check_room(
-                name, version=version, deadline=deadline.at(started), client=client
+            model = self.runtime.service.check_room(
+                name, version=version, deadline=self._deadline(started), client=client
             )
         except ModelNotFound:
             raise not_found from None
         bind_log_fields(model=model.name)
+
+        async def ask(raw: memoryview, buffer: ImageBuffer) -> Asked:
+            return replace(await parse(raw, model, buffer), model=name, version=version)
+
+        return await self._infer(ask, client, started)
+
+    async def infer_named_in_body(self, parse: ParseNamed) -> Answered:
+        """The body names the model. Raises what `infer` raises."""
+        started = time.monotonic()
+        client = client_of(self.request.scope)
+        if not self.runtime.repository.models:
+            # Says why there is none.
+            self.runtime.service.model()
+        self.runtime.check_any_room(deadline=self._deadline(started), client=client)
+        return await self._infer(parse, client, started)
+
+    def _deadline(self, started: float) -> float:
+        timeout_seconds = self.runtime.settings.http.request_timeout_seconds
+        return RequestDeadline(started, timeout_of(self.request), timeout_seconds).at(started)
+
+    async def _infer(self, parse: ParseNamed, client: str, started: float) -> Answered:
+        settings, service = self.runtime.settings, self.runtime.service
+        header_ms = timeout_of(self.request)
         with self.bodies.open(client) as payload, self.bodies.open(client) as decoded:
             raw = await read_payload(self.request, payload, settings)
             decoded.expect(len(raw), 0)
-            asked = await parse(raw, model, decoded)
+            asked = await parse(raw, decoded)
+            bind_log_fields(model=service.model(asked.model, asked.version).name)
             del raw
             rows = asked.rows
             bind_log_fields(images=len(rows))
@@ -96,14 +127,16 @@ class Exchange:
 
             pixels = isinstance(rows[0], np.ndarray)
             timeouts = [one for one in (header_ms, asked.timeout_ms) if one is not None]
+            server_timeout = settings.http.request_timeout_seconds
             deadline = RequestDeadline(started, min(timeouts, default=None), server_timeout)
             work = service.infer(
                 InferenceRequest(
                     rows,
                     deadline.at(time.monotonic()),
                     outputs=asked.outputs,
-                    model=name,
-                    version=version,
+                    map_classes=asked.map_classes,
+                    model=asked.model,
+                    version=asked.version,
                     priority=asked.priority,
                     client=client,
                     # Pixels are views of the body until they are in a batch.

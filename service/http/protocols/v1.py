@@ -33,7 +33,6 @@ from service.protocols.predict_request import (
 from service.protocols.tensor_outputs import rows_or_error
 from service.protocols.tensor_rows import ImageBuffer
 
-PROBABILITIES = "probabilities"
 # The label of the version that is served.
 STABLE = "stable"
 MAX_LABEL_LENGTH = 200
@@ -87,9 +86,9 @@ def _inference(path: str, *, shown: bool) -> None:
     hidden: dict[str, Any] = {"include_in_schema": shown}
     form = {"anyOf": [_row_schema("instances"), _row_schema("inputs")]}
 
-    @router.post(path + PREDICT_METHOD, **hidden, **description_of("Probabilities", form))
+    @router.post(path + PREDICT_METHOD, **hidden, **description_of("An output by signature", form))
     async def predict(exchange: ExchangeDep) -> Response:
-        return await _answer(exchange, predict_request, _probabilities)
+        return await _answer(exchange, predict_request, _numbers)
 
     @router.post(
         path + CLASSIFY_METHOD, **hidden, **description_of("Classes", _row_schema("examples"))
@@ -117,15 +116,15 @@ def _named(request: Request) -> tuple[str, str | None]:
 async def _answer(
     exchange: Exchange,
     read: Callable[[Any], PredictRequest],
-    write: Callable[[RowResult, Model], str],
+    write: Callable[[RowResult, Model, str], str],
 ) -> Response:
     """Raises ServiceError and its subclasses; the application's handler maps them."""
     name, version = _named(exchange.request)
-    forms: list[str] = []
+    requests: list[PredictRequest] = []
 
     async def parse(raw: memoryview, model: Model, buffer: ImageBuffer) -> Asked:
         asked = read(await parse_json(raw))
-        forms.append(asked.form)
+        requests.append(asked)
         rows = await images_of(
             asked,
             buffer,
@@ -133,33 +132,37 @@ async def _answer(
             max_images=exchange.max_images,
             model=name,
         )
-        return Asked(rows, (PROBABILITIES,))
+        return Asked(rows, (asked.output,))
 
     answered = await exchange.infer(name, version, parse, unknown_servable(name, version))
     result = answered.result
-    texts = await _texts(rows_or_error(result), result.model, write)
-    body = f'{{"{ANSWERS[forms[0]]}":[{",".join(texts)}]}}'
+    (asked,) = requests
+    texts = await _texts(rows_or_error(result), result.model, asked.output, write)
+    body = f'{{"{ANSWERS[asked.form]}":[{",".join(texts)}]}}'
     headers = {SERVER_TIMING: answered.server_timing}
     return Response(body, media_type="application/json", headers=headers)
 
 
 async def _texts(
-    rows: Sequence[RowResult], model: Model, write: Callable[[RowResult, Model], str]
+    rows: Sequence[RowResult],
+    model: Model,
+    output: str,
+    write: Callable[[RowResult, Model, str], str],
 ) -> list[str]:
     texts = []
     for row in rows:
-        texts.append(write(row, model))
-        # A row takes the event loop less than a millisecond.
+        texts.append(write(row, model, output))
+        # A row takes the event loop a millisecond.
         await asyncio.sleep(0)
     return texts
 
 
-def _probabilities(row: RowResult, _model: Model) -> str:
+def _numbers(row: RowResult, _model: Model, output: str) -> str:
     """A float32 is written as the double that it is exactly."""
-    return json.dumps(row.outputs[PROBABILITIES].tolist(), separators=(",", ":"))
+    return json.dumps(row.outputs[output].tolist(), separators=(",", ":"))
 
 
-def _classes(row: RowResult, model: Model) -> str:
+def _classes(row: RowResult, model: Model, output: str) -> str:
     """The most probable ones, as many as POST /predict names by default."""
-    best = top_k(row.outputs[PROBABILITIES], model.artifact.labels, model.top_k(None))
+    best = top_k(row.outputs[output], model.artifact.labels, model.top_k(None))
     return json.dumps([[one.label, one.probability] for one in best], separators=(",", ":"))

@@ -77,7 +77,8 @@ class _Body:
             model=self._name,
         )
         names = tuple(one.name for one in asked.outputs)
-        return Asked(rows, names, asked.timeout_ms, asked.priority)
+        classes = asked.map_classes(model.artifact.labels)
+        return Asked(rows, names, asked.timeout_ms, asked.priority, classes)
 
     def _length(self, body_bytes: int) -> int:
         """Bytes of JSON; 0 where the body is one image alone. Raises MalformedRequest."""

@@ -59,7 +59,7 @@ async def _numbers(tensor: OutputTensor) -> str:
     """The data, flat, without brackets. A row takes the event loop less than a millisecond."""
     texts = []
     for row in tensor.rows:
-        values = row.astype(np.float64).tolist() if isinstance(row, np.ndarray) else list(row)
+        values = row.ravel().tolist() if isinstance(row, np.ndarray) else list(row)
         texts.append(_dump(values)[1:-1])
         await asyncio.sleep(0)
     return ",".join(texts)

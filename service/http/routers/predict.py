@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
+from service.http.confidence import ABSTAIN_BELOW, threshold_in
 from service.http.dependencies import PredictingDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.outputs.image_json import ImageOutputWriter
@@ -33,7 +34,9 @@ from service.protocols.outputs.wanted import OPTIONS, PREDICTIONS, WantedOutputs
 from service.settings import Settings
 
 DEFAULT = WantedOutputs()
-PARAMETERS = ("model", "top_k", *OPTIONS)
+# What the query has, and JSON as well.
+BOTH = (*OPTIONS, ABSTAIN_BELOW)
+PARAMETERS = ("model", "top_k", *BOTH)
 
 
 def make_router(settings: Settings) -> APIRouter:
@@ -61,6 +64,16 @@ async def predict(
     normalized: NormalizedQuery = None,
     encoding_format: EncodingQuery = None,
     overlay: OverlayQuery = None,
+    abstain_below: Annotated[
+        float | None,
+        Query(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="A confidence: results say whether theirs is below it. "
+            "Default: RESNET_ABSTAIN_BELOW.",
+        ),
+    ] = None,
     timeout_ms: Annotated[
         float | None,
         Header(
@@ -91,8 +104,9 @@ async def predict(
         predicting.bodies.open(client) as document,
         service.budget.hold(client) as held,
     ):
-        members = await read_images(request, upload, document, settings, PARAMETERS, OPTIONS)
+        members = await read_images(request, upload, document, settings, PARAMETERS, BOTH)
         document.release()
+        in_body = threshold_in(members)
         if members:
             wanted = wanted_outputs(given_options(query, members), chosen, k)
         wanted.check_images(len(upload.images))
@@ -117,7 +131,9 @@ async def predict(
         result, written = await cancel_on_disconnect(disconnected(request.receive), work)
         timing = record_timing(result, started, predicting.spans)
         k = k if PREDICTIONS in wanted.names else 0
-        body = await predicting.writer.write(result, k, timing, written)
+        thresholds = (abstain_below, in_body, settings.model.abstain_below)
+        threshold = next((one for one in thresholds if one is not None), None)
+        body = await predicting.writer.write(result, k, timing, threshold, written)
     # A Response: FastAPI would validate the body a second time.
     return Response(
         body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.http.confidence import ABSTAIN_BELOW
+from service.http.outputs.query import JSON_OPTIONS
 from service.http.problem_details import EXAMPLE_REQUEST_ID, documented, example_problem
 from service.http.request.media.form import PART
 from service.http.request.media.json_images import ONE, SEVERAL
@@ -124,7 +126,9 @@ def description_of(max_files: int) -> dict[str, Any]:
         "description": (
             f"One image as the raw body, or one to {max_files} as multipart parts "
             f"named `{PART}`, or in base64 as JSON.\n\nOf several images, one that can't be "
-            "decoded fails alone: its result has an `error`."
+            "decoded fails alone: its result has an `error`.\n\nWith `outputs` a result has an "
+            "embedding, logits or class activation maps as well; in JSON, `outputs` and what "
+            "belongs to it may be members of the body instead of the query."
         ),
         "response_model": OneImage | SeveralImages,
         "openapi_extra": {"requestBody": _request_body(max_files)},
@@ -150,16 +154,20 @@ def _request_body(max_files: int) -> dict[str, Any]:
             },
             "image/*": {"schema": IMAGE},
             "application/json": {
-                "schema": {"oneOf": [_member(ONE, TEXT), _member(SEVERAL, texts)]}
+                "schema": {"oneOf": [_images(ONE, TEXT), _images(SEVERAL, texts)]}
             },
         },
     }
 
 
-def _member(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _images(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": [name],
-        "properties": {name: schema},
+        "properties": {
+            name: schema,
+            ABSTAIN_BELOW: {"type": "number", "minimum": 0, "maximum": 1},
+            **JSON_OPTIONS,
+        },
         "additionalProperties": False,
     }

@@ -194,7 +194,8 @@ def test_metadata_is_that_of_http(serve: Serve) -> None:
         model = client.call(f"{V2}/ModelMetadata", v2.ModelMetadataRequest(name="resnet"))
         assert (model.name, model.versions, model.inputs[0].datatype) == ("resnet", ["1"], "UINT8")
         assert model.inputs[0].shape == [-1, SIZE, SIZE, 3]
-        assert model.outputs[0].shape == [-1, 5]
+        assert [one.shape for one in model.outputs] == [[-1, 5]]
+        assert model.properties["embedding"] == "FP32 [-1, 512]"
         config = client.call(f"{V2}/ModelConfig", v2.ModelConfigRequest(name="resnet")).config
         of_http = service.client.get("/v2/models/resnet/config").json()
         assert (config.name, config.max_batch_size) == ("resnet", of_http["max_batch_size"])

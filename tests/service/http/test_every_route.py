@@ -51,6 +51,7 @@ ROUTES = [
     *(Route("POST", f"{base}/infer", 400) for base in (V2, V2_VERSION)),
     Route("POST", "/v2/repository/index"),
     Route("GET", "/v1/models"),
+    Route("POST", "/v1/embeddings", 400),
     *(Route("GET", base + rest) for base in V1_ALL for rest in ("", "/metadata")),
     *(Route("POST", base + rest, 400) for base in V1_ALL for rest in (":predict", ":classify")),
 ]

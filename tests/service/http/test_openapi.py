@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from service.auth.api_keys import hash_of
 from service.errors import ServiceError
 from service.http.app import create_app
-from service.http.paths import needs_key
+from service.http.paths import EMBEDDINGS, needs_key
 from service.http.problem_details import status_of, status_on
 from service.http.protocols.errors import statuses_on
 from service.http.schemas import OneImage, Problem, SeveralImages
@@ -62,6 +62,7 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
     }
     assert set(operations) == {
         ("POST", "/predict"),
+        ("POST", "/v1/embeddings"),
         ("GET", "/models"),
         ("GET", "/models/{name}"),
         ("GET", "/models/{name}/labels"),
@@ -108,7 +109,7 @@ def test_every_error_is_the_protocols(document: dict[str, Any]) -> None:
     for path, methods in document["paths"].items():
         for operation in methods.values():
             if statuses_on(path) is not None:
-                assert_tensor_errors(operation)
+                assert_tensor_errors(operation, path)
                 continue
             seen: set[str] = set()
             for status, response in operation["responses"].items():
@@ -123,12 +124,13 @@ def test_every_error_is_the_protocols(document: dict[str, Any]) -> None:
                     seen.add(found["example"]["code"])
 
 
-def assert_tensor_errors(operation: dict[str, Any]) -> None:
+def assert_tensor_errors(operation: dict[str, Any], path: str) -> None:
+    schema = "OpenAIError" if path == EMBEDDINGS else "TensorError"
     for status, response in operation["responses"].items():
         if status != "200":
             (content,) = response["content"].values()
             assert [*response["content"]] == ["application/json"]
-            assert content["schema"] == {"$ref": "#/components/schemas/TensorError"}
+            assert content["schema"] == {"$ref": f"#/components/schemas/{schema}"}
             assert [*content["example"]] == ["error"]
 
 
@@ -142,7 +144,7 @@ def test_predict_documents_every_status_that_an_error_has(predict: dict[str, Any
 
 
 def test_inference_documents_every_status_that_an_error_has(document: dict[str, Any]) -> None:
-    for path in ("/v2/models/{name}/infer", "/v1/models/{name}:predict"):
+    for path in ("/v2/models/{name}/infer", "/v1/models/{name}:predict", EMBEDDINGS):
         statuses = {str(status_on(path, kind)) for kind in classes_below(ServiceError)}
         assert set(document["paths"][path]["post"]["responses"]) == {"200"} | statuses
 
@@ -182,7 +184,10 @@ def test_as_many_images_are_announced_as_are_taken(max_files: int) -> None:
 
 def test_predicts_parameters(predict: dict[str, Any]) -> None:
     parameters = {parameter["name"]: parameter for parameter in predict["parameters"]}
-    assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms"}
+    options = {"outputs", "classes", "normalized", "encoding_format", "overlay", "abstain_below"}
+    assert set(parameters) == {"model", "top_k", "X-Request-Timeout-Ms", *options}
+    for body in predict["requestBody"]["content"]["application/json"]["schema"]["oneOf"]:
+        assert body["properties"].keys() >= options
     assert not any(parameter["required"] for parameter in parameters.values())
     (integer, _) = parameters["top_k"]["schema"]["anyOf"]
     assert integer["minimum"] == 1

@@ -20,7 +20,7 @@ from service.batching.admission import Admission
 from service.errors import QueueFull
 from service.http.headers import REQUEST_TIMEOUT_MS
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
-from service.http.paths import inference_target
+from service.http.paths import EMBEDDINGS, inference_target
 from service.inference.request import InferenceRequest, InferenceResult
 from service.inference.service import InferenceService
 from tests.nginx import NGINX
@@ -48,6 +48,10 @@ def classify_body(count: int = 1) -> Any:
     return {"examples": [{"image": B64}] * count}
 
 
+def embeddings_body(count: int = 1) -> Any:
+    return {"model": MODEL_NAME, "input": [B64["b64"]] * count}
+
+
 V2, V1 = "/v2/models/{name}", "/v1/models/{name}"
 # Each route of inference with how its body is made.
 BODIES: dict[str, Callable[[int], Any]] = {
@@ -59,6 +63,7 @@ BODIES: dict[str, Callable[[int], Any]] = {
     f"{V1}:classify": classify_body,
     f"{V1}/versions/{{version}}:classify": classify_body,
     f"{V1}/labels/{{label}}:classify": classify_body,
+    EMBEDDINGS: embeddings_body,
 }
 each_route = pytest.mark.parametrize("route", BODIES)
 
@@ -70,9 +75,12 @@ def path_of(route: str, name: str = MODEL_NAME) -> str:
 def send(
     client: TestClient, route: str, *, count: int = 1, name: str = MODEL_NAME, **headers: str
 ) -> httpx2.Response:
+    body = BODIES[route](count)
+    if route == EMBEDDINGS:
+        body["model"] = name
     response: httpx2.Response = client.post(
         path_of(route, name),
-        content=json.dumps(BODIES[route](count)),
+        content=json.dumps(body),
         headers={key.replace("_", "-"): value for key, value in headers.items()},
     )
     return response
@@ -100,7 +108,9 @@ def used_bytes(service: Service) -> int:
 def test_every_route_of_inference_is_known_to_load_shedding(service: Service, route: str) -> None:
     target = inference_target(path_of(route), b"")
     assert target is not None
-    assert (target.route, target.model) == (route, MODEL_NAME)
+    in_body = route == EMBEDDINGS
+    assert (target.route, target.in_body) == (route, in_body)
+    assert target.model == (None if in_body else MODEL_NAME)
     assert target.version == ("1" if "version" in route else None)
     assert send(service.client, route).status_code == 200
     assert counted(service, route, 200) == 1
@@ -129,7 +139,7 @@ def test_a_refusal_before_the_body_is_read(busy: Service, route: str) -> None:
 
 
 @each_route
-def test_its_model_is_the_path_s(
+def test_its_model_is_the_one_that_is_named(
     start_app: Callable[..., TestClient], make_model: MakeModel, route: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

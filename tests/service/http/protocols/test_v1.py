@@ -132,6 +132,16 @@ def test_the_state_and_the_signature(service: Service, part: str) -> None:
     output = signature["outputs"]["probabilities"]
     assert output["dtype"] == "DT_FLOAT"
     assert [one["size"] for one in output["tensor_shape"]["dim"]] == ["-1", "5"]
+    signatures = body["metadata"]["signature_def"]["signature_def"]
+    shapes = {
+        name: [one["size"] for one in signatures[name]["outputs"][name]["tensor_shape"]["dim"]]
+        for name in ("logits", "embedding", "class_activation_map")
+    }
+    assert shapes == {
+        "logits": ["-1", "5"],
+        "embedding": ["-1", "512"],
+        "class_activation_map": ["-1", "-1", "2", "2"],
+    }
     assert get(service.client, "/v1/models") == {"models": [MODEL_NAME]}
 
 

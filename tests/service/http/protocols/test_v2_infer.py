@@ -242,8 +242,18 @@ INVALID: dict[str, tuple[Any, bytes | None, str]] = {
                      "already exists"),
     "classification -1": ({"inputs": [image_input(RED)],
                            "outputs": probabilities(classification=-1)}, None, "classification"),
-    "map as a tensor": ({"inputs": [image_input(RED)],
-                         "outputs": [{"name": "class_activation_map"}]}, None, "unexpected"),
+    "classes of a map": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "class_activation_map", "parameters": {"classification": 1}}]}, None,
+        "has no classification"),
+    "map of no class": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "class_activation_map", "parameters": {"classes": "red,nope"}}]}, None,
+        "Received: 'nope'"),
+    "no map": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "class_activation_map", "parameters": {"top_k": 0}}]}, None, "Received: 0"),
+    "many maps": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "class_activation_map", "parameters": {"top_k": 21}}]}, None, "1 to 20 classes"),
+    "normalized is 1": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "embedding", "parameters": {"normalized": 1}}]}, None, "true or false"),
     "trailing bytes": ({"inputs": [sized(image_input(RED), RAW)]}, RAW + b"zz",
                        "unexpected additional input data"),
     "bytes without an input": ({"inputs": [image_input(RED)]}, b"zz",

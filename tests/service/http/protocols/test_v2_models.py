@@ -47,6 +47,11 @@ def test_metadata_has_one_image_input_and_one_output(service: Service, path: str
         "platform": "tensorflow_float32",
         "inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 32, 32, 3]}],
         "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 5]}],
+        "properties": {
+            "logits": "FP32 [-1, 5]",
+            "embedding": "FP32 [-1, 512]",
+            "class_activation_map": "FP32 [-1, -1, 2, 2]",
+        },
     }
     assert get(service, f"{path}/ready") == {"name": MODEL_NAME, "ready": True}
 
@@ -63,7 +68,9 @@ def test_the_configuration_is_what_image_clients_read(service: Service, path: st
         "dims": [32, 32, 3],
     }
     assert computed == {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [5]}
-    assert config["parameters"]["outputs"]["string_value"] == "probabilities,logits,embedding"
+    assert config["parameters"]["outputs"]["string_value"] == (
+        "probabilities,logits,embedding,class_activation_map"
+    )
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def error_of(response: httpx2.Response, status: int = 400) -> str:
     assert response.headers["Content-Type"] == "application/json"
     body = response.json()
     assert [*body] == ["error"]
-    return str(body["error"])
+    error = body["error"]
+    # OpenAI's is an object.
+    return str(error["message"] if isinstance(error, dict) else error)
 
 
 def tensors(response: httpx2.Response) -> dict[str, npt.NDArray[Any]]:

@@ -86,8 +86,8 @@ def test_an_image_anywhere_in_the_windows_of_the_parser(post: Post) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({}, "has one member, 'image' or 'images'. Received: none."),
-        ({"img": "aaaa"}, "has one member, 'image' or 'images'. Received: 'img'."),
+        ({}, "overlay, abstain_below. Received: none."),
+        ({"img": "aaaa"}, "overlay, abstain_below. Received: 'img'."),
         ({"image": "aaaa", "top_k": 3}, "Received: 'image', 'top_k'."),
         ([], "The body's JSON is no object."),
         ("aaaa", "The body's JSON is no object."),

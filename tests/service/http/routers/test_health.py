@@ -236,6 +236,10 @@ NAMES = {
     "resnet_worker_failures",
     "resnet_model_load_seconds",
     "resnet_model_memory_bytes",
+    "resnet_confidence",
+    "resnet_expected_confidence",
+    "resnet_ood_score",
+    "resnet_classes",
     "resnet_ready",
     "resnet_model",
     "resnet_build",
@@ -256,7 +260,8 @@ def test_every_metric_is_explained_and_named_after_its_unit() -> None:
         family = described[name]
         assert family.documentation.endswith(".")
         if family.type == "histogram":
-            assert name.endswith(("_seconds", "_size"))
+            # A confidence and a score have no unit.
+            assert name.endswith(("_seconds", "_size", "_confidence", "_score"))
 
 
 def test_what_was_done_is_counted(service: Service) -> None:

@@ -65,6 +65,7 @@ def test_what_is_served(service: Service) -> None:
         "load_seconds": 1.23,
         "memory_bytes": 4567,
         "measured": [],
+        "calibration": None,
     }
 
 

@@ -198,8 +198,8 @@ def test_images_sent_together_share_a_batch(service: Service, pool: ThreadPoolEx
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"topk": "3"}, "overlay. Received: 'topk'. Did you mean 'top_k'?"),
-        ({"x": "1"}, "normalized, encoding_format, overlay. Received: 'x'."),
+        ({"topk": "3"}, "abstain_below. Received: 'topk'. Did you mean 'top_k'?"),
+        ({"x": "1"}, "encoding_format, overlay, abstain_below. Received: 'x'."),
         ({"Model": MODEL_NAME}, "Received: 'Model'. Did you mean 'model'?"),
     ],
 )

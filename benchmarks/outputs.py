@@ -1,0 +1,129 @@
+"""What embeddings and class activation maps are worth, through a server, on a folder of photos.
+
+Retrieval: each photo is flipped and cropped, and looks for itself among all of them by the cosine
+of embeddings. Pointing: two photos side by side in one image; the map of each one's class has its
+peak on that one's half. Photos are named by the WordNet id of their class: `n02124075_cat.JPEG`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+Array = npt.NDArray[np.float32]
+
+TIMEOUT_SECONDS = 60.0
+BATCH = 8
+SEED = 18
+# Of each edge of a photo, at a place chosen at random.
+CROP = 0.8
+PAIRS = 100
+# Of a composite, whose center is what the network sees.
+COMPOSITE_EDGE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsQuality:
+    """found: photos whose flipped crop found them first. pointed: composites on which each map has
+    its peak on the half of its class.
+    """
+
+    photos: int
+    found: int
+    composites: int
+    pointed: int
+
+
+def measure_outputs(url: str, folder: Path) -> OutputsQuality:
+    """url: of a server. Raises ValueError for a folder without photos, and httpx2's errors."""
+    paths = sorted(folder.glob("*.JPEG"))
+    if len(paths) < 2:
+        raise ValueError(f"{folder} has no photos named *.JPEG")
+    photos = {path: ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths}
+    with httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
+        found, recognized = _retrieval(client, photos)
+        pointed = [_points(client, photos, pair) for pair in _pairs(recognized)]
+    return OutputsQuality(len(photos), found, len(pointed), sum(pointed))
+
+
+def _retrieval(client: Any, photos: Mapping[Path, Image.Image]) -> tuple[int, list[Path]]:
+    """How many found themselves, and the photos whose class was recognized."""
+    random = np.random.default_rng(SEED)
+    originals = _results(client, [path.read_bytes() for path in photos])
+    changed = _results(client, [_png(_changed(photo, random)) for photo in photos.values()])
+    similarity = _embeddings(changed) @ _embeddings(originals).T
+    found = int((similarity.argmax(axis=1) == np.arange(len(photos))).sum())
+    recognized = [
+        path
+        for path, result in zip(photos, originals, strict=True)
+        if result["predictions"][0]["wnid"] == _wnid(path)
+    ]
+    return found, recognized
+
+
+def _results(client: Any, images: Sequence[bytes]) -> list[Any]:
+    query = {"outputs": "predictions,embedding", "normalized": "true", "top_k": 1}
+    results: list[Any] = []
+    for start in range(0, len(images), BATCH):
+        files = [("file", (str(start), image)) for image in images[start : start + BATCH]]
+        response = client.post(
+            "/predict", files=files, params={**query, "encoding_format": "base64"}
+        ).raise_for_status()
+        body = response.json()
+        results += body["results"] if len(files) > 1 else [body]
+    return results
+
+
+def _embeddings(results: Sequence[Any]) -> Array:
+    return np.stack(
+        [np.frombuffer(base64.b64decode(result["embedding"]), "<f4") for result in results]
+    )
+
+
+def _changed(photo: Image.Image, random: np.random.Generator) -> Image.Image:
+    width, height = (round(CROP * edge) for edge in photo.size)
+    left = int(random.integers(photo.width - width + 1))
+    top = int(random.integers(photo.height - height + 1))
+    return ImageOps.mirror(photo.crop((left, top, left + width, top + height)))
+
+
+def _pairs(photos: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Of different classes, PAIRS of them, chosen at random but the same each time."""
+    random = np.random.default_rng(SEED)
+    for _ in range(PAIRS):
+        first, second = random.choice(len(photos), 2, replace=False)
+        yield photos[int(first)], photos[int(second)]
+
+
+def _points(client: Any, photos: Mapping[Path, Image.Image], pair: tuple[Path, Path]) -> bool:
+    """Whether both maps have their peak on their own half."""
+    half = COMPOSITE_EDGE // 2
+    whole = Image.new("RGB", (COMPOSITE_EDGE, COMPOSITE_EDGE))
+    for place, path in enumerate(pair):
+        whole.paste(photos[path].resize((half, COMPOSITE_EDGE)), (place * half, 0))
+    query = {"outputs": "class_activation_map", "classes": ",".join(map(_wnid, pair))}
+    files = {"file": ("pair.png", _png(whole))}
+    response = client.post("/predict", files=files, params=query).raise_for_status()
+    left, right = (np.array(one["map"]) for one in response.json()["class_activation_maps"])
+    columns = [int(np.unravel_index(one.argmax(), one.shape)[1]) for one in (left, right)]
+    middle = (left.shape[1] - 1) / 2
+    return columns[0] < middle < columns[1]
+
+
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _wnid(path: Path) -> str:
+    return path.name.partition("_")[0]
