@@ -137,3 +137,12 @@ def test_what_was_cleared_while_it_was_under_way_does_not_come_back(
     visit.choose(picture("blue"))
     expect(visit.overall).to_have_text("1 image classified")
     assert visit.cards.locator("h2").all_text_contents() == ["blue.png"]
+
+
+def test_a_name_is_text_whatever_it_looks_like(service: Service, open_page: Open) -> None:
+    visit = open_page(service.app).open()
+    names = ['<img src="x" onerror="boom()">.png', "<b>bold</b>.png"]
+    visit.choose(*(picture("red", name) for name in names))
+    expect(visit.overall).to_have_text("2 images classified")
+    assert visit.cards.locator("h2").all_text_contents() == names
+    assert visit.page.locator("#cards b, #cards [onerror]").count() == 0
