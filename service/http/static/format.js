@@ -16,8 +16,9 @@ export function percent(share) {
 
 export const pixels = ({ width, height }) => `${width} × ${height}`;
 
+/** With a space that no line breaks at. */
 export function milliseconds(value) {
-  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ms`;
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)}\u00a0ms`;
 }
 
 export function seconds(value) {

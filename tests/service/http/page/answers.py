@@ -1,25 +1,12 @@
-"""The server's answers changed on their way, to what a test can't make a real server say."""
+"""The server's answers replaced on their way by what a test can't make a real server say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, Route
 
 PREDICTIONS = "**/predict*"
-
-
-def changed(page: Page, change: Callable[[dict[str, Any]], None]) -> None:
-    """Changes the body of every prediction, in place."""
-
-    def answer(route: Route) -> None:
-        response = route.fetch()
-        body = response.json()
-        change(body)
-        route.fulfill(response=response, json=body)
-
-    page.route(PREDICTIONS, answer)
 
 
 def refused(page: Page, status: int, body: str | dict[str, Any], **headers: str) -> list[str]:

@@ -14,7 +14,11 @@ from tests.service.conftest import Serve, Service
 from tests.service.http.page.conftest import Open
 from tests.service.http.page.visit import Visit, file, picture
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "has_touch": True,
+    "is_mobile": True,
+}
 ROOT = "/apps/resnet"
 # The name of what has the focus, and the width of the ring around it; null after the last one.
 STOP = """() => {
@@ -112,7 +116,7 @@ def test_a_screen_reader_hears_each_result_and_the_end(service: Service, open_pa
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_needs_no_scrolling_sideways(service: Service, open_page: Open, width: int) -> None:
-    device = {**PHONE, "viewport": {"width": width, "height": 700}}
+    device: dict[str, Any] = {**PHONE, "viewport": {"width": width, "height": 700}}
     visit = open_page(service.app, **device).open()
     long_name = "a_very_long_name_" * 8 + ".png"
     visit.choose(picture("red", long_name), picture("blue"))

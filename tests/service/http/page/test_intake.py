@@ -155,7 +155,7 @@ def test_the_progress_of_an_upload_is_shown(service: Service, open_page: Open) -
     visit = open_page(service.app).open()
     visit.page.context.new_cdp_session(visit.page).send(
         "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2e6},
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 4e5},
     )
     visit.choose(file("slow.bmp", encoded(noise(1000, 1000), "BMP"), "image/bmp"))
     step = visit.card("slow.bmp").locator(".step")

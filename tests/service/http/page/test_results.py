@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from playwright.sync_api import Locator, expect
 
-from tests.service.conftest import MODEL_NAME, Service
-from tests.service.http.page.answers import changed
+from service.inference.confidence.assessor import Assessor
+from tests.service.confidence_fit import fitted_to
+from tests.service.conftest import MODEL_NAME, Serve, Service
 from tests.service.http.page.conftest import Open
 from tests.service.http.page.visit import picture
 from tests.service.images import COLORS
@@ -75,27 +75,41 @@ def test_a_card_says_what_answered_and_how_long_it_took(service: Service, open_p
     about = visit.card("red.png").locator(".about")
     expect(about).to_contain_text(f"{MODEL_NAME} · float32 · ")
     text = about.text_content() or ""
-    assert re.search(r"decode [\d.]+ ms, queue [\d.]+ ms, inference [\d.]+ ms", text)
+    assert re.search(r"decode [\d.]+\sms, queue [\d.]+\sms, inference [\d.]+\sms", text)
     assert re.search(r"^\d+ bytes · 60 × 40", text)
 
 
-def test_confidence_takes_the_place_of_probability(service: Service, open_page: Open) -> None:
-    def calibrated(body: dict[str, Any]) -> None:
-        body["predictions"][0] |= {"probability": 0.994, "confidence": 0.871}
-        body |= {"abstained": True, "ood_score": 7.125, "out_of_distribution": True}
-
+def test_confidence_takes_the_place_of_probability(serve: Serve, open_page: Open) -> None:
+    service = serve(abstain_below=0.9)
+    plain_visit = open_page(service.app).open()
+    plain_visit.choose(picture("black"))
+    expect(plain_visit.card("black.png").locator(".winner .label")).to_have_text("black")
+    uncalibrated = plain_visit.card("black.png").locator(".winner .share").text_content()
+    model = service.model
+    model.assessor = Assessor(fitted_to("red", "green"), model._observer.assessed)
     visit = open_page(service.app).open()
-    changed(visit.page, calibrated)
-    visit.choose(picture("red"))
-    winner = visit.card("red.png").locator(".winner")
-    expect(winner.locator(".share")).to_have_text("87.1 %")
-    assert "probability 99.4 %" in (winner.locator("button").get_attribute("title") or "")
-    expect(visit.card("red.png").locator(".remark")).to_have_text(
-        [
-            "The model is not sure enough to decide: below the server's threshold.",
-            "Unlike the images that the model was made for (score 7.13).",
-        ]
+    visit.choose(picture("black"), picture("red"))
+    black, red = visit.card("black.png"), visit.card("red.png")
+    winner = black.locator(".winner")
+    expect(winner.locator(".label")).to_have_text("black")
+    assert winner.locator(".share").text_content() != uncalibrated
+    assert f"probability {uncalibrated}" in (winner.locator("button").get_attribute("title") or "")
+    remarks = black.locator(".remark")
+    expect(remarks.last).to_have_text(
+        re.compile(r"Unlike the images that the model was made for \(score \d+\.\d\d\)\.")
     )
+    expect(red.locator(".winner .label")).to_have_text("red")
+    expect(red.locator(".remark")).to_have_count(0)
+
+
+def test_the_server_may_abstain(serve: Serve, open_page: Open) -> None:
+    visit = open_page(serve(abstain_below=1.0).app).open()
+    visit.choose(picture("black"))
+    card = visit.card("black.png")
+    expect(card.locator(".remark")).to_have_text(
+        "The model is not sure enough to decide: below the server's threshold."
+    )
+    expect(card.locator(".winner .label")).to_have_text("black")
 
 
 def test_what_is_on_the_page_can_go(service: Service, open_page: Open) -> None:
@@ -123,3 +137,12 @@ def test_what_was_cleared_while_it_was_under_way_does_not_come_back(
     visit.choose(picture("blue"))
     expect(visit.overall).to_have_text("1 image classified")
     assert visit.cards.locator("h2").all_text_contents() == ["blue.png"]
+
+
+def test_a_name_is_text_whatever_it_looks_like(service: Service, open_page: Open) -> None:
+    visit = open_page(service.app).open()
+    names = ['<img src="x" onerror="boom()">.png', "<b>bold</b>.png"]
+    visit.choose(*(picture("red", name) for name in names))
+    expect(visit.overall).to_have_text("2 images classified")
+    assert visit.cards.locator("h2").all_text_contents() == names
+    assert visit.page.locator("#cards b, #cards [onerror]").count() == 0

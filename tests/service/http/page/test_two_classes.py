@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
-from model_builder.artifact.manifest import Artifact, Head
+from model_builder.artifact.head import Head
+from model_builder.artifact.manifest import Artifact
 from tests.service.color_artifact import MODEL_NAME, write_color_artifact
 from tests.service.conftest import Service
 from tests.service.fakes import LABELS, color_head
