@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -161,6 +161,18 @@ class Model:
                 f"top_k must be 1 to {classes} for {self.name}. Received: {requested}"
             )
         return requested
+
+    def check_pixels(self, rows: Iterable[object]) -> None:
+        """Raises InvalidParameter where a row is pixels, and not as the network takes them."""
+        size = self.artifact.manifest.preprocessing.crop_size
+        for row in rows:
+            if not isinstance(row, np.ndarray):
+                continue
+            if row.shape != (size, size, 3) or row.dtype != np.uint8:
+                raise InvalidParameter(
+                    f"{self.name} takes pixels uint8 [{size}, {size}, 3]. "
+                    f"Received: {row.dtype} {list(row.shape)}"
+                )
 
     def check_health(self, self_test_interval_seconds: float) -> None:
         """Fails stuck batches and runs self-tests; 0 seconds turns these off. Call it regularly."""

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from service.batching.admission import Reservation
 from service.errors import (
     DeadlineExceeded,
-    InvalidParameter,
     MemoryFull,
     NonFiniteOutput,
     Overloaded,
@@ -99,7 +98,7 @@ class InferenceService:
         charge_images(len(request.rows))
         model = self._models.get(request.model, request.version)
         check_outputs(request.outputs, request.map_classes, model.artifact.head)
-        _check_pixels(request, model)
+        model.check_pixels(request.rows)
         pixels = self._count_pixels(request)
         with (
             self.budget.hold(request.client) as held,
@@ -244,13 +243,3 @@ class _Decoding:
         self._rows -= 1
         if not self._rows:
             self._on_decoded()
-
-
-def _check_pixels(request: InferenceRequest, model: Model) -> None:
-    size = model.artifact.manifest.preprocessing.crop_size
-    for row in request.rows:
-        if isinstance(row, np.ndarray) and (row.shape != (size, size, 3) or row.dtype != np.uint8):
-            raise InvalidParameter(
-                f"{model.name} takes pixels uint8 [{size}, {size}, 3]. "
-                f"Received: {row.dtype} {list(row.shape)}"
-            )
