@@ -48,7 +48,7 @@ def url(int8_server: Server) -> Iterator[str]:
     }
     serve.run(application(given))
     yield f"http://127.0.0.1:{port}"
-    serve.shutdown()  # type: ignore[no-untyped-call]
+    serve.shutdown()
     ray.shutdown()
 
 
@@ -69,7 +69,7 @@ def test_a_replica_runs_once_its_model_is_loaded(url: str) -> None:
 @pytest.mark.weights
 def test_ray_s_endpoint_has_the_metrics(url: str) -> None:
     assert predict(url).status_code == 200
-    (node,) = ray.nodes()  # type: ignore[no-untyped-call]
+    (node,) = ray.nodes()
     endpoint = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     counted = "ray_resnet_images_total{"
     until(lambda: counted in httpx2.get(endpoint, timeout=60).text)

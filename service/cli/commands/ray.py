@@ -68,7 +68,7 @@ def deploy(
     typer.echo(f"{name} runs under {route_prefix} on port {port}.")
     if address is None:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()
         cluster.shutdown()
 
 
