@@ -33,10 +33,13 @@ async def pause() -> None:
         await asyncio.sleep(0)
 
 
-async def give_way() -> bool:
-    """The same, where nobody else waits for the loop: whether the work had to wait."""
+async def give_way(most_seconds: float = MOST_SECONDS) -> bool:
+    """The same, where nobody else waits for the loop: whether the work had to wait.
+
+    most_seconds: the longest that it waits, and never more than MOST_SECONDS.
+    """
     request = _request.get()
-    return request is not None and await request.give_way()
+    return request is not None and await request.give_way(min(most_seconds, MOST_SECONDS))
 
 
 def charge_bytes(received: int) -> None:
@@ -102,8 +105,8 @@ class PacedRequest:
             _request.reset(token)
             self._pacer.end(self._turn, max(0.0, self._seconds - self.credit_seconds))
 
-    async def give_way(self) -> bool:
-        return await self._pacer.give_way(self._turn, self._seconds, MOST_SECONDS)
+    async def give_way(self, most_seconds: float) -> bool:
+        return await self._pacer.give_way(self._turn, self._seconds, most_seconds)
 
     @property
     def _seconds(self) -> float:
@@ -124,8 +127,12 @@ class Meter:
             return self._summed
         return self._summed + time.thread_time() - self._since
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        """Begins a step. False within another one, which is metered already."""
+        if self._since is not None:
+            return False
         self._since = time.thread_time()
+        return True
 
     def stop(self) -> None:
         self._summed, self._since = self.seconds, None
@@ -148,11 +155,12 @@ class Metered(Awaitable[ResultT]):
         return self.send(None)
 
     def send(self, value: Any) -> Any:
-        self._meter.start()
+        started = self._meter.start()
         try:
             return self._coroutine.send(value)
         finally:
-            self._meter.stop()
+            if started:
+                self._meter.stop()
 
     def throw(
         self,
@@ -160,13 +168,14 @@ class Metered(Awaitable[ResultT]):
         error: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> Any:
-        self._meter.start()
+        started = self._meter.start()
         try:
             if error is None and traceback is None:
                 return self._coroutine.throw(kind)
             return self._coroutine.throw(kind, error, traceback)  # type: ignore[arg-type]
         finally:
-            self._meter.stop()
+            if started:
+                self._meter.stop()
 
     def close(self) -> None:
         self._coroutine.close()

@@ -166,7 +166,7 @@ class InferenceService:
     async def _row(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult | ServiceError:
-        await give_way()
+        await give_way(max(0.0, request.deadline - time.monotonic()))
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
             result = self._result(index, request, model, decoding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -80,6 +81,21 @@ def test_it_has_its_part_of_the_time_meanwhile() -> None:
     run(work)
 
 
+def test_a_wait_ends_with_the_deadline_of_the_work() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        await overuse(pacer, "flood")
+        await pacer.begin("honest", LONG_SECONDS)
+
+        async def late() -> None:
+            before = clock.seconds
+            assert await give_way(0.05)
+            assert clock.seconds - before == pytest.approx(0.05)
+
+        await run_paced(pacer, "flood", late, most_seconds=0.01)
+
+    run(work)
+
+
 def test_work_of_a_client_within_its_share_goes_on_in_the_next_turn_of_the_loop() -> None:
     async def work(pacer: Pacer, clock: Clock) -> None:
         await pacer.begin("honest", LONG_SECONDS)
@@ -128,14 +144,21 @@ def test_work_in_a_task_of_its_own_is_charged_to_the_request() -> None:
     async def without_task() -> None:
         await asyncio.wait_for(inner(), LONG_SECONDS)
 
+    async def within() -> None:
+        await metered(inner())
+
     async def main() -> None:
         pacer = Noting()
-        for work in (with_task, without_task):
+        for work in (with_task, without_task, within):
             await paced(pacer, "a", work)
 
     asyncio.run(main())
-    # Each has two steps of its own, and the task two.
-    assert charged == [4.0, 2.0]
+    if sys.version_info < (3, 12):
+        # Each has two steps of its own, and the task two.
+        assert charged == [4.0, 2.0, 2.0]
+    else:
+        # No task is made.
+        assert charged == [2.0, 2.0, 2.0]
 
 
 def test_metered_passes_on_what_a_coroutine_is_sent() -> None:
