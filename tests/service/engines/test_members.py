@@ -68,7 +68,7 @@ def test_an_engine_gives_the_golden_logits(
         recipe = replace(recipe, mean=(120.0,) * 3, std=(60.0,) * 3)
     network = build_resnet(architecture, input_size=SIZE)
     pixels = random_images(8, size=SIZE, seed=0)[..., : architecture.input_channels]
-    randomise(network, (pixels.astype(np.float32) - 128) / 64, seed=0)
+    randomise(network, ((pixels.astype(np.float32) - 128) / 64).astype(np.float32), seed=0)
     labels = tuple(Label(str(index)) for index in range(CLASSES))
     custom = CustomCheckpoint("tiny", architecture, recipe, labels, "file:tiny", "")
     weights = Weights(tensors_of(network), labels, "file:tiny", "")
