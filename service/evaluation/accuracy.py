@@ -198,8 +198,8 @@ async def _probabilities(service: InferenceService, pixels: Sequence[Pixels]) ->
 def _answers(probabilities: Array) -> npt.NDArray[np.int64]:
     """int64 [N]: the most probable class; of a model with one class -1 where it is not there."""
     if probabilities.shape[1] == 1:
-        return np.where(probabilities[:, 0] >= PRESENT, 0, -1)
-    return probabilities.argmax(axis=1)
+        return np.asarray(np.where(probabilities[:, 0] >= PRESENT, 0, -1), np.int64)
+    return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
 def _due() -> float:

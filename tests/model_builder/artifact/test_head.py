@@ -67,7 +67,8 @@ def test_a_sigmoid_is_of_each_logit_alone(value: float) -> None:
     expected = 1 / (1 + math.exp(-value)) if value > -700 else 0.0
     np.testing.assert_allclose(found, [[expected, 1, 0]], rtol=1e-6, atol=1e-21)
     assert found.dtype == np.float32
-    assert head.probabilities(np.array([value], np.float32)) == sigmoid(np.float32([value]))
+    alone = np.array([value], np.float32)
+    np.testing.assert_array_equal(head.probabilities(alone), sigmoid(alone))
 
 
 def test_answers() -> None:

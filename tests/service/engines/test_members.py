@@ -23,7 +23,8 @@ from service.evaluation.verify import verify
 from tests.model_builder.random_networks import randomise, tensors_of
 from tests.model_builder.reference import random_images
 
-SIZE = 32
+# The last feature map is 2x2: LiteRT reshapes one of 1x1, to a batch of one.
+SIZE = 64
 CLASSES = 7
 NETWORKS = {
     # ResNeXt with ResNet-D's stem and shortcuts, in four blocks.
@@ -67,7 +68,7 @@ def test_an_engine_gives_the_golden_logits(
         recipe = replace(recipe, mean=(120.0,) * 3, std=(60.0,) * 3)
     network = build_resnet(architecture, input_size=SIZE)
     pixels = random_images(8, size=SIZE, seed=0)[..., : architecture.input_channels]
-    randomise(network, (pixels.astype(np.float32) - 128) / 64, seed=0)
+    randomise(network, ((pixels.astype(np.float32) - 128) / 64).astype(np.float32), seed=0)
     labels = tuple(Label(str(index)) for index in range(CLASSES))
     custom = CustomCheckpoint("tiny", architecture, recipe, labels, "file:tiny", "")
     weights = Weights(tensors_of(network), labels, "file:tiny", "")
