@@ -70,18 +70,58 @@ def seeds(folder: Path) -> dict[str, bytes]:
 
 
 MEMBERS: dict[str, bytes] = {}
+NAMES = (
+    b"torch._utils\n_rebuild_tensor_v2",
+    b"torch._utils\n_rebuild_parameter",
+    b"torch._tensor\n_rebuild_from_type_v2",
+    b"torch\nFloatStorage",
+    b"torch\nSize",
+    b"collections\nOrderedDict",
+    b"builtins\nset",
+    b"_codecs\nencode",
+    b"numpy._core.multiarray\n_reconstruct",
+    b"numpy._core.numeric\n_frombuffer",
+    b"numpy\ndtype",
+    b"argparse\nNamespace",
+    b"builtins\ngetattr",
+    b"os\nsystem",
+)
+
+
+def made(chance: random.Random) -> bytes:
+    """A pickle of random opcodes, most of which find what they need on the stack."""
+    parts = [b"\x80\x04"]
+    for _ in range(chance.randrange(1, 200)):
+        opcode = chance.choice(b"(((00N\x88]})\x8ftld\x85\x86\x87aesu\x90RRR\x81bbQ2hhqKMXCcj\x94")
+        parts.append(bytes([opcode]))
+        if opcode in b"hqK":
+            parts.append(bytes([chance.randrange(8)]))
+        elif opcode in b"MX":
+            value = chance.choice((b"layer1.0.conv1.weight", b"latin1", b"storage", b"f4"))
+            length = len(value).to_bytes(4, "little")
+            parts.append(b"\xff\xff" if opcode == b"M"[0] else length + value)
+        elif opcode == b"C"[0]:
+            parts.append(b"\x04abcd")
+        elif opcode == b"c"[0]:
+            parts.append(chance.choice(NAMES) + b"\n")
+        elif opcode == b"j"[0]:
+            parts.append(bytes([chance.randrange(8), 0, 0, 0]))
+    return b"".join([*parts, b"."])
 
 
 def damaged(folder: Path, seed: int) -> Iterator[tuple[str, Path]]:
     """Endless: a description and a file."""
     chance = random.Random(seed)
     files = seeds(folder)
-    names = [*files, *["pickle"] * 6, "legacy", "legacy"]
+    names = [*files, *["pickle"] * 6, "legacy", "legacy", *["made"] * 4]
     while True:
         name = chance.choice(names)
-        done, data = damage(files[name], chance, files)
+        if name == "made":
+            done, data = "random opcodes", made(chance)
+        else:
+            done, data = damage(files[name], chance, files)
         path = folder / ("x.safetensors" if name == "safetensors" else "x.pth")
-        if name == "pickle":
+        if name in ("pickle", "made"):
             write_zip(path, {**MEMBERS, "data.pkl": data})
         else:
             path.write_bytes(data)

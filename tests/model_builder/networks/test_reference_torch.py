@@ -267,8 +267,8 @@ def test_every_tensor_is_as_pytorch_reads_it(legacy: bool, protocol: int, tmp_pa
     saved = forms()
     torch.save(saved, path, _use_new_zipfile_serialization=not legacy, pickle_protocol=protocol)
     expected = floats(torch.load(path, weights_only=False))
-    with reader.opened(path) as tensors:
-        received = {one.key: one.tensor for one in tensors if one.tensor.is_float}
+    with reader.opened(path) as file:
+        received = {one.key: one.tensor for one in file.tensors if one.tensor.is_float}
         assert received.keys() >= expected.keys() == floats(saved).keys()
         for key, values in expected.items():
             np.testing.assert_array_equal(
@@ -284,5 +284,5 @@ def test_a_file_without_checksums(tmp_path: Path) -> None:
         torch.save([torch.arange(3.0)], path)
     finally:
         torch.serialization.set_crc32_options(options)
-    with reader.opened(path) as tensors:
-        np.testing.assert_array_equal(tensors[0].tensor.read(), [0, 1, 2])
+    with reader.opened(path) as file:
+        np.testing.assert_array_equal(file.tensors[0].tensor.read(), [0, 1, 2])

@@ -12,10 +12,13 @@ from model_builder.checkpoints.formats import torch, transformers
 from model_builder.checkpoints.formats.pytorch.flatten import Found
 from model_builder.checkpoints.formats.pytorch.head import HARMLESS, find_head
 from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
+from model_builder.checkpoints.other_networks import unknown_layers
 from model_builder.errors import ConversionFailed
 
 # What all ResNets of torchvision and timm begin their tensors' names with, under one prefix.
 LAYERS = re.compile(r"(conv1|bn1|layer[1-4])\.")
+# Those of a network within whose prefix another one lies: an average that is its attribute.
+AROUND = re.compile(r"(conv1|bn1|layer[1-4]|fc)\.")
 # Of the modules in order, as nn.Sequential(*resnet.children()) numbers them.
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(stage + 3): f"layer{stage}" for stage in (1, 2, 3, 4)}}
 # Each network is looked for among all tensors. A ResNet-152 and its optimizer have 2500.
@@ -31,12 +34,13 @@ MEAN = re.compile(r"(^|\.)(bn1|embedder\.normalization)\.running_mean")
 class Family:
     """One way to name a ResNet's layers.
 
-    anchor: a tensor that each of its networks has. published_name: a name below the prefix as
-    `to_state_dict` takes it; None where it is that of no layer of the network.
+    anchors: tensors that each of its networks has, the first of which is searched for.
+    published_name: a name below the prefix as `to_state_dict` takes it; None where it is that of
+    no layer of the network.
     """
 
     name: str
-    anchor: str
+    anchors: tuple[str, ...]
     published_name: Callable[[str], str | None]
     to_state_dict: Callable[[Mapping[str, Array]], StateDict]
 
@@ -78,14 +82,20 @@ def _from_transformers(published: Mapping[str, Array]) -> StateDict:
 
 TRANSFORMERS = Family(
     "transformers",
-    "encoder.stages.0.layers.0.layer.0.convolution.weight",
+    ("encoder.stages.0.layers.0.layer.0.convolution.weight",),
     _transformers_name,
     _from_transformers,
 )
 FAMILIES = (
-    Family("torch", "layer1.0.conv1.weight", _torch_name, torch.to_state_dict),
+    Family("torch", ("layer1.0.conv1.weight",), _torch_name, torch.to_state_dict),
     TRANSFORMERS,
-    Family("sequential", "4.0.conv1.weight", _sequential_name, torch.to_state_dict),
+    # Numbers alone are the names of other networks' layers too.
+    Family(
+        "sequential",
+        ("4.0.conv1.weight", "0.weight", "1.running_mean", "7.0.conv1.weight"),
+        _sequential_name,
+        torch.to_state_dict,
+    ),
 )
 
 
@@ -94,11 +104,17 @@ def find_candidates(tensors: Sequence[Found]) -> list[Candidate]:
     by_mapping: dict[str, list[Found]] = {}
     for one in tensors:
         by_mapping.setdefault(one.mapping, []).append(one)
+    names = {one.name for one in tensors}
     anchors = [
-        (family, one.name.removesuffix(family.anchor), one.mapping)
+        (family, one.name.removesuffix(family.anchors[0]), one.mapping)
         for one in tensors
         for family in FAMILIES
-        if one.name == family.anchor or one.name.endswith(f".{family.anchor}")
+        if f".{one.name}".endswith(f".{family.anchors[0]}")
+    ]
+    anchors = [
+        (family, prefix, mapping)
+        for family, prefix, mapping in anchors
+        if all(prefix + anchor in names for anchor in family.anchors)
     ]
     if len(anchors) > NETWORKS_LIMIT or len(tensors) > TENSORS_LIMIT:
         raise ConversionFailed(
@@ -120,7 +136,8 @@ def _candidate(
     tensors: Sequence[Found],
 ) -> Candidate:
     """The network whose tensors begin with `prefix`, in the mapping that holds `scope`."""
-    others = tuple(p for p in prefixes if p != prefix and not prefix.startswith(p))
+    around = [p for p in prefixes if p != prefix and prefix.startswith(p)]
+    others = tuple(p for p in prefixes if p != prefix and p not in around)
     taken: dict[str, Found] = {}
     left: list[Found] = []
 
@@ -129,6 +146,10 @@ def _candidate(
 
     for one in scope:
         if one.name.rpartition(".")[2] in COUNTERS or one.name.startswith(others or ("\0",)):
+            continue
+        if not one.name.startswith(prefix) and any(
+            one.name.startswith(p) and AROUND.match(one.name[len(p) :]) for p in around
+        ):
             continue
         below = one.name.removeprefix(prefix)
         name = family.published_name(below) if one.name.startswith(prefix) else None
@@ -158,9 +179,9 @@ def _candidate(
     if not head.tensors:
         return refused(_no_classifier(prefix, "an encoder gives features"))
     classifier = set(map(id, head.tensors.values()))
-    for one in left:
-        if id(one) not in classifier and not HARMLESS.search(one.key):
-            taken[one.key] = one
+    strange = [one.key for one in left if id(one) not in classifier]
+    if strange := [key for key in strange if not HARMLESS.search(key)]:
+        return refused(unknown_layers(strange))
     try:
         # Names only: a layer that ours don't have is refused before anything is read.
         family.to_state_dict(dict.fromkeys(taken, np.empty(0, np.float32)))

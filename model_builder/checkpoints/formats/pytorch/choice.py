@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from model_builder.checkpoints.formats.pytorch.candidates import Candidate
 from model_builder.checkpoints.formats.pytorch.flatten import WRAPPERS, Found
@@ -15,8 +16,28 @@ AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|polyak)\d*([._]|$)
 OUTERMOST = "."
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """The tensors of a file. name: the file's.
+
+    swapped: whether it is of MMEngine, whose EMAHook saves the average as `state_dict` and the raw
+        weights as `ema_state_dict` (mmengine/hooks/ema_hook.py, `_swap_ema_state_dict`).
+    """
+
+    name: str
+    tensors: Sequence[Found]
+    swapped: bool = False
+
+    def is_average(self, candidate: Candidate) -> bool:
+        """Whether it is an average of the weights over training, by its place."""
+        averaged = AVERAGED.search(candidate.place) is not None
+        if self.swapped and re.match(r"(ema_)?state_dict(\.|$)", candidate.place):
+            return not averaged
+        return averaged
+
+
 def choose(
-    file: str, candidates: Sequence[Candidate], tensors: Sequence[Found], key: str | None
+    file: Opened, candidates: Sequence[Candidate], key: str | None
 ) -> tuple[Candidate, tuple[str, ...]]:
     """The network to take, and sentences about the choice for the user.
 
@@ -24,19 +45,19 @@ def choose(
     the weights over training. Raises ConversionFailed.
     """
     if not candidates:
-        names = shortlist(sorted(one.key for one in tensors))
+        names = shortlist(sorted(one.key for one in file.tensors))
         raise ConversionFailed(
-            f"{file} holds no tensors" if not tensors else _no_network(file, names)
+            _no_network(file.name, names) if file.tensors else f"{file.name} holds no tensors"
         )
-    chosen = _with_key(file, candidates, key) if key is not None else _default(file, candidates)
+    chosen = _default(file, candidates) if key is None else _with_key(file, candidates, key)
     if chosen.problem is not None:
-        raise ConversionFailed(_sentence(file, chosen.problem))
+        raise ConversionFailed(_sentence(file.name, chosen.problem))
     if key is not None:
         return chosen, ()
     notes = [
         f"{_place(one)} is not taken: {one.problem}"
         for one in candidates
-        if one.problem is not None and AVERAGED.search(one.place)
+        if one.problem is not None and file.is_average(one)
     ]
     others = [one for one in candidates if one is not chosen and one.problem is None]
     if others:
@@ -55,25 +76,26 @@ def _no_network(file: str, names: str) -> str:
     )
 
 
-def _with_key(file: str, candidates: Sequence[Candidate], key: str) -> Candidate:
+def _with_key(file: Opened, candidates: Sequence[Candidate], key: str) -> Candidate:
     wanted = ".".join(part for part in key.split(".") if part and part not in WRAPPERS)
     exact = [one for one in candidates if one.place == wanted]
     # The path of the mapping is enough where it holds one network.
     within = exact or [one for one in candidates if one.place.startswith(f"{wanted}.")]
     if len(within) != 1:
         raise ConversionFailed(
-            f"{file} has networks at {shortlist(map(_place, candidates))}. Received: --key {key}"
+            f"{file.name} has networks at {shortlist(map(_place, candidates))}. "
+            f"Received: --key {key}"
         )
     return within[0]
 
 
-def _default(file: str, candidates: Sequence[Candidate]) -> Candidate:
+def _default(file: Opened, candidates: Sequence[Candidate]) -> Candidate:
     sound = [one for one in candidates if one.problem is None] or [candidates[0]]
-    averaged = [one for one in sound if AVERAGED.search(one.place)]
+    averaged = [one for one in sound if file.is_average(one)]
     preferred = averaged if len(averaged) == 1 else sound
     if len(preferred) > 1:
         raise ConversionFailed(
-            f"{file} holds several networks: choose one with --key. "
+            f"{file.name} holds several networks: choose one with --key. "
             f"Received: {shortlist(map(_place, preferred))}"
         )
     return preferred[0]

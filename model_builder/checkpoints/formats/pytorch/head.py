@@ -18,6 +18,8 @@ HARMLESS = re.compile(
     r"|((train|val|valid|test)_?)?(top\d_?)?(acc|accuracy|auroc|f1|precision|recall)\d*"
     r"|conf(usion_)?mat(rix)?|class_weights?|pos_weight|n_averaged|_?dummy\w*|_extra_state|queue"
     r"|queue_ptr)(\.|$)"
+    # Copies of MMCV's EMAHook, for resuming: ema_backbone_conv1_weight.
+    r"|(^|\.)ema_\w+$"
 )
 # State of optimizers has the shapes of the weights.
 OPTIMIZER = re.compile(r"(^|\.)(\w*optim\w*|opt|exp_avg\w*|\w*momentum\w*|scheduler\w*)(\.|$)")
@@ -110,7 +112,8 @@ def _around(
     others: tuple[str, ...],
 ) -> list[Found]:
     """Dense layers in the nearest mapping around the network's that has some for its features."""
-    width = max(one.tensor.shape[0] for one in network.values() if len(one.tensor.shape) == 4)
+    kernels = (one.tensor.shape for one in network.values() if len(one.tensor.shape) == 4)
+    width = max((shape[0] for shape in kernels), default=0)
     dense = [one for one in _dense(tensors) if not OPTIMIZER.search(one.key)]
     around = prefix.rstrip(".")
     while around:

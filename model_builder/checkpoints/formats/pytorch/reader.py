@@ -15,7 +15,7 @@ from model_builder.checkpoints.formats.pytorch.candidates import (
     Candidate,
     find_candidates,
 )
-from model_builder.checkpoints.formats.pytorch.choice import choose
+from model_builder.checkpoints.formats.pytorch.choice import Opened, choose
 from model_builder.checkpoints.formats.pytorch.content import Content
 from model_builder.checkpoints.formats.pytorch.flatten import Found, flatten
 from model_builder.checkpoints.formats.pytorch.foreign import refuse_foreign
@@ -39,8 +39,8 @@ def read(path: Path, key: str | None = None) -> StateDict:
     key: the place of the network where the file holds several: "model_ema.module".
     Raises ConversionFailed.
     """
-    with opened(path) as tensors:
-        chosen, notes = choose(path.name, find_candidates(tensors), tensors, key)
+    with opened(path) as file:
+        chosen, notes = choose(file, find_candidates(file.tensors), key)
         found = _state_dict(path.name, chosen)
     if chosen.family is TRANSFORMERS:
         found = replace(found, stride_in_1x1=transformers.stride_in_1x1(path))
@@ -48,34 +48,37 @@ def read(path: Path, key: str | None = None) -> StateDict:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Sequence[Found]]:
+def opened(path: Path) -> Iterator[Opened]:
     """Every tensor of a file; their numbers are read while it is open. Raises ConversionFailed."""
     try:
         with ExitStack() as stack:
             if is_index(path):
-                yield [
+                tensors = [
                     one
                     for file, keys in shards(path).items()
-                    for one in _complete(file, _tensors(file, stack), keys)
+                    for one in _complete(file, _opened(file, stack).tensors, keys)
                 ]
+                yield Opened(path.name, tensors)
             else:
-                yield _tensors(path, stack)
+                yield _opened(path, stack)
     except Malformed as error:
         raise ConversionFailed(
             f"{path.name} is not a file of torch.save, or is damaged: {error}"
         ) from error
 
 
-def _tensors(path: Path, stack: ExitStack) -> list[Found]:
+def _opened(path: Path, stack: ExitStack) -> Opened:
     if is_safetensors(path):
-        return read_safetensors(path)
+        return Opened(path.name, read_safetensors(path))
     open_ = opened_zip if zipfile.is_zipfile(path) else opened_legacy
     content: Content = stack.enter_context(open_(path))
     refuse_foreign(path.name, content)
-    return flatten(content.saved, content.storages)
+    # MMEngine's checkpoints have this key. They hold the average where others have the raw weights.
+    swapped = isinstance(content.saved, dict) and "message_hub" in content.saved
+    return Opened(path.name, flatten(content.saved, content.storages), swapped)
 
 
-def _complete(file: Path, tensors: list[Found], keys: set[str]) -> list[Found]:
+def _complete(file: Path, tensors: Sequence[Found], keys: set[str]) -> Sequence[Found]:
     if missing := sorted(keys - {one.key for one in tensors}):
         raise ConversionFailed(f"{file.name} lacks {', '.join(missing[:3])}, which the index names")
     return tensors

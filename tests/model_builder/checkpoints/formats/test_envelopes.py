@@ -203,6 +203,50 @@ def test_the_average_is_taken_and_the_other_by_its_key(
         assert published.notes == ()
 
 
+def test_an_average_within_the_network(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    saved = tensors({**prefixed("model.", other), **prefixed("model.ema.", state_dict)})
+    published = read(tmp_path, saved)
+    assert_same(published, state_dict)
+    assert published.notes[0].endswith("--key takes another: model")
+    assert_same(read(tmp_path, saved, "model"), other)
+
+
+def test_a_tensor_of_the_same_name_outside_the_network(
+    state_dict: StateDict, tmp_path: Path
+) -> None:
+    kernel = np.ones((2, 2, 3, 3), np.float32)
+    saved = {**prefixed("model.", state_dict), "conv1.weight": kernel}
+    with pytest.raises(ConversionFailed, match=r"No layer of the network takes conv1\.weight$"):
+        read(tmp_path, tensors(saved))
+
+
+def test_mmengine_saves_the_average_where_others_save_the_raw_weights(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    saved = {
+        "meta": {"epoch": 3},
+        "state_dict": tensors(prefixed("backbone.", state_dict)),
+        "ema_state_dict": tensors(prefixed("module.backbone.", other)),
+        "message_hub": {"seen": Made("mmengine.logging.history_buffer", "HistoryBuffer")},
+    }
+    published = read(tmp_path, saved)
+    assert_same(published, state_dict)
+    assert published.notes[0].startswith("It holds several networks. Taken: state_dict.backbone,")
+    assert_same(read(tmp_path, saved, "ema_state_dict"), other)
+
+
+def test_copies_of_an_average_for_resuming(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    """MMCV's EMAHook keeps them as buffers beside the weights."""
+    copies = renamed(other, lambda name: f"ema_backbone_{name.replace('.', '_')}")
+    network = prefixed("backbone.", without_head(state_dict))
+    fc = {"head.fc.weight": state_dict["fc.weight"], "head.fc.bias": state_dict["fc.bias"]}
+    assert_same(read(tmp_path, {"state_dict": tensors({**network, **fc, **copies})}), state_dict)
+
+
 def test_several_networks_of_which_none_is_an_average(
     state_dict: StateDict, other: StateDict, tmp_path: Path
 ) -> None:

@@ -83,6 +83,11 @@ def many_networks(folder: Path) -> Path:
     )
 
 
+def network_without_kernels(folder: Path) -> Path:
+    names = ("a.layer1.0.conv1.weight", "a.bn1.running_mean")
+    return save_zip(folder / "a.pth", tensors({name: np.zeros(2, np.float32) for name in names}))
+
+
 def sets_the_state_of_a_class(folder: Path) -> Path:
     data = PROTO + b"cargparse\nNamespace\n" + b"}" + text("__class__") + b"cos\nsystem\n" + b"sb."
     return zipped(folder, data)
@@ -279,6 +284,7 @@ FILES = (
     (asks_for_a_builtin, r"an object of builtins\.eval"),
     (asks_for_an_attribute, "asks for an attribute of something else than a known class"),
     (calls_what_it_was_given, r"an object of builtins\.getattr"),
+    (network_without_kernels, "The network at a has no classifier"),
     (many_networks, "may hold 16 networks .* Received: 40 networks"),
     (sets_the_state_of_a_class, r"holds os\.system beside its tensors"),
     (whole_model, r"holds a whole model .* torchvision\.models\.resnet\.ResNet, whose code is not"),

@@ -180,8 +180,8 @@ def test_arrays_of_numpy_in_a_pickle(protocol: int, tmp_path: Path) -> None:
     }
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"model": arrays}, protocol))
-    with reader.opened(path) as tensors:
-        found = {one.key: one.tensor.read() for one in tensors}
+    with reader.opened(path) as file:
+        found = {one.key: one.tensor.read() for one in file.tensors}
     assert found.keys() == {"model.plain", "model.columns", "model.big"}
     for key, values in found.items():
         np.testing.assert_array_equal(values, arrays[key.removeprefix("model.")])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -54,18 +55,24 @@ class Unpickler:
     def load(self, stream: Stream) -> Any:
         """The object in the pickle. Raises Malformed."""
         try:
-            # Its annotation says bytes or a file; it takes what has read and readline.
-            for opcode, argument, _ in pickletools.genops(stream):  # type: ignore[arg-type]
-                self.spend(1)
-                if opcode.name == "STOP":
-                    return self._stack.pop()
-                self._step(opcode.name, argument)
+            with warnings.catch_warnings():
+                # Of an unknown escape in a text of protocol 0.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return self._interpret(stream)
         except Malformed:
             raise
         # OverflowError: a length of 8 bytes. AttributeError, TypeError: what pickletools makes of
         # an argument of the wrong kind.
         except (ValueError, OverflowError, TypeError, AttributeError) as error:
             raise Malformed(f"the pickle can't be read: {str(error)[:200]}") from error
+
+    def _interpret(self, stream: Stream) -> Any:
+        # Its annotation says bytes or a file; it takes what has read and readline.
+        for opcode, argument, _ in pickletools.genops(stream):  # type: ignore[arg-type]
+            self.spend(1)
+            if opcode.name == "STOP":
+                return self._stack.pop()
+            self._step(opcode.name, argument)
         raise Malformed("the pickle has no end")
 
     def spend(self, steps: int) -> None:
