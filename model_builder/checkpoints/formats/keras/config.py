@@ -59,7 +59,7 @@ def read_config(config: Mapping[str, Any]) -> KerasConfig:
             elif kind == "BatchNormalization":
                 epsilons[settings["name"]] = float(settings["epsilon"])
         output = follow(config)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ConversionFailed(
             f"The network's config can't be read. Received: {error!r}"
         ) from error

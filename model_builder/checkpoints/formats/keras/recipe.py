@@ -33,9 +33,11 @@ def recipe_of(
     if image is None:
         return None
     found = _Fields(image.channels)
-    for step in image.steps:
-        found.take(step, published)
-    fields = found.finished()
+    # What is too large or too small for a float is refused as a mean or std.
+    with np.errstate(all="ignore"):
+        for step in image.steps:
+            found.take(step, published)
+        fields = found.finished()
     edge = image.edge
     if pool_edge is not None:
         if edge is not None and -(-edge // STRIDE) != pool_edge:
@@ -112,13 +114,12 @@ class _Fields:
 
     def _pixel(self, fill: float, layer: str) -> tuple[int, int, int]:
         """The color, RGB, of borders that are filled with a value after the steps so far."""
-        if not (self.scale > 0).all() or not np.isfinite(self.offset).all():
+        levels = np.full(len(self.order), -1.0)
+        if (self.scale > 0).all():
+            levels[self.order] = (fill - self.offset) / self.scale
+        if not all(-0.5 <= level <= 255.5 for level in levels.tolist()):
             raise ConversionFailed(f"{layer} fills borders with a value that no color has: {fill}")
-        levels = np.empty(len(self.order))
-        levels[self.order] = (fill - self.offset) / self.scale
-        if not all(0 <= round(level) <= 255 for level in levels.tolist()):
-            raise ConversionFailed(f"{layer} fills borders with a value that no color has: {fill}")
-        first, *others = (round(level) for level in levels.tolist())
+        first, *others = (min(255, round(level)) for level in levels.tolist())
         return (first, others[0], others[1]) if others else (first, first, first)
 
     def finished(self) -> dict[str, Any]:

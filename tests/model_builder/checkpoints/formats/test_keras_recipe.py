@@ -298,7 +298,7 @@ def test_layers_without_an_effect_have_none_at_inference(name: str) -> None:
 
 def nested(depth: int) -> dict[str, Any]:
     """A network that calls a network twice, which calls a network twice, and so on."""
-    image = {
+    image: dict[str, Any] = {
         "class_name": "InputLayer",
         "config": {"name": "image", "batch_shape": [None, EDGE, EDGE, 3]},
         "name": "image",
@@ -323,11 +323,18 @@ def test_networks_within_networks_end() -> None:
         read_config(nested(20))
 
 
-@pytest.mark.parametrize("shape", [[None, 8, 9, 3], [None, 8, 8, 4], [None, 8, 8, 10**9]])
+@pytest.mark.parametrize("shape", [[None, 8, 9, 3], [None, 8, 8, 4], [None, 8, 8, 1e9]])
 def test_images_of_other_shapes_are_refused(shape: list[Any]) -> None:
     config = nested(0)
     config["config"]["layers"][0]["config"]["batch_shape"] = shape
     with pytest.raises(ConversionFailed, match=r"Images (are square|have 3 channels or 1)"):
+        read_config(config)
+
+
+def test_an_image_of_no_size_is_refused() -> None:
+    config = nested(0)
+    config["config"]["layers"][0]["config"]["batch_shape"] = [None, 1e999, 1e999, 3]
+    with pytest.raises(ConversionFailed, match="config can't be read"):
         read_config(config)
 
 
