@@ -140,17 +140,17 @@ def _head_tensors(head: Head) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _read_head(path: Path, architecture: ResNetConfig) -> Head:
-    hidden = tuple(
-        Dense(*_tensors(path, f"hidden_{index}/kernel", f"hidden_{index}/bias"), layer.activation)
-        for index, layer in enumerate(architecture.hidden_layers)
-    )
+    hidden = []
+    for index, layer in enumerate(architecture.hidden_layers):
+        kernel, bias = _tensors(path, f"hidden_{index}/kernel", f"hidden_{index}/bias")
+        hidden.append(Dense(kernel, bias, layer.activation))
     kernel, bias = _tensors(path, "kernel", "bias")
-    return Head(kernel, bias, hidden, architecture.activation)
+    return Head(kernel, bias, tuple(hidden), architecture.activation)
 
 
 def _check_head(folder: Path, head: Head, architecture: ResNetConfig, labels: int) -> None:
     """Raises InvalidArtifact unless the layers' shapes are the architecture's."""
-    layers = (*head.hidden, head)
+    layers: tuple[Dense | Head, ...] = (*head.hidden, head)
     found = [(layer.kernel.shape, layer.bias.shape) for layer in layers]
     expected = [(shape, shape[1:]) for shape in architecture.head_shapes()]
     if found != expected or labels != architecture.classes:

@@ -57,8 +57,8 @@ def name_head(state_dict: StateDict) -> tuple[StateDict, tuple[HiddenLayer, ...]
     dense = layers.finished()
     for index, layer in enumerate(dense):
         ours = LAST_LAYER if index == len(dense) - 1 else hidden_name(index)
-        for field_name, values in (("kernel", layer.kernel), ("bias", layer.bias)):
-            tensors[f"{ours}/{field_name}"] = values.astype(np.float32)
+        for field_name, wide in (("kernel", layer.kernel), ("bias", layer.bias)):
+            tensors[f"{ours}/{field_name}"] = wide.astype(np.float32)
             keys[f"{ours}/{field_name}"] = names[layer.position, "kernel"]
     hidden = tuple(
         HiddenLayer(len(layer.bias), "relu" if layer.relu else "none") for layer in dense[:-1]

@@ -43,7 +43,7 @@ def fuse_batch_norm(
             # Channel order, scale and grey go into the kernel and cost nothing at inference. The
             # mean can't: the stem pads with zeros, which must stay the mean pixel.
             if architecture.input_channels == 1:
-                kernel = kernel * LUMA[:, None]
+                kernel = (kernel * LUMA[:, None]).astype(np.float32)
             elif preprocessing.channel_order == "BGR":
                 kernel = kernel[:, :, ::-1]
             kernel = (kernel / std[:, None]).astype(np.float32)
