@@ -77,7 +77,8 @@ class Manifest:
     engine: a name in the table of engines. versions: of the packages that built the network.
     files: sha256 of every other file but the report, by its path in the folder.
     calibration: of an int8 network. format: the version of the folder's layout: 3 where the
-    classifier has hidden layers or a sigmoid, else 2.
+    classifier has hidden layers or a sigmoid, or images are prepared in another way than a crop
+    with one of two filters; else 2.
     """
 
     name: str

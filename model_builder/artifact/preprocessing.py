@@ -97,6 +97,16 @@ class Preprocessing:
         if not all(0 <= level <= 255 for level in self.fill):
             raise ValueError(f"fill must be three levels of 0 to 255. Received: {self.fill}")
 
+    @property
+    def is_extended(self) -> bool:
+        """Whether earlier versions, which know crops of two filters alone, would misread it."""
+        return (
+            self.resize_mode != "crop"
+            or not self.antialias
+            or self.channel_order == "L"
+            or self.interpolation not in ("bilinear", "bicubic")
+        )
+
     def _check_normalization(self) -> None:
         if not all(value > 0 for value in self.std):
             raise ValueError(f"std must be positive. Received: {self.std}")
@@ -108,8 +118,8 @@ class Preprocessing:
             raise ValueError(f"mean must be on the scale 0 to 255. Received: {self.mean}")
         if self.channel_order == "L" and not len({*self.mean}) == len({*self.std}) == 1:
             raise ValueError(
-                "mean and std must be the same in all three places for the channel order L. "
-                f"Received: {self.mean}, {self.std}"
+                "An image of the channel order L has one channel, and so one mean and one std: "
+                f"state each three times. Received: {self.mean}, {self.std}"
             )
 
 

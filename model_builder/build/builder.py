@@ -149,5 +149,10 @@ def manifest(checkpoint: Checkpoint, weights: Weights, target: BuildTarget) -> M
         precision=target.precision,
         versions={"keras": keras.__version__, "tensorflow": tf.__version__},
         files={},
-        format=EXTENDED_FORMAT if checkpoint.architecture.has_extended_head else FORMAT,
+        format=EXTENDED_FORMAT if _is_extended(checkpoint) else FORMAT,
     )
+
+
+def _is_extended(checkpoint: Checkpoint) -> bool:
+    """Whether earlier versions, which ignore fields unknown to them, would serve it wrongly."""
+    return checkpoint.architecture.has_extended_head or checkpoint.preprocessing.is_extended

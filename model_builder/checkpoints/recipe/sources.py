@@ -15,6 +15,7 @@ from model_builder.checkpoints.recipe.files import (
     recipe_beside,
 )
 from model_builder.checkpoints.recipe.partial import PartialRecipe, whole
+from model_builder.checkpoints.recipe.within import labels_within
 from model_builder.errors import ConversionFailed
 
 
@@ -68,9 +69,12 @@ class FoundLabels:
     said: tuple[str, ...] = ()
 
 
-def find_labels(path: Path | None, weights: Path, classes: int) -> FoundLabels:
-    """The labels of a classifier: of the file, of a config.json beside the weights, of ImageNet.
+def find_labels(
+    path: Path | None, weights: Path, classes: int, *, of_torch: bool = False
+) -> FoundLabels:
+    """The labels of a classifier: of the file `path`, in the weights, beside them, or ImageNet's.
 
+    of_torch: whether the weights are in a format of PyTorch's, which may hold labels.
     Raises ConversionFailed where the file can't be read or names another number of classes.
     """
     if path is not None:
@@ -81,6 +85,9 @@ def find_labels(path: Path | None, weights: Path, classes: int) -> FoundLabels:
             )
         return FoundLabels(file.labels, said=(f"Labels: {path.name}, {file.form}.",))
     asked = f"The classifier has {classes} classes: name them with --labels FILE."
+    within = labels_within(weights) if of_torch else None
+    if within is not None and len(within.labels) == classes:
+        return FoundLabels(within.labels, said=(f"Labels: {weights.name}, {within.form}.",))
     beside = labels_beside(weights)
     if beside is not None:
         if len(beside.labels) == classes:

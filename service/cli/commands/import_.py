@@ -148,7 +148,8 @@ def import_(
                 order = settled.preprocessing.channel_order
                 check_channels(order, published.shown.input_channels)
         with problems.collected():
-            found = find_labels(labels, weights, published.classes)
+            of_torch = published.format in ("torch", "transformers")
+            found = find_labels(labels, weights, published.classes, of_torch=of_torch)
             problems.missing += found.missing
         if try_ is not None and not try_.is_file():
             problems.wrong.append(f"--try {try_}: there is no such file.")

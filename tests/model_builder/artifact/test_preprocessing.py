@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -51,8 +52,8 @@ from model_builder.artifact.preprocessing import CAFFE, Preprocessing
         ),
         (
             {"channel_order": "L"},
-            "mean and std must be the same in all three places for the channel order L. "
-            "Received: (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)",
+            "An image of the channel order L has one channel, and so one mean and one std: state "
+            "each three times. Received: (103.939, 116.779, 123.68), (1.0, 1.0, 1.0)",
         ),
         ({"resize_edge": 5000}, "resize_edge must be at most 4096. Received: 5000"),
         (
@@ -89,6 +90,21 @@ def test_the_preprocessing_of_earlier_versions_is_read() -> None:
         b'"channel_order": "BGR", "mean": [103.939, 116.779, 123.68], "std": [1.0, 1.0, 1.0]}'
     )
     assert TypeAdapter(Preprocessing).validate_json(earlier) == CAFFE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resize_mode": "squash"},
+        {"resize_mode": "letterbox"},
+        {"antialias": False},
+        {"interpolation": "lanczos"},
+        {"channel_order": "L", "mean": (1.0,) * 3},
+    ],
+)
+def test_what_earlier_versions_would_misread_is_told_from_the_rest(changes: Any) -> None:
+    assert not CAFFE.is_extended
+    assert replace(CAFFE, **changes).is_extended
 
 
 def test_caffe() -> None:

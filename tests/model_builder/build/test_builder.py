@@ -61,6 +61,16 @@ def test_a_manifest_names_the_source_that_was_used(
     assert written.precision == "bfloat16"
 
 
+def test_earlier_versions_refuse_a_recipe_that_they_would_misread() -> None:
+    """They ignore fields unknown to them, and would crop an image that is to be squashed."""
+    row = CHECKPOINTS["resnet18.tv_in1k"]
+    target = BuildTarget("tensorflow", "float32", "model_builder.exporters.tensorflow")
+    weights = Weights({}, (), "file:x", "")
+    assert manifest(row, weights, target).format == 2
+    squash = replace(row, preprocessing=replace(row.preprocessing, resize_mode="squash"))
+    assert manifest(squash, weights, target).format == 3
+
+
 def small() -> tuple[Checkpoint, Weights]:
     """A ResNet-18 of three classes with images of 32 x 32."""
     state_dict = torch.to_state_dict(random_state_dict(18, np.random.default_rng(0), 3))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from model_builder.checkpoints.custom import CustomCheckpoint, read_custom
 from service.cli.main import main
 from tests.model_builder.reference import random_state_dict
+from tests.model_builder.torch_files import save_legacy, save_zip, tensors
 from tests.model_builder.torch_layout import save_safetensors
 
 run = CliRunner(env={"COLUMNS": "200"}).invoke
@@ -189,3 +190,34 @@ def test_a_network_of_one_channel_is_fed_grey(tmp_path: Path, labels: str) -> No
     assert checkpoint.architecture.input_channels == 1
     refused = imported(weights, *STATED, *half, labels)
     assert "The network takes one channel: --channels L. Received: --channels RGB" in refused.output
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("class_to_idx", {"cat": 0, "rat": 2, "dog": 1}),
+        ("idx_to_class", {0: "cat", 1: "dog", 2: "rat"}),
+        ("classes", ("cat", "dog", "rat")),
+    ],
+)
+def test_labels_that_were_saved_with_the_weights_are_read_and_said(
+    tmp_path: Path, member: str, value: Any, legacy: bool
+) -> None:
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=3)
+    saved = {"arch": "resnet18", "state_dict": tensors(state_dict), member: value}
+    path = tmp_path / "checkpoint.pth"
+    (save_legacy if legacy else save_zip)(path, saved)
+    checkpoint = stored(path, *LIKE)
+    assert [label.name for label in checkpoint.labels] == ["cat", "dog", "rat"]
+    assert f"Labels: checkpoint.pth, {member}, " in imported(path, *LIKE).output
+
+
+def test_members_that_are_no_labels_of_this_classifier_are_ignored(tmp_path: Path) -> None:
+    state_dict = random_state_dict(18, np.random.default_rng(0), classes=3)
+    saved = {"model": tensors(state_dict), "classes": [1, 2], "class_names": ["a", "b"]}
+    path = tmp_path / "checkpoint.pth"
+    save_zip(path, saved)
+    done = imported(path, *LIKE)
+    assert done.exit_code == 2
+    assert "The classifier has 3 classes: name them with --labels FILE." in done.output

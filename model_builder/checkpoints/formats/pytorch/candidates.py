@@ -61,7 +61,8 @@ class Candidate:
 
 
 def _torch_name(name: str) -> str | None:
-    return name if LAYERS.match(name) else None
+    # github.com/kuangliu/pytorch-cifar and what follows it names the projections so.
+    return name.replace(".shortcut.", ".downsample.") if LAYERS.match(name) else None
 
 
 def _sequential_name(name: str) -> str | None:

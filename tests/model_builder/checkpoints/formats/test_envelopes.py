@@ -328,6 +328,15 @@ def test_a_classifier_of_several_layers(state_dict: StateDict, tmp_path: Path) -
         read(tmp_path, tensors({**without_head(state_dict), **unordered}))
 
 
+def test_projections_called_shortcut(state_dict: StateDict, tmp_path: Path) -> None:
+    """As kuangliu/pytorch-cifar saves them."""
+    published = renamed(
+        prefixed("module.", head(state_dict, fc="linear")),
+        lambda name: name.replace(".downsample.", ".shortcut."),
+    )
+    assert_same(read(tmp_path, {"net": tensors(published), "acc": 95.5, "epoch": 9}), state_dict)
+
+
 def test_children_of_a_sequential(state_dict: StateDict, tmp_path: Path) -> None:
     """nn.Sequential(*list(resnet.children())[:-1])."""
     numbers = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}

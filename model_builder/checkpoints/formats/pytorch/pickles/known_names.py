@@ -54,7 +54,8 @@ VALUES = re.compile(
     |torch\._tensor\._rebuild_from_type_v2
     |torch\.(?:per_tensor|per_channel)\w*|torch\.strided
     |torch\.torch_version\.TorchVersion
-    |torch\.optim\.(?:\w+\.)*\w+
+    |torch\.(?:optim|amp|cuda\.amp)\.(?:\w+\.)*\w+
+    |functools\.partial
     |torch\.distributed\._shard\.\w+(?:\.\w+)*
     |torchvision\.transforms\.(?:\w+\.)*InterpolationMode
     |torchvision\.models\.\w+\.\w+_Weights
