@@ -107,7 +107,8 @@ class _ModelText:
 
 
 def _rounded(values: Array) -> list[float]:
-    return np.round(values.astype(np.float64), DECIMALS).tolist()
+    rounded: list[float] = np.round(values.astype(np.float64), DECIMALS).tolist()
+    return rounded
 
 
 def _class_texts(labels: Sequence[Label]) -> list[str]:

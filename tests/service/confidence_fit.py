@@ -43,6 +43,11 @@ def features_of(*colors: tuple[float, float, float]) -> Array:
     return features
 
 
+def _calibrated(features: Array) -> tuple[Array, Array]:
+    """With the logits over the temperature."""
+    return features, np.asarray(logits_of(features) / 2, np.float32)
+
+
 def logits_of(features: Array) -> Array:
     head = color_head()
     return np.asarray(features @ head.kernel + head.bias, np.float32)
@@ -55,7 +60,5 @@ def fitted_to(*colors: str) -> FittedConfidence:
         features_of(*(np.array([COLORS[colors[i % len(colors)]] for i in range(40)]) + one))
         for one in noise
     )
-    detector = fit_detector(
-        (known, logits_of(known) / 2), (held_out, logits_of(held_out) / 2), color_head()
-    )
+    detector = fit_detector(_calibrated(known), _calibrated(held_out), color_head())
     return FittedConfidence(REPORT, SCALING, detector, (0, 2))

@@ -114,4 +114,4 @@ def _basis(centered: Values, directions: int) -> Values:
 def _distances(centered: Values, basis: Values) -> Values:
     """Of rows, [N, features], from the subspace."""
     squares = (centered**2).sum(axis=1) - ((centered @ basis) ** 2).sum(axis=1)
-    return np.sqrt(np.maximum(squares, 0))
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float64)

@@ -23,7 +23,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def drawn(
-    classes: int, count: int, factors: npt.ArrayLike = 1, bias: npt.ArrayLike = 0
+    classes: int, count: int, factors: Array | float = 1, bias: Array | float = 0
 ) -> tuple[Array, Indices]:
     """Logits, and labels drawn from softmax(factors * logits + bias)."""
     generator = np.random.default_rng(3)
