@@ -8,6 +8,8 @@ import { HeatMap } from "./heat_map.js";
 
 let made = 0;
 
+const noPicture = () => element("span", { className: "no-picture", aria: { hidden: "true" } });
+
 /** actions: `classify(card)`, `sendSmaller(card)`, `remove(card)`, and `fetchMaps(card)`, which
  * resolves as `classify` of classification.js does. */
 export class Card {
@@ -63,9 +65,9 @@ export class Card {
 
   /** A picture of its own for a row of another card. */
   smallImage() {
-    return this.image.naturalWidth
-      ? element("img", { src: this.#url, alt: "" })
-      : element("span", { className: "no-picture", aria: { hidden: "true" } });
+    const image = element("img", { src: this.#url, alt: "" });
+    image.onerror = () => image.replaceWith(noPicture());
+    return image;
   }
 
   /** Shows a step on the way: classification.js. */
@@ -96,8 +98,11 @@ export class Card {
     this.#set("failed");
     const actions = element("div", { className: "row" });
     if (problem.again) actions.append(button("Try again", () => this.#actions.classify(this)));
-    if (problem.tooLarge && this.sent === this.file && this.image.naturalWidth) {
-      actions.append(button("Send a smaller copy", () => this.#actions.sendSmaller(this)));
+    if (problem.tooLarge && this.sent === this.file) {
+      // The answer may be here before the browser has read the image.
+      this.size.then((size) => size && actions.append(
+        button("Send a smaller copy", () => this.#actions.sendSmaller(this)),
+      ));
     }
     this.#answer.replaceChildren(element("p", { className: "error" }, problem.words), actions);
   }
@@ -166,7 +171,7 @@ export class Card {
       this.image.onerror = () => {
         this.image.remove();
         frame.append(
-          element("span", { className: "no-picture", aria: { hidden: "true" } }),
+          noPicture(),
           element("span", { className: "words" }, "No preview in this browser"),
         );
         resolve(null);

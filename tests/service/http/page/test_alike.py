@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.service.conftest import Service
 from tests.service.http.page.conftest import Open
 from tests.service.http.page.visit import file, picture
-from tests.service.images import encoded, noise
+from tests.service.images import encoded, noise, plain
 
 
 def test_the_nearest_are_named_the_most_alike_first(service: Service, open_page: Open) -> None:
@@ -41,6 +41,17 @@ def test_one_image_is_like_no_other(service: Service, open_page: Open) -> None:
     expect(visit.card("red.png").locator(".alike")).to_be_visible()
     visit.button("Remove blue.png").click()
     expect(visit.card("red.png").locator(".alike")).to_have_count(0)
+
+
+def test_an_image_that_the_browser_cannot_show_has_an_icon(
+    service: Service, open_page: Open
+) -> None:
+    visit = open_page(service.app).open()
+    visit.choose(picture("red"), file("scan.tif", plain("blue", format="TIFF"), "image/tiff"))
+    expect(visit.card("scan.tif").locator(".winner .label")).to_have_text("blue")
+    expect(visit.card("scan.tif").locator(".picture .words")).to_be_visible()
+    expect(visit.card("scan.tif").locator(".alike img")).to_be_visible()
+    expect(visit.card("red.png").locator(".alike .no-picture")).to_be_visible()
 
 
 def test_three_are_shown_at_most_and_no_failed_one(service: Service, open_page: Open) -> None:
