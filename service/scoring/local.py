@@ -12,10 +12,8 @@ from service.scoring.errors import Unreadable
 from service.scoring.scorer import Scorer
 from service.scoring.sources.item import Item
 from service.scoring.table import ScoredRow
-from service.scoring.worker import MAX_HELD_BYTES
+from service.scoring.worker import MAX_HELD_BYTES, WAIT_SECONDS
 
-# For one image, however often it is tried.
-WAIT_SECONDS = 3600.0
 # A table for each image would cost more than waiting for some.
 MIN_TABLE_ROWS = 8
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from service.scoring.table import PREDICTIONS, ScoredRow, make_schema, make_tabl
 from service.scoring.worker import (
     PROBABILITIES,
     TIMEOUT_SECONDS,
+    WAIT_SECONDS,
     ModelDescription,
     Wanted,
     Worker,
@@ -56,6 +58,8 @@ class Scorer:
     outputs: tuple[str, ...] = (PREDICTIONS,)
     top_k: int | None = None
     engines: tuple[EngineSpec, ...] = ENGINES
+    # Of its worker among those of a process.
+    _key: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         if not self.outputs or (unknown := set(self.outputs) - set(OUTPUT_NAMES)):
@@ -63,6 +67,8 @@ class Scorer:
             raise InvalidInput(
                 f"Outputs of a job are {', '.join(OUTPUT_NAMES)}. Received: {received}"
             )
+        key = self.settings.model_dump_json() + repr((self.outputs, self.top_k, self.engines))
+        object.__setattr__(self, "_key", key)
 
     def __call__(self, table: Any) -> Any:
         """A row for each row, in their order; a bad image has its reason in `error`.
@@ -78,11 +84,14 @@ class Scorer:
         data = columns.get("bytes") or [None] * rows
         locations = columns.get("location") or [None] * rows
         reasons = columns.get("unreadable") or [None] * rows
-        futures = [
-            self.submit(self._item(*one))
-            for one in zip(paths, data, locations, reasons, strict=True)
-        ]
-        return self.table([future.result(TIMEOUT_SECONDS * 4) for future in futures])
+        at_work: deque[Future[ScoredRow]] = deque()
+        done: list[ScoredRow] = []
+        for one in zip(paths, data, locations, reasons, strict=True):
+            if len(at_work) == self.in_flight:
+                done.append(at_work.popleft().result(WAIT_SECONDS))
+            at_work.append(self.submit(self._item(*one)))
+        done += [future.result(WAIT_SECONDS) for future in at_work]
+        return self.table(done)
 
     def submit(self, item: Item) -> Future[ScoredRow]:
         """Reads and scores one image, in the worker of this process."""
@@ -119,10 +128,6 @@ class Scorer:
             worker = _workers.pop(self._key, None)
         if worker is not None:
             worker.close()
-
-    @property
-    def _key(self) -> str:
-        return self.settings.model_dump_json() + repr((self.outputs, self.top_k, self.engines))
 
     def _worker(self) -> Worker:
         with _lock:

@@ -30,6 +30,8 @@ from service.settings import Settings
 TIMEOUT_SECONDS = 600.0
 # Errors that are not the image's are tried again so often, after 1, 2, 4 s.
 ATTEMPTS = 4
+# For one image, however often it is tried.
+WAIT_SECONDS = 3600.0
 READERS = 16
 # Of images that are read and not decoded yet; no reader begins beyond it.
 MAX_HELD_BYTES = 1 << 28

@@ -13,8 +13,6 @@ from tests.e2e.conftest import Server, resnet
 from tests.e2e.test_predict import PHOTOS, WHAT_THEY_ARE
 
 pytestmark = pytest.mark.weights
-pytest.importorskip("pyarrow")
-pytest.importorskip("fsspec")
 
 
 def test_rows_are_the_answers_of_the_server(

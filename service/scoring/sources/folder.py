@@ -25,7 +25,7 @@ class FolderSource:
     """Every file whose name does not begin with a dot; links to folders are not followed.
 
     left_out: real paths of files and folders, such as the job's own output.
-    Of the folder that is being listed the names are held in memory, some 30 bytes each.
+    Of the folder that is being listed the names are held in memory, some 50 bytes each.
     """
 
     place: Place

@@ -16,9 +16,6 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-pytest.importorskip("pyarrow")
-pytest.importorskip("fsspec")
-
 from service.cli.commands import score as command
 from service.cli.main import main
 from service.scoring import plan as planned

@@ -16,9 +16,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-pytest.importorskip("pyarrow")
-pytest.importorskip("fsspec")
-
 from model_builder.artifact.manifest import Artifact
 from service.scoring.plan import Plan, carry_out
 from service.scoring.summary import Summary

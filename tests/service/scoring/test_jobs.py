@@ -52,8 +52,12 @@ def test_a_scorer_is_picklable_and_takes_paths_and_bytes(
     try:
         scored = scorer(table)
         assert scorer(table.slice(0, 0)).num_rows == 0
+        # More than wait at the same time.
+        many = scorer(pa.table({"bytes": [jpeg(index) for index in range(300)]})).to_pylist()
     finally:
         scorer.close()
+    assert [row["path"] for row in many] == [str(index) for index in range(300)]
+    assert [row["predictions"][0]["label"] for row in many[:4]] == LABELS
     assert scored.column_names == ["path", "predictions", "embedding", "error", "error_code"]
     assert scored.schema.field("embedding").type == pa.list_(pa.float32(), 512)
     green, blue, broken, absent, lost = scored.to_pylist()
