@@ -12,11 +12,12 @@ from importlib.resources import files
 from mimetypes import guess_type
 from pathlib import Path
 
-from fastapi_offline import FastAPIOffline
+from fastapi import FastAPI
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Mount, get_route_path
+from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from service.http.paths import DOCS_STATIC
@@ -25,7 +26,7 @@ from service.http.paths import DOCS_STATIC
 PIECE_BYTES = 64 * 1024
 
 
-def serve_docs_from_memory(app: FastAPIOffline) -> None:
+def serve_docs_from_memory(app: FastAPI) -> None:
     """In place of the scripts and styles of /docs on the disk."""
     for route in app.routes:
         if isinstance(route, Mount) and route.path == DOCS_STATIC:

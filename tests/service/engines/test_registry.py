@@ -198,7 +198,7 @@ def test_the_toy_and_litert_answer_requests_from_one_process(
 
     async def infer(model: str) -> Array:
         deadline = time.monotonic() + WAIT_SECONDS
-        request = InferenceRequest((plain("red"),), deadline, ("embedding",), model)
+        request = InferenceRequest((plain("red"),), deadline, ("embedding",), model=model)
         return (await runtime.service.infer_one(request)).outputs["embedding"]
 
     async def both() -> tuple[Array, Array]:

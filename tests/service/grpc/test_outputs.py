@@ -42,7 +42,8 @@ def of_grpc(client: Client, output: str, **parameters: v2.InferParameter) -> Arr
     answer = client.call(INFER, request)
     (described,) = answer.outputs
     assert described.datatype == "FP32"
-    return np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(described.shape)
+    values: Array = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(described.shape)
+    return values
 
 
 def predict_request(signature: str = "") -> tf.PredictRequest:

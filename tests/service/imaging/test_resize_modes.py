@@ -19,7 +19,8 @@ from model_builder.artifact.preprocessing import (
     ResizeMode,
 )
 from service.imaging.decoder import decode
-from service.imaging.transforms import ASPECT_LIMIT, crop
+from service.imaging.resampling.geometry import ASPECT_LIMIT
+from service.imaging.transforms import crop
 from tests.service.images import (
     SIDES,
     as_stored,

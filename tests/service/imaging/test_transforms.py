@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model_builder.artifact.preprocessing import Interpolation
-from service.imaging.transforms import ASPECT_LIMIT, crop
+from service.imaging.resampling.geometry import ASPECT_LIMIT
+from service.imaging.transforms import crop
 from tests.service.images import noise, recipe, reference
 
 # Edges of the published checkpoints with crops of 224, and small ones with small crops, so that

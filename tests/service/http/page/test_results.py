@@ -86,7 +86,9 @@ def test_confidence_takes_the_place_of_probability(serve: Serve, open_page: Open
     expect(plain_visit.card("black.png").locator(".winner .label")).to_have_text("black")
     uncalibrated = plain_visit.card("black.png").locator(".winner .share").text_content()
     model = service.model
-    model.assessor = Assessor(fitted_to("red", "green"), model._observer.assessed)
+    model.assessor = Assessor(
+        model.artifact.head, fitted_to("red", "green"), model._observer.assessed
+    )
     visit = open_page(service.app).open()
     visit.choose(picture("black"), picture("red"))
     black, red = visit.card("black.png"), visit.card("red.png")
