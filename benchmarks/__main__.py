@@ -1,4 +1,4 @@
-"""python -m benchmarks run | publish."""
+"""python -m benchmarks run | publish | outputs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.config import FULL, QUICK, BenchmarkConfig
 from benchmarks.images import OURS, described, of_folder, random_crops, spread_over
 from benchmarks.load import Client, choose_client
 from benchmarks.machine import this_machine
+from benchmarks.outputs import measure_outputs
 from benchmarks.plot import draw
 from benchmarks.progress import steps
 from benchmarks.results import Results, read_results, write_results
@@ -123,6 +124,18 @@ def precision_of(artifact: Path) -> Precision:
     """By its manifest. The service's own check would refuse one of another version."""
     precision: Precision = json.loads((artifact / MANIFEST).read_bytes())["precision"]
     return precision
+
+
+@main.command()
+def outputs(
+    photos: Annotated[Path, typer.Argument(help="A folder of WNID_NAME.JPEG.")],
+    url: Annotated[str, typer.Option(help="Of a server that runs.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Retrieval by embeddings and pointing by class activation maps: docs/outputs.md."""
+    found = measure_outputs(url, photos)
+    console = Console()
+    console.print(f"Found themselves first: {found.found} of {found.photos} photos")
+    console.print(f"Peaks on their own halves: {found.pointed} of {found.composites} composites")
 
 
 @main.command()

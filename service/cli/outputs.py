@@ -70,9 +70,8 @@ class PhotoOutputs:
         assert row.image_size is not None
         artifact, classes = model.artifact, self._wanted.map_classes
         preprocessing = artifact.manifest.preprocessing
-        ids = classes
         if isinstance(classes, int):
-            ids = map_class_ids(row.outputs[OUTPUTS[PREDICTIONS]], classes)
+            classes = map_class_ids(row.outputs[OUTPUTS[PREDICTIONS]], classes)
         maps = row.outputs[MAPS]
         if self._overlay is not None:
             box = crop_box(*row.image_size, preprocessing)
@@ -81,7 +80,7 @@ class PhotoOutputs:
         return {
             "class_activation_maps": [
                 {**described_map(values, index, artifact.labels[index]), "map": values.tolist()}
-                for index, values in zip(ids, maps, strict=True)
+                for index, values in zip(classes, maps, strict=True)
             ],
             "crop_box": described_crop(row.image_size, preprocessing),
         }

@@ -119,7 +119,7 @@ def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Ren
     else:
         square = crop_draft(image, extent, orientation, preprocessing)
         square = apply_orientation(srgb(square, transform), orientation)
-        width, height = reversed(full) if orientation in TURNED else full
+        width, height = full[::-1] if orientation in TURNED else full
     return Rendered(np.asarray(square, dtype=np.uint8), width, height)
 
 

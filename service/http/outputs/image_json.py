@@ -57,8 +57,6 @@ class ImageOutputWriter:
             members = [] if isinstance(row, ServiceError) else await self._members(row, result)
             texts.append(",".join(members))
             self._held.take(len(texts[-1]))
-            # An image takes the event loop a few milliseconds.
-            await asyncio.sleep(0)
         return texts
 
     async def _members(self, row: RowResult, result: InferenceResult) -> list[str]:
@@ -71,6 +69,8 @@ class ImageOutputWriter:
                 if name == EMBEDDING and self._wanted.normalized:
                     values = unit_length(values)
                 members.append(f'"{name}":{numbers_text(values, base64=self._wanted.base64)}')
+                # Two thousand numbers take the event loop a millisecond.
+                await asyncio.sleep(0)
         return members
 
     async def _maps(self, row: RowResult, result: InferenceResult) -> list[str]:
@@ -79,13 +79,13 @@ class ImageOutputWriter:
         assert row.image_size is not None
         box = crop_box(*row.image_size, artifact.manifest.preprocessing)
         classes = self._wanted.map_classes
-        ids = classes
         if isinstance(classes, int):
-            ids = map_class_ids(row.outputs[OUTPUTS[PREDICTIONS]], classes)
+            classes = map_class_ids(row.outputs[OUTPUTS[PREDICTIONS]], classes)
         maps = [
             await self._map(values, index, artifact.labels, box, row.image_size)
-            for index, values in zip(ids, row.outputs[MAPS], strict=True)
+            for index, values in zip(classes, row.outputs[MAPS], strict=True)
         ]
+        await asyncio.sleep(0)
         shown = described_crop(row.image_size, artifact.manifest.preprocessing)
         crop = json.dumps(shown, separators=(",", ":"))
         return [f'"class_activation_maps":[{",".join(maps)}]', f'"crop_box":{crop}']
