@@ -16,6 +16,7 @@ Indices = npt.NDArray[np.int64]
 
 # Guo et al. 2017 (arXiv 1706.04599), section 2 and figure 1.
 BINS = 15
+DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def calibration_figures(
     best = probabilities.argmax(axis=1) if named is None else named
     confidences = probabilities[np.arange(len(values)), best]
     return CalibrationFigures(
-        expected_calibration_error(confidences, best == class_ids),
-        negative_log_likelihood(logits, class_ids),
-        brier_score(probabilities, class_ids),
+        round(expected_calibration_error(confidences, best == class_ids), DECIMALS),
+        round(negative_log_likelihood(logits, class_ids), DECIMALS),
+        round(brier_score(probabilities, class_ids), DECIMALS),
     )
