@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from model_builder.artifact.labels import LabelFile
 from model_builder.artifact.labels.entries import LabelProblem, labels_of
@@ -15,6 +16,8 @@ from model_builder.checkpoints.formats.pytorch.safetensors_file import is_safete
 from model_builder.checkpoints.formats.pytorch.shards import is_index
 from model_builder.checkpoints.formats.pytorch.zip_file import opened_zip
 
+# A WordNet id and a name.
+PAIR = 2
 MEMBERS = (
     "class_to_idx",
     "idx_to_class",
@@ -41,10 +44,21 @@ def labels_within(weights: Path) -> LabelFile | None:
     except Malformed:
         return None
     for member in MEMBERS if isinstance(saved, dict) else ():
-        if isinstance(value := saved.get(member), dict | list | tuple) and value:
+        if (value := saved.get(member)) and _is_flat(value):
             try:
                 entries, form = json_entries(json.dumps(value))
                 return LabelFile(labels_of(entries), f"{member}, {form}")
             except (LabelProblem, TypeError, ValueError, RecursionError):
                 continue
     return None
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it holds names and numbers, or pairs of them: others may have no end."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    for part in value.values() if isinstance(value, dict) else value:
+        inner = part if isinstance(part, list | tuple) and len(part) <= PAIR else (part,)
+        if not all(isinstance(one, str | int | float) for one in inner):
+            return False
+    return True
