@@ -70,7 +70,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
     architecture = ResNetConfig.of("resnet18", classes=CLASSES)
     network = random_network(architecture, input_size=SIZE)
-    head = Head(*(np.asarray(weight) for weight in network.get_layer("fc").get_weights()))
+    kernel, bias = network.get_layer("fc").get_weights()
+    head = Head(np.asarray(kernel), np.asarray(bias))
     provenance = Provenance(NAME, "made by the tests", "none", "Apache-2.0", "none", None, None)
     labels = [Label(f"class {index}") for index in range(CLASSES)]
 
