@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from model_builder.artifact.manifest import FORMAT
+from model_builder.artifact.manifest import EXTENDED_FORMAT
 from model_builder.artifact.store_format import read_artifact, read_manifest
 from model_builder.errors import InvalidArtifact
 from tests.model_builder.tiny_artifact import HEAD
@@ -101,7 +101,7 @@ def empty_the_manifest(folder: Path) -> None:
             lambda f: edit(f, lambda m: m["architecture"].update(layers=[2, 2, 2, 3])),
             "manifest.json: architecture: .*resnet18 has ",
         ),
-        (lambda f: edit(f, lambda m: m.update(format=FORMAT + 1)), f"has format {FORMAT + 1}; "),
+        (lambda f: edit(f, lambda m: m.update(format=EXTENDED_FORMAT + 1)), "has format 4; "),
     ],
 )
 def test_an_unreadable_manifest(folder: Path, damage: Callable[[Path], None], named: str) -> None:
