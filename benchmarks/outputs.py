@@ -1,9 +1,10 @@
 """What embeddings and class activation maps are worth, through a server, on a folder of photos.
 
 Retrieval: each photo is flipped and cropped, and looks for itself among all of them by the cosine
-of embeddings. Pointing: two photos side by side in one image, both of whose classes are among the
-five most probable; the map of each one's class has its peak on that one's half. Photos are named by
-the WordNet id of their class: `n02124075_cat.JPEG`.
+of embeddings. Pointing: two photos side by side in one image, each squeezed to half of its width;
+the map of each one's class has its peak on that one's half. The photos are those whose class is the
+most probable one where the other half is grey. Photos are named by the WordNet id of their class:
+`n02124075_cat.JPEG`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SEED = 18
 # Of each edge of a photo, at a place chosen at random.
 CROP = 0.8
 PAIRS = 100
-MAX_TRIES = 5
+GREY = (128, 128, 128)
 # Of a composite, whose center is what the network sees.
 COMPOSITE_EDGE = 256
 
@@ -53,7 +54,7 @@ def measure_outputs(url: str, folder: Path) -> OutputsQuality:
     photos = {path: ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in paths}
     with httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS) as client:
         found = _retrieval(client, photos)
-        pointed = measure_pointing(client, photos)
+        pointed = _pointing(client, photos)
     return OutputsQuality(len(photos), found, len(pointed), sum(pointed))
 
 
@@ -66,26 +67,37 @@ def _retrieval(client: Any, photos: Mapping[Path, Image.Image]) -> int:
     return int((similarity.argmax(axis=1) == np.arange(len(photos))).sum())
 
 
-def measure_pointing(client: Any, photos: Mapping[Path, Image.Image]) -> list[bool]:
-    """Of PAIRS composites, or fewer where too few are recognized, whether both maps point right.
-
-    The pairs are chosen at random, but the same each time.
-    """
+def _pointing(client: Any, photos: Mapping[Path, Image.Image]) -> list[bool]:
+    """Of PAIRS composites, random but the same each time: whether both maps point right."""
+    recognized = _recognized(client, photos)
     random = np.random.default_rng(SEED)
-    paths = [*photos]
-    pointed: list[bool] = []
-    for _ in range(MAX_TRIES * PAIRS):
-        first, second = random.choice(len(paths), 2, replace=False)
-        points = _points(client, photos, (paths[int(first)], paths[int(second)]))
-        if points is not None:
-            pointed.append(points)
-        if len(pointed) == PAIRS:
-            break
-    return pointed
+    pairs = [random.choice(len(recognized), 2, replace=False) for _ in range(PAIRS)]
+    return [
+        _points(client, photos, (recognized[int(left)], recognized[int(right)]))
+        for left, right in pairs
+    ]
+
+
+def _recognized(client: Any, photos: Mapping[Path, Image.Image]) -> list[Path]:
+    """Photos whose class is the most probable one of a composite that is grey on the right."""
+    results = _results(client, [_png(_composite(photo)) for photo in photos.values()])
+    return [
+        path
+        for path, result in zip(photos, results, strict=True)
+        if result["predictions"][0]["wnid"] == _wnid(path)
+    ]
+
+
+def _composite(*halves: Image.Image) -> Image.Image:
+    whole = Image.new("RGB", (COMPOSITE_EDGE, COMPOSITE_EDGE), GREY)
+    for place, photo in enumerate(halves):
+        half = photo.resize((COMPOSITE_EDGE // 2, COMPOSITE_EDGE))
+        whole.paste(half, (place * COMPOSITE_EDGE // 2, 0))
+    return whole
 
 
 def _results(client: Any, images: Sequence[bytes]) -> list[Any]:
-    query = {"outputs": "embedding", "normalized": "true"}
+    query = {"outputs": "predictions,embedding", "normalized": "true", "top_k": 1}
     results: list[Any] = []
     for start in range(0, len(images), BATCH):
         files = [("file", (str(start), image)) for image in images[start : start + BATCH]]
@@ -110,20 +122,11 @@ def _changed(photo: Image.Image, random: np.random.Generator) -> Image.Image:
     return ImageOps.mirror(photo.crop((left, top, left + width, top + height)))
 
 
-def _points(
-    client: Any, photos: Mapping[Path, Image.Image], pair: tuple[Path, Path]
-) -> bool | None:
-    """Whether both maps have their peak on their own half; None where a photo is not recognized."""
-    half = COMPOSITE_EDGE // 2
-    whole = Image.new("RGB", (COMPOSITE_EDGE, COMPOSITE_EDGE))
-    for place, path in enumerate(pair):
-        whole.paste(photos[path].resize((half, COMPOSITE_EDGE)), (place * half, 0))
-    wanted = [*map(_wnid, pair)]
-    query = {"outputs": "predictions,class_activation_map", "classes": ",".join(wanted)}
-    files = {"file": ("pair.png", _png(whole))}
+def _points(client: Any, photos: Mapping[Path, Image.Image], pair: tuple[Path, Path]) -> bool:
+    """Whether both maps have their peak on their own half; the middle column is on neither."""
+    query = {"outputs": "class_activation_map", "classes": ",".join(map(_wnid, pair))}
+    files = {"file": ("pair.png", _png(_composite(*(photos[path] for path in pair))))}
     body = client.post("/predict", files=files, params=query).raise_for_status().json()
-    if not {*wanted} <= {one["wnid"] for one in body["predictions"]}:
-        return None
     left, right = (np.array(one["map"]) for one in body["class_activation_maps"])
     columns = [int(np.unravel_index(one.argmax(), one.shape)[1]) for one in (left, right)]
     middle = (left.shape[1] - 1) / 2
