@@ -3,7 +3,7 @@
 import { alikeRow } from "./alike.js";
 import { certainty, classList, markShown, remarks } from "./classes.js";
 import { button, element } from "./dom.js";
-import { bytes, milliseconds, percent, pixels } from "./format.js";
+import { bytes, milliseconds, percent, pixels, rounded } from "./format.js";
 import { HeatMap } from "./heat_map.js";
 
 let made = 0;
@@ -198,11 +198,10 @@ export class Card {
     const { decode, queue, inference, total } = timing;
     return element(
       "span",
-      { title: `decode ${milliseconds(decode)} · queue ${milliseconds(queue)} · inference `
-        + milliseconds(inference) },
+      {},
       `${model.name} · ${model.precision} · ${milliseconds(total)}`,
-      element("small", {}, ` decode ${milliseconds(decode)}, queue ${milliseconds(queue)}, `
-        + `inference ${milliseconds(inference)}`),
+      element("small", {}, `decode ${rounded(decode)}, queue ${rounded(queue)}, inference `
+        + milliseconds(inference)),
     );
   }
 }

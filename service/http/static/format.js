@@ -16,10 +16,11 @@ export function percent(share) {
 
 export const pixels = ({ width, height }) => `${width} × ${height}`;
 
+/** A decimal where it says something. */
+export const rounded = (value) => (value < 9.95 ? value.toFixed(1) : String(Math.round(value)));
+
 /** With a space that no line breaks at. */
-export function milliseconds(value) {
-  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)}\u00a0ms`;
-}
+export const milliseconds = (value) => `${rounded(value)}\u00a0ms`;
 
 export function seconds(value) {
   return value < 90 ? `${Math.ceil(value)} s` : `${Math.round(value / 60)} minutes`;

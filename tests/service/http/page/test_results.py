@@ -75,7 +75,7 @@ def test_a_card_says_what_answered_and_how_long_it_took(service: Service, open_p
     about = visit.card("red.png").locator(".about")
     expect(about).to_contain_text(f"{MODEL_NAME} · float32 · ")
     text = about.text_content() or ""
-    assert re.search(r"decode [\d.]+\sms, queue [\d.]+\sms, inference [\d.]+\sms", text)
+    assert re.search(r"decode [\d.]+, queue [\d.]+, inference [\d.]+\sms", text)
     assert re.search(r"^\d+ bytes · 60 × 40", text)
 
 
