@@ -12,11 +12,11 @@ from importlib.resources import files
 from mimetypes import guess_type
 from pathlib import Path
 
-from fastapi_offline import FastAPIOffline
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Mount, get_route_path
+from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from service.http.paths import DOCS_STATIC
@@ -25,7 +25,7 @@ from service.http.paths import DOCS_STATIC
 PIECE_BYTES = 64 * 1024
 
 
-def serve_docs_from_memory(app: FastAPIOffline) -> None:
+def serve_docs_from_memory(app: FastAPI) -> None:
     """In place of the scripts and styles of /docs on the disk."""
     for route in app.routes:
         if isinstance(route, Mount) and route.path == DOCS_STATIC:
@@ -41,7 +41,7 @@ class StaticContent:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-        path = self._paths.get(get_route_path(scope).removeprefix("/"))
+        path = self._paths.get(scope["path"].removeprefix(scope["root_path"]).removeprefix("/"))
         if path is None:
             raise HTTPException(404)
         content, tag = _read(path)
