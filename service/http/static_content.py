@@ -13,7 +13,6 @@ from mimetypes import guess_type
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -42,7 +41,7 @@ class StaticContent:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-        path = self._paths.get(get_route_path(scope).removeprefix("/"))
+        path = self._paths.get(scope["path"].removeprefix(scope["root_path"]).removeprefix("/"))
         if path is None:
             raise HTTPException(404)
         content, tag = _read(path)
