@@ -130,7 +130,7 @@ def _points(client: Any, photos: Mapping[Path, Image.Image], pair: tuple[Path, P
     left, right = (np.array(one["map"]) for one in body["class_activation_maps"])
     columns = [int(np.unravel_index(one.argmax(), one.shape)[1]) for one in (left, right)]
     middle = (left.shape[1] - 1) / 2
-    return columns[0] < middle < columns[1]
+    return bool(columns[0] < middle < columns[1])
 
 
 def _png(image: Image.Image) -> bytes:
