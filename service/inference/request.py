@@ -38,13 +38,13 @@ class InferenceRequest:
     rows: Sequence[bytes | memoryview | Pixels]
     deadline: float
     outputs: tuple[str, ...] = ("probabilities",)
-    map_classes: MapClasses = 1
     model: str | None = None
     version: str | None = None
     priority: int = 0
     wait_for_room: bool = False
     client: str = ""
     on_decoded: Callable[[], None] = lambda: None
+    map_classes: MapClasses = 1
     key: Hashable = field(default_factory=object)
 
 

@@ -31,7 +31,8 @@ Array = npt.NDArray[np.float32]
 def expected(service: Service, output: str, **parameters: Any) -> Array:
     asked = {"name": output, "parameters": {"binary_data": True, **parameters}}
     body = {"inputs": [image_input(IMAGE)], "outputs": [asked]}
-    return tensors(post(service.client, body))[output]
+    found: Array = tensors(post(service.client, body))[output]
+    return found
 
 
 def of_grpc(client: Client, output: str, **parameters: v2.InferParameter) -> Array:
@@ -42,8 +43,8 @@ def of_grpc(client: Client, output: str, **parameters: v2.InferParameter) -> Arr
     answer = client.call(INFER, request)
     (described,) = answer.outputs
     assert described.datatype == "FP32"
-    values: Array = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(described.shape)
-    return values
+    found: Array = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(described.shape)
+    return found
 
 
 def predict_request(signature: str = "") -> tf.PredictRequest:
