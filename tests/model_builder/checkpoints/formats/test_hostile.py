@@ -30,6 +30,39 @@ MEMORY_BYTES = 1 << 30
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GIB = 1 << 30
 EMPTY = b'{"class_name": "Sequential", "config": {"layers": []}}'
+LAYERS = json.dumps(
+    {
+        "class_name": "Sequential",
+        "config": {
+            "layers": [
+                {
+                    "class_name": "InputLayer",
+                    "config": {"name": "x", "batch_shape": [None, 9, 9, 3]},
+                },
+                {
+                    "class_name": "Conv2D",
+                    "config": {
+                        "name": "conv1",
+                        "filters": 64,
+                        "kernel_size": [3, 3],
+                        "strides": [1, 1],
+                        "padding": "same",
+                        "data_format": "channels_last",
+                        "dilation_rate": [1, 1],
+                        "groups": 1,
+                        "use_bias": True,
+                        "activation": "linear",
+                    },
+                },
+                {"class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}},
+                {
+                    "class_name": "Dense",
+                    "config": {"name": "fc", "units": 3, "activation": "linear", "use_bias": True},
+                },
+            ]
+        },
+    }
+).encode()
 
 
 def safetensors(path: Path, header: bytes, data: bytes = b"") -> Path:
@@ -129,7 +162,7 @@ def other_size(path: Path, size: int, stated: int) -> Path:
 
 
 def zip_of_zeros(folder: Path) -> Path:
-    path = keras_zip(folder / "a.keras", EMPTY, HDF5 + bytes(123_456), zipfile.ZIP_DEFLATED)
+    path = keras_zip(folder / "a.keras", LAYERS, HDF5 + bytes(123_456), zipfile.ZIP_DEFLATED)
     return other_size(path, len(HDF5) + 123_456, 2 * GIB)
 
 
