@@ -108,7 +108,7 @@ def test_import_says_what_it_found(imported: Imported, own: OwnFile) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--name=resnet50", *RECIPE], "are reserved, and resnetNN"),
+        (["--name=resnet50", *RECIPE], "are reserved, resnetNN and those"),
         (["--name=../up", *RECIPE], "A name has up to 100 letters"),
         (["--name=x", *RECIPE], "4 classes: name them with --labels"),
         (["--name=x", "--depth=50", *RECIPE], "The file holds a resnet18. Received: 50"),
@@ -130,7 +130,7 @@ def test_labels_must_be_as_many_as_the_classes(imported: Imported, tmp_path: Pat
     named = ("--name=x", f"--labels={labels}")
     done = refused(imported.home, str(imported.file), *named, "--epsilon=1e-5", *RECIPE)
     assert done.exit_code == 2
-    assert "The classifier has 4 classes. Received: 2 labels" in done.stderr
+    assert "labels.json names 2 classes, and the classifier has 4" in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,8 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("trusted_proxies", "10.0.0.7, fd00::/8", "10.0.0.7, fd00::/8"),
         ("cors_origins", "https://shop.example", "https://shop.example"),
         ("root_path", "/apps/resnet/", "/apps/resnet"),
+        ("workers", "4", 4),
+        ("abstain_below", "0.5", 0.5),
         ("log_level", "debug", "debug"),
         ("log_format", "json", "json"),
     ],
@@ -106,6 +108,8 @@ def test_the_table_above_is_whole() -> None:
         ("offline", "perhaps"),
         ("fetch_timeout_seconds", "0"),
         ("fetch_timeout_seconds", "inf"),
+        ("workers", "0"),
+        ("abstain_below", "1.5"),
         ("port", "65536"),
         ("port", "-1"),
         ("port", "http"),
@@ -161,10 +165,10 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_variables_that_look_like_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNET_PROT", "8000")
-    monkeypatch.setenv("RESNET_WORKERS", "4")
+    monkeypatch.setenv("RESNET_THREADS", "4")
     monkeypatch.setenv("RESNET_PORT", "8000")
     monkeypatch.setenv("OTHER_PORT", "1")
-    assert unknown_variables() == ["RESNET_PROT", "RESNET_WORKERS"]
+    assert unknown_variables() == ["RESNET_PROT", "RESNET_THREADS"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from tests.model_builder.reference import random_images
 # The last feature map is 2x2: LiteRT reshapes one of 1x1, to a batch of one.
 SIZE = 64
 CLASSES = 7
+# Of the logits of two unrelated networks the largest difference is several deviations.
+INT8_DEVIATIONS = 1.0
 NETWORKS = {
     # ResNeXt with ResNet-D's stem and shortcuts, in four blocks.
     "grouped": ResNetConfig(
@@ -77,6 +79,8 @@ def test_an_engine_gives_the_golden_logits(
     artifact = read_artifact(tmp_path / "artifact")
     loaded, *_ = load_engines(artifact, Hardware("cpu", 2))
     found = verify(artifact, loaded)
-    assert found.passed, found
+    # A network of this size whose weights are random loses more to int8 than a trained one.
+    limit = INT8_DEVIATIONS if precision == "int8" else found.tolerance
+    assert found.difference <= limit, found
     for size in (1, 3):
         assert len(loaded.run(np.zeros((size, SIZE, SIZE, 3), np.uint8))) == size

@@ -104,7 +104,7 @@ def test_grpc_that_is_not_installed_is_one_sentence(monkeypatch: pytest.MonkeyPa
         raise ModuleNotFoundError("No module named 'grpc'", name="grpc")
 
     monkeypatch.setattr("service.http.app.configure_logging", lambda *_: None)
-    monkeypatch.setattr("service.http.app.import_module", without)
+    monkeypatch.setattr("service.http.grpc.import_module", without)
     with pytest.raises(GrpcUnavailable, match="RESNET_GRPC_PORT is set, and grpc is not installed"):
         prepare(Settings.of(grpc_port=0))
     prepare(Settings.of())

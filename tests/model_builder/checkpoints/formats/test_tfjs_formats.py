@@ -167,10 +167,16 @@ def test_a_package_that_is_too_large_unpacked(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "package.tar", format="tfjs")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"<html>not found</html>"])
+@pytest.mark.parametrize("content", [b"PK", b"<html>not found</html>"])
 def test_files_of_no_format(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(content)
     with pytest.raises(ConversionFailed, match="Received: weights, which is none of them"):
+        read_checkpoint(tmp_path / "weights")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "weights").touch()
+    with pytest.raises(ConversionFailed, match="weights is empty"):
         read_checkpoint(tmp_path / "weights")
 
 

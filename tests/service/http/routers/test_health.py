@@ -354,7 +354,7 @@ def test_a_flood_of_scrapes_shares_a_text(
         made.append(clock.now)
         return generate_latest(registry)
 
-    monkeypatch.setattr("service.http.routers.metrics.generate_latest", counted)
+    monkeypatch.setattr("service.observability.exposition.generate_latest", counted)
     for _ in range(50):
         assert "resnet_ready 1.0" in service.client.get("/metrics").text
     assert len(made) == 5
