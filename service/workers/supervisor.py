@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import tempfile
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from uvicorn.supervisors import Multiprocess
 
 from service.http import server
 from service.http.app import create_app, prepare
-from service.http.connection.descriptors import SEND_BUFFER_BYTES
 from service.settings import Settings
+from service.workers.shared_port import SharedPort
 from service.workers.worker import WorkerConfig
 
 logger = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ def serve(settings: Settings) -> int:
         return server.EXIT_SETTINGS
     http = settings.http
     try:
-        listener = _bind(http.host, http.port)
+        listener = SharedPort.bound_to(http.host, http.port)
     except OSError as error:
         logger.critical("Can't listen on %s:%d: %s", http.host, http.port, error)
         return server.EXIT_NOT_LISTENING
@@ -56,17 +54,3 @@ def serve(settings: Settings) -> int:
         supervisor.run()
         statuses = {process.exitcode for process in supervisor.processes}
     return server.EXIT_FAILED_TO_LOAD if STARTUP_FAILURE in statuses else 0
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket that does not listen yet: the first worker that is ready makes it."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        if os.name == "posix":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
+import socket
 from collections.abc import Callable, Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
 
 from service.workers.places import Place, PlaceTaken, sockets, take_place
 from service.workers.share import part
+from service.workers.shared_port import SharedPort
 
 Take = Callable[[int], Place]
 
@@ -70,6 +75,28 @@ def test_only_places_with_a_socket_are_asked(take: Take, tmp_path: Path) -> None
     assert sockets(tmp_path, 2) == {}
     place.socket.touch()
     assert sockets(tmp_path, 2) == {0: place.socket}
+
+
+def test_a_port_is_shared_by_processes_with_a_socket_each() -> None:
+    port = SharedPort.bound_to("127.0.0.1", 0)
+    others = [pickle.loads(ForkingPickler.dumps(port)) for _ in range(2)]
+    assert {one.getsockname() for one in others} == {port.getsockname()}
+    assert len({one.fileno() for one in (port, *others)}) == 3
+    taken = [0, 0]
+    for one in others:
+        one.listen()
+        one.setblocking(False)
+    clients = [socket.create_connection(port.getsockname()) for _ in range(64)]
+    for index, one in enumerate(others):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one.accept()[0].close()
+                taken[index] += 1
+    # The first one, which does not listen, gets none; of the others each gets a part.
+    assert sum(taken) == len(clients)
+    assert min(taken) > 0
+    for one in (port, *others, *clients):
+        one.close()
 
 
 @pytest.mark.parametrize("workers", range(1, 10))
