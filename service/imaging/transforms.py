@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from model_builder.artifact.preprocessing import RESAMPLING, Preprocessing
-from service.imaging.resampling.geometry import ASPECT_LIMIT, resized_size
+from service.imaging.resampling.geometry import middle_size, resized_size
 from service.imaging.resampling.points import resize_part
 
 # Exif 2.32, section 4.6.4 A: the operation that makes each orientation upright.
@@ -51,10 +51,9 @@ def crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     truncated, the crop's corner is rounded half to even. A letterboxed image has no borders yet:
     `add_borders`. Beyond ASPECT_LIMIT only the middle is resized, where the shorter edge is.
     """
-    if preprocessing.resize_mode == "crop":
-        longest = ASPECT_LIMIT * min(image.size)
-        if max(image.size) > longest:
-            image = _center(image, min(image.width, longest), min(image.height, longest))
+    middle = middle_size(*image.size, preprocessing)
+    if middle != image.size:
+        image = _center(image, *middle)
     width, height = resized_size(*image.size, preprocessing)
     across, down = _axes(*image.size, preprocessing)
     if image.size == (width, height):

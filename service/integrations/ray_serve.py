@@ -20,7 +20,7 @@ from service.http.app import app_of, configure_process
 from service.inference.runtime import Runtime
 from service.integrations.ray_metrics import RayMetrics
 from service.settings import Settings
-from service.workers.loading import Loading
+from service.workers.loading import Lifespan, Loading, wrap_lifespan
 
 WAIT = "wait_seconds"
 HEALTH_PERIOD_SECONDS, HEALTH_TIMEOUT_SECONDS = 5.0, 10.0
@@ -106,16 +106,14 @@ class Replica:
         )
         self._runtime = runtime
         app = app_of(runtime)
-        start: Any = app.router.lifespan_context
 
         @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            async with start(app), RayMetrics(runtime.metrics).exporting():
+        async def serving(started: Lifespan) -> AsyncIterator[None]:
+            async with started, RayMetrics(runtime.metrics).exporting():
                 await loading.wait()
                 yield
 
-        context: Any = lifespan
-        app.router.lifespan_context = context
+        wrap_lifespan(app, serving)
         return app
 
     async def check_health(self) -> None:

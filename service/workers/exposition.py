@@ -41,7 +41,7 @@ class SharedExposition(Exposition):
         }
         texts = await asyncio.gather(*(_fetch(str(path)) for path in others.values()))
         found = dict(zip(others, texts, strict=True))
-        found[self._place.number] = generate_latest(metrics.registry)
+        found[self._place.number] = await super().text(metrics)
         return merge({number: text for number, text in found.items() if text})
 
     @asynccontextmanager

@@ -1,12 +1,18 @@
-"""Waiting for the models of a Runtime to be loaded, on an event loop."""
+"""An application that has started up only when its models are loaded."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
 
 POLL_SECONDS = 0.05
+
+Lifespan = AbstractAsyncContextManager[None]
 
 
 class LoadFailed(Exception):
@@ -42,3 +48,19 @@ class Loading:
             await asyncio.sleep(POLL_SECONDS)
         if self._failure is not None:
             raise LoadFailed(self._failure)
+
+
+def wrap_lifespan(app: FastAPI, around: Callable[[Lifespan], Lifespan]) -> None:
+    """Adds to what the application does as it starts up and as it shuts down.
+
+    around: takes the application's own lifespan, and enters it.
+    """
+    own: Any = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with around(own(app)):
+            yield
+
+    context: Any = lifespan
+    app.router.lifespan_context = context

@@ -1,4 +1,4 @@
-"""One worker: the service in a process of its own, on the socket that all workers share."""
+"""One worker: the service in a process of its own, on the port that all workers share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from service.inference.runtime import Runtime
 from service.settings import Settings
 from service.system.parent import end_with
 from service.workers.exposition import SharedExposition
-from service.workers.loading import LoadFailed, Loading
+from service.workers.loading import Lifespan, LoadFailed, Loading, wrap_lifespan
 from service.workers.places import Place, take_place
 from service.workers.share import take_share
 
@@ -86,13 +86,12 @@ def worker_app(settings: Settings, place: Place, url: str, workers: int) -> Fast
     )
     exposition = SharedExposition(place, workers)
     app = app_of(runtime, exposition)
-    start: Any = app.router.lifespan_context
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def serving(started: Lifespan) -> AsyncIterator[None]:
         stop = Stop(runtime)
         stop.install()
-        async with start(app), exposition.serving(runtime.metrics):
+        async with started, exposition.serving(runtime.metrics):
             try:
                 await loading.wait(lambda: stop.requested)
             except LoadFailed:
@@ -110,8 +109,7 @@ def worker_app(settings: Settings, place: Place, url: str, workers: int) -> Fast
             finally:
                 watching.cancel()
 
-    context: Any = lifespan
-    app.router.lifespan_context = context
+    wrap_lifespan(app, serving)
     return app
 
 

@@ -21,6 +21,14 @@ def resized_size(width: float, height: float, preprocessing: Preprocessing) -> t
     return (edge, long) if width <= height else (long, edge)
 
 
+def middle_size(width: int, height: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """The size of the part that is resized: all of the image, or its middle where it is long."""
+    if preprocessing.resize_mode != "crop":
+        return width, height
+    longest = ASPECT_LIMIT * min(width, height)
+    return min(width, longest), min(height, longest)
+
+
 def crop_box(
     width: int, height: int, preprocessing: Preprocessing
 ) -> tuple[float, float, float, float]:
@@ -29,10 +37,7 @@ def crop_box(
     May reach beyond the image: by the borders of a letterboxed one, and else by what rounding a
     corner moves, less than a pixel of the crop.
     """
-    size, middle = preprocessing.crop_size, (width, height)
-    if preprocessing.resize_mode == "crop":
-        longest = ASPECT_LIMIT * min(width, height)
-        middle = min(width, longest), min(height, longest)
+    size, middle = preprocessing.crop_size, middle_size(width, height, preprocessing)
     corner = round((width - middle[0]) / 2), round((height - middle[1]) / 2)
     resized = resized_size(*middle, preprocessing)
     # As `transforms.crop` and `add_borders` round.
