@@ -5,6 +5,8 @@ In the order of their names, in which the longest files come first.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -17,6 +19,16 @@ class FileByFile(LoadScopeScheduling):  # type: ignore[misc]
     def __init__(self, config: pytest.Config, log: object) -> None:
         config.option.loadscopereorder = False
         super().__init__(config, log)
+
+    def _reschedule(self, node: Any) -> None:
+        """After the end of a worker its finished files are in the queue again (pytest-xdist 3.8).
+
+        A worker that is given a file without tests never answers, and the run never ends.
+        """
+        for scope, tests in [*self.workqueue.items()]:
+            if all(tests.values()):
+                del self.workqueue[scope]
+        super()._reschedule(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
