@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -23,7 +22,6 @@ from service.scoring.errors import OutputMismatch, ScoringStopped
 from service.scoring.plan import Plan
 from service.scoring.sinks.sink import KeptRow
 from service.scoring.summary import Summary
-from tests.service.fakes import WAIT_SECONDS
 
 CarryOut = Callable[[Plan, object, Event], Summary]
 
@@ -119,8 +117,11 @@ def test_an_input_that_is_not_there_is_refused_before_a_model_is_loaded() -> Non
 
 def test_a_signal_stops_the_job_and_is_its_status(score: Callable[..., Result]) -> None:
     def carry_out(_: Plan, __: object, stop: Event) -> Summary:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.wait(WAIT_SECONDS)
+        # The handler alone: a real signal would end the tests where another library caught it.
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        handler(signal.SIGTERM, None)
+        assert stop.is_set()
         return Summary()
 
     handler = signal.getsignal(signal.SIGTERM)
