@@ -214,7 +214,31 @@ def test_statistics_count_what_was_inferred(client: Client, name: str) -> None:
     asked = v2.ModelStatisticsRequest(name=name)
     (stats,) = client.call(f"{V2}/ModelStatistics", asked).model_stats
     assert (stats.name, stats.inference_count) == (MODEL_NAME, 2)
-    assert stats.inference_stats.success.count == 2
+    found = stats.inference_stats
+    phases = (found.success, found.compute_input, found.compute_infer, found.compute_output)
+    assert [one.count for one in phases] == [1] * 4
+    assert found.success.ns >= found.compute_infer.ns > 0
+
+
+def test_encoded_images_as_the_input_that_is_described(serve: Serve) -> None:
+    with client_of(serve(grpc_port=0, v2_input="image")) as client:
+        asked = v2.ModelMetadataRequest(name=MODEL_NAME)
+        (given,) = client.call(f"{V2}/ModelMetadata", asked).inputs
+        assert (given.name, given.datatype, given.shape) == ("image", "BYTES", [-1, 1])
+        config = client.call(f"{V2}/ModelConfig", v2.ModelConfigRequest(name=MODEL_NAME)).config
+        assert (config.input[0].name, config.input[0].data_type) == ("image", 13)
+
+
+def test_what_perf_analyzer_asks_of_every_request(client: Client) -> None:
+    name = "triton_enable_empty_final_response"
+    asked, wrong = infer_request(RED, id="1"), infer_request(RED)
+    asked.parameters[name].bool_param = True
+    wrong.parameters[name].int64_param = 1
+    assert not client.call(INFER, asked).parameters
+    (answer,) = client.stream([asked])
+    assert answer.infer_response.parameters["triton_final_response"].bool_param
+    code, text = client.refusal(INFER, wrong)
+    assert (code, "expected bool_param" in text) == ("INVALID_ARGUMENT", True)
 
 
 def test_a_compressed_message_is_taken(service: Service) -> None:
