@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.errors import MalformedRequest
-from service.grpc.wire import Fields, TakenOut
-from service.protocols.tensor_request import TensorRequest, tensor_request
+from service.errors import InvalidParameter, MalformedRequest
+from service.grpc.wire import Fields, TakenOut, short_text
+from service.protocols.tensor_request import MAX_ID_LENGTH, TensorRequest, tensor_request
 
 RAW, ELEMENTS, INTEGERS = "raw_input_contents", "bytes_contents", "uint_contents"
-# Where images and pixels are: ModelInferRequest.raw_input_contents, and in
-# InferInputTensor.contents bytes_contents and uint_contents.
-LONG_FIELDS: Fields = {5: {5: {4: INTEGERS, 8: ELEMENTS}}, 7: RAW}
+# What InferTensorContents has: the name of each field, and the datatype of what is in it.
+CONTENTS = {
+    1: ("bool_contents", "BOOL"),
+    2: ("int_contents", "INT32"),
+    3: ("int64_contents", "INT64"),
+    4: (INTEGERS, "UINT8"),
+    5: ("uint64_contents", "UINT64"),
+    6: ("fp32_contents", "FP32"),
+    7: ("fp64_contents", "FP64"),
+    8: (ELEMENTS, "BYTES"),
+}
+# ModelInferRequest.raw_input_contents and InferInputTensor.contents.
+LONG_FIELDS: Fields = {5: {5: {number: name for number, (name, _) in CONTENTS.items()}}, 7: RAW}
+ID = 3
 # perf_analyzer asks with the first for a last answer without tensors, where there may be any number
 # of answers to a request, and knows by the second that no more is to come.
 EMPTY_FINAL, FINAL = "triton_enable_empty_final_response", "triton_final_response"
+
+
+def id_of(data: memoryview) -> str:
+    """Of a ModelInferRequest that may be broken; "" without one."""
+    return short_text(data, ID, MAX_ID_LENGTH)
 
 
 def tensor_request_of(request: Any, taken: TakenOut) -> TensorRequest:
@@ -31,6 +47,8 @@ def tensor_request_of(request: Any, taken: TakenOut) -> TensorRequest:
         raise MalformedRequest(
             f"expected {len(request.inputs)} elements in {RAW}, got {len(raw)} for model '{name}'"
         )
+    for one in request.inputs:
+        _check_contents(one, taken, name)
     content = (raw, taken[ELEMENTS], taken[INTEGERS])
     inputs = [
         {
@@ -57,6 +75,21 @@ def tensor_request_of(request: Any, taken: TakenOut) -> TensorRequest:
         "outputs": outputs,
     }
     return tensor_request(body, memoryview(b""), model=name)
+
+
+def _check_contents(tensor: Any, taken: TakenOut, model: str) -> None:
+    """Raises InvalidParameter for contents of a type that the tensor does not have."""
+    if tensor.datatype not in ("UINT8", "BYTES"):
+        # Refused for that.
+        return
+    for field, datatype in CONTENTS.values():
+        # What is not packed stays in the message.
+        given = taken[field] or getattr(tensor.contents, field)
+        if given and datatype != tensor.datatype:
+            raise InvalidParameter(
+                f"unexpected explicit tensor data for input tensor '{tensor.name[:200]}' for model "
+                f"'{model}' of type '{datatype}', expected datatype '{tensor.datatype}'"
+            )
 
 
 def _request_parameters(given: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message as ProtobufMessage
 
-from service.errors import MalformedRequest, ModelNotFound, ModelNotReady
+from service.errors import InvalidParameter, MalformedRequest, ModelNotFound, ModelNotReady
 from service.grpc.call import Call, Message
 from service.grpc.inference import Inference, check_elements, unpacked_pixels
 from service.grpc.protos import inference_pb2 as messages
@@ -101,6 +101,8 @@ class OpenInference:
 
     async def repository_index(self, call: Call) -> bytes:
         asked = await call.receive_as(messages.RepositoryIndexRequest)
+        if asked.repository_name:
+            raise InvalidParameter("'repository_name' specification is not supported")
         rows = index(self._runtime.repository, ready_only=asked.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
 
