@@ -6,6 +6,7 @@ millions of small fields would hold the event loop for seconds.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar, Union
 
 import numpy as np
@@ -63,31 +64,16 @@ class _Reader:
             if self._fields > MAX_FIELDS:
                 raise PayloadTooLarge(f"A message may have {MAX_FIELDS} fields. Received: more")
             start = place
-            tag, place = _varint(data, place)
+            tag, after_tag = _varint(data, place)
             number, kind = tag >> 3, tag & 7
-            if kind == LENGTH_DELIMITED:
-                after_tag = place
-                length, place = _varint(data, place)
-                end = place + length
-                if end > len(data):
-                    raise _broken()
-                inside = fields.get(number)
-                if inside is not None:
-                    content = self._take(data[place:end], inside)
-                    self._keep(kept, data[start:after_tag])
-                    kept += (_varint_bytes(len(content)), content)
-                    place = end
-                    continue
-                place = end
-            elif kind == VARINT:
-                _, place = _varint(data, place)
-            elif kind in (FIXED32, FIXED64):
-                place += 4 if kind == FIXED32 else 8
+            content, place = _content(data, after_tag, kind)
+            inside = fields.get(number)
+            if kind == LENGTH_DELIMITED and inside is not None:
+                left = self._take(data[content:place], inside)
+                self._keep(kept, data[start:after_tag])
+                kept += (_varint_bytes(len(left)), left)
             else:
-                raise _broken()
-            if place > len(data):
-                raise _broken()
-            self._keep(kept, data[start:place])
+                self._keep(kept, data[start:place])
         return b"".join(kept)
 
     def _take(self, content: memoryview, inside: str | Fields) -> bytes:
@@ -106,6 +92,21 @@ class _Reader:
         kept.append(bytes(piece))
 
 
+def short_text(data: memoryview, number: int, max_bytes: int) -> str:
+    """A field of a message; "" where it has none, one that is longer, or no text."""
+    found = ""
+    place = 0
+    with suppress(MalformedRequest, UnicodeDecodeError):
+        for _ in range(MAX_FIELDS):
+            if place == len(data):
+                break
+            tag, place = _varint(data, place)
+            content, place = _content(data, place, tag & 7)
+            if tag == number << 3 | LENGTH_DELIMITED and place - content <= max_bytes:
+                found = str(data[content:place], "utf-8")
+    return found
+
+
 def packed_bytes(data: memoryview) -> npt.NDArray[np.uint8]:
     """Integers 0 to 255 of a packed repeated field, as uint8 [n]. Raises InvalidParameter."""
     given = np.frombuffer(data, np.uint8)
@@ -116,6 +117,23 @@ def packed_bytes(data: memoryview) -> npt.NDArray[np.uint8]:
     if len(given) and (continued[-1] or (given[after] != 1).any()):
         raise InvalidParameter("Pixels are integers, 0 to 255. Received: other numbers")
     return given[~after]
+
+
+def _content(data: memoryview, place: int, kind: int) -> tuple[int, int]:
+    """Where a field's value begins and ends. place: behind its tag."""
+    end = place
+    if kind == LENGTH_DELIMITED:
+        length, place = _varint(data, place)
+        end = place + length
+    elif kind == VARINT:
+        _, end = _varint(data, place)
+    elif kind in (FIXED32, FIXED64):
+        end += 4 if kind == FIXED32 else 8
+    else:
+        raise _broken()
+    if end > len(data):
+        raise _broken()
+    return place, end
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from service.inference.confidence.assessor import Assessor
 from service.inference.outputs import BatchOutput, RowOutput, batch_output
 from service.inference.self_test import SelfTest
 from service.observability.metrics import SelfTestOutcome
+from service.observability.request_statistics import RequestStatistics
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -57,6 +58,8 @@ class Model:
         self.artifact = artifact
         self.assessor = Assessor(artifact.head, fitted, observer.assessed)
         self.engines = engines
+        # Of the requests that InferenceService took.
+        self.statistics = RequestStatistics()
         self.batch_sizes = batch_sizes
         # Set by the loader: from the start of loading to warm, and the memory gained meanwhile.
         self.load_seconds = 0.0

@@ -103,6 +103,7 @@ class InferenceService:
         with (
             self.budget.hold(request.client) as held,
             self._decoder.precedence.serving(request.client, len(request.rows)),
+            model.statistics.request(len(request.rows)) as timings,
         ):
             reservation = await self._reserve(model, request, held)
             decoding = _Decoding(request, reservation, pixels)
@@ -113,6 +114,7 @@ class InferenceService:
             try:
                 rows = await asyncio.gather(*tasks)
                 reservation.record_completion()
+                timings += [row.timing for row in rows if isinstance(row, RowResult)]
                 return InferenceResult(model, tuple(rows))
             except (DeadlineExceeded, Overloaded):
                 reservation.record_completion()

@@ -14,6 +14,7 @@ from service.protocols.pixel_arrays import CHANNELS
 from service.protocols.predict_request import IMAGE_BYTES, SIGNATURES
 from service.protocols.tensor_request import (
     DEFAULT_PRIORITY,
+    IMAGE,
     OUTPUT_NAMES,
     PIXELS,
     PRIORITY_LEVELS,
@@ -54,7 +55,10 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
-def input_spec(model: Model) -> TensorSpec:
+def input_spec(model: Model, described: str) -> TensorSpec:
+    """described: PIXELS, or IMAGE for encoded images."""
+    if described == IMAGE:
+        return TensorSpec(IMAGE, "BYTES", (-1, 1))
     size = model.artifact.manifest.preprocessing.crop_size
     return TensorSpec(PIXELS, "UINT8", (-1, size, size, CHANNELS))
 
@@ -84,13 +88,13 @@ def platform(model: Model) -> str:
     return f"{manifest.engine}_{manifest.precision}"
 
 
-def metadata(name: str, model: Model) -> dict[str, Any]:
-    """name: by which the client knows the model."""
+def metadata(name: str, model: Model, *, described: str) -> dict[str, Any]:
+    """name: by which the client knows the model. described: which input, as `input_spec` has it."""
     return {
         "name": name,
         "versions": [VERSION],
         "platform": platform(model),
-        "inputs": [_described(input_spec(model))],
+        "inputs": [_described(input_spec(model, described))],
         # Clients such as Triton's image_client.py accept a model with one output only.
         "outputs": [_described(output_spec(model))],
         "properties": {
@@ -99,9 +103,11 @@ def metadata(name: str, model: Model) -> dict[str, Any]:
     }
 
 
-def configuration(name: str, model: Model, max_images: int) -> dict[str, Any]:
-    """Of Triton's ModelConfig what there is. max_images: in one request."""
-    given, computed = input_spec(model), output_spec(model)
+def configuration(name: str, model: Model, max_images: int, *, described: str) -> dict[str, Any]:
+    """Of Triton's ModelConfig what there is. max_images: in one request. described: as above."""
+    given, computed = input_spec(model, described), output_spec(model)
+    kinds = {"UINT8": ("TYPE_UINT8", "FORMAT_NHWC"), "BYTES": ("TYPE_STRING", "FORMAT_NONE")}
+    data_type, layout = kinds[given.datatype]
     return {
         "name": name,
         "platform": platform(model),
@@ -111,8 +117,8 @@ def configuration(name: str, model: Model, max_images: int) -> dict[str, Any]:
         "input": [
             {
                 "name": given.name,
-                "data_type": "TYPE_UINT8",
-                "format": "FORMAT_NHWC",
+                "data_type": data_type,
+                "format": layout,
                 "dims": list(given.shape[1:]),
             }
         ],

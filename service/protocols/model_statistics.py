@@ -1,4 +1,4 @@
-"""A model's counters in the form of Triton's statistics, from the metrics that there are."""
+"""A model's statistics in Triton's form."""
 
 from __future__ import annotations
 
@@ -6,39 +6,35 @@ from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from service.inference.model import Model
 from service.inference.repository import VERSION
 from service.observability.metrics import Metrics
+from service.observability.request_statistics import Durations
 
 NANOSECONDS = 1_000_000_000
 NONE = {"count": 0, "ns": 0}
 
 
-def statistics(name: str, model: str, metrics: Metrics) -> dict[str, Any]:
-    """name: by which the client knows it. model: its own name.
+def statistics(name: str, model: Model, metrics: Metrics) -> dict[str, Any]:
+    """name: by which the client knows the model.
 
-    Counts are of images, of `compute_infer` of batches; decoding is not told apart by model.
+    Counts are of requests, of `inference_count` of images, of `execution_count` of batches.
+    perf_analyzer requires that the three of `compute_...` are the same.
     """
-    images = _values(metrics.images, model)
-    queue = _values(metrics.queue_seconds, model)
-    inference = _values(metrics.inference_seconds, model)
-    batches = _values(metrics.batch_size, model)
-    done = int(images.get("_total ok", 0))
-    failed = int(images.get("_total failed", 0) + images.get("_total dropped", 0))
-    queue_ns, inference_ns = (
-        int(found.get("_sum", 0) * NANOSECONDS) for found in (queue, inference)
-    )
+    requests = model.statistics
     return {
         "name": name,
         "version": VERSION,
-        "inference_count": done,
-        "execution_count": int(batches.get("_count", 0)),
+        "last_inference": requests.last_ms,
+        "inference_count": requests.images,
+        "execution_count": _count(metrics.batch_size, model.name),
         "inference_stats": {
-            "success": {"count": done, "ns": queue_ns + inference_ns},
-            "fail": {"count": failed, "ns": 0},
-            "queue": {"count": int(queue.get("_count", 0)), "ns": queue_ns},
-            "compute_input": NONE,
-            "compute_infer": {"count": int(inference.get("_count", 0)), "ns": inference_ns},
-            "compute_output": NONE,
+            "success": _duration(requests.success),
+            "fail": _duration(requests.fail),
+            "queue": _duration(requests.queue),
+            "compute_input": _duration(requests.decode),
+            "compute_infer": _duration(requests.inference),
+            "compute_output": _duration(requests.outputs),
             "cache_hit": NONE,
             "cache_miss": NONE,
         },
@@ -47,13 +43,16 @@ def statistics(name: str, model: str, metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def _values(metric: MetricWrapperBase, model: str) -> dict[str, float]:
-    """Of one model, by the sample's suffix and, where there is one, its result."""
+def _duration(given: Durations) -> dict[str, int]:
+    return {"count": given.count, "ns": int(given.seconds * NANOSECONDS)}
+
+
+def _count(metric: MetricWrapperBase, model: str) -> int:
+    """Of a histogram's observations of one model."""
     (family,) = metric.collect()
-    return {
-        " ".join(
-            filter(None, (one.name.removeprefix(family.name), one.labels.get("result")))
-        ): one.value
+    counts = (
+        one.value
         for one in family.samples
-        if one.labels.get("model") == model
-    }
+        if one.name == f"{family.name}_count" and one.labels.get("model") == model
+    )
+    return int(next(counts, 0))

@@ -128,11 +128,8 @@ def _input(body: dict[str, Any], raw: memoryview, model: str) -> InputTensor:
             f"'shape' of input '{names[0]}' is an array of 1 to {MAX_DIMENSIONS} integers, "
             "each 0 or more."
         )
-    sources = ["'data'"] * ("data" in given) + [
-        f"'{name}'" for name in ("binary_data_size", "shared_memory_region") if name in parameters
-    ]
-    if "shared_memory_region" in parameters:
-        raise InvalidParameter("Shared memory is not supported: send the tensor in the request.")
+    sources = ["'data'"] * ("data" in given)
+    sources += ["'binary_data_size'"] * ("binary_data_size" in parameters)
     if len(sources) != 1:
         raise MalformedRequest(
             "Input must set only one of the following fields: 'data', 'binary_data_size' in "
@@ -197,6 +194,8 @@ def _parameters(given: dict[str, Any]) -> dict[str, Any]:
     parameters = given.get("parameters", {})
     if not isinstance(parameters, dict):
         raise MalformedRequest(f"'parameters' is an object. Received: {_kind(parameters)}")
+    if "shared_memory_region" in parameters:
+        raise InvalidParameter("Shared memory is not supported: tensors are in the messages.")
     for name, value in parameters.items():
         if not isinstance(value, str | bool | int | float):
             raise MalformedRequest(

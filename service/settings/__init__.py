@@ -25,7 +25,7 @@ from service.settings.groups import (
     ObservabilitySettings,
     SecuritySettings,
 )
-from service.settings.transport import GrpcSettings, TlsSettings
+from service.settings.transport import GrpcSettings, ProtocolSettings, TlsSettings
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -37,6 +37,7 @@ __all__ = [
     "LimitsSettings",
     "ModelSettings",
     "ObservabilitySettings",
+    "ProtocolSettings",
     "SecuritySettings",
     "Settings",
     "TlsSettings",
@@ -53,6 +54,7 @@ class Settings(BaseModel):
     model: ModelSettings = Field(default_factory=ModelSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    protocols: ProtocolSettings = Field(default_factory=ProtocolSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)

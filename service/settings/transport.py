@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -17,6 +18,16 @@ class GrpcSettings(Group):
         ge=0,
         le=65535,
         description="Port of gRPC; 0 selects a free one. Default: gRPC is not served.",
+    )
+
+
+class ProtocolSettings(Group):
+    """What the protocols of other servers say of a model."""
+
+    v2_input: Literal["pixels", "image"] = Field(
+        "pixels",
+        description="The image input that v2's metadata and configuration have: pixels, UINT8, or "
+        "image, BYTES of encoded images. Requests may have either.",
     )
 
 

@@ -49,6 +49,7 @@ def test_without_a_variable_it_serves_resnet50_to_this_machine_alone() -> None:
         ("host", "0.0.0.0", "0.0.0.0"),
         ("port", "0", 0),
         ("grpc_port", "8001", 8001),
+        ("v2_input", "image", "image"),
         ("tls_cert_file", "/etc/tls/tls.crt", Path("/etc/tls/tls.crt")),
         ("tls_key_file", "/etc/tls/tls.key", Path("/etc/tls/tls.key")),
         ("cpu_threads", "4", 4),

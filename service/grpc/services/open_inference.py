@@ -10,12 +10,13 @@ import numpy as np
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message as ProtobufMessage
 
-from service.errors import MalformedRequest, ModelNotFound, ModelNotReady
+from service.errors import InvalidParameter, MalformedRequest, ModelNotFound, ModelNotReady
 from service.grpc.call import Call, Message
 from service.grpc.inference import Inference, check_elements, unpacked_pixels
 from service.grpc.protos import inference_pb2 as messages
 from service.grpc.protos.pool import POOL
-from service.grpc.wire import Fields, TakenOut, parse
+from service.grpc.services.infer_request import LONG_FIELDS, tensor_request_of
+from service.grpc.wire import parse
 from service.inference.model import Model
 from service.inference.repository import VERSION
 from service.protocols.asked import Asked
@@ -31,14 +32,10 @@ from service.protocols.model_metadata import (
 )
 from service.protocols.model_statistics import statistics
 from service.protocols.tensor_outputs import OutputTensor, output_tensor, raw_row, rows_or_error
-from service.protocols.tensor_request import InputTensor, TensorRequest, tensor_request
+from service.protocols.tensor_request import InputTensor
 from service.protocols.tensor_rows import Row, check_tensor, rows_of
 from service.version import __version__
 
-RAW, ELEMENTS, INTEGERS = "raw_input_contents", "bytes_contents", "uint_contents"
-# Where images and pixels are: ModelInferRequest.raw_input_contents, and in
-# InferInputTensor.contents bytes_contents and uint_contents.
-LONG_FIELDS: Fields = {5: {5: {4: INTEGERS, 8: ELEMENTS}}, 7: RAW}
 HTTP_EXTENSIONS = ("binary_tensor_data",)
 
 
@@ -48,6 +45,7 @@ class OpenInference:
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
         self._runtime = inference.runtime
+        self._described = inference.runtime.settings.protocols.v2_input
 
     async def server_live(self, _call: Call) -> bytes:
         return _dump(messages.ServerLiveResponse(live=True))
@@ -77,13 +75,18 @@ class OpenInference:
     async def model_metadata(self, call: Call) -> bytes:
         asked = await call.receive_as(messages.ModelMetadataRequest)
         model = self._model(asked.name, asked.version)
-        return _filled(messages.ModelMetadataResponse(), metadata(asked.name, model))
+        return _filled(
+            messages.ModelMetadataResponse(),
+            metadata(asked.name, model, described=self._described),
+        )
 
     async def model_config(self, call: Call) -> bytes:
         asked = await call.receive_as(messages.ModelConfigRequest)
         model = self._model(asked.name, asked.version)
-        described = configuration(asked.name, model, self._inference.max_images)
-        return _filled(messages.ModelConfigResponse(), {"config": described})
+        config = configuration(
+            asked.name, model, self._inference.max_images, described=self._described
+        )
+        return _filled(messages.ModelConfigResponse(), {"config": config})
 
     async def model_statistics(self, call: Call) -> bytes:
         """Of all models where the request names none."""
@@ -93,11 +96,13 @@ class OpenInference:
         else:
             entries = self._runtime.repository.entries
             named = [(public_name(one), one.model) for one in entries if one.model is not None]
-        found = [statistics(name, model.name, self._runtime.metrics) for name, model in named]
+        found = [statistics(name, model, self._runtime.metrics) for name, model in named]
         return _filled(messages.ModelStatisticsResponse(), {"model_stats": found})
 
     async def repository_index(self, call: Call) -> bytes:
         asked = await call.receive_as(messages.RepositoryIndexRequest)
+        if asked.repository_name:
+            raise InvalidParameter("'repository_name' specification is not supported")
         rows = index(self._runtime.repository, ready_only=asked.ready)
         return _filled(messages.RepositoryIndexResponse(), {"models": rows})
 
@@ -111,7 +116,7 @@ class OpenInference:
         """The ModelInferResponse to a ModelInferRequest. Raises ServiceError."""
         request, taken = parse(messages.ModelInferRequest, message.data, LONG_FIELDS)
         name, version = request.model_name, request.model_version or None
-        asked = _tensor_request(request, taken)
+        asked = tensor_request_of(request, taken)
         del request, taken
 
         async def ask(model: Model) -> Asked:
@@ -167,56 +172,6 @@ class _NoBuffer:
 
     def add_image(self, start: int = 0) -> None:
         """Nothing is kept."""
-
-
-def _tensor_request(request: Any, taken: TakenOut) -> TensorRequest:
-    """In the form in which HTTP has it. Raises InvalidParameter or MalformedRequest."""
-    name = request.model_name
-    raw = taken[RAW]
-    typed = [one.name for one in request.inputs if one.HasField("contents")]
-    if raw and typed:
-        raise MalformedRequest(
-            f"contents field must not be specified when using {RAW} for '{typed[0][:200]}' for "
-            f"model '{name}'"
-        )
-    if raw and len(raw) != len(request.inputs):
-        raise MalformedRequest(
-            f"expected {len(request.inputs)} elements in {RAW}, got {len(raw)} for model '{name}'"
-        )
-    content = (raw, taken[ELEMENTS], taken[INTEGERS])
-    inputs = [
-        {
-            "name": one.name,
-            "datatype": one.datatype,
-            "shape": list(one.shape),
-            # KServe's client sends the size that a binary tensor has over HTTP.
-            "parameters": {
-                key: value
-                for key, value in _parameters(one.parameters).items()
-                if key != "binary_data_size"
-            },
-            "data": content,
-        }
-        for one in request.inputs
-    ]
-    outputs = [
-        {"name": one.name, "parameters": _parameters(one.parameters)} for one in request.outputs
-    ]
-    body = {
-        "id": request.id,
-        "parameters": _parameters(request.parameters),
-        "inputs": inputs,
-        "outputs": outputs,
-    }
-    return tensor_request(body, memoryview(b""), model=name)
-
-
-def _parameters(given: Any) -> dict[str, Any]:
-    """None for a parameter without a value, which is refused as one of the wrong type."""
-    return {
-        name: getattr(value, kind) if (kind := value.WhichOneof("parameter_choice")) else None
-        for name, value in given.items()
-    }
 
 
 def _raw(tensor: OutputTensor) -> bytes:

@@ -15,6 +15,7 @@ from service.grpc.call import Call, Message
 from service.grpc.errors import forget_frames, text_of
 from service.grpc.inference import Inference
 from service.grpc.protos import inference_pb2 as messages
+from service.grpc.services.infer_request import FINAL, id_of
 from service.grpc.services.open_inference import OpenInference
 
 # Requests of one stream that are being answered at once.
@@ -85,13 +86,18 @@ class InferenceStreams:
 
     async def _answer(self, call: Call, message: Message) -> bytes:
         answer = messages.ModelStreamInferResponse()
+        # By it a client knows which of its requests failed; the message is released meanwhile.
+        identifier = id_of(message.data)
         try:
             self._inference.access.admit(call.key, call.address)
             self._inference.check_room(call)
             answer.infer_response.CopyFrom(await self._service.infer(call, message))
+            answer.infer_response.parameters[FINAL].bool_param = True
         except ServiceError as error:
             self._inference.runtime.metrics.rejections.labels(error.reason).inc()
             answer.error_message = text_of(error)
+            answer.infer_response.id = identifier
+            answer.infer_response.parameters[FINAL].bool_param = True
             forget_frames(error)
         return bytes(answer.SerializeToString())
 

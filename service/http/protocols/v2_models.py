@@ -64,7 +64,7 @@ async def all_statistics(runtime: RuntimeDep) -> dict[str, Any]:
     loaded = [entry for entry in runtime.repository.entries if entry.model is not None]
     return {
         "model_stats": [
-            statistics(public_name(entry), entry.model.name, runtime.metrics)
+            statistics(public_name(entry), entry.model, runtime.metrics)
             for entry in loaded
             if entry.model is not None
         ]
@@ -103,8 +103,8 @@ ModelDep = Annotated[Model, Depends(_model)]
 
 @router.get(V2_MODEL, summary="A model's tensors", openapi_extra=NAME)
 @router.get(V2_VERSION, include_in_schema=False)
-async def model_metadata(name: NameDep, model: ModelDep) -> dict[str, Any]:
-    return metadata(name, model)
+async def model_metadata(name: NameDep, model: ModelDep, runtime: RuntimeDep) -> dict[str, Any]:
+    return metadata(name, model, described=runtime.settings.protocols.v2_input)
 
 
 @router.get(f"{V2_MODEL}/ready", summary="Whether a model is ready", openapi_extra=NAME)
@@ -120,10 +120,11 @@ async def model_ready(name: NameDep, model: ModelDep, runtime: RuntimeDep) -> di
 @router.get(f"{V2_MODEL}/config", summary="A model's configuration", openapi_extra=NAME)
 @router.get(f"{V2_VERSION}/config", include_in_schema=False)
 async def model_config(name: NameDep, model: ModelDep, exchange: ExchangeDep) -> dict[str, Any]:
-    return configuration(name, model, exchange.max_images)
+    described = exchange.runtime.settings.protocols.v2_input
+    return configuration(name, model, exchange.max_images, described=described)
 
 
 @router.get(f"{V2_MODEL}/stats", summary="A model's statistics", openapi_extra=NAME)
 @router.get(f"{V2_VERSION}/stats", include_in_schema=False)
 async def model_stats(name: NameDep, model: ModelDep, runtime: RuntimeDep) -> dict[str, Any]:
-    return {"model_stats": [statistics(name, model.name, runtime.metrics)]}
+    return {"model_stats": [statistics(name, model, runtime.metrics)]}

@@ -154,11 +154,44 @@ def test_pixels_of_a_typed_field_are_integers_of_a_byte(client: Client) -> None:
     assert client.refusal(INFER, request)[1].startswith("Pixels are integers, 0 to 255")
     del request.inputs[0].contents.uint_contents[5]
     assert client.refusal(INFER, request)[0] == "INVALID_ARGUMENT"
-    unpacked = pixel_request(typed=True)
-    kept = unpacked.inputs[0].contents
-    kept.Clear()
-    kept.int_contents.extend([1, 2])
-    assert client.refusal(INFER, unpacked)[1] == "Pixels are integers in one packed field."
+    request.inputs[0].contents.Clear()
+    assert client.refusal(INFER, request)[1] == "Pixels are integers in one packed field."
+
+
+@pytest.mark.parametrize("field", ["int_contents", "fp32_contents", "bytes_contents"])
+def test_typed_pixels_of_another_field_are_refused(client: Client, field: str) -> None:
+    """Also beside those of the right one, and where there are as many as pixels."""
+    given = [RED] if field == "bytes_contents" else [7] * (SIZE * SIZE * 3)
+    both = pixel_request(typed=True)
+    getattr(both.inputs[0].contents, field).extend(given)
+    alone = pixel_request(typed=True)
+    alone.inputs[0].contents.Clear()
+    getattr(alone.inputs[0].contents, field).extend(given * 12)
+    for request in (both, alone):
+        code, text = client.refusal(INFER, request)
+        assert code == "INVALID_ARGUMENT"
+        assert "unexpected explicit tensor data for input tensor 'pixels'" in text
+        assert "expected datatype 'UINT8'" in text
+
+
+def test_images_beside_typed_integers_are_refused(client: Client) -> None:
+    request = infer_request(RED, typed=True)
+    request.inputs[0].contents.uint_contents.extend([1, 2])
+    assert "of type 'UINT8', expected datatype 'BYTES'" in client.refusal(INFER, request)[1]
+
+
+def test_an_output_in_shared_memory_is_refused(client: Client) -> None:
+    """The client would read what was there before."""
+    request = with_output("probabilities")
+    request.outputs[0].parameters["shared_memory_region"].string_param = "r"
+    code, text = client.refusal(INFER, request)
+    assert (code, "Shared memory is not supported" in text) == ("INVALID_ARGUMENT", True)
+
+
+def test_the_index_of_a_repository_is_refused(client: Client) -> None:
+    request = v2.RepositoryIndexRequest(repository_name="mine")
+    code, text = client.refusal(f"{V2}/RepositoryIndex", request)
+    assert (code, "'repository_name'" in text) == ("INVALID_ARGUMENT", True)
 
 
 def test_the_sizes_that_kserve_sends_beside_raw_contents_are_ignored(client: Client) -> None:
@@ -214,7 +247,31 @@ def test_statistics_count_what_was_inferred(client: Client, name: str) -> None:
     asked = v2.ModelStatisticsRequest(name=name)
     (stats,) = client.call(f"{V2}/ModelStatistics", asked).model_stats
     assert (stats.name, stats.inference_count) == (MODEL_NAME, 2)
-    assert stats.inference_stats.success.count == 2
+    found = stats.inference_stats
+    phases = (found.success, found.compute_input, found.compute_infer, found.compute_output)
+    assert [one.count for one in phases] == [1] * 4
+    assert found.success.ns >= found.compute_infer.ns > 0
+
+
+def test_encoded_images_as_the_input_that_is_described(serve: Serve) -> None:
+    with client_of(serve(grpc_port=0, v2_input="image")) as client:
+        asked = v2.ModelMetadataRequest(name=MODEL_NAME)
+        (given,) = client.call(f"{V2}/ModelMetadata", asked).inputs
+        assert (given.name, given.datatype, given.shape) == ("image", "BYTES", [-1, 1])
+        config = client.call(f"{V2}/ModelConfig", v2.ModelConfigRequest(name=MODEL_NAME)).config
+        assert (config.input[0].name, config.input[0].data_type) == ("image", 13)
+
+
+def test_what_perf_analyzer_asks_of_every_request(client: Client) -> None:
+    name = "triton_enable_empty_final_response"
+    asked, wrong = infer_request(RED, id="1"), infer_request(RED)
+    asked.parameters[name].bool_param = True
+    wrong.parameters[name].int64_param = 1
+    assert not client.call(INFER, asked).parameters
+    (answer,) = client.stream([asked])
+    assert answer.infer_response.parameters["triton_final_response"].bool_param
+    code, text = client.refusal(INFER, wrong)
+    assert (code, "expected bool_param" in text) == ("INVALID_ARGUMENT", True)
 
 
 def test_a_compressed_message_is_taken(service: Service) -> None:
@@ -223,6 +280,18 @@ def test_a_compressed_message_is_taken(service: Service) -> None:
         sent = infer_request(RED).SerializeToString()
         answer = call(sent, compression=grpc.Compression.Gzip, timeout=30)
         assert floats(v2.ModelInferResponse.FromString(answer)).argmax() == 0
+
+
+def test_a_stream_s_errors_have_the_ids_of_their_requests(client: Client) -> None:
+    requests = [
+        infer_request(RED, name="nope", id="1"),
+        v2.ModelInferRequest(model_name=MODEL_NAME, id="2"),
+        parameter(infer_request(RED, id="3"), "triton_x", int64_param=1),
+        infer_request(RED, id="x" * 2000),
+    ]
+    answers = list(client.stream(requests))
+    assert all(one.error_message for one in answers)
+    assert [one.infer_response.id for one in answers] == ["1", "2", "3", ""]
 
 
 def test_a_stream_is_answered_in_order_and_goes_on_after_an_error(client: Client) -> None:
@@ -235,6 +304,7 @@ def test_a_stream_is_answered_in_order_and_goes_on_after_an_error(client: Client
     answers = list(client.stream(requests))
     assert len(answers) == len(requests)
     assert "Images are taken as" in answers[1].error_message
+    assert answers[1].infer_response.id == "1"
     del answers[1]
     assert [one.infer_response.id for one in answers] == [
         str(index) for index in range(40) if index != 1

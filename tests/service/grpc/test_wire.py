@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.errors import InvalidParameter, MalformedRequest, PayloadTooLarge
 from service.grpc.protos import inference_pb2 as v2
 from service.grpc.protos import serving_pb2 as tf
-from service.grpc.services.open_inference import LONG_FIELDS
+from service.grpc.services.infer_request import LONG_FIELDS, id_of
 from service.grpc.services.serving import CLASSIFY_FIELDS, PREDICT_FIELDS
 from service.grpc.wire import MAX_FIELDS, MAX_KEPT_BYTES, packed_bytes, parse
 from tests.service.grpc.client import (
@@ -159,3 +159,16 @@ def test_packed_integers_that_are_no_bytes(values: list[int]) -> None:
     with pytest.raises(InvalidParameter):
         packed_bytes(data)
     assert np.frombuffer(data, np.uint8).size
+
+
+@given(st.text(max_size=40))
+def test_the_id_of_a_message_that_may_be_broken(identifier: str) -> None:
+    request = infer_request(RED, id=identifier)
+    assert id_of(memoryview(request.SerializeToString())) == identifier
+    broken = v2.ModelInferRequest(id=identifier).SerializeToString() + b"\x3a\xff"
+    assert id_of(memoryview(broken)) == identifier
+
+
+@pytest.mark.parametrize("data", [b"\x1a\x01\xff", b"\x1a\x81\x08" + b"x" * 1025, b"\x18\x05", b""])
+def test_no_id(data: bytes) -> None:
+    assert id_of(memoryview(data)) == ""

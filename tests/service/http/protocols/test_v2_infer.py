@@ -268,6 +268,9 @@ INVALID: dict[str, tuple[Any, bytes | None, str]] = {
                         "But set 'data' 'binary_data_size'"),
     "shared memory": ({"inputs": [image_input(RED, data=None, parameters={
         "shared_memory_region": "r", "shared_memory_byte_size": 8})]}, None, "Shared memory"),
+    "output in shared memory": ({"inputs": [image_input(RED)], "outputs": [
+        {"name": "probabilities", "parameters": {"shared_memory_region": "r"}}]}, None,
+        "Shared memory"),
     "wrong pixels": ({"inputs": [sized({**pixel_input(), "shape": [1, 100, 100, 3]}, RED_PIXELS)]},
                      RED_PIXELS, f"Expected [-1,{SIZE},{SIZE},3], got [1,100,100,3]"),
     "no batch dimension": ({"inputs": [sized({**pixel_input(), "shape": [SIZE, SIZE, 3]},

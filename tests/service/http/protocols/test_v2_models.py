@@ -10,12 +10,13 @@ import pytest
 
 from model_builder.errors import BuilderError
 from service.inference.model import Model
-from tests.service.conftest import MODEL_NAME, MakeModel, Service, TestClient
+from tests.service.conftest import MODEL_NAME, MakeModel, Serve, Service, TestClient
 from tests.service.fakes import WAIT_SECONDS
 from tests.service.http.protocols.v2 import error_of, image_input, post
 from tests.service.images import plain
 
 MODEL = f"/v2/models/{MODEL_NAME}"
+COMPUTED = ("compute_input", "compute_infer", "compute_output")
 PATHS = (MODEL, f"{MODEL}/versions/1")
 
 
@@ -73,21 +74,42 @@ def test_the_configuration_is_what_image_clients_read(service: Service, path: st
     )
 
 
+def test_encoded_images_as_the_input_that_is_described(serve: Serve) -> None:
+    """For clients that send what metadata has, such as perf_analyzer."""
+    service = serve(v2_input="image")
+    (given,) = get(service, MODEL)["inputs"]
+    assert given == {"name": "image", "datatype": "BYTES", "shape": [-1, 1]}
+    (given,) = get(service, f"{MODEL}/config")["input"]
+    assert given == {
+        "name": "image",
+        "data_type": "TYPE_STRING",
+        "format": "FORMAT_NONE",
+        "dims": [1],
+    }
+    assert post(service.client, {"inputs": [image_input(plain("red"))]}).status_code == 200
+
+
 @pytest.mark.parametrize(
     "path", [f"{MODEL}/stats", f"{MODEL}/versions/1/stats", "/v2/models/stats"]
 )
-def test_statistics_count_images(service: Service, path: str) -> None:
-    assert get(service, path)["model_stats"][0]["inference_count"] == 0
+def test_statistics_count_images_and_requests(service: Service, path: str) -> None:
+    (none,) = get(service, path)["model_stats"]
+    assert none["inference_count"] == none["last_inference"] == 0
     red = plain("red")
     assert post(service.client, {"inputs": [image_input(red, red, red)]}).status_code == 200
+    assert post(service.client, {"inputs": [image_input(red, b"no image")]}).status_code == 400
     (stats,) = get(service, path)["model_stats"]
     assert (stats["name"], stats["version"]) == (MODEL_NAME, "1")
     assert stats["inference_count"] == 3
     assert stats["execution_count"] == len(service.engine.batches)
+    assert stats["last_inference"] > 0
     detail = stats["inference_stats"]
-    assert detail["success"]["count"] == detail["queue"]["count"] == 3
-    assert detail["compute_infer"]["count"] == stats["execution_count"]
-    assert detail["success"]["ns"] >= detail["compute_infer"]["ns"] > 0
+    assert detail["fail"]["count"] == 1
+    # perf_analyzer ends where the counts of the three differ.
+    phases = [detail[name] for name in ("queue", *COMPUTED)]
+    assert [one["count"] for one in (detail["success"], *phases)] == [1] * 5
+    assert detail["success"]["ns"] >= sum(one["ns"] for one in phases)
+    assert all(detail[name]["ns"] > 0 for name in COMPUTED)
 
 
 @pytest.mark.parametrize("suffix", ["", "/ready", "/config", "/stats", "/versions/1"])
