@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from service.grpc.services.health import LIVE
 from service.http.routers import health
 from service.http.server import CUT_OFF_SECONDS
 from service.settings import PREFIX, Settings
@@ -100,7 +99,8 @@ def test_the_component_of_grpc(tmp_path: Path) -> None:
     port = int(environment["RESNET_GRPC_PORT"])
     assert {"name": "grpc", "containerPort": port} in container["ports"]
     assert container["readinessProbe"]["grpc"] == {"port": port}
-    assert container["livenessProbe"]["grpc"] == {"port": port, "service": LIVE}
+    # Its listener is closed while the service is not ready.
+    assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert [one["name"] for one in rendered["Service"]["spec"]["ports"]] == ["http", "grpc"]
     allowed = rendered["NetworkPolicy"]["spec"]["ingress"][0]["ports"]
     assert {"protocol": "TCP", "port": "grpc"} in allowed

@@ -14,7 +14,7 @@ from grpc.aio import EOF
 from service.auth.access import stated_key
 from service.auth.address import client_address
 from service.auth.trusted_proxies import TrustedProxies
-from service.errors import MalformedRequest, ShuttingDown, UploadTimeout
+from service.errors import MalformedRequest, ShuttingDown, Unavailable, UploadTimeout
 from service.fairness.byte_budget import ByteBudget, HeldBytes
 from service.fairness.paced import charge_bytes
 from service.grpc.arrivals import Arrivals
@@ -92,8 +92,9 @@ class Call:
             if isinstance(value, str)
         }
         self.started = time.monotonic()
-        forwarded = self.metadata.get(FORWARDED_FOR, "")
-        self.address = client_address(proxies.client_of(peer_address(context.peer()), forwarded))
+        forwarded, peer = self.metadata.get(FORWARDED_FOR, ""), peer_address(context.peer())
+        self._from_proxy = peer in proxies
+        self.address = client_address(proxies.client_of(peer, forwarded))
         self.client = self.address
         self.request_id = acceptable_id(self.metadata.get(REQUEST_ID, ""))
         self.key = stated_key(self.metadata.get(AUTHORIZATION, ""), self.metadata.get(API_KEY, ""))
@@ -109,7 +110,7 @@ class Call:
         return max(0.0, float(seconds)) * 1000
 
     async def receive(self) -> Message:
-        """The only message. Raises MalformedRequest, MemoryFull or UploadTimeout."""
+        """The only message. Raises MalformedRequest, Unavailable or UploadTimeout."""
         try:
             data = await asyncio.wait_for(self._arrival(), self._arrival_seconds)
         except asyncio.TimeoutError:
@@ -117,6 +118,9 @@ class Call:
                 f"The message did not arrive within {self._arrival_seconds:g} s."
             ) from None
         if data is EOF:
+            if self._from_proxy:
+                # nginx repeats a call whose message it has in a file without the message.
+                raise Unavailable("The proxy has sent the call without its message.")
             # The same where gRPC has refused it for its length: the client is told so by gRPC.
             raise MalformedRequest("The call has no message.")
         return self._counted(data)

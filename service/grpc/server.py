@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,6 +35,10 @@ PREDICTION = "tensorflow.serving.PredictionService"
 MODEL = "tensorflow.serving.ModelService"
 HEALTH = "grpc.health.v1.Health"
 STOP_POLL_SECONDS = 0.1
+# A worker that is started again is no reason to close the listener.
+UNREADY_SECONDS = 1.0
+# Of the calls that are open then.
+UNREADY_GRACE_SECONDS = 5.0
 
 
 class GrpcServer:
@@ -59,49 +65,93 @@ class GrpcServer:
         self._methods = Methods(runtime, access, self.arrivals, spans, pacer=pacer, calls=MAX_CALLS)
         self._served = _methods_of(inference, streams=places)
         self._server: aio.Server | None = None
+        self._port = 0
+        self._failed = False
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
-        """Gives the port. Ends with the runtime: from `begin_stop` on no call is accepted.
+        """Gives the port, which is open while the runtime is ready, and while it drains.
 
-        Raises OSError where it can't listen.
+        A client or a balancer that finds a port closed asks another replica; what has the status
+        UNAVAILABLE nginx passes on. Ends with the runtime: from `begin_stop` on no call is
+        accepted. Raises OSError where it can't listen.
         """
-        port = await self._start()
-        stopping = asyncio.ensure_future(self._stop_with_runtime())
-        try:
-            yield port
-        finally:
-            self._runtime.begin_stop()
-            await stopping
+        with self._reserved() as reserved:
+            self._port = reserved.getsockname()[1]
+            following = asyncio.ensure_future(self._follow_runtime(reserved))
+            try:
+                yield self._port
+            finally:
+                self._runtime.begin_stop()
+                await following
 
-    async def _start(self) -> int:
+    def _reserved(self) -> socket.socket:
+        """A socket with the port, which nobody listens on. Raises OSError."""
+        host, wanted = self._runtime.settings.http.host, self._runtime.settings.grpc.grpc_port or 0
+        reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._runtime.settings.http.workers > 1:
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((host, wanted))
+        except OSError as error:
+            reserved.close()
+            raise OSError(f"Can't listen on {host}:{wanted} for gRPC: {error}") from None
+        return reserved
+
+    async def _follow_runtime(self, reserved: socket.socket) -> None:
+        """Opens and closes the listener until the runtime is to stop; then open calls finish within
+        the shutdown timeout.
+        """
+        ready_at = time.monotonic()
+        while not self._runtime.stopping:
+            now = time.monotonic()
+            if self._runtime.health().ready:
+                ready_at = now
+                if self._server is None:
+                    reserved.close()
+                    await self._open()
+            elif (
+                self._server is not None
+                and not self._runtime.repository.draining
+                and now - ready_at > UNREADY_SECONDS
+            ):
+                logger.warning("gRPC's listener is closed until the service is ready again")
+                await self._close(UNREADY_GRACE_SECONDS)
+            await asyncio.sleep(STOP_POLL_SECONDS)
+        self._methods.stopping.set()
+        await self._close(self._runtime.stop_seconds_left)
+
+    async def _open(self) -> None:
+        """Where it can't listen it logs that once, and is to be called again."""
         settings = self._runtime.settings
-        host, wanted = settings.http.host, settings.grpc.grpc_port
         server = aio.server(
             options=options_of(settings, self._max_connections),
             maximum_concurrent_rpcs=MAX_OPEN_CALLS,
         )
         server.add_generic_rpc_handlers(tuple(self._methods.handlers(self._served)))
-        address = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"
+        host = settings.http.host
+        address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         try:
             if self._certificate is None:
-                port = server.add_insecure_port(address)
+                server.add_insecure_port(address)
             else:
-                port = server.add_secure_port(address, credentials_of(self._certificate))
+                server.add_secure_port(address, credentials_of(self._certificate))
         except RuntimeError as error:
-            raise OSError(f"Can't listen on {address} for gRPC: {error}") from None
+            if not self._failed:
+                logger.error("Can't listen on %s for gRPC: %s", address, error)
+            self._failed = True
+            return
+        self._failed = False
         await server.start()
         self._server = server
-        logger.info("gRPC listens on port %d", port)
-        return int(port)
+        logger.info("gRPC listens on port %d", self._port)
 
-    async def _stop_with_runtime(self) -> None:
-        """Lets open calls finish within the shutdown timeout, once the runtime is to stop."""
-        while not self._runtime.stopping:
-            await asyncio.sleep(STOP_POLL_SECONDS)
-        assert self._server is not None
-        self._methods.stopping.set()
-        await self._server.stop(self._runtime.stop_seconds_left)
+    async def _close(self, grace_seconds: float) -> None:
+        """No new call is accepted, and open ones are cut off after so long."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace_seconds)
 
 
 def _methods_of(inference: Inference, *, streams: int) -> list[Method]:

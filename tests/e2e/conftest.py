@@ -47,6 +47,12 @@ class Server:
             if message.startswith(beginning):
                 return message.removeprefix(beginning)
 
+    def said(self, beginning: str) -> str:
+        """As `wait_for`, where it may have been read before."""
+        found = (str(record["message"]) for record in self.records)
+        before = [one.removeprefix(beginning) for one in found if one.startswith(beginning)]
+        return before[0] if before else self.wait_for(beginning)
+
     def stop(self, sent: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status."""
         self.process.send_signal(sent)

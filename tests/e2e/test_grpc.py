@@ -36,11 +36,7 @@ def test_the_answers_are_those_of_http_and_calls_are_finished(int8_server: Serve
     request.raw_input_contents.append(struct.pack("<I", len(PHOTO)) + PHOTO)
     sent = request.SerializeToString()
     with running(environment) as server:
-        (port,) = [
-            str(one["message"]).removeprefix("gRPC listens on port ")
-            for one in server.records
-            if str(one["message"]).startswith("gRPC listens on port ")
-        ]
+        port = server.said("gRPC listens on port ")
         data = [base64.b64encode(PHOTO).decode()]
         tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data}
         of_http = httpx2.post(

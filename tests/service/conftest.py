@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -121,11 +122,21 @@ def serve(artifact: Artifact) -> Iterator[Serve]:
                 # The service must be able to end, also after a test that left the engine blocked.
                 stack.callback(engine.release)
             assert ready.wait(WAIT_SECONDS)
+            if settings.grpc.grpc_port is not None:
+                eventually(lambda: is_open(app.state.grpc_port))
             for engine in engines:
                 engine.batches.clear()
             return Service(client, app, model, engines, metrics)
 
         yield start
+
+
+def is_open(port: int) -> bool:
+    """Whether something listens there."""
+    with contextlib.suppress(ConnectionError):
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS).close()
+        return True
+    return False
 
 
 @pytest.fixture

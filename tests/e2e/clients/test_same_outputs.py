@@ -66,12 +66,7 @@ def ends(float32_server: Server) -> Iterator[Ends]:
     }
     with running(environment) as server:
         assert server.url, server.messages()
-        said = "gRPC listens on port "
-        (port,) = [
-            str(one["message"]).removeprefix(said)
-            for one in server.records
-            if str(one["message"]).startswith(said)
-        ]
+        port = server.said("gRPC listens on port ")
         with (
             httpx2.Client(base_url=server.url, timeout=SECONDS) as http,
             grpc.insecure_channel(f"127.0.0.1:{port}") as channel,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.faults.cases import WITH_A_STEADY_LOAD, Row, Setting
+from tests.e2e.faults.grpc_cases import FOR_GRPC, GRPC_HEADER, GrpcRow, grpc_line, grpc_rows
 from tests.e2e.faults.overload import OVERLOADS
 from tests.e2e.faults.stack import ROOT, Stack
 from tests.e2e.faults.starts import AT_THE_START, Start
@@ -43,13 +44,16 @@ def line(row: Row) -> str:
     )
 
 
-async def run(names: list[str], scale: float, home: Path, precision: str) -> list[Row]:
+async def run(
+    names: list[str], scale: float, home: Path, precision: str, per_second: float | None = None
+) -> list[bool]:
+    """Of each row whether it held."""
     image = IMAGE.read_bytes()
-    rows = []
+    held = []
 
-    def show(row: Row) -> None:
-        rows.append(row)
-        say(line(row))
+    def show(row: Row | GrpcRow) -> None:
+        held.append(row.held)
+        say(line(row) if isinstance(row, Row) else grpc_line(row))
         if not row.held:
             say(f"    {dict(row.report.reasons)}")
 
@@ -77,13 +81,23 @@ async def run(names: list[str], scale: float, home: Path, precision: str) -> lis
         say(HEADER)
         if any(map(wanted, ON_A_STACK)):
             async with Stack(folder, environment) as stack:
-                setting = Setting(stack, image, broken, scale)
+                setting = Setting(stack, image, broken, scale, per_second)
                 for case in filter(wanted, ON_A_STACK):
                     show(await case(setting))
         start = Start(folder, cache, environment, image)
         for case_of_start in filter(wanted, AT_THE_START):
             show(await case_of_start(start))
-    return rows
+        if any(map(wanted, FOR_GRPC)):
+            say(f"\n{GRPC_HEADER}")
+            apart = folder / "grpc"
+            apart.mkdir()
+            whole = {**environment, "RESNET_HOME": str(cache)}
+            async with Stack(apart, whole, grpc=True) as stack:
+                setting = Setting(stack, image, cache, scale, per_second)
+                for grpc_case in filter(wanted, FOR_GRPC):
+                    async for row in grpc_rows(setting, grpc_case):
+                        show(row)
+    return held
 
 
 def main() -> int:
@@ -92,13 +106,16 @@ def main() -> int:
         "names", nargs="*", help="of the functions in cases.py and its like; by default all"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="1 is a whole run")
+    parser.add_argument(
+        "--per-second", type=float, help="the steady load; by default measured before each fault"
+    )
     parser.add_argument("--home", type=Path, default=os.environ.get("RESNET_HOME"))
     parser.add_argument("--precision", default="int8")
     given = parser.parse_args()
     if NGINX is None or given.home is None:
         parser.error("needs nginx, and --home: a cache that has the artifact")
-    rows = asyncio.run(run(given.names, given.scale, given.home, given.precision))
-    return 0 if all(row.held for row in rows) else 1
+    held = asyncio.run(run(given.names, given.scale, given.home, given.precision, given.per_second))
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

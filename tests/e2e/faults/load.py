@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -56,32 +57,16 @@ class Report:
         return taken[min(len(taken) - 1, int(share * len(taken)))] if taken else float("nan")
 
 
-class Clients:
-    """Sends one image again and again to one address, over connections that are kept.
+class Load(ABC):
+    """Requests at a rate, or one after another. `exchange` makes one: its status and reason."""
 
-    A plain client on sockets: the load shares the CPUs with what it loads. source: the address
-    that it connects from; by default the system's choice. headers: further ones of each request.
-    """
+    _under_way = 0
 
-    def __init__(
-        self,
-        port: int,
-        image: bytes,
-        *,
-        timeout_ms: int | None = None,
-        source: str | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        self._port = port
-        self._source = source
-        deadline = {} if timeout_ms is None else {"X-Request-Timeout-Ms": str(timeout_ms)}
-        further = "".join(f"{name}: {value}\r\n" for name, value in {**headers, **deadline}.items())
-        head = (
-            "POST /predict?top_k=1 HTTP/1.1\r\nHost: test\r\nContent-Type: image/jpeg\r\n"
-            f"{further}Content-Length: {len(image)}\r\n\r\n"
-        )
-        self.request = head.encode() + image
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    @abstractmethod
+    async def exchange(self) -> tuple[int, str]: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
 
     async def at_rate(self, per_second: float, seconds: float, report: Report) -> None:
         """So many a second, whatever becomes of those before."""
@@ -129,25 +114,51 @@ class Clients:
                 await asyncio.sleep(0.05)
             self.close()
 
-    def close(self) -> None:
-        for _, writer in self._idle:
-            writer.close()
-        self._idle.clear()
-
-    _under_way = 0
-
     async def _one(self, report: Report) -> None:
         started = time.monotonic()
         self._under_way += 1
         try:
-            status, reason = await asyncio.wait_for(self._exchange(), ANSWER_SECONDS)
+            status, reason = await asyncio.wait_for(self.exchange(), ANSWER_SECONDS)
         except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
             status, reason = BROKEN, type(error).__name__
         finally:
             self._under_way -= 1
         report.outcomes.append(Outcome(started, time.monotonic() - started, status, reason))
 
-    async def _exchange(self) -> tuple[int, str]:
+
+class Clients(Load):
+    """Sends one image again and again to one address, over connections that are kept.
+
+    A plain client on sockets: the load shares the CPUs with what it loads. source: the address
+    that it connects from; by default the system's choice. headers: further ones of each request.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        image: bytes,
+        *,
+        timeout_ms: int | None = None,
+        source: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._port = port
+        self._source = source
+        deadline = {} if timeout_ms is None else {"X-Request-Timeout-Ms": str(timeout_ms)}
+        further = "".join(f"{name}: {value}\r\n" for name, value in {**headers, **deadline}.items())
+        head = (
+            "POST /predict?top_k=1 HTTP/1.1\r\nHost: test\r\nContent-Type: image/jpeg\r\n"
+            f"{further}Content-Length: {len(image)}\r\n\r\n"
+        )
+        self.request = head.encode() + image
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
+
+    async def exchange(self) -> tuple[int, str]:
         if self._idle:
             connection = self._idle.pop()
             try:

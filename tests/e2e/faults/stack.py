@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.nginx import Nginx, free_port
+from tests.nginx import Nginx, free_port, write_grpc_rules
 
 ROOT = Path(__file__).parents[3]
 READY_SECONDS = 180.0
@@ -31,6 +31,7 @@ class Replica:
     folder: Path
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
+    grpc_port: int | None = None
     process: subprocess.Popen[bytes] | None = None
     command: tuple[str, ...] = SABOTAGED
 
@@ -53,6 +54,8 @@ class Replica:
             "PYTHONPATH": str(ROOT),
             **self.environment,
         }
+        if self.grpc_port is not None:
+            environment["RESNET_GRPC_PORT"] = str(self.grpc_port)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, env=environment, stderr=log)
 
@@ -107,20 +110,37 @@ class Replica:
 
 
 class Stack:
-    """nginx and two replicas. `environment`: of the replicas."""
+    """nginx and two replicas. environment: of the replicas. grpc: whether they serve that too."""
 
     def __init__(
-        self, folder: Path, environment: dict[str, str], command: tuple[str, ...] = SABOTAGED
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        command: tuple[str, ...] = SABOTAGED,
+        *,
+        grpc: bool = False,
     ) -> None:
         self.port = free_port()
+        self.grpc_port = free_port() if grpc else None
         self._folder = folder
-        self.replicas = [Replica(folder, environment, command=command) for _ in range(2)]
+        self.replicas = [
+            Replica(folder, environment, grpc_port=free_port() if grpc else None, command=command)
+            for _ in range(2)
+        ]
         self._nginx: Nginx | None = None
+
+    @property
+    def nginx(self) -> Nginx:
+        assert self._nginx is not None
+        return self._nginx
 
     async def __aenter__(self) -> Stack:
         for replica in self.replicas:
             replica.start()
         ports = [replica.port for replica in self.replicas]
+        if self.grpc_port is not None:
+            behind = [one.grpc_port for one in self.replicas if one.grpc_port is not None]
+            write_grpc_rules(self._folder, self.grpc_port, behind)
         self._nginx = Nginx(self._folder, self.port, ports)
         try:
             await asyncio.gather(*(replica.ready() for replica in self.replicas))

@@ -6,7 +6,8 @@ import contextlib
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 
 from service.grpc.protos import health_pb2 as health
-from tests.nginx import NGINX, NGINX_CONF, Nginx, free_port
+from tests.nginx import NGINX, Nginx, free_port, write_grpc_rules
 from tests.service.certificates import make_certificate, needs_openssl
 from tests.service.conftest import Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
@@ -27,29 +28,31 @@ pytestmark = [
 ]
 
 RED = plain("red")
+# Of HTTP/2: windows of 16 MiB for each stream and for the connection.
+SETTINGS = bytes.fromhex("000006 04 00 00000000 0004 01000000")
+WINDOW = bytes.fromhex("000004 08 00 00000000 01000000")
+ACK = bytes.fromhex("000000 04 01 00000000")
 
 
 class Front:
-    """Ports of an nginx in front of a service: of gRPC and of TLS. cert: of the latter."""
+    """Ports of an nginx in front of a service: of gRPC and of TLS. cert: of the latter.
 
-    def __init__(self, folder: Path, service: Service, http_port: int) -> None:
+    others: gRPC ports of further replicas, which it asks first.
+    """
+
+    def __init__(
+        self, folder: Path, service: Service, http_port: int, others: Sequence[int] = ()
+    ) -> None:
         self.port, self.tls_port = free_port(), free_port()
         self.cert, key = make_certificate(folder)
-        rules = folder / "resnet.d"
-        rules.mkdir()
         changed = {
-            "server resnet:8001": f"server 127.0.0.1:{service.app.state.grpc_port}",
-            "listen 8001 ": f"listen 127.0.0.1:{self.port} ",
             "listen 8443 ": f"listen 127.0.0.1:{self.tls_port} ",
             "/etc/nginx/tls/tls.crt": str(self.cert),
             "/etc/nginx/tls/tls.key": str(key),
         }
-        for source in (NGINX_CONF.parent / "nginx.d").iterdir():
-            text = source.read_text()
-            for old, new in changed.items():
-                text = text.replace(old, new)
-            (rules / source.name.removesuffix(".example")).write_text(text)
-        self._nginx = Nginx(folder, free_port(), [http_port])
+        replicas = [*others, service.app.state.grpc_port]
+        write_grpc_rules(folder, self.port, replicas, changed)
+        self.nginx = Nginx(folder, free_port(), [http_port])
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -57,10 +60,10 @@ class Front:
             eventually(self._is_up)
             yield
         finally:
-            self._nginx.stop()
+            self.nginx.stop()
 
     def _is_up(self) -> bool:
-        assert self._nginx.process.poll() is None, self._nginx.log.read_text()
+        assert self.nginx.process.poll() is None, self.nginx.log.read_text()
         with contextlib.suppress(ConnectionError):
             socket.create_connection(("127.0.0.1", self.tls_port), WAIT_SECONDS).close()
             return True
@@ -68,13 +71,13 @@ class Front:
 
 
 @contextlib.contextmanager
-def in_front_of(service: Service) -> Iterator[Front]:
+def in_front_of(service: Service, others: Sequence[int] = ()) -> Iterator[Front]:
     # In a folder that nginx's user may read; pytest's are not.
     with (
         tempfile.TemporaryDirectory(prefix="nginx-") as folder,
         listening(service.app) as http_port,
     ):
-        front = Front(Path(folder), service, http_port)
+        front = Front(Path(folder), service, http_port, others)
         with front.running():
             yield front
 
@@ -124,3 +127,66 @@ def _unavailable(client: Client) -> bool:
     except grpc.RpcError as error:
         return error.code() is grpc.StatusCode.UNAVAILABLE
     return False
+
+
+@contextlib.contextmanager
+def dying_replica(at_bytes: int) -> Iterator[int]:
+    """The port of one that closes each connection in the middle of a call, after so many bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        # It is a replica with room for the whole call.
+                        connection.sendall(SETTINGS + WINDOW)
+                        got = b""
+                        while len(got) < at_bytes or ACK not in got:
+                            if not (read := connection.recv(65536)):
+                                break
+                            got += read
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("size", [1_000, 200_000, 900_000])
+def test_a_call_whose_replica_dies_is_answered_by_another(serve: Serve, size: int) -> None:
+    """Also when the replica has had most of the call, which is more than a window of HTTP/2."""
+    service = serve(grpc_port=0)
+    image = RED + bytes(size)
+    with dying_replica(size) as port, in_front_of(service, [port]) as front:
+        with grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel:
+            client = Client(channel)
+            for _ in range(6):
+                assert floats(client.call(INFER, infer_request(image))).argmax() == 0
+        asked = front.nginx.upstreams(f"/{INFER}")
+    assert len(asked) == 6
+    assert [f"127.0.0.1:{port}", f"127.0.0.1:{service.app.state.grpc_port}"] in asked
+
+
+def test_a_call_that_nginx_has_in_a_file_is_at_worst_to_be_sent_again(serve: Serve) -> None:
+    service = serve(grpc_port=0, trusted_proxies="127.0.0.1")
+    image = RED + bytes(4_000_000)
+    seen = set()
+    with (
+        dying_replica(2_000_000) as port,
+        in_front_of(service, [port]) as front,
+        grpc.insecure_channel(f"127.0.0.1:{front.port}") as channel,
+    ):
+        client = Client(channel)
+        for _ in range(4):
+            try:
+                assert floats(client.call(INFER, infer_request(image), 5)).argmax() == 0
+                seen.add("OK")
+            except grpc.RpcError as error:
+                seen.add(error.code().name)
+    # Of nginx's second try the replica gets the end of the message, or waits for the message.
+    assert "OK" in seen
+    assert seen <= {"OK", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
