@@ -79,7 +79,7 @@ def run(cases: Cases, folder: Path, *, seconds: float, seed: int, limits: Limits
                 totals.kinds[kind] += 1
                 if totals.kinds[kind] <= KEPT_OF_A_KIND:
                     kept = _keep(result, folder / "findings" / str(totals.findings))
-                    console.print(f"FINDING {kept}: {result['description']}", markup=False)
+                    console.print(f"FINDING {kept}: {kind}: {result['description']}", markup=False)
                     console.print(result["problem"], markup=False)
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()

@@ -5,6 +5,7 @@ Source: `load_sharded_checkpoint` in transformers/modeling_utils.py.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from model_builder.checkpoints.formats.byte_budget import JSON_BYTES_LIMIT, parse_json
@@ -15,6 +16,8 @@ from model_builder.system.regular_file import check_regular_file, read_regular_f
 SUFFIX = ".index.json"
 WEIGHT_MAP = "weight_map"
 SHARDS_LIMIT = 1000
+# Of Linux's file systems, which raise what `Path.is_file` does not catch.
+NAME_BYTES_LIMIT = 255
 
 
 def is_index(path: Path) -> bool:
@@ -32,7 +35,7 @@ def shards(path: Path) -> dict[Path, set[str]]:
         places = index[WEIGHT_MAP]
         by_file: dict[Path, set[str]] = {}
         for key, name in places.items():
-            if Path(name).name != name:
+            if Path(name).name != name or len(os.fsencode(name)) > NAME_BYTES_LIMIT:
                 raise ConversionFailed(
                     f"A shard must be in the folder of {path.name}. Received: {name[:100]!r}"
                 )
