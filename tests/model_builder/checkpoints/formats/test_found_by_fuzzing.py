@@ -81,6 +81,14 @@ def test_a_shard_with_a_name_that_no_file_has(tmp_path: Path) -> None:
     assert "in the folder of" in refusal(path)
 
 
+def test_a_shard_of_tensorflow_js_with_a_name_that_no_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["x" * 5000], "weights": []}]}))
+    message = refusal(path)
+    assert "in the folder of" in message
+    assert len(message) < 300
+
+
 def test_a_tensor_with_a_long_name_that_a_shard_lacks(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(save({"fc.weight": np.ones(2, np.float32)}))
     path = tmp_path / "model.safetensors.index.json"
