@@ -25,7 +25,7 @@ from model_builder.checkpoints.infer_config import check_finite, infer
 from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
-from model_builder.system.printable import shortlist
+from model_builder.system.printable import LINE_CHARACTERS, cut, printable, shortlist
 from model_builder.system.regular_file import NotARegularFile, check_regular_file
 
 if TYPE_CHECKING:
@@ -82,10 +82,20 @@ def read_checkpoint(
 
     path: of a file, or of a folder with one set of weights. format: identified from the file by
     default. key: the place of the network in a file of PyTorch's that holds several.
-    Raises ConversionFailed.
+    Raises ConversionFailed, with one line that can be printed whatever names are in the file.
     """
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
+    try:
+        return _read(path, format, key)
+    except ConversionFailed as error:
+        message = cut(printable(str(error)), LINE_CHARACTERS)
+        if message == str(error):
+            raise
+        raise ConversionFailed(message) from error
+
+
+def _read(path: Path, format: CheckpointFormat | None, key: str | None) -> PublishedTensors:
     try:
         path = weights_file(path)
         format = format or identify(path)

@@ -14,6 +14,9 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }
 
+# Of Linux's file systems.
+NAME_BYTES_LIMIT = 255
+
 
 class NotARegularFile(OSError):
     """The path leads to something that is no file with content."""
@@ -41,3 +44,11 @@ def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise NotARegularFile(f"{path} is {kind}, not a file")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether it names a file in the same folder, and is no longer than file systems have it.
+
+    `Path.is_file` raises OSError for a longer one.
+    """
+    return Path(name).name == name and len(os.fsencode(name)) <= NAME_BYTES_LIMIT

@@ -30,7 +30,7 @@ def opened(source: Path | BinaryIO, name: str) -> Iterator[h5py.File]:
             yield file
     except RecursionError:
         raise
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise ConversionFailed(f"{name} is not an HDF5 weights file of Keras: {error}") from error
 
 

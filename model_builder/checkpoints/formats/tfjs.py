@@ -27,7 +27,7 @@ from model_builder.checkpoints.formats.keras.names import to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.system.printable import shortlist
-from model_builder.system.regular_file import read_regular_file
+from model_builder.system.regular_file import is_file_name, read_regular_file
 
 MODEL = "model.json"
 GZIP = b"\x1f\x8b"
@@ -114,8 +114,10 @@ def _folder(path: Path) -> tuple[str, Callable[[str], bytes], Callable[[str], in
     folder = path if path.is_dir() else path.parent
 
     def member(name: str) -> Path:
-        if Path(name).name != name:
-            raise ConversionFailed(f"A shard must be in the folder of {MODEL}. Received: {name!r}")
+        if not is_file_name(name):
+            raise ConversionFailed(
+                f"A shard must be in the folder of {MODEL}. Received: {name[:100]!r}"
+            )
         if not (folder / name).is_file():
             raise KeyError(name)
         return folder / name

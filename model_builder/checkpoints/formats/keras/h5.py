@@ -56,8 +56,15 @@ def read(path: Path) -> StateDict:
     published = {
         k: v for name, of_layer in layers.items() for k, v in by_field(name, of_layer).items()
     }
-    config = None if described is None else read_config(parse_json(described, "model_config"))
-    return to_state_dict(published, config)
+    if described is None:
+        return to_state_dict(published, None)
+    try:
+        config = parse_json(described, "model_config")
+    except ValueError as error:
+        raise ConversionFailed(
+            f"{path.name} has a model_config that is no JSON: {error}"
+        ) from error
+    return to_state_dict(published, read_config(config))
 
 
 def _datasets(root: h5py.Group) -> set[str]:

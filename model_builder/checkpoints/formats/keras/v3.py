@@ -28,8 +28,8 @@ from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
 
-# What `zipfile` raises; RuntimeError for an encrypted file.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError)
+# What `zipfile` raises; RuntimeError for an encrypted file, OSError for a place before the file.
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, OSError)
 CHUNK_BYTES = 1 << 20
 WEIGHTS, CONFIG = "model.weights.h5", "config.json"
 # A trained network is saved with these; inference does not use them.

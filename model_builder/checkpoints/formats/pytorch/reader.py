@@ -30,6 +30,7 @@ from model_builder.checkpoints.formats.pytorch.zip_file import opened_zip
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.checkpoints.formats.torch import to_keras
 from model_builder.errors import ConversionFailed
+from model_builder.system.printable import shortlist
 
 
 def read(path: Path, key: str | None = None) -> StateDict:
@@ -80,7 +81,7 @@ def _opened(path: Path, stack: ExitStack) -> Opened:
 
 def _complete(file: Path, tensors: Sequence[Found], keys: set[str]) -> Sequence[Found]:
     if missing := sorted(keys - {one.key for one in tensors}):
-        raise ConversionFailed(f"{file.name} lacks {', '.join(missing[:3])}, which the index names")
+        raise ConversionFailed(f"{file.name} lacks {shortlist(missing[:3])}, which the index names")
     return tensors
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from model_builder.checkpoints.formats.byte_budget import JSON_BYTES_LIMIT, parse_json
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
-from model_builder.system.regular_file import check_regular_file, read_regular_file
+from model_builder.system.regular_file import check_regular_file, is_file_name, read_regular_file
 
 SUFFIX = ".index.json"
 WEIGHT_MAP = "weight_map"
@@ -32,7 +32,7 @@ def shards(path: Path) -> dict[Path, set[str]]:
         places = index[WEIGHT_MAP]
         by_file: dict[Path, set[str]] = {}
         for key, name in places.items():
-            if Path(name).name != name:
+            if not is_file_name(name):
                 raise ConversionFailed(
                     f"A shard must be in the folder of {path.name}. Received: {name[:100]!r}"
                 )

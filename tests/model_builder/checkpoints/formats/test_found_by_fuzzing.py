@@ -1,0 +1,98 @@
+"""Files that the fuzzer found, each in its smallest form: all are refused in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.loader import read_checkpoint
+from model_builder.errors import ConversionFailed
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConversionFailed) as raised:
+        read_checkpoint(path)
+    message = str(raised.value)
+    assert message.isprintable()
+    return message
+
+
+@pytest.mark.parametrize("described", ["", "\ufeff{}", "{", "[1"])
+def test_a_config_in_h5_that_is_no_json(tmp_path: Path, described: str) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        layer = file.create_group("model_weights/conv1")
+        layer["kernel"] = np.ones((1, 1, 2, 2), np.float32)
+        layer.attrs["weight_names"] = [b"kernel"]
+        file["model_weights"].attrs["layer_names"] = [b"conv1"]
+        file.attrs["model_config"] = described
+    assert "model_config that is no JSON" in refusal(path)
+
+
+def keras_zip(path: Path, weights: bytes = b"", config: str = "{}") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("model.weights.h5", weights)
+    return path
+
+
+def test_a_zip_whose_member_lies_before_the_file(tmp_path: Path) -> None:
+    path = keras_zip(tmp_path / "x.keras")
+    data = bytearray(path.read_bytes())
+    # The directory says that it begins later than it does, so all else is that much earlier.
+    at = data.rfind(b"PK\x05\x06") + 16
+    begins = struct.unpack_from("<I", data, at)[0]
+    struct.pack_into("<I", data, at, begins + 20)
+    path.write_bytes(data)
+    assert "x.keras" in refusal(path)
+
+
+def test_an_address_in_h5_that_no_file_has(tmp_path: Path) -> None:
+    """Read from memory, as the weights in a .keras file are."""
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["a"] = np.ones(1, np.float32)
+    data = bytearray((tmp_path / "plain.h5").read_bytes())
+    driver_information = 48
+    data[driver_information] ^= 0x80
+    with pytest.raises(ConversionFailed, match=r"x.keras is not an HDF5"):  # noqa: SIM117
+        with opened(io.BytesIO(data), "x.keras"):
+            pass
+
+
+def test_a_class_with_a_line_break(tmp_path: Path) -> None:
+    layer = {"class_name": "a\nb", "module": "m", "config": {"name": "l"}, "inbound_nodes": []}
+    described = {"class_name": "Functional", "config": {"layers": [layer]}}
+    path = keras_zip(tmp_path / "x.keras", config=json.dumps(described))
+    assert "a\\nb" in refusal(path)
+
+
+def test_a_shard_with_a_name_that_no_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"fc.weight": "x" * 5000}}))
+    assert "in the folder of" in refusal(path)
+
+
+def test_a_shard_of_tensorflow_js_with_a_name_that_no_file_has(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["x" * 5000], "weights": []}]}))
+    message = refusal(path)
+    assert "in the folder of" in message
+    assert len(message) < 300
+
+
+def test_a_tensor_with_a_long_name_that_a_shard_lacks(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(save({"fc.weight": np.ones(2, np.float32)}))
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"x" * 5000: "a.safetensors"}}))
+    message = refusal(path)
+    assert message.startswith("a.safetensors lacks xxx")
+    assert len(message) < 200
