@@ -1,6 +1,6 @@
 """Ray in processes of its own: a test starts a command, and ends whatever that started.
 
-Where Ray's services do not start in time, Ray kills the process that asked for them, so not pytest's.
+Where Ray's services do not start in time, Ray kills the process that asked for them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,16 @@ class RayProcess:
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
+
+    def lines(self) -> list[str]:
+        """Of what it wrote, Ray's own messages included."""
+        return self.log().splitlines()
+
+    def write(self, line: str) -> None:
+        """To its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
 
     def pids(self, beginning: bytes = b"") -> list[int]:
         """Of the processes that run, with a command line that begins so."""
@@ -88,12 +98,17 @@ def ray_process(arguments: Sequence[str], environment: dict[str, str]) -> Iterat
     mark = uuid.uuid4().hex
     # Short: Ray makes sockets in it.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        own = {"RAY_TMPDIR": folder, MARK: mark, "PYTHONPATH": str(Path(__file__).parents[2])}
+        own = {
+            "RAY_TMPDIR": folder,
+            MARK: mark,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
         inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 env={**inherited, **own, **environment},
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -102,6 +117,8 @@ def ray_process(arguments: Sequence[str], environment: dict[str, str]) -> Iterat
             yield started
         finally:
             _kill(started)
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _met(condition: Callable[[], bool]) -> bool:

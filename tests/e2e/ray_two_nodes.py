@@ -1,0 +1,62 @@
+"""The service with a replica on each of two nodes of a Ray cluster on this machine.
+
+    python -m tests.e2e.ray_two_nodes PORT
+
+Ray's proxy is on the head, which has no replica. Writes "ready", kills a node on the line "kill",
+writes "killed", adds another one on "add", and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import psutil
+import ray
+from ray import serve
+from ray.cluster_utils import Cluster
+
+from service.integrations.ray_serve import application
+
+REPLICAS = {"num_replicas": 2, "num_cpus": 1, "precision": "int8", "max_batch_size": 1}
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def kill(cluster: Any, node: Any) -> None:
+    """All of its processes at once, as a machine without power does."""
+    (raylet,) = node.all_processes["raylet"]
+    first = psutil.Process(raylet.process.pid)
+    for process in (first, *first.children(recursive=True)):
+        process.kill()
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def main(port: int) -> None:
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False)
+    serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
+    serve.run(application(REPLICAS))
+    say("ready")
+    # The driver is connected to one of the nodes, any.
+    own = ray.get_runtime_context().get_node_id()
+    for line in sys.stdin:
+        if line.strip() == "kill":
+            kill(cluster, next(node for node in nodes if node.node_id != own))
+            say("killed")
+        else:
+            cluster.add_node(num_cpus=1)
+            say("added")
+    serve.shutdown()
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
