@@ -23,6 +23,11 @@ import httpx2
 START_SECONDS, STOP_SECONDS = 300.0, 120.0
 # Ray's processes, whatever their parents, have it in their environment.
 MARK = "RESNET_TEST_MARK"
+# Ray kills a proxy that is not ready after 5 s, and starts it again.
+PATIENCE = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "120",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def ray_process(arguments: Sequence[str], environment: dict[str, str]) -> Iterat
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
-                env={**inherited, **own, **environment},
+                env={**inherited, **PATIENCE, **own, **environment},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,8 +2,8 @@
 
     python -m tests.e2e.ray_two_nodes PORT
 
-Ray's proxy is on the head, which has no replica. Writes "ready", kills a node on the line "kill",
-writes "killed", adds another one on "add", and ends with its standard input.
+Ray's proxy is on the first one, the head, which stays. Writes "ready", kills the other node on the
+line "kill" and writes "killed", adds a node on "add", and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -36,19 +36,16 @@ def kill(cluster: Any, node: Any) -> None:
 
 
 def main(port: int) -> None:
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    head = {"num_cpus": 1, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    other = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     serve.run(application(REPLICAS))
     say("ready")
-    # The driver is connected to one of the nodes, any.
-    own = ray.get_runtime_context().get_node_id()
     for line in sys.stdin:
         if line.strip() == "kill":
-            kill(cluster, next(node for node in nodes if node.node_id != own))
+            kill(cluster, other)
             say("killed")
         else:
             cluster.add_node(num_cpus=1)
