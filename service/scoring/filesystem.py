@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 from tenacity import Retrying, retry_if_not_exception_type, stop_after_attempt, wait_exponential
 
@@ -19,6 +21,20 @@ from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
 
 # pyarrow's own drivers; every other scheme is fsspec's.
 NATIVE = ("s3", "gs", "gcs", "hdfs", "viewfs")
+# What pyarrow's drivers take after a "?". Any other one is part of an object's name.
+OPTIONS = "region|scheme|endpoint_override|retry_limit_seconds|user|replication"
+_ADDRESS = re.compile(
+    rf"(?P<scheme>\w+)://(?:(?P<user>[^/@]*)@)?(?P<path>[^/]*(?:/.*?)?)"
+    rf"(?P<query>\?(?:{OPTIONS})=[^&?]*(?:&(?:{OPTIONS})=[^&?]*)*)?",
+    re.DOTALL,
+)
+# Google's driver asks for a quarter of an hour where there are no credentials, and no signal ends
+# it meanwhile.
+GCS_RETRY_SECONDS = 30
+HADOOP = (
+    "it needs Java and Hadoop's libhdfs: set JAVA_HOME, HADOOP_HOME and "
+    "CLASSPATH=$(hadoop classpath --glob), or take webhdfs://"
+)
 # Their objects appear when they are complete; the others get a rename.
 OBJECT_STORES = ("s3", "gcs", "py::fsspec+('s3'", "py::fsspec+('gs'")
 
@@ -33,15 +49,32 @@ _RETRYING = Retrying(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path of a `pyarrow.fs.FileSystem`. uri: as it was given."""
+    """A path of a `pyarrow.fs.FileSystem`.
+
+    uri: its name, as it was given but for credentials and options of the driver. before, after:
+    what an address of another path there has around it.
+    """
 
     filesystem: Any
     path: str
     uri: str
+    before: str = ""
+    after: str = ""
 
     @property
     def is_local(self) -> bool:
         return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def within(self, path: str) -> tuple[str, str]:
+        """The name of another path of this file system, and the address that opens it."""
+        base = self.uri[: len(self.uri) - len(self.path)]
+        return base + path, (self.before or base) + path + self.after
+
+    def matching(self) -> list[str]:
+        """The addresses of what matches this path's * ? and [], sorted."""
+        handler = getattr(self.filesystem, "handler", None)
+        found = handler.fs if handler is not None else ArrowFSWrapper(self.filesystem)
+        return sorted(self.within(str(one))[1] for one in found.glob(self.path))
 
     def child(self, name: str) -> Place:
         return Place(self.filesystem, f"{self.path.rstrip('/')}/{name}", f"{self.uri}/{name}")
@@ -108,14 +141,19 @@ def place_of(uri: str) -> Place:
         return Place(_local(), uri.removeprefix("file://"), uri)
     try:
         if scheme in NATIVE:
-            parts = urlsplit(uri)
-            path = f"{parts.netloc}{parts.path}" if not scheme.endswith("fs") else parts.path
-            return Place(_native(scheme, parts.netloc, parts.query), path.rstrip("/"), uri)
-        return Place(*_through_fsspec(scheme, uri), uri)
+            return _native_place(scheme, uri)
+        return Place(*_through_fsspec(scheme, uri), uri.rstrip("/"))
     except ImportError as error:
         raise MissingDriver(f"{scheme}:// can't be used: {error}") from error
     except (OSError, ValueError) as error:
+        if "libhdfs" in str(error) or "libjvm" in str(error):
+            raise MissingDriver(f"{scheme}:// can't be used: {HADOOP}") from error
         raise InvalidInput(f"{uri} can't be opened: {error}") from error
+
+
+def without_credentials(uri: str) -> str:
+    """As it may be written down."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", uri)
 
 
 def read_location(uri: str, max_bytes: int) -> bytes:
@@ -156,9 +194,26 @@ def _local() -> Any:
     return fs.LocalFileSystem()
 
 
+def _native_place(scheme: str, uri: str) -> Place:
+    match = _ADDRESS.fullmatch(uri)
+    if match is None:
+        raise ValueError("it is no address")
+    user = f"{match['user']}@" if match["user"] is not None else ""
+    host, slash, rest = match["path"].partition("/")
+    query = match["query"] or ""
+    found = _native(scheme, user + host, query)
+    if scheme.endswith("fs"):
+        before, path = f"{scheme}://{user}{host}", (slash + rest).rstrip("/")
+        return Place(found, path, f"{scheme}://{host}{path}", before, query)
+    path = match["path"].rstrip("/")
+    return Place(found, path, f"{scheme}://{path}", f"{scheme}://{user}", query)
+
+
 @lru_cache(maxsize=64)
 def _native(scheme: str, host: str, query: str) -> Any:
-    found, _ = fs.FileSystem.from_uri(f"{scheme}://{host}/" + (f"?{query}" if query else ""))
+    if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
+        query += f"{'&' if query else '?'}retry_limit_seconds={GCS_RETRY_SECONDS}"
+    found, _ = fs.FileSystem.from_uri(f"{scheme}://{host}/{query}")
     return found
 
 

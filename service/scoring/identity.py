@@ -12,6 +12,7 @@ from typing import Any
 
 from model_builder.artifact.manifest import Artifact
 from service.scoring.errors import OutputMismatch
+from service.scoring.filesystem import without_credentials
 from service.version import __version__
 
 FORMAT = 1
@@ -52,7 +53,7 @@ def job_record(
     return {
         "format": FORMAT,
         **model,
-        "input": source,
+        "input": without_credentials(source),
         "sample": sample,
         "shard": f"{number + 1}/{shards}",
     }

@@ -36,7 +36,7 @@ def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
     if given == STANDARD_OUTPUT:
         return StandardOutputSink()
     place = place_of(given)
-    suffix = PurePosixPath(given).suffix.lower()
+    suffix = PurePosixPath(place.uri).suffix.lower()
     if suffix == ".csv" or suffix in JSON_LINES:
         columns = Csv(tuple(record["outputs"]), record["top_k"])
         format: Format = columns if suffix == ".csv" else JsonLines()

@@ -43,8 +43,7 @@ class FolderSource:
             }
             yield from self._local(os.fsencode(root), left_out)
         else:
-            base = self.place.uri[: len(self.place.uri) - len(self.place.path)]
-            yield from self._remote(self.place.path, base)
+            yield from self._remote(self.place.path)
 
     def count(self) -> int:
         return sum(1 for _ in self.items())
@@ -64,22 +63,23 @@ class FolderSource:
             else:
                 yield file_item(os.fsdecode(path), self.max_bytes)
 
-    def _remote(self, folder: str, base: str) -> Iterator[Item]:
+    def _remote(self, folder: str) -> Iterator[Item]:
         found = self.place.filesystem.get_file_info(fs.FileSelector(folder))
         for info in sorted(found, key=lambda info: str(info.base_name)):
             if info.base_name.startswith("."):
                 continue
             if info.type == fs.FileType.Directory:
-                yield from self._remote(info.path, base)
+                yield from self._remote(info.path)
             else:
-                yield file_item(base + info.path, self.max_bytes)
+                name, location = self.place.within(info.path)
+                yield file_item(location, self.max_bytes, name)
 
 
-def file_item(location: str, max_bytes: int) -> Item:
-    """A file or an address by itself."""
-    path = shown(location)
+def file_item(location: str, max_bytes: int, name: str | None = None) -> Item:
+    """A file or an address by itself. name: in the output, by default the location."""
+    path = shown(name or location)
     # Another machine gets its name as text, which it may not be.
-    sent = location if path == location else None
+    sent = location if shown(location) == location else None
     return Item(path, partial(read_location, location, max_bytes), sent)
 
 

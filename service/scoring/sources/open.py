@@ -55,9 +55,10 @@ class ImageSource:
 
     location: str
     max_bytes: int
+    name: str
 
     def items(self) -> Iterator[Item]:
-        yield file_item(self.location, self.max_bytes)
+        yield file_item(self.location, self.max_bytes, self.name)
 
     def count(self) -> int:
         return 1
@@ -106,11 +107,11 @@ def _one(given: str, reading: Reading) -> Source:
         if reading.kind not in ("auto", "folder"):
             raise InvalidInput(f"{given} is a folder. Received: --input-format {reading.kind}")
         return FolderSource(place, reading.max_bytes, reading.left_out)
-    wanted = _kind_of(given) if reading.kind == "auto" else reading.kind
+    wanted = _kind_of(place.uri) if reading.kind == "auto" else reading.kind
     if wanted == "list":
         return LineSource(place, reading.max_bytes, reading.separator)
     if wanted == "csv":
-        delimiter = "\t" if given.lower().endswith(".tsv") else ","
+        delimiter = "\t" if place.uri.lower().endswith(".tsv") else ","
         return CsvSource(place, reading.max_bytes, reading.column, delimiter)
     if wanted == "parquet":
         return ParquetSource(place, reading.max_bytes, reading.column)
@@ -120,7 +121,7 @@ def _one(given: str, reading: Reading) -> Source:
         return ZipSource(place, reading.max_bytes)
     if wanted == "folder":
         raise InvalidInput(f"{given} is no folder. Received: --input-format folder")
-    return ImageSource(given, reading.max_bytes)
+    return ImageSource(given, reading.max_bytes, place.uri)
 
 
 def _kind_of(given: str) -> Kind:
@@ -146,7 +147,5 @@ def _expanded(given: str) -> list[str] | None:
     if "://" not in given:
         # A name may have brackets.
         return None if place_of(given).kind() != "missing" else sorted(glob.glob(given))
-    import fsspec
-
-    found, path = fsspec.core.url_to_fs(given)
-    return sorted(str(found.unstrip_protocol(one)) for one in found.glob(path))
+    place = place_of(given)
+    return place.matching() if any(one in place.path for one in "*?[") else None

@@ -11,15 +11,16 @@ import zipfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import fs, parquet
 
 from service.scoring import filesystem
 from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
-from service.scoring.filesystem import read_location
+from service.scoring.filesystem import Place, place_of, read_location
 from service.scoring.sources.item import Item
 from service.scoring.sources.lists import LineSource
 from service.scoring.sources.open import Reading, open_source
@@ -295,3 +296,60 @@ def test_a_remote_read_is_tried_again_and_a_missing_package_stops_the_job(
     monkeypatch.setattr(filesystem, "_through_fsspec", without)
     with pytest.raises(MissingDriver, match="memory:// can't be used: a package"):
         read_location("memory://a", 5)
+
+
+@pytest.mark.parametrize(
+    ("uri", "path", "name"),
+    [
+        ("gs://bucket/a/b/", "bucket/a/b", "gs://bucket/a/b"),
+        ("gs://anonymous@bucket/a?scheme=http", "bucket/a", "gs://bucket/a"),
+        ("gs://bucket/a#1 ?.jpg", "bucket/a#1 ?.jpg", "gs://bucket/a#1 ?.jpg"),
+        ("gs://bucket/a?b=c.jpg", "bucket/a?b=c.jpg", "gs://bucket/a?b=c.jpg"),
+    ],
+)
+def test_addresses_of_a_bucket_keep_every_character_of_a_name(
+    uri: str, path: str, name: str
+) -> None:
+    place = place_of(uri)
+    assert (place.path, place.uri) == (path, name)
+
+
+def test_what_is_listed_is_opened_as_its_folder_was_and_named_without_credentials() -> None:
+    place = place_of("gs://anonymous@bucket/a?endpoint_override=localhost:1&scheme=http")
+    name, location = place.within("bucket/a/x.jpg")
+    assert name == "gs://bucket/a/x.jpg"
+    assert location == ("gs://anonymous@bucket/a/x.jpg?endpoint_override=localhost:1&scheme=http")
+    assert place_of(location).path == "bucket/a/x.jpg"
+
+
+def test_a_store_that_can_t_be_reached_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def open_uri(uri: str) -> tuple[object, str]:
+        opened.append(uri)
+        return object(), ""
+
+    driver = SimpleNamespace(FileSystem=SimpleNamespace(from_uri=open_uri))
+    monkeypatch.setattr(filesystem, "fs", driver)
+    filesystem._native.__wrapped__("gs", "bucket", "")
+    filesystem._native.__wrapped__("gs", "bucket", "?retry_limit_seconds=5")
+    assert opened == ["gs://bucket/?retry_limit_seconds=30", "gs://bucket/?retry_limit_seconds=5"]
+
+
+def test_hdfs_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARROW_LIBHDFS_DIR", "/nowhere")
+    with pytest.raises(MissingDriver, match="HADOOP_HOME"):
+        place_of("hdfs://namenode:8020/photos")
+
+
+def test_a_pattern_in_a_store_needs_no_second_driver(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name in ("0.tar", "1.tar", "other"):
+        (tmp_path / "shards" / name).touch()
+    # As the file systems of s3:// and gs:// are: pyarrow's, with paths that begin with no slash.
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    place = Place(store, "shards/*.tar", "gs://shards/*.tar", "gs://me@", "?scheme=http")
+    assert place.matching() == [
+        "gs://me@shards/0.tar?scheme=http",
+        "gs://me@shards/1.tar?scheme=http",
+    ]
