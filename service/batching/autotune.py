@@ -20,6 +20,9 @@ ROUNDS = 3
 # A larger batch makes each of its images wait for the others. No gain in throughput is worth more
 # latency than this.
 MAX_BATCH_SECONDS = 0.2
+# Of an engine that takes any size: it gets short batches where several clients wait, and a start on
+# a busy machine, which measures a multiple of what a batch takes, must not leave it small ones.
+MAX_ANY_SIZE_BATCH_SECONDS = 0.5
 # Cached sizes hold while the smallest batch takes between 1 / STILL_HOLDS and STILL_HOLDS times
 # its cached latency.
 STILL_HOLDS = 1.5
@@ -136,7 +139,7 @@ def _estimated(
     seconds = {size: alone + each * (size - 1) for size in sizes}
     if max_batch_size is not None:
         return BatchSizes(seconds)
-    short = {size: taken for size, taken in seconds.items() if taken <= MAX_BATCH_SECONDS}
+    short = {size: taken for size, taken in seconds.items() if taken <= MAX_ANY_SIZE_BATCH_SECONDS}
     plan = BatchSizes(short or {1: alone})
     # Fewer batches cost the service less CPU time between them, and a size costs no memory here.
     return plan.up_to(max(plan.near_best(NEAR_ENOUGH)))
