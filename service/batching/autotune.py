@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ ROUNDS = 3
 # A larger batch makes each of its images wait for the others. No gain in throughput is worth more
 # latency than this.
 MAX_BATCH_SECONDS = 0.2
+# Of an engine that takes any size: it gets short batches where several clients wait, and a start on
+# a busy machine, which measures a multiple of what a batch takes, must not leave it small ones.
+MAX_ANY_SIZE_BATCH_SECONDS = 0.5
 # Cached sizes hold while the smallest batch takes between 1 / STILL_HOLDS and STILL_HOLDS times
 # its cached latency.
 STILL_HOLDS = 1.5
@@ -117,6 +121,8 @@ def _estimated(
     """In a tenth of the time of `_chosen`: two sizes are run, and a line through them is drawn.
 
     An engine that takes any size computes the same for each image, and something for each batch.
+    Other load on the machine makes a run take a multiple of its time and hardly more of the CPU's,
+    so the second size counts as no slower, beside the first, than by its CPU time.
     """
     _seconds(engine, 1, input_shape)
     once = _seconds(engine, 1, input_shape)
@@ -125,18 +131,28 @@ def _estimated(
     if largest == 1:
         return BatchSizes({1: once})
     second = max(size for size in sizes if size <= max(2, SECOND_SIZE_SECONDS / once))
-    turns: list[tuple[float, float]] = []
+    turns: list[tuple[_Taken, _Taken]] = []
     while len(turns) < MIN_TURNS or (
-        len(turns) < MAX_TURNS and sum(map(sum, turns)) < TURNS_SECONDS
+        len(turns) < MAX_TURNS
+        and sum(one.seconds + two.seconds for one, two in turns) < TURNS_SECONDS
     ):
-        turns.append((_seconds(engine, 1, input_shape), _seconds(engine, second, input_shape)))
-    alone, together = (min(taken) for taken in zip(*turns, strict=True))
-    alone = min(once, alone)
+        turns.append((_taken(engine, 1, input_shape), _taken(engine, second, input_shape)))
+    single, several = (
+        _Taken(
+            min(turn[which].seconds for turn in turns),
+            min(turn[which].cpu_seconds for turn in turns),
+        )
+        for which in range(2)
+    )
+    alone = min(once, single.seconds)
+    together = several.seconds
+    if single.cpu_seconds > 0:
+        together = min(together, alone * several.cpu_seconds / single.cpu_seconds)
     each = max(0.0, together - alone) / (second - 1)
     seconds = {size: alone + each * (size - 1) for size in sizes}
     if max_batch_size is not None:
         return BatchSizes(seconds)
-    short = {size: taken for size, taken in seconds.items() if taken <= MAX_BATCH_SECONDS}
+    short = {size: taken for size, taken in seconds.items() if taken <= MAX_ANY_SIZE_BATCH_SECONDS}
     plan = BatchSizes(short or {1: alone})
     # Fewer batches cost the service less CPU time between them, and a size costs no memory here.
     return plan.up_to(max(plan.near_best(NEAR_ENOUGH)))
@@ -165,9 +181,21 @@ def _chosen(engine: Runnable, input_shape: tuple[int, int, int]) -> BatchSizes:
     return plan.up_to(min(plan.near_best(NEAR_BEST)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a run took, by the clock and of all CPUs."""
+
+    seconds: float
+    cpu_seconds: float
+
+
 def _seconds(engine: Runnable, size: int, input_shape: tuple[int, int, int]) -> float:
     """Seconds of one run. The first run of a size takes longer than later ones."""
+    return _taken(engine, size, input_shape).seconds
+
+
+def _taken(engine: Runnable, size: int, input_shape: tuple[int, int, int]) -> _Taken:
     pixels = np.zeros((size, *input_shape), np.uint8)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     engine.run(pixels)
-    return time.perf_counter() - started
+    return _Taken(time.perf_counter() - started, time.process_time() - cpu_started)
