@@ -200,14 +200,16 @@ def test_it_asks_for_room_for_one_until_the_sooner_deadline(
 ) -> None:
     asked = []
 
-    def check(_: Admission, images: int, *, deadline: float, client: str | None) -> None:
-        asked.append((images, deadline, client))
+    def check(
+        _: Admission, images: int, *, deadline: float, client: str | None, body_bytes: int | None
+    ) -> None:
+        asked.append((images, deadline, client, body_bytes))
         raise QueueFull("never mind")
 
     clock.now = 100.0
     monkeypatch.setattr(Admission, "check", check)
     assert post(client, **headers).status_code == 503
-    assert asked == [(1, deadline, "127.0.0.1")]
+    assert asked == [(1, deadline, "127.0.0.1", len(b"no image"))]
 
 
 def test_the_connection_is_kept_and_the_body_skipped(port: int) -> None:
