@@ -64,6 +64,7 @@ class LoadSheddingMiddleware:
         self._runtime = runtime
         self._metrics = metrics
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
+        self._max_body_bytes = runtime.settings.limits.max_body_bytes
         self._keys = keys
         self._budget = RetryBudget()
         self._refusals: dict[tuple[str, type[Unavailable], str], _Refusal] = {}
@@ -115,6 +116,9 @@ class LoadSheddingMiddleware:
                     client=client,
                     body_bytes=body_bytes,
                 )
+            # A larger one is refused whatever room there is.
+            if client is not None and body_bytes is not None and body_bytes <= self._max_body_bytes:
+                self._runtime.service.budget.check(client, body_bytes)
         except Unavailable as error:
             return error
         except (ServiceError, ValueError):
