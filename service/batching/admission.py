@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.batching.batcher import Batcher
+from service.batching.expected_images import ExpectedImages
 from service.batching.lateness import Lateness
 from service.errors import DeadlineExceeded, Overloaded, QueueFull, TooManyImages
 from service.fairness.fair_queue import ahead_of
@@ -38,6 +39,7 @@ class Admission:
         # Images, by client.
         self._decoding: Counter[str] = Counter()
         self._lateness = Lateness()
+        self._expected = ExpectedImages()
 
     @property
     def wait_seconds(self) -> float:
@@ -56,10 +58,14 @@ class Admission:
         ahead = load.before_turn(client, images) + images
         return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
 
-    def check(self, images: int, *, deadline: float, client: str | None) -> None:
+    def check(
+        self, images: int, *, deadline: float, client: str | None, body_bytes: int | None = 0
+    ) -> None:
         """Refuses by raising. deadline: on the clock of `time.monotonic`.
 
-        client: None refuses only what any client would be refused.
+        client: None refuses only what any client would be refused. body_bytes: of a body that was
+        not read; None where that is not known. While the client has images that wait, such a
+        request needs room for as many as its last one had, if it is as large.
         Raises TooManyImages, QueueFull, Overloaded or DeadlineExceeded.
         """
         most = room_for(self._queue_limit, used=0, held=0, clients=1)
@@ -71,15 +77,21 @@ class Admission:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise DeadlineExceeded("The deadline passed before the images were there.")
-        refusal = self._refusal(images, remaining, client)
+        refusal = self._refusal(images, remaining, client, body_bytes)
         if refusal is None:
             return
         if client is not None:
             refusal.client_share = self._refusal(images, remaining, None) is None
         raise refusal
 
-    def admit(self, images: int, *, deadline: float, client: str) -> Reservation:
-        """Reserves room for the images. Raises what `check` raises."""
+    def admit(
+        self, images: int, *, deadline: float, client: str, image_bytes: int = 0
+    ) -> Reservation:
+        """Reserves room for the images. Raises what `check` raises.
+
+        image_bytes: of all images together.
+        """
+        self._expected.record(client, images, image_bytes)
         self.check(images, deadline=deadline, client=client)
         return Reservation(self, images, client)
 
@@ -88,17 +100,20 @@ class Admission:
         self._lateness.record(client, late_seconds)
 
     def _refusal(
-        self, images: int, remaining: float, client: str | None
+        self, images: int, remaining: float, client: str | None, body_bytes: int | None = 0
     ) -> QueueFull | Overloaded | None:
         load = self._load()
-        room = load.room(self._queue_limit, client)
-        if images > room:
-            held, limit = load.held(client), self._queue_limit
+        room, held = load.room(self._queue_limit, client), load.held(client)
+        needed_room = images
+        if client is not None and held:
+            needed_room = max(images, self._expected.of(client, body_bytes))
+        if needed_room > room:
             own = f", {held} of them of this client, which may have {held + room}" if held else ""
             return QueueFull(
-                f"{load.waiting} of at most {limit} images are waiting{own}. Nothing was decoded.",
+                f"{load.waiting} of at most {self._queue_limit} images are waiting{own}. "
+                "Nothing was decoded.",
                 retry_after_seconds=self._batcher.seconds_until(
-                    load.before_room(client, images - room), waiting=load.waiting
+                    load.before_room(client, needed_room - room), waiting=load.waiting
                 ),
             )
         wait = self.client_wait_seconds(client)

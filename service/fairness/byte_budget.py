@@ -29,9 +29,21 @@ class ByteBudget:
         """How many bytes more the client may hold now."""
         return self._limit.room(client)
 
+    def check(self, client: str, count: int) -> None:
+        """Raises MemoryFull where so many bytes more of the client have no room now."""
+        if count > self.room(client):
+            raise memory_full(self._limit, count)
+
     def hold(self, client: str) -> HeldBytes:
         """What one request of the client holds; nothing at first."""
         return HeldBytes(self._limit, client)
+
+
+def memory_full(limit: SharedLimit, count: int) -> MemoryFull:
+    return MemoryFull(
+        f"There is no room for {count} bytes more of this client: requests hold "
+        f"{limit.used} bytes, and {limit.limit} are shared between clients."
+    )
 
 
 class HeldBytes:
@@ -56,10 +68,7 @@ class HeldBytes:
     def check(self, count: int) -> None:
         """Raises MemoryFull where so many bytes more have no room now; takes nothing."""
         if count > self._limit.room(self._client):
-            raise MemoryFull(
-                f"There is no room for {count} bytes more of this client: requests hold "
-                f"{self._limit.used} bytes, and {self._limit.limit} are shared between clients."
-            )
+            raise memory_full(self._limit, count)
 
     def take(self, count: int) -> None:
         """Raises MemoryFull, and then takes nothing."""

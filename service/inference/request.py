@@ -47,6 +47,11 @@ class InferenceRequest:
     map_classes: MapClasses = 1
     key: Hashable = field(default_factory=object)
 
+    @property
+    def image_bytes(self) -> int:
+        """Of all rows together."""
+        return sum(row.nbytes if isinstance(row, np.ndarray) else len(row) for row in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestDeadline:

@@ -96,16 +96,18 @@ class Runtime:
     def health(self) -> Health:
         return Health({**self.repository.health().checks, "decoders": self._decoder.problem or OK})
 
-    def check_any_room(self, *, deadline: float, client: str | None) -> None:
+    def check_any_room(
+        self, *, deadline: float, client: str | None, body_bytes: int | None = 0
+    ) -> None:
         """That a model has room for an image: before a body is read that names the model.
 
-        client: as for `InferenceService.check_room`. With several models it is refused where none
-        has room. Raises Unavailable or DeadlineExceeded.
+        client, body_bytes: as for `InferenceService.check_room`. With several models it is refused
+        where none has room. Raises Unavailable or DeadlineExceeded.
         """
         refusal: Unavailable | None = None
         for model in self.repository.models:
             try:
-                model.admission.check(1, deadline=deadline, client=client)
+                model.admission.check(1, deadline=deadline, client=client, body_bytes=body_bytes)
                 return
             except Unavailable as error:
                 refusal = error

@@ -77,15 +77,17 @@ class InferenceService:
         deadline: float,
         client: str | None,
         version: str | None = None,
+        body_bytes: int | None = 0,
     ) -> Model:
         """The model, if it has room for so many images of the client: before a body is read.
 
         client: None, where it is not known yet, refuses only what any client would be refused.
+        body_bytes: that of `Admission.check`.
         Raises ModelNotFound, ModelNotReady, TooManyImages, QueueFull, Overloaded or
         DeadlineExceeded.
         """
         model = self._models.get(name, version)
-        model.admission.check(images, deadline=deadline, client=client)
+        model.admission.check(images, deadline=deadline, client=client, body_bytes=body_bytes)
         return model
 
     async def infer(self, request: InferenceRequest) -> InferenceResult:
@@ -151,7 +153,10 @@ class InferenceService:
             try:
                 held.take(count)
                 return model.admission.admit(
-                    len(request.rows), deadline=request.deadline, client=request.client
+                    len(request.rows),
+                    deadline=request.deadline,
+                    client=request.client,
+                    image_bytes=request.image_bytes,
                 )
             except (QueueFull, Overloaded, MemoryFull) as refusal:
                 held.release()

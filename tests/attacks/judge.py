@@ -15,8 +15,6 @@ MEDIAN_FACTOR, P99_FACTOR = 2.0, 3.0
 PROBE_SECONDS = 0.5
 # For the error of a measured throughput.
 SHARE_SLACK = 0.9
-# Files that a server may open on first use and keep: most are sockets of decoding processes.
-SPARE_DESCRIPTORS = 6
 # Records of errors in the log: some for an incident, not one for each request.
 MOST_ERRORS = 10
 
@@ -49,7 +47,8 @@ class Memory:
 class Left:
     """What the servers have open.
 
-    connections: from the attackers' addresses. descriptors: open files other than connections.
+    connections: from the attackers' addresses. descriptors: open files other than connections and
+    the sockets of decoding processes.
     queue: images that wait. reserved_bytes: reserved for bodies; None without such a metric.
     """
 
@@ -199,7 +198,7 @@ def _left(at_rest: Left, left: Left | None) -> list[Check]:
     more = left.descriptors - at_rest.descriptors
     return [
         Check("connections", left.connections == 0, f"{left.connections} connections left"),
-        Check("descriptors", more <= SPARE_DESCRIPTORS, f"{more} more descriptors"),
+        Check("descriptors", more <= 0, f"{more} more descriptors"),
         Check("queue", left.queue == 0, f"{left.queue:.0f} images wait"),
         Check("reserved", not left.reserved_bytes, f"{left.reserved_bytes or 0:.0f} bytes"),
     ]

@@ -26,7 +26,9 @@ from service.observability.request_id import acceptable_id
 
 logger = logging.getLogger(__name__)
 
-CONTENT_LENGTH = b"content-length"
+CONTENT_LENGTH, CONTENT_ENCODING = b"content-length", b"content-encoding"
+# More have no meaning, and a number of many digits takes long to read.
+MAX_LENGTH_DIGITS = 20
 # As they are on the wire.
 ACCEL_REDIRECT, ACCEL_REFUSAL, REFUSAL, REQUEST_ID, RETRY_AFTER, TIMEOUT_MS = (
     name.lower().encode()
@@ -62,6 +64,7 @@ class LoadSheddingMiddleware:
         self._runtime = runtime
         self._metrics = metrics
         self._timeout_seconds = runtime.settings.http.request_timeout_seconds
+        self._max_body_bytes = runtime.settings.limits.max_body_bytes
         self._keys = keys
         self._budget = RetryBudget()
         self._refusals: dict[tuple[str, type[Unavailable], str], _Refusal] = {}
@@ -100,12 +103,22 @@ class LoadSheddingMiddleware:
             timeout_ms = None if given is None else float(given)
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
             client = client_before_auth(scope, self._keys)
+            body_bytes = _body_bytes(scope)
             if target.in_body:
-                self._runtime.check_any_room(deadline=deadline, client=client)
+                self._runtime.check_any_room(
+                    deadline=deadline, client=client, body_bytes=body_bytes
+                )
             else:
                 self._runtime.service.check_room(
-                    target.model, version=target.version, deadline=deadline, client=client
+                    target.model,
+                    version=target.version,
+                    deadline=deadline,
+                    client=client,
+                    body_bytes=body_bytes,
                 )
+            # A larger one is refused whatever room there is.
+            if client is not None and body_bytes is not None and body_bytes <= self._max_body_bytes:
+                self._runtime.service.budget.check(client, body_bytes)
         except Unavailable as error:
             return error
         except (ServiceError, ValueError):
@@ -154,6 +167,17 @@ class LoadSheddingMiddleware:
             logger.warning("%d refused; the last one: %s", self._refused, refusal, extra=extra)
             request_id.reset(token)
             self._refused, self._logged = 0, now
+
+
+def _body_bytes(scope: Scope) -> int | None:
+    """As it is announced; None where it is not, or where that is not what comes out of it."""
+    length = None
+    for name, value in scope["headers"]:
+        if name == CONTENT_ENCODING:
+            return None
+        if name == CONTENT_LENGTH and value.isdigit():
+            length = int(value[:MAX_LENGTH_DIGITS])
+    return length
 
 
 class _Refusal:

@@ -143,11 +143,16 @@ def _memory_bytes(replica: Replica) -> int:
 
 
 def _descriptors(replica: Replica) -> int:
-    """Open files other than connections to its port."""
+    """Open files other than connections to its port and the sockets of decoding processes.
+
+    Those processes start when they are needed, are children of their fork server, and have one
+    socket each.
+    """
     process = psutil.Process(replica.pid)
+    decoding = len(process.children(recursive=True)) - len(process.children())
     connections = process.net_connections("tcp4")
     taken = sum(one.laddr.port == replica.port for one in connections if one.laddr and one.raddr)
-    return process.num_fds() - taken
+    return process.num_fds() - taken - decoding
 
 
 async def _metrics(port: int) -> str:

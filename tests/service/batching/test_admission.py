@@ -133,6 +133,24 @@ def test_the_number_counts_what_is_being_decoded(batcher: Batcher[Any]) -> None:
         admission.check(5, deadline=LATER, client="a")
 
 
+def test_a_body_that_was_not_read_needs_room_for_as_many_as_the_last_one() -> None:
+    batcher = standing(0)
+    admission = Admission(batcher, queue_limit=8, wait_limit_seconds=math.inf)
+    places = admission.admit(4, deadline=LATER, client="a", image_bytes=1000)
+    for body_bytes in (1000, None):
+        with pytest.raises(QueueFull) as refusal:
+            admission.check(1, deadline=LATER, client="a", body_bytes=body_bytes)
+        assert refusal.value.client_share
+    # A smaller body, one that was read, and another client's.
+    admission.check(1, deadline=LATER, client="a", body_bytes=999)
+    admission.check(1, deadline=LATER, client="a")
+    admission.check(1, deadline=LATER, client="b", body_bytes=1000)
+    places.release()
+    # A client that has nothing here is never refused for what it sent before.
+    wait(batcher, 5, client="b")
+    admission.check(1, deadline=LATER, client="a", body_bytes=1000)
+
+
 def test_the_pace_is_what_was_measured_last() -> None:
     batcher = Batcher(
         [lambda pixels, _: np.zeros((len(pixels), 1), np.float32)],

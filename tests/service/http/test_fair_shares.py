@@ -14,15 +14,18 @@ import pytest
 
 from service.auth.api_keys import hash_of
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
+from service.http.request.body import Bodies, Body
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, Array, FakeEngine, Pixels, eventually
-from tests.service.images import plain
+from tests.service.images import encoded, noise, plain
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine"
 )
 
 RED, GREEN = plain("red"), plain("green")
+# More bytes than what is around it in a form.
+DETAILED = encoded(noise(64, 64), "PNG")
 FLOOD, HONEST = "127.0.0.2", "127.0.0.3"
 
 
@@ -104,6 +107,38 @@ def test_one_address_fills_its_share_and_another_is_served_in_turn(
     assert service.sample("resnet_rejections_total", reason="queue_full") == 0
     # One of the flood's was on the device, and one had its turn.
     assert engine.greens == [False, False, True, *[False] * 13]
+
+
+def test_a_form_that_will_find_no_room_is_refused_before_it_is_read(
+    serve: Serve, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the client's last form had: 9 of 14 places are taken, and 8 are needed."""
+    service = serve(FakeEngine(batch_sizes=(1,)), queue_limit=16)
+    opened: list[str] = []
+    open_body = Bodies.open
+
+    def open_counted(bodies: Bodies, client: str) -> Body:
+        opened.append(client)
+        return open_body(bodies, client)
+
+    monkeypatch.setattr(Bodies, "open", open_counted)
+    with asking(service) as ask, service.engine.blocked():
+        waiting = [pool.submit(ask, FLOOD)]
+        service.engine.wait_until_busy()
+        waiting.append(pool.submit(ask, FLOOD, 8, DETAILED))
+        eventually(lambda: service.model.queue_depth == 8)
+        waiting.append(pool.submit(ask, HONEST))
+        eventually(lambda: service.model.queue_depth == 9)
+        opened.clear()
+        refused = ask(FLOOD, 8, DETAILED)
+        assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+        assert not opened
+        # Fewer images are fewer bytes.
+        waiting.append(pool.submit(ask, FLOOD, 4, DETAILED))
+        eventually(lambda: service.model.queue_depth == 13)
+        assert opened
+        service.engine.release()
+        assert {one.result().status_code for one in waiting} == {200}
 
 
 def test_keys_behind_one_address_are_clients_of_their_own(

@@ -15,6 +15,7 @@ import pytest
 from service.batching.admission import Admission
 from service.errors import QueueFull
 from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryBudget
+from service.http.request.body import Bodies, Body
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
@@ -200,14 +201,16 @@ def test_it_asks_for_room_for_one_until_the_sooner_deadline(
 ) -> None:
     asked = []
 
-    def check(_: Admission, images: int, *, deadline: float, client: str | None) -> None:
-        asked.append((images, deadline, client))
+    def check(
+        _: Admission, images: int, *, deadline: float, client: str | None, body_bytes: int | None
+    ) -> None:
+        asked.append((images, deadline, client, body_bytes))
         raise QueueFull("never mind")
 
     clock.now = 100.0
     monkeypatch.setattr(Admission, "check", check)
     assert post(client, **headers).status_code == 503
-    assert asked == [(1, deadline, "127.0.0.1")]
+    assert asked == [(1, deadline, "127.0.0.1", len(b"no image"))]
 
 
 def test_the_connection_is_kept_and_the_body_skipped(port: int) -> None:
@@ -274,3 +277,40 @@ def test_a_refusal_is_little_work(busy: Service) -> None:
         work = request_work(shedding, method="POST", path="/predict", headers=headers)
         assert work.status == 503
     assert work.longest < 300
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "code", "routed"),
+    [
+        (4_000_000, b"503", b'"memory_full"', False),
+        (4_000_001, b"413", b'"payload_too_large"', True),
+    ],
+)
+def test_a_body_without_room_is_refused_before_any_routing(
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    status: bytes,
+    code: bytes,
+    routed: bool,
+) -> None:
+    """What is too large for any room is refused as that."""
+    service = serve(FakeEngine(), max_pending_bytes=8_000_000, max_body_bytes=4_000_000)
+    service.app.state.runtime.service.budget.hold("127.0.0.1").take(6_000_000)
+    opened: list[str] = []
+    open_body = Bodies.open
+
+    def open_counted(bodies: Bodies, client: str) -> Body:
+        opened.append(client)
+        return open_body(bodies, client)
+
+    monkeypatch.setattr(Bodies, "open", open_counted)
+    with (
+        listening(service.app) as port,
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as connection,
+    ):
+        connection.sendall(request(bytes(length), "Content-Type: image/png", sent=0))
+        (answer,) = answers(connection, 1)
+    assert answer.startswith(status)
+    assert code in answer
+    assert bool(opened) == routed
