@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from model_builder.artifact.confidence import ScalingMethod
 from service.errors import InvalidParameter
 from service.inference.confidence.assessor import Assessment
+from service.protocols.outputs.assessed import assessed
 
 ABSTAIN_BELOW = "abstain_below"
 ABSTAIN_BELOW_JSON = {"type": "number", "minimum": 0, "maximum": 1}
@@ -25,8 +26,6 @@ AbstainBelowQuery = Annotated[
         "Default: RESNET_ABSTAIN_BELOW.",
     ),
 ]
-# Of a score, whose threshold is 1.
-SCORE_DECIMALS = 4
 
 
 class Assessed(BaseModel):
@@ -81,14 +80,7 @@ def assessed_members(assessment: Assessment | None, abstain_below: float | None)
 
     abstain_below: 0 to 1; None without a threshold.
     """
-    if assessment is None:
-        return ""
-    members: dict[str, bool | float] = {}
-    if abstain_below is not None:
-        members["abstained"] = assessment.abstains(abstain_below)
-    if assessment.ood_score is not None:
-        members["ood_score"] = round(assessment.ood_score, SCORE_DECIMALS)
-        members["out_of_distribution"] = assessment.out_of_distribution
+    members = assessed(assessment, abstain_below)
     return json.dumps(members, separators=(",", ":"))[1:-1]
 
 
