@@ -53,7 +53,15 @@ class Figures(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    expected_calibration_error: float
+    expected_calibration_error: float = Field(description="Of 15 bins, 0 to 1.")
+    chance_error_mean: float = Field(
+        description="Of the calibration errors that a perfectly calibrated model with the same "
+        "confidences has on as many images."
+    )
+    chance_error_deviation: float = Field(description="Their standard deviation.")
+    debiased_calibration_error: float = Field(
+        description="Root mean square, 0 to 1, without the part that chance adds."
+    )
     negative_log_likelihood: float
     brier_score: float
 
@@ -65,7 +73,10 @@ class Calibrated(BaseModel):
 
     images: str
     fitted_on: int
-    held_out: int
+    held_out: int = Field(
+        description="How many images the figures are of, each scaled by a fit to the other folds."
+    )
+    folds: int
     method: ScalingMethod
     temperature: float | None
     top1_percent: float
