@@ -81,8 +81,9 @@ function figures(found) {
     ["Answered within", half === null ? NONE : `${milliseconds(1000 * half)} (half of them), `
       + `${milliseconds(1000 * found.quantile(LATENCY, 0.95, inRoutes))} (95 %)`],
     ["Requests refused", reasons(found)],
+    // 503 is a refusal.
     ["Server errors", String(found.sum("resnet_http_requests_total",
-      ({ status }) => status.startsWith("5")) ?? 0)],
+      (labels) => posted(labels) && /^5(?!03)/.test(labels.status)) ?? 0)],
     ["Images", images(found, () => true)],
     ["Longest expected wait", wait(found)],
     ["Memory", bytes(found.sum("process_resident_memory_bytes") ?? 0)],
@@ -107,7 +108,8 @@ function images(found, filter) {
 
 function wait(found) {
   const waits = found.of("resnet_queue_expected_wait_seconds").map(({ value }) => value);
-  return milliseconds(1000 * Math.max(0, ...waits));
+  const longest = Math.max(0, ...waits);
+  return longest ? milliseconds(1000 * longest) : "none";
 }
 
 function modelRow(found, { name, state }) {

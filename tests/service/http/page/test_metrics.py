@@ -18,7 +18,9 @@ TEXT = """# HELP resnet_ready 1 when the service takes images.
 resnet_ready 1.0
 resnet_build_info{version="9.8.7"} 1.0
 resnet_http_requests_total{method="POST",route="/predict",status="200"} 90.0
-resnet_http_requests_total{method="POST",route="/predict",status="503"} 10.0
+resnet_http_requests_total{method="POST",route="/predict",status="503"} 8.0
+resnet_http_requests_total{method="POST",route="/predict",status="500"} 2.0
+resnet_http_requests_total{method="GET",route="/health/ready",status="503"} 4.0
 resnet_http_requests_total{method="GET",route="/metrics",status="200"} 5000.0
 resnet_grpc_requests_total{method="ModelInfer",status="OK"} 7.0
 resnet_http_request_duration_seconds_bucket{le="0.1",route="/predict"} 40.0
@@ -93,7 +95,7 @@ def test_every_figure_is_that_of_the_text(service: Service, open_page: Open) -> 
         # Between 0.1 and 0.2 half of the way; the slowest are above the last bound.
         "Answered within": "150\u00a0ms (half of them), 300\u00a0ms (95 %)",
         "Requests refused": "8 queue full",
-        "Server errors": "10",
+        "Server errors": "2",
         "Images": "311 classified, 2 failed",
         "Longest expected wait": "250\u00a0ms",
         "Memory": "250 MB",
@@ -109,6 +111,7 @@ def test_nothing_seen_yet_is_said(service: Service, open_page: Open) -> None:
     panel = opened(open_page(service.app).open())
     expect(figure(panel, "Answered within")).to_have_text("none yet")
     expect(figure(panel, "Requests refused")).to_have_text("0")
+    expect(figure(panel, "Longest expected wait")).to_have_text("none")
 
 
 @pytest.mark.parametrize(("status", "said"), [(403, "here (status 403)"), (404, "(status 404)")])
