@@ -27,7 +27,7 @@ from model_builder.system.atomic_write import atomic_write
 logger = logging.getLogger(__name__)
 
 CONFIDENCE = "confidence.safetensors"
-FORMAT = 1
+FORMAT = 2
 
 Array = npt.NDArray[np.float32]
 ScalingMethod = Literal["temperature", "vector"]
@@ -37,11 +37,16 @@ ScalingMethod = Literal["temperature", "vector"]
 class CalibrationFigures:
     """How well confidences tell how often the model is right; lower is better.
 
-    expected_calibration_error: of 15 bins, 0 to 1. negative_log_likelihood: in nats.
-    brier_score: over all classes, 0 to 2.
+    expected_calibration_error: of 15 bins, 0 to 1. chance_error_mean, chance_error_deviation: of
+    what a perfectly calibrated model with the same confidences has on as many images.
+    debiased_calibration_error: root mean square, 0 to 1, without the part that chance adds.
+    negative_log_likelihood: in nats. brier_score: over all classes, 0 to 2.
     """
 
     expected_calibration_error: float
+    chance_error_mean: float
+    chance_error_deviation: float
+    debiased_calibration_error: float
     negative_log_likelihood: float
     brier_score: float
 
@@ -50,8 +55,9 @@ class CalibrationFigures:
 class CalibrationReport:
     """What was fitted, on what, and how good it is on the images that were held out.
 
-    images: where they come from, for people. digest: of the images' files. fitted_on, held_out:
-    how many. temperature: None for vector scaling. before, after: of the held-out images.
+    images: where they come from, for people. digest: of the images' files. fitted_on: how many.
+    held_out: how many of them the figures are of, each scaled by a fit to the other folds.
+    temperature: None for vector scaling. before, after: of the held-out images.
     mean_confidence: of the held-out images, 0 to 1, after. out_of_distribution: the method of that
     score.
     """
@@ -60,6 +66,7 @@ class CalibrationReport:
     digest: str
     fitted_on: int
     held_out: int
+    folds: int
     method: ScalingMethod
     temperature: float | None
     top1_percent: float

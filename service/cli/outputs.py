@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from model_builder.system.atomic_write import atomic_write
 from service.imaging.overlays.heat_map import overlay_png
 from service.imaging.resampling.geometry import crop_box
 from service.inference.model import Model
-from service.inference.outputs import map_class_ids, unit_length
+from service.inference.outputs import Array, map_class_ids, unit_length
 from service.inference.request import RowResult
 from service.protocols.outputs.described import described_crop, described_map
 from service.protocols.outputs.wanted import (
@@ -21,19 +22,16 @@ from service.protocols.outputs.wanted import (
     WantedOutputs,
     wanted_outputs,
 )
+from service.protocols.tensor_outputs import raw_row
 
 # Of an overlay's longer edge: a file is looked at without a page that enlarges it.
 OVERLAY_EDGE = 1024
 
 
 class PhotoOutputs:
-    """options: by names of `wanted.OPTIONS`. overlay: a file for the first map; None for none.
-
-    members: of each photo's object in JSON, in the form of POST /predict.
-    """
+    """options: by names of `wanted.OPTIONS`. overlay: a file for the first map; None for none."""
 
     def __init__(self, options: Mapping[str, Any], overlay: Path | None = None) -> None:
-        self.members: dict[Path, dict[str, Any]] = {}
         self._options = options
         self._overlay = overlay
         self._wanted = WantedOutputs()
@@ -48,8 +46,11 @@ class PhotoOutputs:
         self._wanted = wanted_outputs(options, model, top_k)
         return self._wanted
 
-    def keep(self, photo: Path, row: RowResult, model: Model) -> None:
-        """Of a photo that was predicted. Raises OSError where the overlay can't be written."""
+    def of(self, row: RowResult, model: Model) -> dict[str, Any]:
+        """The members of a photo's object in JSON, in the form of POST /predict.
+
+        Raises OSError where the overlay can't be written.
+        """
         members: dict[str, Any] = {}
         for name in self._wanted.names:
             if name == MAPS:
@@ -58,8 +59,8 @@ class PhotoOutputs:
                 values = row.outputs[name]
                 if name == EMBEDDING and self._wanted.normalized:
                     values = unit_length(values)
-                members[name] = values.tolist()
-        self.members[photo] = members
+                members[name] = self._numbers(values)
+        return members
 
     @property
     def has_predictions(self) -> bool:
@@ -79,8 +80,15 @@ class PhotoOutputs:
             atomic_write(self._overlay, png)
         return {
             "class_activation_maps": [
-                {**described_map(values, index, artifact.labels[index]), "map": values.tolist()}
+                {
+                    **described_map(values, index, artifact.labels[index]),
+                    "map": self._numbers(values),
+                }
                 for index, values in zip(classes, maps, strict=True)
             ],
             "crop_box": described_crop(row.image_size, preprocessing),
         }
+
+    def _numbers(self, values: Array) -> Any:
+        """As `numbers_text` writes them for POST /predict."""
+        return b64encode(raw_row(values)).decode() if self._wanted.base64 else values.tolist()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from model_builder.artifact.confidence import ScalingMethod
 from service.errors import InvalidParameter
 from service.inference.confidence.assessor import Assessment
+from service.protocols.outputs.assessed import assessed
 
 ABSTAIN_BELOW = "abstain_below"
 ABSTAIN_BELOW_JSON = {"type": "number", "minimum": 0, "maximum": 1}
@@ -25,8 +26,6 @@ AbstainBelowQuery = Annotated[
         "Default: RESNET_ABSTAIN_BELOW.",
     ),
 ]
-# Of a score, whose threshold is 1.
-SCORE_DECIMALS = 4
 
 
 class Assessed(BaseModel):
@@ -54,7 +53,15 @@ class Figures(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    expected_calibration_error: float
+    expected_calibration_error: float = Field(description="Of 15 bins, 0 to 1.")
+    chance_error_mean: float = Field(
+        description="Of the calibration errors that a perfectly calibrated model with the same "
+        "confidences has on as many images."
+    )
+    chance_error_deviation: float = Field(description="Their standard deviation.")
+    debiased_calibration_error: float = Field(
+        description="Root mean square, 0 to 1, without the part that chance adds."
+    )
     negative_log_likelihood: float
     brier_score: float
 
@@ -66,7 +73,10 @@ class Calibrated(BaseModel):
 
     images: str
     fitted_on: int
-    held_out: int
+    held_out: int = Field(
+        description="How many images the figures are of, each scaled by a fit to the other folds."
+    )
+    folds: int
     method: ScalingMethod
     temperature: float | None
     top1_percent: float
@@ -81,14 +91,7 @@ def assessed_members(assessment: Assessment | None, abstain_below: float | None)
 
     abstain_below: 0 to 1; None without a threshold.
     """
-    if assessment is None:
-        return ""
-    members: dict[str, bool | float] = {}
-    if abstain_below is not None:
-        members["abstained"] = assessment.abstains(abstain_below)
-    if assessment.ood_score is not None:
-        members["ood_score"] = round(assessment.ood_score, SCORE_DECIMALS)
-        members["out_of_distribution"] = assessment.out_of_distribution
+    members = assessed(assessment, abstain_below)
     return json.dumps(members, separators=(",", ":"))[1:-1]
 
 

@@ -21,12 +21,13 @@ MAX_MAP_CLASSES = 20
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class and its probability, 0 to 1."""
+    """One class, its probability and, of a model that is calibrated, its confidence, 0 to 1."""
 
     class_id: int
     wnid: str | None
     label: str
     probability: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,9 +184,17 @@ def top_indices(probabilities: Array, k: int) -> npt.NDArray[np.int64]:
     return candidates[np.argsort(-probabilities[candidates], kind="stable")[:k]]
 
 
-def top_k(probabilities: Array, labels: Sequence[Label], k: int) -> tuple[ClassScore, ...]:
-    """The classes of `top_indices`, named."""
+def top_k(
+    probabilities: Array, labels: Sequence[Label], k: int, confidences: Array | None = None
+) -> tuple[ClassScore, ...]:
+    """The classes of `top_indices`, named. confidences: [classes], of a calibrated model."""
     return tuple(
-        ClassScore(int(i), labels[i].wnid, labels[i].name, float(probabilities[i]))
-        for i in top_indices(probabilities, k)
+        ClassScore(
+            i,
+            labels[i].wnid,
+            labels[i].name,
+            float(probabilities[i]),
+            None if confidences is None else float(confidences[i]),
+        )
+        for i in top_indices(probabilities, k).tolist()
     )

@@ -19,12 +19,13 @@ from tests.service.images import COLORS
 
 Array = npt.NDArray[np.float32]
 
-FIGURES = CalibrationFigures(0.1, 0.5, 0.3)
+FIGURES = CalibrationFigures(0.1, 0.04, 0.01, 0.08, 0.5, 0.3)
 REPORT = CalibrationReport(
     images="photos",
     digest="0" * 64,
     fitted_on=20,
     held_out=20,
+    folds=5,
     method="temperature",
     temperature=2.0,
     top1_percent=90.0,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS
 from model_builder.errors import BuilderError
@@ -24,22 +20,20 @@ from service.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
-    cell,
     end,
     settings_with,
 )
 from service.cli.outputs import PhotoOutputs
+from service.cli.predicted import Outcome, Predicted, print_json, print_table
 from service.errors import ServiceError
-from service.inference.outputs import ClassScore
 from service.inference.outputs import top_k as top_classes
 from service.inference.request import InferenceRequest
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.observability.logging import configure_logging
+from service.protocols.outputs.assessed import assessed
 from service.protocols.outputs.wanted import OUTPUTS
 from service.settings import Settings
-
-Scores = tuple[ClassScore, ...]
 
 # For one image, its wait for room included.
 TIMEOUT_SECONDS = 3600.0
@@ -69,11 +63,24 @@ def predict(
     normalized: Annotated[
         bool, typer.Option("--normalized", help="Divide the embedding by its Euclidean norm.")
     ] = False,
+    encoding_format: Annotated[
+        Literal["float", "base64"] | None,
+        typer.Option(help="Of an output's numbers: JSON, or little-endian float32 in base64."),
+    ] = None,
     overlay: Annotated[
         Path | None,
         typer.Option(
             help="Write a PNG with alpha to lay over the one image: where the evidence for the "
             "most probable class lies, or for the first of --classes."
+        ),
+    ] = None,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Say of each image whether the confidence in its first class is below this, or "
+            "its probability where the model is not calibrated. Default: RESNET_ABSTAIN_BELOW.",
         ),
     ] = None,
     model: ModelOption = None,
@@ -82,8 +89,17 @@ def predict(
     home: HomeOption = None,
     checkpoint_file: FileOption = None,
 ) -> None:
-    """Classify images here, without a server. Ends with 1 where an image could not be."""
-    given = {"outputs": outputs, "classes": classes, "normalized": normalized or None}
+    """Classify images here, without a server. Ends with 1 where an image could not be.
+
+    A calibrated model's classes have a confidence beside their probability, and each image an
+    out-of-distribution score: see `resnet calibrate`.
+    """
+    given = {
+        "outputs": outputs,
+        "classes": classes,
+        "normalized": normalized or None,
+        "encoding_format": encoding_format,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     if outputs is not None and not as_json:
         end("--outputs needs --json: a table has the classes only.")
@@ -96,6 +112,7 @@ def predict(
         device=device,
         home=home,
         checkpoint_file=checkpoint_file,
+        abstain_below=abstain_below,
     )
     configure_logging("warning", settings.observability.log_format)
     failed: list[str] = []
@@ -119,12 +136,17 @@ def predict(
                 )
             if failed:
                 end(failed[0])
-            outcomes = asyncio.run(_predict_all(runtime.service, photos, top_k, wanted))
+            outcomes = asyncio.run(
+                _predict_all(runtime.service, photos, top_k, wanted, settings.model.abstain_below)
+            )
         finally:
             runtime.stop()
     except (BuilderError, ServiceError) as error:
         end(str(error))
-    _print_json(photos, outcomes, wanted) if as_json else _print_table(photos, outcomes)
+    if as_json:
+        print_json(photos, outcomes, predictions=wanted.has_predictions)
+    else:
+        print_table(photos, outcomes)
     if any(isinstance(outcome, str) for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -139,8 +161,9 @@ async def _predict_all(
     photos: list[Path],
     requested: int | None,
     outputs: PhotoOutputs,
-) -> list[Scores | str]:
-    """The classes of each image, or the reason why there are none."""
+    abstain_below: float | None = None,
+) -> list[Outcome]:
+    """Each image's result, or the reason why there is none."""
     model = service.model()
     k = model.top_k(requested)
     wanted = outputs.resolve(model, k)
@@ -148,7 +171,7 @@ async def _predict_all(
     # Enough at the same time to keep the device busy while others are read and decoded.
     at_work = asyncio.Semaphore(4 * model.batch_sizes.largest)
 
-    async def one(photo: Path) -> Scores | str:
+    async def one(photo: Path) -> Outcome:
         async with at_work:
             try:
                 data = await asyncio.to_thread(read_regular_file, photo)
@@ -161,39 +184,15 @@ async def _predict_all(
                     wait_for_room=True,
                 )
                 row = await service.infer_one(request)
-                outputs.keep(photo, row, model)
-                return top_classes(row.outputs["probabilities"], model.artifact.labels, k)
+                found = row.assessment
+                scores = top_classes(
+                    row.outputs["probabilities"],
+                    model.artifact.labels,
+                    k,
+                    None if found is None else found.confidences,
+                )
+                return Predicted(scores, assessed(found, abstain_below), outputs.of(row, model))
             except (OSError, ServiceError) as error:
                 return str(error)
 
     return list(await asyncio.gather(*map(one, photos)))
-
-
-def _print_table(photos: list[Path], outcomes: list[Scores | str]) -> None:
-    table = Table("image", "class", "probability")
-    for photo, outcome in zip(photos, outcomes, strict=True):
-        if isinstance(outcome, str):
-            table.add_row(cell(photo), cell(outcome, "red"), "", end_section=True)
-            continue
-        for index, one in enumerate(outcome):
-            table.add_row(
-                cell(photo if index == 0 else ""),
-                cell(one.label),
-                f"{one.probability:7.2%}",
-                end_section=index == len(outcome) - 1,
-            )
-    Console().print(table)
-
-
-def _print_json(photos: list[Path], outcomes: list[Scores | str], outputs: PhotoOutputs) -> None:
-    rows: list[dict[str, Any]] = []
-    for photo, outcome in zip(photos, outcomes, strict=True):
-        row: dict[str, Any] = {"image": str(photo)}
-        if isinstance(outcome, str):
-            row["error"] = outcome
-        else:
-            if outputs.has_predictions:
-                row["predictions"] = [asdict(one) for one in outcome]
-            row |= outputs.members[photo]
-        rows.append(row)
-    typer.echo(json.dumps(rows, indent=2))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model_builder.artifact.confidence import CalibrationFigures
-
 Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
@@ -16,7 +14,6 @@ Indices = npt.NDArray[np.int64]
 
 # Guo et al. 2017 (arXiv 1706.04599), section 2 and figure 1.
 BINS = 15
-DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +74,3 @@ def brier_score(probabilities: Array, class_ids: Indices) -> float:
     values = np.asarray(probabilities, np.float64)
     named = values[np.arange(len(values)), class_ids]
     return float(((values**2).sum(axis=1) - 2 * named + 1).mean())
-
-
-def calibration_figures(
-    logits: Array, class_ids: Indices, named: Indices | None = None
-) -> CalibrationFigures:
-    """Of the softmax of logits, float [N, classes].
-
-    named: the classes that the model names, [N], whose probability is the confidence; by default
-    the most probable.
-    """
-    values = np.asarray(logits, np.float64)
-    values = np.exp(values - values.max(axis=1, keepdims=True))
-    probabilities = values / values.sum(axis=1, keepdims=True)
-    best = probabilities.argmax(axis=1) if named is None else named
-    confidences = probabilities[np.arange(len(values)), best]
-    return CalibrationFigures(
-        round(expected_calibration_error(confidences, best == class_ids), DECIMALS),
-        round(negative_log_likelihood(logits, class_ids), DECIMALS),
-        round(brier_score(probabilities, class_ids), DECIMALS),
-    )

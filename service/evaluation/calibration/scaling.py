@@ -18,7 +18,7 @@ GOLDEN_SECTION = (5**0.5 - 1) / 2
 SECTIONS = 40
 # Vector scaling has two parameters a class: only for few classes, each with images to fit them.
 MAX_VECTOR_CLASSES = 50
-MIN_IMAGES_A_CLASS = 10
+MIN_IMAGES_A_CLASS = 20
 NEWTON_STEPS = 50
 # As one image more: without it the parameters of classes that are always right are unbounded.
 RIDGE = 1.0

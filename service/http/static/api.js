@@ -2,7 +2,7 @@
 
 import { access } from "./access.js";
 
-/** The answer to a request: `status` (0: none came), `body` (parsed JSON, or null where it is
+/** The answer to a request: `status` (0: none came), `text`, `body` (parsed JSON, or null where it is
  * none), `retryAfter` (seconds, or null), `aborted`. Never throws.
  * options: file (sent as a form's part), signal (AbortSignal), onProgress (share sent, 0 to 1). */
 export function request(path, { file = null, signal = null, onProgress = null } = {}) {
@@ -11,13 +11,13 @@ export function request(path, { file = null, signal = null, onProgress = null } 
     const end = (aborted) => {
       signal?.removeEventListener("abort", abort);
       const body = parsed(xhr.responseText);
-      if (xhr.status === 401 || xhr.status === 403) access.ask(xhr.status, body);
+      if (wantsKey(xhr.status, body)) access.ask(xhr.status, body);
       const after = xhr.status ? retryAfter(xhr.getResponseHeader("Retry-After")) : null;
-      resolve({ status: xhr.status, body, retryAfter: after, aborted });
+      resolve({ status: xhr.status, text: xhr.responseText, body, retryAfter: after, aborted });
     };
     const abort = () => xhr.abort();
     if (signal?.aborted) {
-      resolve({ status: 0, body: null, retryAfter: null, aborted: true });
+      resolve({ status: 0, text: "", body: null, retryAfter: null, aborted: true });
       return;
     }
     signal?.addEventListener("abort", abort);
@@ -40,6 +40,12 @@ export function request(path, { file = null, signal = null, onProgress = null } 
     form.append("file", file);
     xhr.send(form);
   });
+}
+
+/** Whether a key may help. A proxy that keeps a path for others says 403 too, but not as the service
+ * does. */
+export function wantsKey(status, body) {
+  return status === 401 || (status === 403 && typeof body?.code === "string");
 }
 
 function parsed(text) {

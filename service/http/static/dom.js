@@ -16,7 +16,8 @@ export function button(words, onclick, properties = {}) {
   return element("button", { type: "button", onclick, ...properties }, words);
 }
 
-/** A function that opens a dialog. Its close button and a click beside it close it. */
+/** A function that opens a dialog, or shows other content in one that is open. Its close button and a
+ * click beside it close it. */
 export function dialog(id) {
   const box = byId(id);
   box.querySelector(".close").addEventListener("click", () => box.close());
@@ -25,7 +26,7 @@ export function dialog(id) {
   });
   return (...content) => {
     byId(`${id}-content`).replaceChildren(...content);
-    box.showModal();
+    if (!box.open) box.showModal();
   };
 }
 

@@ -26,6 +26,15 @@ export function seconds(value) {
   return value < 90 ? `${Math.ceil(value)} s` : `${Math.round(value / 60)} minutes`;
 }
 
+/** 42 s, 5 min, 3 h 20 min, 2 d 4 h. */
+export function duration(value) {
+  const minutes = Math.floor(value / 60);
+  const [hours, days] = [Math.floor(minutes / 60), Math.floor(minutes / 1440)];
+  if (minutes < 1) return `${Math.max(0, Math.floor(value))} s`;
+  if (hours < 1) return `${minutes} min`;
+  return days < 1 ? `${hours} h ${minutes % 60} min` : `${days} d ${hours % 24} h`;
+}
+
 /** 25.6 million, 4.1 billion. */
 export function large(count) {
   const [divisor, word] = count >= 1e9 ? [1e9, "billion"] : [1e6, "million"];

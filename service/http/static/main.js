@@ -5,6 +5,7 @@ import { Board } from "./board.js";
 import { predictPath } from "./classification.js";
 import { byId, dialog } from "./dom.js";
 import { watchIntake } from "./intake.js";
+import { watchMetrics } from "./metrics.js";
 import { Models } from "./models.js";
 import { Note } from "./note.js";
 import { watchReadiness } from "./readiness.js";
@@ -41,6 +42,7 @@ byId("show-models").addEventListener("click", async () => {
   await models.read();
   showModels(...models.content());
 });
+watchMetrics(models);
 const showCode = dialog("code");
 byId("show-code").addEventListener("click", () => {
   const done = board.cards.filter((card) => card.state === "done");

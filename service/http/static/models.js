@@ -28,6 +28,12 @@ export class Models {
     return (served.find((one) => one.name === this.chosen) ?? served[0])?.inputSize ?? null;
   }
 
+  /** What the server was told to load: each one's name and its state in words. */
+  get here() {
+    return this.#all.filter((one) => one.state !== "available")
+      .map(({ name, state }) => ({ name, state: STATES[state] }));
+  }
+
   async read() {
     const { status, body } = await request("models");
     if (status !== 200 || !Array.isArray(body?.models)) return;

@@ -1,5 +1,6 @@
 // What went wrong, in words for the person in front of the page.
 
+import { wantsKey } from "./api.js";
 import { bytes, readable, seconds } from "./format.js";
 
 // How many times it is asked again before the page gives up: a model may load for minutes.
@@ -21,7 +22,7 @@ export function problemOf(answer, file) {
     words,
     wait: kind in ATTEMPTS ? waitOf(kind, answer) : null,
     again: status < 400 || status >= 500 || [401, 403, 429].includes(status),
-    needsKey: status === 401 || status === 403,
+    needsKey: wantsKey(status, body),
     tooLarge: status === 413 || (status === 0 && file.size > LARGE_BYTES),
   };
 }

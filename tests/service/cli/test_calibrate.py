@@ -66,14 +66,21 @@ def test_the_figures_are_printed_and_kept(artifact: Artifact, images: Path, tmp_
     out = tmp_path / "out"
     done = run(main, ["calibrate", str(artifact.folder), str(images), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    for said in ("40 images held out", "expected calibration error", "abstain below", "ViM"):
+    for said in (
+        "80 images, each left out of a fit",
+        "expected calibration error",
+        "by chance alone",
+        "debiased calibration error",
+        "abstain below",
+        "ViM",
+    ):
         assert said in done.output
     fitted = read_confidence(artifact.folder, artifact.manifest)
     assert fitted is not None
     figures = json.loads((out / "calibration.json").read_text())
     assert figures["after"]["brier_score"] == fitted.report.after.brier_score
     assert figures["images"] == "images"
-    assert sum(one["count"] for one in figures["bins_after"]) == 40
+    assert sum(one["count"] for one in figures["bins_after"]) == 80
     assert (out / "reliability.svg").read_text().startswith("<svg ")
     # The colors' head is far too sure.
     report = fitted.report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import threading
@@ -15,24 +16,23 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from model_builder.artifact.head import softmax
 from model_builder.errors import BuilderError
 from service.cli.commands import predict as command
-from service.cli.commands.predict import (
-    _predict_all,
-    _print_json,
-    _print_table,
-    load_timeout_seconds,
-)
+from service.cli.commands.predict import _predict_all, load_timeout_seconds
 from service.cli.main import main
 from service.cli.outputs import PhotoOutputs
+from service.cli.predicted import Predicted, print_json, print_table
+from service.inference.confidence.assessor import Assessor
 from service.inference.model import Model
 from service.inference.outputs import ClassScore
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
 from service.settings import Settings
+from tests.service.confidence_fit import features_of, fitted_to, logits_of
 from tests.service.conftest import MakeModel
 from tests.service.fakes import WAIT_SECONDS
-from tests.service.images import plain
+from tests.service.images import COLORS, plain
 
 
 def test_a_label_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +41,7 @@ def test_a_label_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None
         ClassScore(0, "", "[/b] tulip", 0.75),
         ClassScore(1, "", "[red] rose", 0.25),
     )
-    _print_table([Path("[bold].jpg")], [scores])
+    print_table([Path("[bold].jpg")], [Predicted(scores, {}, {})])
     printed = capsys.readouterr().out
     assert "[bold].jpg" in printed
     assert "[/b] tulip" in printed
@@ -90,7 +90,7 @@ def test_outputs_in_json_and_an_overlay(
     options = {"outputs": "embedding,class_activation_map", "classes": "red,4", "normalized": True}
     outputs = PhotoOutputs(options, overlay)
     outcomes = asyncio.run(_predict_all(service_of(model), [photo], None, outputs))
-    _print_json([photo], outcomes, outputs)
+    print_json([photo], outcomes, predictions=outputs.has_predictions)
     (row,) = json.loads(capsys.readouterr().out)
     assert [*row] == ["image", "embedding", "class_activation_maps", "crop_box"]
     assert row["embedding"][:2] == [1, 0]
@@ -110,15 +110,85 @@ def test_an_overlay_alone_leaves_the_table_as_it_is(
     photo.write_bytes(plain("red"))
     outputs = PhotoOutputs({}, overlay)
     service = service_of(make_model("resnet18.a"))
-    (scores,) = asyncio.run(_predict_all(service, [photo], 1, outputs))
-    assert not isinstance(scores, str)
-    assert [one.label for one in scores] == ["red"]
+    (found,) = asyncio.run(_predict_all(service, [photo], 1, outputs))
+    assert isinstance(found, Predicted)
+    assert [one.label for one in found.scores] == ["red"]
     assert overlay.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_calibrated_model_says_how_sure_it_is(
+    make_model: MakeModel,
+    service_of: Callable[[Model], InferenceService],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    model = make_model("resnet18.a")
+    model.assessor = Assessor(model.artifact.head, fitted_to("red", "green"))
+    photos = [tmp_path / f"{color}.png" for color in ("red", "black")]
+    for photo in photos:
+        photo.write_bytes(plain(photo.stem))
+    outcomes = asyncio.run(_predict_all(service_of(model), photos, 2, PhotoOutputs({}), 0.9))
+    print_json(photos, outcomes, predictions=True)
+    red, black = json.loads(capsys.readouterr().out)
+    assert [*red] == ["image", "predictions", "abstained", "ood_score", "out_of_distribution"]
+    expected = softmax(logits_of(features_of(COLORS["red"]))[0] / 2)
+    for one in red["predictions"]:
+        assert one["confidence"] == pytest.approx(expected[one["class_id"]], abs=1e-6)
+        assert one["confidence"] != one["probability"]
+    assert (red["abstained"], red["out_of_distribution"]) == (False, False)
+    assert (black["abstained"], black["out_of_distribution"]) == (True, True)
+    assert red["ood_score"] < 1 < black["ood_score"]
+    print_table(photos, outcomes)
+    printed = capsys.readouterr().out
+    for said in ("confidence", "not abstained", f"out of distribution: score {black['ood_score']}"):
+        assert said in printed
+
+
+def test_without_a_calibration_nothing_is_said_of_it(
+    make_model: MakeModel,
+    service_of: Callable[[Model], InferenceService],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photo = tmp_path / "red.png"
+    photo.write_bytes(plain("red"))
+    service = service_of(make_model("resnet18.a"))
+    outcomes = asyncio.run(_predict_all(service, [photo], 1, PhotoOutputs({})))
+    print_json([photo], outcomes, predictions=True)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert [*row] == ["image", "predictions"]
+    assert "confidence" not in row["predictions"][0]
+    print_table([photo], outcomes)
+    assert "confidence" not in capsys.readouterr().out
+
+
+def test_numbers_in_base64_are_those_of_the_list(
+    make_model: MakeModel, service_of: Callable[[Model], InferenceService], tmp_path: Path
+) -> None:
+    photo = tmp_path / "red.png"
+    photo.write_bytes(plain("red"))
+    service = service_of(make_model("resnet18.a"))
+    asked = {"outputs": "embedding,class_activation_map", "classes": "red"}
+    found = []
+    for options in (asked, {**asked, "encoding_format": "base64"}):
+        (one,) = asyncio.run(_predict_all(service, [photo], None, PhotoOutputs(options)))
+        assert isinstance(one, Predicted)
+        found.append(one.outputs)
+    listed, packed = found
+    for numbers, text in (
+        (listed["embedding"], packed["embedding"]),
+        (listed["class_activation_maps"][0]["map"], packed["class_activation_maps"][0]["map"]),
+    ):
+        read = np.frombuffer(base64.b64decode(text), "<f4")
+        assert read.tolist() == np.ravel(numbers).tolist()
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["a.jpg", "--abstain-below", "1.5"], "--abstain-below"),
         (["a.jpg", "b.jpg", "--overlay", "c.png"], "--overlay takes one image. Received: 2"),
         (["a.jpg", "--outputs", "embedding"], "--outputs needs --json"),
     ],

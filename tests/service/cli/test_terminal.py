@@ -14,8 +14,8 @@ from model_builder.artifact.manifest import MANIFEST
 from model_builder.build.cache import ArtifactCache
 from model_builder.checkpoints.custom import CHECKPOINT, CustomCheckpoint, write_custom
 from model_builder.networks.config import ResNetConfig
-from service.cli.commands.predict import _print_table
 from service.cli.main import main
+from service.cli.predicted import Predicted, print_table
 from service.inference.outputs import ClassScore
 from tests.service.color_artifact import PREPROCESSING, write_color_artifact
 
@@ -74,7 +74,7 @@ def test_labels_and_names_of_files_in_predictions(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     scores = (ClassScore(0, "", HOSTILE, 0.75), ClassScore(1, "", "plain", 0.25))
-    _print_table([Path(HOSTILE), Path(HOSTILE)], [scores, HOSTILE])
+    print_table([Path(HOSTILE), Path(HOSTILE)], [Predicted(scores, {}, {}), HOSTILE])
     output = capsys.readouterr().out
     assert not CONTROL.search(output), repr(output)
     shown = r"\x1b[31m\x1b]0;owned\x07\x1b[2K\u202e[/b][red]\n12:00:00 INFO fake\r\udcff"

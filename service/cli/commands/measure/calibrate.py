@@ -69,9 +69,8 @@ def calibrate(
 ) -> None:
     """Fit a model's confidence to labeled images, and say how good it is on others.
 
-    Fits the artifact that `resnet serve` takes with the same options, on one half of the images,
-    and reports the other half. Kept beside the artifact; a server shows it once it is started
-    again.
+    Fits the artifact that `resnet serve` takes with the same options. Each image is measured with a
+    fit to the others. Kept beside the artifact; a server shows it once it is started again.
     """
     settings = settings_with(precision=precision, engine=engine, device=device, home=home)
     if remove:
@@ -169,18 +168,24 @@ def _print(outcome: Outcome, artifact: Artifact) -> None:
     if report.temperature is not None:
         how = f"temperature {report.temperature:.3f}"
     figures = Table(
-        f"{report.held_out} images held out",
+        f"{report.held_out} images, each left out of a fit",
         "before",
         "after",
         title=f"{how}, fitted on {report.fitted_on} images",
     )
+    pair = (report.before, report.after)
     for title, member in (
         ("expected calibration error", "expected_calibration_error"),
+        ("debiased calibration error", "debiased_calibration_error"),
         ("negative log-likelihood", "negative_log_likelihood"),
         ("Brier score", "brier_score"),
     ):
-        values = (getattr(one, member) for one in (report.before, report.after))
-        figures.add_row(title, *(f"{value:.4f}" for value in values))
+        figures.add_row(title, *(f"{getattr(one, member):.4f}" for one in pair))
+        if member == "expected_calibration_error":
+            by_chance = (
+                f"{one.chance_error_mean:.3f} ± {one.chance_error_deviation:.3f}" for one in pair
+            )
+            figures.add_row("  by chance alone", *by_chance)
     console.print(figures)
     coverage = Table("abstain below", "answered", "of them right", "wrong", title="Abstaining")
     for row in outcome.coverage:
@@ -192,6 +197,12 @@ def _print(outcome: Outcome, artifact: Artifact) -> None:
         )
     console.print(coverage)
     if report.temperature == 1:
-        say("No temperature is better for the images held out than none: confidence is probability")
-    say(f"Out-of-distribution score: {report.out_of_distribution}; above 1 for 5 % of those images")
+        say("No temperature is better for images left out than none: confidence is probability")
+    limit = report.before.chance_error_mean + 2 * report.before.chance_error_deviation
+    if report.before.expected_calibration_error <= limit:
+        say(
+            f"As far as {report.held_out} images tell by the calibration error, the model was "
+            "calibrated before"
+        )
+    say(f"Out-of-distribution score: {report.out_of_distribution}; above 1 for 5 % of such images")
     say(f"Kept beside {artifact.folder}")

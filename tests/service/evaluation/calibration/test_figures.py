@@ -10,11 +10,11 @@ from service.evaluation.calibration.diagram import reliability_svg
 from service.evaluation.calibration.figures import (
     BINS,
     brier_score,
-    calibration_figures,
     expected_calibration_error,
     negative_log_likelihood,
     reliability_bins,
 )
+from service.evaluation.calibration.report import calibration_figures
 
 CONFIDENCES = np.array([0.95, 0.95, 0.52, 0.52, 1.0])
 RIGHT = np.array([True, False, True, False, True])

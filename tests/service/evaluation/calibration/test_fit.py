@@ -1,4 +1,4 @@
-"""What is fitted on one half of the images and reported of the other."""
+"""What is fitted to the images, and reported of those that a fit left out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ from model_builder.artifact.head import Dense, Head, softmax
 from service.errors import InvalidParameter, ServiceError
 from service.evaluation.accuracy import labeled_images
 from service.evaluation.calibration.collect import Collected, collect
-from service.evaluation.calibration.figures import calibration_figures
-from service.evaluation.calibration.fit import MIN_IMAGES, UNSCALED, fit_confidence, halves
+from service.evaluation.calibration.fit import (
+    FOLDS,
+    MIN_IMAGES,
+    UNSCALED,
+    fit_confidence,
+    halves,
+    split,
+)
+from service.evaluation.calibration.report import calibration_figures
+from service.evaluation.calibration.scaling import fit_temperature
 from service.inference.confidence.assessor import Assessor, scale
 from tests.service.conftest import MakeModel
 from tests.service.fakes import LABELS, FakeEngine, color_head
@@ -47,26 +55,52 @@ def test_halves_share_the_images_of_each_class() -> None:
     assert [one.tolist() for one in halves(class_ids)] == [fit.tolist(), held_out.tolist()]
 
 
-def test_the_report_is_of_the_half_that_was_held_out() -> None:
+def test_folds_are_disjoint_and_classes_of_one_image_are_spread_by_chance() -> None:
+    class_ids = np.arange(100)
+    folds = split(class_ids, FOLDS)
+    assert sorted(np.concatenate(folds)) == list(range(100))
+    assert {len(one) for one in folds} == {20}
+    for fold in folds:
+        assert set(np.diff(fold)) != {FOLDS}
+    assert [one.tolist() for one in split(class_ids, FOLDS, seed=8)] != [
+        one.tolist() for one in folds
+    ]
+
+
+def test_the_report_is_of_every_image_scaled_by_a_fit_to_the_others() -> None:
     data, head = collected(2000, temperature=3)
     outcome = fit_confidence(data, head, "drawn", "digest")
     report = outcome.fitted.report
-    assert (report.fitted_on, report.held_out) == (1000, 1000)
+    assert (report.fitted_on, report.held_out, report.folds) == (2000, 2000, FOLDS)
     assert report.method in ("temperature", "vector")
-    held_out = data.rows(halves(data.class_ids)[1])
-    assert report.before == calibration_figures(held_out.logits, held_out.class_ids)
-    scaled = scale(held_out.logits, outcome.fitted.scaling)
-    named = held_out.logits.argmax(axis=1)
-    assert report.after == calibration_figures(scaled, held_out.class_ids, named)
-    assert report.top1_percent == round(100 * float((named == held_out.class_ids).mean()), 2)
+    assert report.before == calibration_figures(data.logits, data.class_ids)
+    named = data.logits.argmax(axis=1)
+    assert report.top1_percent == round(100 * float((named == data.class_ids).mean()), 2)
     # Far too sure before.
     assert report.before.expected_calibration_error > 0.15
+    assert report.before.debiased_calibration_error > 0.15
     assert report.after.expected_calibration_error < report.before.expected_calibration_error / 2
-    assert sum(one.count for one in outcome.bins_before) == 1000
-    assert sum(one.count for one in outcome.bins_after) == 1000
+    assert report.after.debiased_calibration_error < 0.03
+    assert sum(one.count for one in outcome.bins_before) == 2000
+    assert sum(one.count for one in outcome.bins_after) == 2000
     assert outcome.coverage[0].coverage_percent == 100
-    confidences = softmax(scaled)[np.arange(1000), named]
+
+
+def test_no_image_is_measured_by_a_fit_that_saw_it() -> None:
+    """Too few images for vector scaling: each fold's temperature is that of the others."""
+    data, head = collected(100, temperature=3)
+    report = fit_confidence(data, head, "drawn", "digest").fitted.report
+    scaled = np.empty_like(data.logits)
+    for held_out in split(data.class_ids, FOLDS):
+        seen = np.isin(np.arange(100), held_out, invert=True)
+        scaling = fit_temperature(data.logits[seen], data.class_ids[seen])
+        scaled[held_out] = scale(data.logits[held_out], scaling)
+    named = data.logits.argmax(axis=1)
+    assert report.after == calibration_figures(scaled, data.class_ids, named)
+    confidences = softmax(scaled)[np.arange(100), named]
     assert report.mean_confidence == pytest.approx(confidences.mean(), abs=1e-4)
+    everything = fit_temperature(data.logits, data.class_ids)
+    assert report.temperature == pytest.approx(1 / float(everything.scale[0]), abs=1e-4)
 
 
 def test_vector_scaling_is_taken_where_classes_have_biases() -> None:

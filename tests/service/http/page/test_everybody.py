@@ -55,7 +55,7 @@ def test_axe_finds_nothing(
     visit.card("red.png").get_by_role("button", name="Heat map").click()
     expect(visit.card("red.png").locator(".overlay")).to_be_visible()
     assert complaints(visit) == []
-    for opener in ("Models", "curl and Python"):
+    for opener in ("Models", "Metrics", "curl and Python"):
         visit.button(opener).click()
         assert complaints(visit) == []
         visit.page.keyboard.press("Escape")
@@ -100,7 +100,7 @@ def test_all_of_it_works_with_a_keyboard(service: Service, open_page: Open) -> N
         stops.append(stop)
     names = [name for name, _ in stops]
     assert names[0] == "Choose images"
-    assert {"Heat map", "Heat maps", "curl and Python", "Clear", "Models"} <= set(names)
+    assert {"Heat map", "Heat maps", "curl and Python", "Clear", "Models", "Metrics"} <= set(names)
     assert any(name.startswith("green") for name in names)
     # The focus is seen wherever it is.
     assert {outline for _, outline in stops} == {"3px"}

@@ -70,9 +70,6 @@ def test_the_server_s_state_is_a_dot_with_words(service: Service, open_page: Ope
     state = visit.page.locator("#readiness")
     expect(state).to_have_text("Ready")
     expect(state).to_have_attribute("data-state", "ready")
-    # Prometheus's text is for Prometheus.
-    link = visit.page.get_by_role("link", name="Metrics (text for Prometheus)")
-    assert link.get_attribute("href") == "metrics"
 
 
 def test_a_key_is_asked_for_where_keys_are_set_up(
