@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
 
+# Kept with what was selected: another version of these rules measures again.
+RULES = "2"
 ROUNDS = 3
 # A larger batch makes each of its images wait for the others. No gain in throughput is worth more
 # latency than this.
@@ -34,6 +36,9 @@ SECOND_SIZE_SECONDS = 0.12
 # Each of the two so many times, more often where that is quick: other load disturbs single runs.
 MIN_TURNS, MAX_TURNS = 2, 4
 TURNS_SECONDS = 0.15
+# By less than this factor a larger batch is no slower for each image: other load made it so.
+# Threads that wait for one that has no CPU take CPU time, too.
+DISTURBED = 1.5
 
 
 class Runnable(Protocol):
@@ -121,8 +126,8 @@ def _estimated(
     """In a tenth of the time of `_chosen`: two sizes are run, and a line through them is drawn.
 
     An engine that takes any size computes the same for each image, and something for each batch.
-    Other load on the machine makes a run take a multiple of its time and hardly more of the CPU's,
-    so the second size counts as no slower, beside the first, than by its CPU time.
+    Other load on the machine makes a run take a multiple of its time, and less more of the CPU's:
+    the second size counts as no slower, beside the first, than by its CPU time.
     """
     _seconds(engine, 1, input_shape)
     once = _seconds(engine, 1, input_shape)
@@ -148,6 +153,8 @@ def _estimated(
     together = several.seconds
     if single.cpu_seconds > 0:
         together = min(together, alone * several.cpu_seconds / single.cpu_seconds)
+    if together < DISTURBED * second * alone:
+        together = min(together, second * alone)
     each = max(0.0, together - alone) / (second - 1)
     seconds = {size: alone + each * (size - 1) for size in sizes}
     if max_batch_size is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from model_builder.artifact.confidence import read_confidence
 from model_builder.artifact.manifest import Artifact, artifact_name
 from model_builder.system.progress import step
-from service.batching.autotune import autotune
+from service.batching.autotune import RULES, autotune
 from service.batching.autotune_cache import AutotuneCache, autotune_cache_path
 from service.engines.base import Engine, Hardware
 from service.engines.registry import ENGINES, EngineSpec, engine_called, load_engines
@@ -140,6 +140,6 @@ def autotune_cache_for(
     if not all(engine.device.startswith("cpu") for engine in engines):
         return None
     manifest = artifact.manifest
-    key = measured_on(artifact, spec, hardware, cpuinfo)
+    key = measured_on(artifact, spec, hardware, cpuinfo) | {"rules": RULES}
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     return AutotuneCache(autotune_cache_path(home, name), key)

@@ -184,6 +184,7 @@ def test_every_engine_is_warm_for_every_size(clock: Clock) -> None:
         (lambda size: 0.01 + 0.3 * size, (1,), {1: 4, 2: 2}),
         (lambda size: 0.005 + 0.01 * size, (1, 2, 4, 8), {1: 4, 8: 2}),
         (lambda size: 0.001 + 0.002 * size, (1, 2, 4, 8), {1: 6, 8: 4}),
+        # What is a little slower for each image counts as no slower.
         (lambda size: 0.01 * size**1.04, (1, 2, 4, 8), {1: 4, 8: 2}),
         (lambda size: 0.01 * size**1.5, (1,), {1: 4, 8: 2}),
         (lambda _: 0.3, (1, 2, 4, 8), {1: 4, 2: 2}),
@@ -197,7 +198,7 @@ def test_of_an_engine_that_takes_any_size_two_are_run(
     plan = autotune([engine], SHAPE, None)
     assert plan.sizes == engine.kept == sizes
     assert engine.runs == runs
-    assert plan.seconds == pytest.approx({size: seconds(size) for size in sizes}, rel=0.05)
+    assert plan.seconds == pytest.approx({size: seconds(size) for size in sizes}, rel=0.09)
 
 
 def test_of_each_of_the_two_one_run_may_be_disturbed(clock: Clock) -> None:
@@ -214,11 +215,13 @@ def test_of_the_larger_of_the_two_every_run_may_be_disturbed(clock: Clock) -> No
         def run(self, pixels: Pixels) -> Array:
             if len(pixels) > 1:
                 self._clock.now += 0.2
+                # Threads that wait for each other: a quarter more.
+                self._clock.cpu += 0.25 * 2 * self._seconds(len(pixels))
             return super().run(pixels)
 
     engine = Disturbed(clock, lambda size: 0.002 + 0.01 * size, takes_any_size=True)
     plan = autotune([engine], SHAPE, None)
-    assert plan.seconds == pytest.approx({1: 0.012, 2: 0.022, 4: 0.042, 8: 0.082})
+    assert plan.seconds == pytest.approx({1: 0.012, 2: 0.024, 4: 0.048, 8: 0.096}, rel=0.1)
     assert plan.take(8) == 8
 
 

@@ -134,6 +134,19 @@ def test_a_damaged_one_is_none(
     assert find().read() is None
 
 
+def test_sizes_that_other_rules_selected_are_not_used(
+    find: Callable[..., AutotuneCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find().write(PLAN)
+    monkeypatch.setattr("service.inference.loader.RULES", "another version")
+    assert find().read() is None
+    # As an earlier version wrote it.
+    file = find()
+    key = {field: value for field, value in file.key.items() if field != "rules"}
+    AutotuneCache(file.path, key).write(PLAN)
+    assert file.read() is None
+
+
 def test_where_none_can_be_kept_none_is(find: Callable[..., AutotuneCache]) -> None:
     # A file where the folder should be: as root even a read-only folder can be written to.
     folder = find().path.parent
