@@ -97,7 +97,7 @@ class BatchQueue(Generic[RowT]):
                 while (pinned or self._waiting) and len(batch) < wanted:
                     if not pinned:
                         before, few = few, self._next_has_few()
-                        if before and not few and len(batch) >= self._batch_sizes.alone:
+                        if before and not few and len(batch) >= self._alone:
                             break
                     pending = pinned.pop(0) if pinned else self._take()
                     if self._claim(pending):
@@ -131,6 +131,19 @@ class BatchQueue(Generic[RowT]):
             self._pinned = {}
         return left
 
+    @property
+    def _quick(self) -> int:
+        """Images of a short batch, and of a client with few.
+
+        The smaller one by what was measured at the start and what was observed since: other load
+        on the machine makes either too large.
+        """
+        return min(self._batch_sizes.quick, self._latency.batch_sizes.quick)
+
+    @property
+    def _alone(self) -> int:
+        return min(self._batch_sizes.alone, self._latency.batch_sizes.alone)
+
     def _wait_for_few(self) -> None:
         smallest = self._latency.batch_seconds(self._batch_sizes.sizes[0])
         ends = time.monotonic() + min(MOST_HELD_SECONDS, smallest)
@@ -142,7 +155,7 @@ class BatchQueue(Generic[RowT]):
 
     def _only_few_coming(self) -> bool:
         """Whether all that wait are of clients with many, and one with few is to come."""
-        quick = self._batch_sizes.quick
+        quick = self._quick
         if self._waiting.fewest_and_most[0] <= quick:
             return False
         return any(
@@ -153,7 +166,7 @@ class BatchQueue(Generic[RowT]):
     def _wanted(self, pinned: int) -> int:
         """How many images the next batch takes."""
         wanted = self._batch_sizes.take(pinned + len(self._waiting))
-        quick = self._batch_sizes.quick
+        quick = self._quick
         fewest, most = self._waiting.fewest_and_most
         if wanted <= quick or most <= quick:
             return wanted
@@ -170,14 +183,14 @@ class BatchQueue(Generic[RowT]):
     def _take(self) -> BatchItem[RowT]:
         """The image whose turn it is."""
         client = self._waiting.next_client
-        if self._waiting.waiting(client) <= self._batch_sizes.quick:
+        if self._waiting.waiting(client) <= self._quick:
             self._had_few.pop(client, None)
             self._had_few[client] = time.monotonic()
         return self._waiting.pop()
 
     def _next_has_few(self) -> bool:
         """Whether the next client has few images, while another one has many."""
-        quick = self._batch_sizes.quick
+        quick = self._quick
         _, most = self._waiting.fewest_and_most
         return most > quick >= self._waiting.waiting(self._waiting.next_client)
 
