@@ -8,7 +8,7 @@ from typing import Final
 
 # Clients without an address, as over a Unix socket, share one name.
 UNKNOWN: Final = "unknown"
-# What one client is given at least: it may take any address of it.
+# What one client is given at least (RFC 6177). The other 64 bits it selects (RFC 4291, 2.5.1).
 IPV6_PREFIX_BITS: Final = 64
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +35,8 @@ class Admission:
         self._batcher = batcher
         self._queue_limit = queue_limit
         self._wait_limit_seconds = wait_limit_seconds
-        # Images, by client.
-        self._decoding: Counter[str] = Counter()
+        # Images that are being decoded, by client.
+        self._decoding = batcher.coming
         self._lateness = Lateness()
         self._expected = ExpectedImages()
 

@@ -51,7 +51,7 @@ class Batcher(Generic[RowT]):
     """Runs batches on one or more devices, each in its own thread.
 
     runs: one function for each worker. It receives only sizes N of `batch_sizes`; smaller batches
-        are padded with zeros.
+        are padded with zeros. coming: that of `BatchQueue`.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Batcher(Generic[RowT]):
         self._queue: BatchQueue[RowT] = BatchQueue(
             batch_sizes=batch_sizes, latency=self.latency, dropped=observer.dropped
         )
+        self.coming = self._queue.coming
         self._workers = [
             Worker(index, run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
         ]

@@ -14,11 +14,15 @@ CLAMP = 4
 
 
 class LatencyEstimator:
-    """An exponential moving average for each batch size, in seconds; starts at the warm-up's."""
+    """An exponential moving average for each batch size, in seconds; starts at the warm-up's.
+
+    batch_sizes: with the latencies as they are estimated now.
+    """
 
     def __init__(self, batch_sizes: BatchSizes) -> None:
         self._batch_sizes = batch_sizes
         self._seconds = dict(batch_sizes.seconds)
+        self.batch_sizes = BatchSizes(self._seconds)
         self._slowest = dict(batch_sizes.seconds)
 
     def observe(self, size: int, seconds: float) -> None:

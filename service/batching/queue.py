@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic
 
@@ -16,6 +17,8 @@ from service.fairness.fair_queue import FairQueue
 IDLE_WAIT_SECONDS = 1.0
 # Batches of a client with many images are short for so long after another one had few.
 SHORT_BATCHES_SECONDS = 1.0
+# A batch waits so long at most for a client with few images, whose image is being decoded.
+MOST_HELD_SECONDS = 0.01
 
 
 class BatchQueue(Generic[RowT]):
@@ -24,10 +27,12 @@ class BatchQueue(Generic[RowT]):
     Clients take turns, and within a client its requests; every image costs a turn. A priority holds
     among the requests of one client. While clients with few images wait for one with many, batches
     are short, so that they wait a short time for the batch that runs, and theirs have no images of
-    that one.
+    that one. Where only clients with many wait, a batch is begun a little later for an image of one
+    with few that is being decoded.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
-    calls where the queue must not change between them.
+    calls where the queue must not change between them. coming: images of each client that were
+    admitted and are being decoded, as Admission counts them.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class BatchQueue(Generic[RowT]):
     ) -> None:
         self.lock = threading.RLock()
         self.closing = False
+        self.coming: Counter[str] = Counter()
         self._batch_sizes = batch_sizes
         self._latency = latency
         self._dropped = dropped
@@ -83,13 +89,15 @@ class BatchQueue(Generic[RowT]):
                     if self.closing:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
+                if not self._pinned.get(worker):
+                    self._wait_for_few()
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
                 wanted, few = self._wanted(len(pinned)), False
                 while (pinned or self._waiting) and len(batch) < wanted:
                     if not pinned:
                         before, few = few, self._next_has_few()
-                        if before and not few and len(batch) >= self._batch_sizes.alone:
+                        if before and not few and len(batch) >= self._alone:
                             break
                     pending = pinned.pop(0) if pinned else self._take()
                     if self._claim(pending):
@@ -123,10 +131,42 @@ class BatchQueue(Generic[RowT]):
             self._pinned = {}
         return left
 
+    @property
+    def _quick(self) -> int:
+        """Images of a short batch, and of a client with few.
+
+        The smaller one by what was measured at the start and what was observed since: other load
+        on the machine makes either too large.
+        """
+        return min(self._batch_sizes.quick, self._latency.batch_sizes.quick)
+
+    @property
+    def _alone(self) -> int:
+        return min(self._batch_sizes.alone, self._latency.batch_sizes.alone)
+
+    def _wait_for_few(self) -> None:
+        smallest = self._latency.batch_seconds(self._batch_sizes.sizes[0])
+        ends = time.monotonic() + min(MOST_HELD_SECONDS, smallest)
+        while not self.closing and self._only_few_coming():
+            left = ends - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(left)
+
+    def _only_few_coming(self) -> bool:
+        """Whether all that wait are of clients with many, and one with few is to come."""
+        quick = self._quick
+        if self._waiting.fewest_and_most[0] <= quick:
+            return False
+        return any(
+            images > 0 and images + self._waiting.waiting(client) <= quick
+            for client, images in dict(self.coming).items()
+        )
+
     def _wanted(self, pinned: int) -> int:
         """How many images the next batch takes."""
         wanted = self._batch_sizes.take(pinned + len(self._waiting))
-        quick = self._batch_sizes.quick
+        quick = self._quick
         fewest, most = self._waiting.fewest_and_most
         if wanted <= quick or most <= quick:
             return wanted
@@ -143,14 +183,14 @@ class BatchQueue(Generic[RowT]):
     def _take(self) -> BatchItem[RowT]:
         """The image whose turn it is."""
         client = self._waiting.next_client
-        if self._waiting.waiting(client) <= self._batch_sizes.quick:
+        if self._waiting.waiting(client) <= self._quick:
             self._had_few.pop(client, None)
             self._had_few[client] = time.monotonic()
         return self._waiting.pop()
 
     def _next_has_few(self) -> bool:
         """Whether the next client has few images, while another one has many."""
-        quick = self._batch_sizes.quick
+        quick = self._quick
         _, most = self._waiting.fewest_and_most
         return most > quick >= self._waiting.waiting(self._waiting.next_client)
 

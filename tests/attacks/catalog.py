@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.attacks.answer_attacks import ANSWER_ATTACKS
 from tests.attacks.attack import EIGHT, Attack
 from tests.attacks.attackers import (
     expensive,
@@ -32,16 +33,14 @@ from tests.attacks.server.disturbances import (
 )
 from tests.attacks.tensor_attacks import TENSOR_ATTACKS
 
-MOST_CONNECTIONS = 100
 # The server itself has about 25 open files.
-DESCRIPTORS = 64
+MOST_CONNECTIONS, DESCRIPTORS = 100, 64
 # Short enough that the limits apply within a row.
 SECONDS = {"REQUEST": "8", "KEEP_ALIVE": "5", "WRITE": "8"}
 SHORT = {f"RESNET_{name}_TIMEOUT_SECONDS": value for name, value in SECONDS.items()}
 # Longer than the timeouts of headers, bodies and idle connections.
 HOLDING, LEAST_HOLDING = 24.0, 22.0
-# The link carries 60 bodies in 10 s.
-UPLOADING = 16.0
+UPLOADING = 16.0  # The link carries 60 bodies in 10 s.
 LIMITED = {
     "RESNET_RATE_LIMIT_PER_SECOND": str(LIMIT_PER_SECOND),
     "RESNET_RATE_LIMIT_BURST": str(LIMIT_BURST),
@@ -53,6 +52,7 @@ ENDING = {
 
 ATTACKS: Mapping[str, Attack] = {
     **TENSOR_ATTACKS,
+    **ANSWER_ATTACKS,
     "uploads_raw": Attack("60 bodies a byte short of the limit", uploads.raw, seconds=UPLOADING),
     "uploads_chunked": Attack("60 such bodies, chunked", uploads.chunked, seconds=UPLOADING),
     "uploads_form": Attack("60 forms a byte short of the limit", uploads.form, seconds=UPLOADING),

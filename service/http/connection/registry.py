@@ -6,10 +6,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Literal, Protocol
 
+from service.auth.address import UNKNOWN, client_address
 from service.fairness.shared_limit import SharedLimit
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Descriptors, descriptor_limit
@@ -22,9 +21,6 @@ from service.observability.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 Reason = Literal["limit", "share", "descriptors"]
-# An IPv6 client has a whole network of addresses.
-IPV6_CLIENT_BITS = 64
-UNKNOWN = "unknown"
 # After a search for an idle connection that found none.
 PAUSE_SECONDS = 0.1
 
@@ -41,20 +37,6 @@ class Connection(Protocol):
 
     def turn_away(self, refusal: Refusal) -> None:
         """Answers with the refusal, whatever may still arrive, and closes at once."""
-
-
-@lru_cache(maxsize=4096)
-def client_of(address: str) -> str:
-    """Whom an address is counted for: itself, or its network of 64 bits where it is IPv6."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return UNKNOWN
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ip_network((ip, IPV6_CLIENT_BITS), strict=False))
-    return str(ip)
 
 
 class ConnectionRegistry:
@@ -133,7 +115,7 @@ class ConnectionRegistry:
 
     def drop(self, flow: HeldFlow, peer: tuple[str, int] | None, count: int) -> None:
         """Counts what a client sent after its response; it may be read later on only."""
-        self.dropped.add(flow, client_of(peer[0]) if peer else UNKNOWN, count)
+        self.dropped.add(flow, client_address(peer[0]) if peer else UNKNOWN, count)
 
     def record_refusal(self, refusal: Refusal, client: tuple[str, int] | None) -> None:
         """Counts the response to a request that the application never saw. client: the peer."""
@@ -151,7 +133,7 @@ class ConnectionRegistry:
             self._counted[connection] = None
             self._set_trusted(self._trusted + 1)
             return None
-        client = client_of(address)
+        client = client_address(address)
         if not self._shares.take(client, 1):
             return "share"
         self._counted[connection] = client
@@ -160,7 +142,7 @@ class ConnectionRegistry:
     def _make_room(self, address: str) -> bool:
         """Closes an idle connection of the client with the most, for one below its share."""
         now = asyncio.get_running_loop().time()
-        if now < self._search_again or not self._shares.below_share(client_of(address)):
+        if now < self._search_again or not self._shares.below_share(client_address(address)):
             return False
         largest = self._shares.largest
         for connection, client in self._counted.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -99,11 +100,12 @@ class LoadSheddingMiddleware:
     def _error(self, scope: Scope, target: InferenceTarget, now: float) -> Unavailable | None:
         """Why there is no room; None where there is, or where that can't be told from here."""
         try:
-            given = next((value for key, value in scope["headers"] if key == TIMEOUT_MS), None)
-            timeout_ms = None if given is None else float(given)
+            # The first of each name. No loop: there may be thousands.
+            given = dict(reversed(scope["headers"]))
+            timeout_ms = float(given[TIMEOUT_MS]) if TIMEOUT_MS in given else None
             deadline = RequestDeadline(now, timeout_ms, self._timeout_seconds).at(now)
             client = client_before_auth(scope, self._keys)
-            body_bytes = _body_bytes(scope)
+            body_bytes = _body_bytes(given)
             if target.in_body:
                 self._runtime.check_any_room(
                     deadline=deadline, client=client, body_bytes=body_bytes
@@ -169,15 +171,12 @@ class LoadSheddingMiddleware:
             self._refused, self._logged = 0, now
 
 
-def _body_bytes(scope: Scope) -> int | None:
+def _body_bytes(given: Mapping[bytes, bytes]) -> int | None:
     """As it is announced; None where it is not, or where that is not what comes out of it."""
-    length = None
-    for name, value in scope["headers"]:
-        if name == CONTENT_ENCODING:
-            return None
-        if name == CONTENT_LENGTH and value.isdigit():
-            length = int(value[:MAX_LENGTH_DIGITS])
-    return length
+    length = given.get(CONTENT_LENGTH, b"")
+    if CONTENT_ENCODING in given or not length.isdigit():
+        return None
+    return int(length[:MAX_LENGTH_DIGITS])
 
 
 class _Refusal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from model_builder.artifact.labels import Label
 from service.errors import ServiceError
 from service.fairness.byte_budget import HeldBytes
+from service.fairness.paced import pause
 from service.http.outputs.overlays import Overlays
 from service.imaging.resampling.geometry import crop_box
 from service.inference.outputs import Array, map_class_ids, unit_length
@@ -70,7 +70,7 @@ class ImageOutputWriter:
                     values = unit_length(values)
                 members.append(f'"{name}":{numbers_text(values, base64=self._wanted.base64)}')
                 # Two thousand numbers take the event loop a millisecond.
-                await asyncio.sleep(0)
+                await pause()
         return members
 
     async def _maps(self, row: RowResult, result: InferenceResult) -> list[str]:
@@ -85,7 +85,7 @@ class ImageOutputWriter:
             await self._map(values, index, artifact.labels, box, row.image_size)
             for index, values in zip(classes, row.outputs[MAPS], strict=True)
         ]
-        await asyncio.sleep(0)
+        await pause()
         shown = described_crop(row.image_size, artifact.manifest.preprocessing)
         crop = json.dumps(shown, separators=(",", ":"))
         return [f'"class_activation_maps":[{",".join(maps)}]', f'"crop_box":{crop}']

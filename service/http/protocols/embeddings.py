@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 from fastapi import APIRouter, Response
 
+from service.fairness.paced import pause
 from service.http.headers import SERVER_TIMING
 from service.http.outputs.image_json import numbers_text
 from service.http.paths import EMBEDDINGS
@@ -115,7 +115,7 @@ async def embeddings(exchange: ExchangeDep) -> Response:
         numbers = numbers_text(values, base64=asked.base64)
         texts.append(f'{{"object":"embedding","index":{index},"embedding":{numbers}}}')
         # A row takes the event loop a millisecond.
-        await asyncio.sleep(0)
+        await pause()
     model = json.dumps(asked.model or answered.result.model.name)
     body = f'{{"object":"list","data":[{",".join(texts)}],"model":{model},"usage":{USAGE}}}'
     headers = {SERVER_TIMING: answered.server_timing}

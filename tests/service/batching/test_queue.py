@@ -295,3 +295,20 @@ def test_batches_are_short_before_the_next_image_of_a_client_with_few_is_there(
     assert lengths.next() == "aa"
     lengths.now += 0.02
     assert lengths.next() == "a" * 8
+
+
+def test_a_start_on_a_busy_machine_makes_no_batches_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches were measured too slow; those that ran since tell."""
+    lengths = Lengths(BatchSizes({1: 4.0, 2: 5.0, 4: 6.0, 8: 8.0}), monkeypatch)
+    latency = lengths.queue._latency
+    lengths.put("a", 20)
+    lengths.put("b", 1)
+    assert lengths.next() == "abaaaaaa"
+    for _ in range(100):
+        latency.observe(1, 1.0)
+    lengths.put("b", 1)
+    assert [lengths.next() for _ in range(2)] == ["b", "a"]
+    # Never longer than they were at the start.
+    for _ in range(100):
+        latency.observe(1, 8.0)
+    assert lengths.queue._quick == 8

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from service.auth.address import client_address
 from service.http.connection.bounds import Bounds
-from service.http.connection.registry import client_of
 from service.settings import Settings
 from tests.service.conftest import Loop, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
@@ -242,7 +242,7 @@ def test_refusals_share_a_line_of_the_log(connect: Open, caplog: pytest.LogCaptu
     ],
 )
 def test_whom_an_address_is_counted_for(address: str, client: str) -> None:
-    assert client_of(address) == client
+    assert client_address(address) == client
 
 
 def test_the_setting_is_the_limit() -> None:
