@@ -14,23 +14,26 @@ from model_builder.system.gc_control import gc_paused
 from model_builder.system.printable import printable_lines
 from service.version import __version__
 
-# The module of each command; its function has the command's name, but for `import`.
-MODULES = {
-    "serve": "serve",
-    "models": "models",
-    "describe": "describe",
-    "predict": "predict",
-    "score": "score",
-    "import": "import_",
-    "pull": "pull",
-    "quantize": "quantize",
-    "evaluate": "measure.evaluate",
-    "calibrate": "measure.calibrate",
-    "bench": "measure.bench",
-    "verify": "measure.verify",
-    "remove": "remove",
-    "ray": "ray",
+# The module of each command by the part of the help that it is in; its function has the command's
+# name, but for `import`.
+PANELS = {
+    "Classify images": {"serve": "serve", "predict": "predict", "score": "score", "ray": "ray"},
+    "Models": {
+        "models": "models",
+        "describe": "describe",
+        "import": "import_",
+        "pull": "pull",
+        "quantize": "quantize",
+        "remove": "remove",
+    },
+    "Measure and check": {
+        "evaluate": "measure.evaluate",
+        "calibrate": "measure.calibrate",
+        "bench": "measure.bench",
+        "verify": "measure.verify",
+    },
 }
+MODULES = {name: module for panel in PANELS.values() for name, module in panel.items()}
 
 
 class Commands(MutableMapping[str, Any]):
@@ -46,7 +49,9 @@ class Commands(MutableMapping[str, Any]):
             with gc_paused():
                 module = import_module(f"service.cli.commands.{MODULES[name]}")
             function = module.__name__.rpartition(".")[2]
-            self._imported[name] = _command(name, getattr(module, function))
+            made = _command(name, getattr(module, function))
+            made.rich_help_panel = next(panel for panel in PANELS if name in PANELS[panel])
+            self._imported[name] = made
         return self._imported[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -122,5 +127,9 @@ VersionOption = Annotated[
 def resnet(_version: VersionOption = False) -> None:
     """ResNet-18 to 152: images in, classes out.
 
-    Every option has an environment variable too: RESNET_MODELS for --models, and so on.
+    `resnet serve` starts a server on port 8000; `resnet predict photo.jpg` needs none. Both
+    download a model when they first need it.
+
+    RESNET_ variables of the environment hold for every command: docs/configuration.md lists them.
+    An option takes precedence over its variable.
     """

@@ -37,19 +37,27 @@ ModelOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Literal["auto", "auto-int8", "float32", "bfloat16", "float16", "int8"] | None,
-    typer.Option(help="What the network computes in."),
+    typer.Option(
+        help="Precision of the network. auto: bfloat16 where the hardware supports it, or float32."
+    ),
 ]
 EngineOption = Annotated[
     str | None, typer.Option(help="What computes: auto, openvino, tensorflow or litert.")
 ]
-DeviceOption = Annotated[Literal["auto", "cpu", "gpu"] | None, typer.Option(help="Where it runs.")]
-HomeOption = Annotated[Path | None, typer.Option(help="The cache.")]
+DeviceOption = Annotated[
+    Literal["auto", "cpu", "gpu"] | None,
+    typer.Option(help="auto: every GPU that TensorFlow finds, else the CPU."),
+]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(help="Cache folder, in place of RESNET_HOME.", metavar="FOLDER"),
+]
 FileOption = Annotated[
     Path | None, typer.Option(help="The checkpoint's published file, already on this machine.")
 ]
 NamesArgument = Annotated[
     list[str],
-    typer.Argument(help="Depths or checkpoints.", metavar="NAME...", autocompletion=complete_model),
+    typer.Argument(help="Depths or checkpoints.", metavar="NAME", autocompletion=complete_model),
 ]
 # One of them.
 ModelArgument = Annotated[

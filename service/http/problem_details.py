@@ -173,7 +173,7 @@ class ErrorText:
         return f"{self._beginning}{text}{identified}{self._ending}".encode()
 
 
-# What `curl -T` is used for.
+# What `curl -T` is used for, and a browser's line of addresses.
 UPLOAD = f"curl -F file=@photo.jpg http://HOST:PORT{PREDICT}"
 
 
@@ -199,7 +199,7 @@ def add_error_handlers(app: FastAPI, metrics: Metrics) -> None:
             if statuses_on(path) is V1_STATUS:
                 # TensorFlow Serving's answer to what is none of its paths and methods.
                 status, detail = 400, f"Malformed request: {request.method} {path}"
-            elif request.method == "PUT":
+            elif request.method == "PUT" or (status == 405 and path == PREDICT):
                 detail += f". Images are sent by POST: {UPLOAD}"
             elif status == 404 and path == PREDICT + "/":
                 detail += f". Did you mean {PREDICT}, without the slash at the end?"

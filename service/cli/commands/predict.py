@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from model_builder.errors import BuilderError
 from model_builder.system.regular_file import read_regular_file
 from service.cli.options import (
     DeviceOption,
+    EngineOption,
     FileOption,
     HomeOption,
     JsonOption,
@@ -26,6 +28,7 @@ from service.cli.options import (
 from service.cli.outputs import PhotoOutputs
 from service.cli.predicted import Outcome, Predicted, print_json, print_table
 from service.errors import ServiceError
+from service.inference import repository
 from service.inference.outputs import top_k as top_classes
 from service.inference.request import InferenceRequest
 from service.inference.runtime import Runtime
@@ -40,7 +43,7 @@ TIMEOUT_SECONDS = 3600.0
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Images.", metavar="PHOTO...")],
+    photos: Annotated[list[Path], typer.Argument(help="Image files.", metavar="PHOTO")],
     top_k: Annotated[
         int | None,
         typer.Option(min=1, help="How many classes to name: by default 5, or all of fewer."),
@@ -85,11 +88,12 @@ def predict(
     ] = None,
     model: ModelOption = None,
     precision: PrecisionOption = None,
+    engine: EngineOption = None,
     device: DeviceOption = None,
     home: HomeOption = None,
     checkpoint_file: FileOption = None,
 ) -> None:
-    """Classify images here, without a server. Ends with 1 where an image could not be.
+    """Classify images here, without a server. Ends with 1 where one could not be classified.
 
     A calibrated model's classes have a confidence beside their probability, and each image an
     out-of-distribution score: see `resnet calibrate`.
@@ -105,16 +109,21 @@ def predict(
         end("--outputs needs --json: a table has the classes only.")
     if overlay is not None and len(photos) != 1:
         end(f"--overlay takes one image. Received: {len(photos)}")
+    if overlay is not None and not overlay.parent.is_dir():
+        end(f"--overlay can't be written. There is no folder {overlay.parent}")
     wanted = PhotoOutputs(options, overlay)
     settings = settings_with(
         model=model,
         precision=precision,
+        engine=engine,
         device=device,
         home=home,
         checkpoint_file=checkpoint_file,
         abstain_below=abstain_below,
     )
     configure_logging("warning", settings.observability.log_format)
+    # It logs what the command prints.
+    logging.getLogger(repository.__name__).setLevel(logging.CRITICAL)
     failed: list[str] = []
     ready = threading.Event()
 
@@ -192,6 +201,8 @@ async def _predict_all(
                     None if found is None else found.confidences,
                 )
                 return Predicted(scores, assessed(found, abstain_below), outputs.of(row, model))
+            except FileNotFoundError:
+                return f"There is no file {photo}"
             except (OSError, ServiceError) as error:
                 return str(error)
 

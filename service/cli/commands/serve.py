@@ -46,8 +46,8 @@ def default_text(name: str, field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
     if any(word in (field.description or "") for word in ("Default: ", "Deprecated: ")):
         return ""
-    if default is None or isinstance(default, bool):
-        text = {None: "none", True: "yes", False: "no"}[default]
+    if default in (None, "") or isinstance(default, bool):
+        text = {None: "none", "": "none", True: "yes", False: "no"}[default]
     elif isinstance(default, int) and name.endswith("_bytes"):
         text = f"{default} ({default / 2**20:g} MiB)"
     elif isinstance(default, int) and default >= MANY:
@@ -61,5 +61,8 @@ def default_text(name: str, field: FieldInfo) -> str:
 
 @_with_an_option_a_setting
 def serve(**given: Any) -> None:
-    """Serve over HTTP until SIGTERM or SIGINT."""
+    """Serve over HTTP until SIGTERM or SIGINT: a page at /, POST /predict, the API at /docs.
+
+    Each option is also an environment variable: RESNET_MODELS for --models, and so on.
+    """
     raise typer.Exit(serve_http(settings_with(**given)))

@@ -65,5 +65,6 @@ async def read_images(
             raise MalformedRequest(f"The body is empty. {HINT}")
         body.add_image()
     else:
-        raise UnsupportedMedia(f"{HINT} Received: Content-Type {media_type or 'none'!r}")
+        received = f"Content-Type {media_type!r}" if media_type else "no Content-Type"
+        raise UnsupportedMedia(f"{HINT} Received: {received}")
     return {}

@@ -15,16 +15,18 @@ const PAUSE_SECONDS = 5;
 export function watchMetrics(models) {
   const [box, show] = [byId("metrics"), dialog("metrics")];
   let timer = null;
-  const look = async () => {
+  const later = () => {
     clearTimeout(timer);
+    if (box.open) timer = setTimeout(look, 1000 * PAUSE_SECONDS);
+  };
+  const look = async () => {
     const content = await contentOf(models);
-    if (!box.open) return;
-    update(byId("metrics-content"), content);
-    timer = setTimeout(look, 1000 * PAUSE_SECONDS);
+    if (box.open) update(byId("metrics-content"), content);
+    later();
   };
   byId("show-metrics").addEventListener("click", async () => {
     show(...await contentOf(models));
-    timer = setTimeout(look, 1000 * PAUSE_SECONDS);
+    later();
   });
   box.addEventListener("close", () => clearTimeout(timer));
 }

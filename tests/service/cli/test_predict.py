@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -55,6 +57,25 @@ def test_a_pipe_is_not_waited_for(
     service = service_of(make_model("resnet18.a"))
     (said,) = asyncio.run(_predict_all(service, [tmp_path / "photo.jpg"], None, PhotoOutputs({})))
     assert said == f"{tmp_path / 'photo.jpg'} is a pipe, not a file"
+
+
+def test_a_file_that_is_missing_is_named_in_words(
+    make_model: MakeModel, service_of: Callable[[Model], InferenceService], tmp_path: Path
+) -> None:
+    service = service_of(make_model("resnet18.a"))
+    (said,) = asyncio.run(_predict_all(service, [tmp_path / "photo.jpg"], None, PhotoOutputs({})))
+    assert said == f"There is no file {tmp_path / 'photo.jpg'}"
+
+
+def test_a_name_that_is_no_model_is_said_once(tmp_path: Path) -> None:
+    """The log had it too, as a line of JSON."""
+    code = "import sys; from service.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "predict", "a.jpg", "--model", "resnet99"]
+    done = subprocess.run(
+        [*command, "--home", str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("No model is called 'resnet99'") == 1
 
 
 def test_a_model_that_does_not_load_is_not_waited_for_without_end(
@@ -190,6 +211,7 @@ def test_numbers_in_base64_are_those_of_the_list(
     [
         (["a.jpg", "--abstain-below", "1.5"], "--abstain-below"),
         (["a.jpg", "b.jpg", "--overlay", "c.png"], "--overlay takes one image. Received: 2"),
+        (["a.jpg", "--overlay", "/nowhere/c.png"], "There is no folder /nowhere"),
         (["a.jpg", "--outputs", "embedding"], "--outputs needs --json"),
     ],
 )

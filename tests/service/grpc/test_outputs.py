@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ def test_maps_of_named_and_of_the_best_classes(service: Service, client: Client)
         assert named[0, place].tobytes() == best[0, order.tolist().index(index)].tobytes()
     text = v2.InferParameter(string_param="4,1")
     assert of_grpc(client, "class_activation_map", classes=text).tobytes() == named.tobytes()
+    asked = {"outputs": "class_activation_map", "classes": "4,1", "encoding_format": "base64"}
+    answer = service.client.post("/predict", files={"file": IMAGE}, params=asked).json()
+    maps = [base64.b64decode(one["map"]) for one in answer["class_activation_maps"]]
+    assert b"".join(maps) == named.tobytes()
     count = v2.InferParameter(int64_param=5)
     assert of_grpc(client, "class_activation_map", top_k=count).tobytes() == best.tobytes()
 

@@ -114,6 +114,15 @@ def test_a_body_that_inflates_to_too_much_is_refused(client: httpx2.Client, kind
     assert answer.status_code in (400, 413)
 
 
+def test_a_browser_at_predict_is_told_how_images_are_sent(client: httpx2.Client) -> None:
+    answer = client.get("/predict")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert answer.json()["detail"] == (
+        "GET /predict: Method Not Allowed. Images are sent by POST: "
+        "curl -F file=@photo.jpg http://HOST:PORT/predict"
+    )
+
+
 @pytest.mark.parametrize("path", ["/predict", "/photo.jpg"])
 def test_put_is_refused_with_the_line_that_works(client: httpx2.Client, path: str) -> None:
     """`curl -T photo.jpg` sends it, to the path that is given or to the file's name behind it."""
@@ -127,4 +136,4 @@ def test_put_is_refused_with_the_line_that_works(client: httpx2.Client, path: st
 def test_no_content_type_is_refused_with_a_hint(client: httpx2.Client) -> None:
     answer = posted(client, RED)
     assert answer.status_code == 415
-    assert "a Content-Type such as image/jpeg. Received: Content-Type 'none'" in answer.text
+    assert "a Content-Type such as image/jpeg. Received: no Content-Type" in answer.text

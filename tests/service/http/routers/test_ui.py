@@ -26,7 +26,7 @@ def test_the_page_names_only_files_that_this_server_has(http: TestClient) -> Non
     assert page.headers["content-type"].startswith("text/html")
     assert '<base href="/">' in page.text
     references = re.findall(r'(?:href|src)="([a-z][^":]*)"', page.text)
-    assert {"page/base.css", "page/main.js", "docs", "metrics"} <= set(references)
+    assert {"page/base.css", "page/main.js", "page/metrics.js", "docs"} <= set(references)
     for reference in references:
         assert http.get(f"/{reference}").status_code == 200, reference
 
