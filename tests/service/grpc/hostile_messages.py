@@ -31,7 +31,7 @@ def changed(request: Any, **fields: Any) -> Any:
 
 def raw(content: bytes, *shape: int, **fields: Any) -> v2.ModelInferRequest:
     """One raw tensor of any content."""
-    request = changed(infer_request(RED), shape=list(shape), **fields)
+    request: v2.ModelInferRequest = changed(infer_request(RED), shape=list(shape), **fields)
     request.raw_input_contents[0] = content
     return request
 
