@@ -151,3 +151,26 @@ def test_what_is_no_tls_is_refused(serve: Serve, files: tuple[Path, Path]) -> No
             plain_socket.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"HTTP" not in plain_socket.recv(1000)
         assert http_name(port) == "first"
+
+
+def test_a_call_of_grpc_under_way_outlives_a_new_certificate(
+    serve: Serve, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """So does its connection: a client that knows the first certificate alone can open no other."""
+    service = serve(grpc_port=0, tls_cert_file=files[0], tls_key_file=files[1])
+    port = service.app.state.grpc_port
+    credentials = grpc.ssl_channel_credentials(files[0].read_bytes())
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with (
+        grpc.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel,
+        service.engine.blocked(),
+    ):
+        infer = channel.unary_unary(f"/{INFER}")
+        sent = infer_request(RED).SerializeToString()
+        answer = infer.future(sent, timeout=2 * WAIT_SECONDS)
+        service.engine.wait_until_busy()
+        copy(make_certificate(tmp_path, "second"), files)
+        eventually(lambda: http_name(port) == "second")
+        service.engine.release()
+        assert answer.result(WAIT_SECONDS)
+        assert infer(sent, timeout=WAIT_SECONDS)

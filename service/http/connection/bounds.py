@@ -50,6 +50,10 @@ class Bounds:
 
 
 def grpc_connections(settings: Settings) -> int:
-    """The connections of gRPC, of RESNET_MAX_CONNECTIONS: one has many calls."""
-    connections = settings.http.max_connections or default_max_connections()
-    return max(1, connections // GRPC_PARTS)
+    """The connections of gRPC: one has many calls.
+
+    A part of RESNET_MAX_CONNECTIONS and of what the limit on open files allows: gRPC would take the
+    last descriptor, also from probes of HTTP.
+    """
+    possible = default_max_connections()
+    return max(1, min(settings.http.max_connections or possible, possible) // GRPC_PARTS)

@@ -91,7 +91,9 @@ async def run(
             say(f"\n{GRPC_HEADER}")
             apart = folder / "grpc"
             apart.mkdir()
-            whole = {**environment, "RESNET_HOME": str(cache)}
+            # A start may choose another engine of the precision, with other probabilities.
+            engine = os.environ.get("RESNET_ENGINE", "openvino")
+            whole = {**environment, "RESNET_HOME": str(cache), "RESNET_ENGINE": engine}
             async with Stack(apart, whole, grpc=True) as stack:
                 setting = Setting(stack, image, cache, scale, per_second)
                 for grpc_case in filter(wanted, FOR_GRPC):

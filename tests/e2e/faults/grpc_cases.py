@@ -74,7 +74,10 @@ class Meanwhile:
             ]
             yield
 
-    def rows(self, fault: str, note: str = "", held: bool = True) -> list[GrpcRow]:
+    def rows(
+        self, fault: str, note: str = "", held: bool = True, *, unavailable: bool = False
+    ) -> list[GrpcRow]:
+        """unavailable: whether clients without retries may be told so by every way."""
         elsewhere = self._repeated() - self._before if self._way is NGINX else None
         return [
             GrpcRow(
@@ -84,7 +87,7 @@ class Meanwhile:
                 report,
                 clients.wrong,
                 elsewhere,
-                held and not clients.wrong and self._may(report),
+                held and not clients.wrong and self._may(report, unavailable and kind is PLAIN),
                 note,
             )
             for kind, clients, report in zip(
@@ -92,10 +95,12 @@ class Meanwhile:
             )
         ]
 
-    def _may(self, report: Report) -> bool:
+    def _may(self, report: Report, unavailable: bool) -> bool:
         """Whether the clients saw only what they may."""
         seen = set(report.statuses)
-        return 200 in seen and seen <= ({200} if self._way.lossless else {200, 503})
+        return 200 in seen and seen <= (
+            {200} if self._way.lossless and not unavailable else {200, 503}
+        )
 
     def _ports(self) -> list[int]:
         stack = self._setting.stack
@@ -160,7 +165,8 @@ async def grpc_hang(setting: Setting, way: Way, photos: Sequence[Asked]) -> list
         await victim.ready()
         await setting.rest(3)
     note = f"not ready after {noticed:.1f} s, exit status {status}, started again"
-    return meanwhile.rows("a worker thread that hangs", note, held=status == 4)
+    # nginx does not repeat the status of the calls in the batch that hangs.
+    return meanwhile.rows("a worker thread that hangs", note, status == 4, unavailable=True)
 
 
 FOR_GRPC: tuple[GrpcCase, ...] = (grpc_nothing, grpc_kills, grpc_restart, grpc_hang)

@@ -11,7 +11,7 @@ import pytest
 
 from service.grpc import server as of_grpc
 from service.inference.model import Model
-from service.inference.repository import OK
+from service.inference.repository import OK, Health
 from service.inference.runtime import Runtime
 from tests.service.conftest import MODEL_NAME, MakeModel, Serve, TestClient, is_open
 from tests.service.fakes import WAIT_SECONDS, eventually
@@ -77,7 +77,12 @@ def test_it_is_open_while_the_service_drains(serve: Serve, monkeypatch: pytest.M
     service = serve(grpc_port=0)
     runtime: Runtime = service.app.state.runtime
     health, asked = runtime.health, list[bool]()
-    monkeypatch.setattr(runtime, "health", lambda: (asked.append(True), health())[1])
+
+    def noted() -> Health:
+        asked.append(True)
+        return health()
+
+    monkeypatch.setattr(runtime, "health", noted)
     runtime.drain()
     eventually(lambda: len(asked) > 3)
     with client_of(service) as client:

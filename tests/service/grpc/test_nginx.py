@@ -7,8 +7,9 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 import httpx2
@@ -37,11 +38,17 @@ ACK = bytes.fromhex("000000 04 01 00000000")
 class Front:
     """Ports of an nginx in front of a service: of gRPC and of TLS. cert: of the latter.
 
-    others: gRPC ports of further replicas, which it asks first.
+    others: gRPC ports of further replicas, which it asks first. rules: texts, each with its
+    replacement.
     """
 
     def __init__(
-        self, folder: Path, service: Service, http_port: int, others: Sequence[int] = ()
+        self,
+        folder: Path,
+        service: Service,
+        http_port: int,
+        others: Sequence[int],
+        rules: Mapping[str, str],
     ) -> None:
         self.port, self.tls_port = free_port(), free_port()
         self.cert, key = make_certificate(folder)
@@ -49,6 +56,7 @@ class Front:
             "listen 8443 ": f"listen 127.0.0.1:{self.tls_port} ",
             "/etc/nginx/tls/tls.crt": str(self.cert),
             "/etc/nginx/tls/tls.key": str(key),
+            **rules,
         }
         replicas = [*others, service.app.state.grpc_port]
         write_grpc_rules(folder, self.port, replicas, changed)
@@ -71,13 +79,15 @@ class Front:
 
 
 @contextlib.contextmanager
-def in_front_of(service: Service, others: Sequence[int] = ()) -> Iterator[Front]:
+def in_front_of(
+    service: Service, others: Sequence[int] = (), rules: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Front]:
     # In a folder that nginx's user may read; pytest's are not.
     with (
         tempfile.TemporaryDirectory(prefix="nginx-") as folder,
         listening(service.app) as http_port,
     ):
-        front = Front(Path(folder), service, http_port, others)
+        front = Front(Path(folder), service, http_port, others, rules)
         with front.running():
             yield front
 

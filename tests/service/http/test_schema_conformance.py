@@ -61,3 +61,4 @@ def test_every_answer_is_one_that_was_promised(service: Service) -> None:
     assert "POST /v2/models/{name}/infer" in tried
     assert "POST /v1/models/{name}:predict" in tried
     assert "GET /models/{name}/labels" in tried
+    assert "POST /v1/embeddings" in tried

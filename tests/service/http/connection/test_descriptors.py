@@ -57,7 +57,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, loop: Loop, *options: str) -> Iterator[Running]:
+def running_server(
+    folder: Path, loop: Loop, *options: str, **settings: object
+) -> Iterator[Running]:
     port = free_port()
     module = "tests.service.http.connection.limited_server"
     (folder / "go on").touch()
@@ -68,6 +70,7 @@ def running_server(folder: Path, loop: Loop, *options: str) -> Iterator[Running]
         "RESNET_SELF_TEST_INTERVAL_SECONDS": "0",
         "RESNET_DECODE_WORKERS": "1",
         "LOAD_WHEN_THERE_IS": str(folder / "go on"),
+        **{f"RESNET_{name.upper()}": str(value) for name, value in settings.items()},
     }
     log = folder / "log"
     with log.open("wb") as stderr:
