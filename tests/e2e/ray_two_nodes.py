@@ -41,7 +41,7 @@ def main(port: int) -> None:
     other = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-    serve.run(application(REPLICAS))
+    serve.run(application(REPLICAS), name="resnet")
     say("ready")
     for line in sys.stdin:
         if line.strip() == "kill":

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -135,6 +135,22 @@ def test_a_rolling_restart_ends_no_request(workers: Server) -> None:
     assert sent.count(0) <= 2
     assert set(sent) - {0} == {200}
     assert len(children(workers.process.pid)) == 2
+
+
+@pytest.mark.weights
+def test_the_port_stays_ready_in_a_rolling_restart(int8_server: Server) -> None:
+    assert int8_server.url
+    # The worker that leaves is not ready for so long, and may be the one that answers.
+    with running({**WORKERS, "RESNET_DRAIN_SECONDS": "3"}) as server:
+        ready_workers(server, 1)
+        before = children(server.process.pid)
+        server.process.send_signal(signal.SIGHUP)
+        statuses: list[int] = []
+        while set(before) & set(children(server.process.pid)):
+            # Each on a connection of its own.
+            with suppress(httpx2.TransportError):
+                statuses.append(httpx2.get(f"{server.url}/health/ready", timeout=60).status_code)
+        assert set(statuses) == {200}
 
 
 @pytest.mark.weights
