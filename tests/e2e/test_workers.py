@@ -49,8 +49,8 @@ def children(pid: int) -> list[int]:
     ]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def until(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
@@ -145,12 +145,16 @@ def test_the_port_stays_ready_in_a_rolling_restart(int8_server: Server) -> None:
         ready_workers(server, 1)
         before = children(server.process.pid)
         server.process.send_signal(signal.SIGHUP)
-        statuses: list[int] = []
-        while set(before) & set(children(server.process.pid)):
-            # Each on a connection of its own.
+        statuses: set[int] = set()
+
+        def replaced() -> bool:
+            # Each time on a connection of its own.
             with suppress(httpx2.TransportError):
-                statuses.append(httpx2.get(f"{server.url}/health/ready", timeout=60).status_code)
-        assert set(statuses) == {200}
+                statuses.add(httpx2.get(f"{server.url}/health/ready", timeout=60).status_code)
+            return not set(before) & set(children(server.process.pid))
+
+        until(replaced, 4 * WAIT_SECONDS)
+        assert statuses == {200}
 
 
 @pytest.mark.weights
