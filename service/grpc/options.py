@@ -47,5 +47,5 @@ def options_of(settings: Settings, max_connections: int) -> list[tuple[str, int]
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # A port in use is an error, but for the other workers.
-        ("grpc.so_reuseport", int(http.workers > 1)),
+        ("grpc.so_reuseport", int(http.workers != 1)),
     ]

@@ -106,7 +106,7 @@ def configure_process(settings: Settings) -> None:
 def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     """The application around a Runtime, which it starts and stops.
 
-    exposition: the text of /metrics; by default of this process.
+    exposition: the text of /metrics and the readiness of the port; by default of this process.
     """
     settings, service_metrics = runtime.settings, runtime.metrics
     security = settings.security
@@ -150,6 +150,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     )
     serve_docs_from_memory(app)
     app.state.runtime = runtime
+    app.state.exposition = exposition = exposition or Exposition()
     app.state.spans = tracing.spans
     app.state.certificate = certificate
     app.state.rate_limit = limit
@@ -192,7 +193,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     secured = needs_key if keys is not None else []
     # A router that does not match takes the event loop 10 us: what is asked most often goes first.
     app.include_router(predict.make_router(settings), dependencies=secured)
-    for router in (health.router, metrics.make_router(exposition or Exposition())):
+    for router in (health.router, metrics.make_router(exposition)):
         app.include_router(router)
     inference = (models.router, v2_infer.router, embeddings.router, v1.router, v2_models.router)
     for router in inference:

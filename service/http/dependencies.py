@@ -17,6 +17,7 @@ from service.http.prediction_json import PredictionWriter
 from service.http.request.body import Bodies
 from service.inference.runtime import Runtime
 from service.inference.service import InferenceService
+from service.observability.exposition import Exposition
 from service.observability.metrics import Metrics
 from service.observability.tracing import Spans
 from service.settings import Settings
@@ -28,6 +29,10 @@ async def _runtime(request: Request) -> Runtime:
 
 async def _metrics(request: Request) -> Metrics:
     return (await _runtime(request)).metrics
+
+
+async def _exposition(request: Request) -> Exposition:
+    return cast(Exposition, request.app.state.exposition)
 
 
 async def _spans(request: Request) -> Spans | None:
@@ -75,6 +80,7 @@ async def _bodies(request: Request) -> Bodies:
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 PredictingDep = Annotated[Predicting, Depends(_predicting)]
+ExpositionDep = Annotated[Exposition, Depends(_exposition)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]

@@ -1,4 +1,4 @@
-"""The text of /metrics."""
+"""What the processes on one port say together: the text of /metrics, and whether one is ready."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from service.observability.metrics import Metrics
 
 
 class Exposition:
-    """The metrics of this process, in Prometheus's text format."""
+    """The metrics of this process, in Prometheus's text format. There is no other on the port."""
 
     async def text(self, metrics: Metrics) -> bytes:
         return generate_latest(metrics.registry)
+
+    async def ready_elsewhere(self) -> bool:
+        """Whether another process on the port is ready. Asked where this one is not."""
+        return False

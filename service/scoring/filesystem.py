@@ -22,9 +22,13 @@ from service.scoring.errors import InvalidInput, MissingDriver, Unreadable
 # pyarrow's own drivers; every other scheme is fsspec's.
 NATIVE = ("s3", "gs", "gcs", "hdfs", "viewfs")
 # What pyarrow's drivers take after a "?". Any other one is part of an object's name.
-OPTIONS = "region|scheme|endpoint_override|retry_limit_seconds|user|replication"
+OPTIONS = (
+    "region|scheme|endpoint_override|allow_bucket_creation|force_virtual_addressing|"
+    "tls_verify_certificates|retry_limit_seconds|project_id|user|replication|buffer_size|"
+    "default_block_size|kerb_ticket"
+)
 _ADDRESS = re.compile(
-    rf"(?P<scheme>\w+)://(?:(?P<user>[^/@]*)@)?(?P<path>[^/]*(?:/.*?)?)"
+    rf"(?P<scheme>\w+)://(?:(?P<user>[^/@]*)@)?(?P<path>[^/?]*(?:/.*?)?)"
     rf"(?P<query>\?(?:{OPTIONS})=[^&?]*(?:&(?:{OPTIONS})=[^&?]*)*)?",
     re.DOTALL,
 )
@@ -148,7 +152,7 @@ def place_of(uri: str) -> Place:
     except (OSError, ValueError) as error:
         if "libhdfs" in str(error) or "libjvm" in str(error):
             raise MissingDriver(f"{scheme}:// can't be used: {HADOOP}") from error
-        raise InvalidInput(f"{uri} can't be opened: {error}") from error
+        raise InvalidInput(f"{without_credentials(uri)} can't be opened: {error}") from error
 
 
 def without_credentials(uri: str) -> str:
@@ -169,9 +173,10 @@ def read_location(uri: str, max_bytes: int) -> bytes:
         raise
     # Drivers raise exceptions of their own libraries.
     except Exception as error:
-        raise Unreadable(f"{uri} can't be read: {type(error).__name__}: {error}") from error
+        named = without_credentials(uri)
+        raise Unreadable(f"{named} can't be read: {type(error).__name__}: {error}") from error
     if len(data) > max_bytes:
-        raise Unreadable(f"{uri} has more than {max_bytes} bytes")
+        raise Unreadable(f"{without_credentials(uri)} has more than {max_bytes} bytes")
     return data
 
 

@@ -9,7 +9,7 @@ from platformdirs import user_cache_path
 from pydantic import AliasChoices, Field
 
 from service.settings.group import Group
-from service.settings.types import Networks, Origins, RootPath, Seconds
+from service.settings.types import Networks, Origins, RootPath, Seconds, Workers
 
 DEFAULT_MODEL = "resnet50"
 # Old name -> new name. The old name still works; `deprecated_variables` reports it.
@@ -109,12 +109,11 @@ class HttpSettings(Group):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 selects a free one.")
-    workers: int = Field(
+    workers: Workers = Field(
         1,
-        ge=1,
-        le=256,
         description="Processes that serve on the port, each with its share of the CPUs, GPUs and "
-        "memory; a rate limit, the queue and connections are counted by each.",
+        "memory, 1 to 256, or auto: one for every 8 CPUs, and as many for each GPU. A rate limit, "
+        "the queue and connections are counted by each.",
     )
     root_path: RootPath = Field(
         "",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -31,6 +31,9 @@ OWN_PATHS: Final = frozenset(
         "v2",
     }
 )
+
+
+MAX_WORKERS: Final = 256
 
 
 def parts_of(text: str) -> tuple[str, ...]:
@@ -68,9 +71,20 @@ def _root_path(text: str) -> str:
     return path
 
 
+def _workers(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    text = str(value)
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"expected 1 to {MAX_WORKERS}, or auto. Received: {value!r}")
+    return int(text)
+
+
 # IP addresses and networks, separated by commas.
 Networks = Annotated[str, AfterValidator(_networks)]
 # Origins of web pages, separated by commas, or "*".
 Origins = Annotated[str, AfterValidator(_origins)]
 # "" or a path that begins with a slash and ends without one.
 RootPath = Annotated[str, AfterValidator(_root_path)]
+# A number of processes; "auto" for as many as the machine's CPUs and GPUs make sense of.
+Workers = Annotated[int | Literal["auto"], PlainValidator(_workers)]

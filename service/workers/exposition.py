@@ -21,6 +21,8 @@ from service.workers.places import Place, sockets
 logger = logging.getLogger(__name__)
 
 LABEL = "worker"
+# Of Metrics.ready.
+READY = b"resnet_ready 1.0"
 # Of one worker; one that takes longer is left out.
 TIMEOUT_SECONDS = 1.0
 _HELP, _COMMENT = "# HELP ", "#"
@@ -34,15 +36,23 @@ class SharedExposition(Exposition):
         self._workers = workers
 
     async def text(self, metrics: Metrics) -> bytes:
+        found = await self._others()
+        found[self._place.number] = await super().text(metrics)
+        return merge({number: text for number, text in found.items() if text})
+
+    async def ready_elsewhere(self) -> bool:
+        texts = (await self._others()).values()
+        return any(READY in text.splitlines() for text in texts)
+
+    async def _others(self) -> dict[int, bytes]:
+        """The texts of the other workers, empty where one gives none, by their numbers."""
         others = {
             number: path
             for number, path in sockets(self._place.folder, self._workers).items()
             if number != self._place.number
         }
         texts = await asyncio.gather(*(_fetch(str(path)) for path in others.values()))
-        found = dict(zip(others, texts, strict=True))
-        found[self._place.number] = await super().text(metrics)
-        return merge({number: text for number, text in found.items() if text})
+        return dict(zip(others, texts, strict=True))
 
     @asynccontextmanager
     async def serving(self, metrics: Metrics) -> AsyncIterator[None]:

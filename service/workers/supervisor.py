@@ -12,6 +12,7 @@ from uvicorn.supervisors import Multiprocess
 from service.http import server
 from service.http.app import create_app, prepare
 from service.settings import Settings
+from service.workers.share import worker_count
 from service.workers.shared_port import SharedPort
 from service.workers.worker import WorkerConfig
 
@@ -27,7 +28,10 @@ def serve(settings: Settings) -> int:
 
     SIGHUP replaces one worker after the other, each once its successor is ready.
     """
-    workers = settings.http.workers
+    workers = worker_count(settings)
+    settings = settings.model_copy(
+        update={"http": settings.http.model_copy(update={"workers": workers})}
+    )
     if workers == 1:
         return server.serve(settings)
     try:

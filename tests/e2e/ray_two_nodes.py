@@ -17,6 +17,7 @@ from ray import serve
 from ray.cluster_utils import Cluster
 
 from service.integrations.ray_serve import application
+from tests.nginx import free_port
 
 REPLICAS = {"num_replicas": 2, "num_cpus": 1, "precision": "int8", "max_batch_size": 1}
 
@@ -36,12 +37,13 @@ def kill(cluster: Any, node: Any) -> None:
 
 
 def main(port: int) -> None:
-    head = {"num_cpus": 1, "include_dashboard": False}
+    # The port is looked for even without a dashboard.
+    head = {"num_cpus": 1, "include_dashboard": False, "dashboard_port": free_port()}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     other = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, log_to_driver=False)
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
-    serve.run(application(REPLICAS))
+    serve.run(application(REPLICAS), name="resnet")
     say("ready")
     for line in sys.stdin:
         if line.strip() == "kill":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 if not os.environ.get("RAY_TESTS"):
@@ -27,6 +28,8 @@ PHOTOS = {
     path.name: path.read_bytes() for path in (Path(__file__).parents[1] / "photos").glob("*.jpg")
 }
 CLIENTS = 4
+# Ray's proxy would send all to the replica of its own node.
+BOTH = {"RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0"}
 
 
 @pytest.fixture
@@ -41,9 +44,13 @@ def nodes(published: LocalFile, url: str) -> Iterator[RayProcess]:
     assert published.path.exists()
     built = resnet("quantize", "resnet50")
     assert built.returncode == 0, built.stderr
-    with ray_process(["-m", "tests.e2e.ray_two_nodes", url.rpartition(":")[2]], {}) as started:
+    with ray_process(["-m", "tests.e2e.ray_two_nodes", url.rpartition(":")[2]], BOTH) as started:
         started.until(lambda: "ready" in started.lines())
         yield started
+
+
+def cpu_seconds(pid: int) -> float:
+    return float(psutil.Process(pid).cpu_times().user)
 
 
 @pytest.mark.weights
@@ -55,11 +62,17 @@ def test_a_node_that_is_killed_costs_the_requests_that_its_replica_had(
         alone = httpx2.post(f"{url}/predict", files={"file": photo}, timeout=60)
         expected[name] = digest(alone.content)
     nodes.until(lambda: len(nodes.replicas()) == 2)
+    before = {pid: cpu_seconds(pid) for pid in nodes.replicas()}
+
+    def both_work() -> bool:
+        return all(cpu_seconds(pid) - idle > 0.5 for pid, idle in before.items())
+
     with sending(url, PHOTOS, CLIENTS) as seen:
-        nodes.until(lambda: seen.answered >= 60)
+        nodes.until(lambda: seen.answered >= 60 and both_work())
         nodes.write("kill")
         nodes.until(lambda: "killed" in nodes.lines())
         killed = seen.answered
+        nodes.until(lambda: len(set(before) & set(nodes.replicas())) == 1)
         nodes.until(lambda: seen.answered >= killed + 60)
         nodes.write("add")
         nodes.until(lambda: len(nodes.replicas()) == 2)

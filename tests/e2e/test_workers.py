@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -49,8 +49,8 @@ def children(pid: int) -> list[int]:
     ]
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def until(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
@@ -135,6 +135,26 @@ def test_a_rolling_restart_ends_no_request(workers: Server) -> None:
     assert sent.count(0) <= 2
     assert set(sent) - {0} == {200}
     assert len(children(workers.process.pid)) == 2
+
+
+@pytest.mark.weights
+def test_the_port_stays_ready_in_a_rolling_restart(int8_server: Server) -> None:
+    assert int8_server.url
+    # The worker that leaves is not ready for so long, and may be the one that answers.
+    with running({**WORKERS, "RESNET_DRAIN_SECONDS": "3"}) as server:
+        ready_workers(server, 1)
+        before = children(server.process.pid)
+        server.process.send_signal(signal.SIGHUP)
+        statuses: set[int] = set()
+
+        def replaced() -> bool:
+            # Each time on a connection of its own.
+            with suppress(httpx2.TransportError):
+                statuses.add(httpx2.get(f"{server.url}/health/ready", timeout=60).status_code)
+            return not set(before) & set(children(server.process.pid))
+
+        until(replaced, 4 * WAIT_SECONDS)
+        assert statuses == {200}
 
 
 @pytest.mark.weights

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from types import NoneType, UnionType
+from typing import Annotated, Any, Optional, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -21,7 +22,7 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
     """Typer reads a command's options from its signature; here they are the settings' fields."""
     options = {
         name: Annotated[
-            Optional[field.annotation],  # noqa: UP045
+            Optional[_option_type(field.annotation)],  # noqa: UP045
             typer.Option(
                 help=f"{field.description} {default_text(name, field)}".rstrip(),
                 rich_help_panel=f"{group}: {(kind.__doc__ or '').strip()}",
@@ -39,6 +40,13 @@ def _with_an_option_a_setting(command: Callable[..., None]) -> Callable[..., Non
         ]
     )
     return command
+
+
+def _option_type(annotation: Any) -> Any:
+    """Typer has no unions; the settings read text."""
+    several = [one for one in get_args(annotation) if one is not NoneType]
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return str if is_union and len(several) > 1 else annotation
 
 
 def default_text(name: str, field: FieldInfo) -> str:

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from service.errors import MalformedRequest, ModelNotFound, ModelNotReady
 from service.http.auth.client import client_of
-from service.http.dependencies import RuntimeDep
+from service.http.dependencies import ExpositionDep, RuntimeDep
 from service.http.headers import RETRY_AFTER
 from service.http.paths import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
 from service.http.protocols.description import NAME, READING, errors_of
@@ -41,9 +41,9 @@ async def live() -> dict[str, bool]:
 
 
 @health.get(V2_READY, summary="Every model is ready", response_model=None)
-async def ready(runtime: RuntimeDep) -> JSONResponse:
+async def ready(runtime: RuntimeDep, exposition: ExpositionDep) -> JSONResponse:
     now = runtime.health()
-    if now.ready:
+    if now.ready or await exposition.ready_elsewhere():
         return JSONResponse({"ready": True})
     body = {"ready": False, "error": "; ".join(now.problems)}
     return JSONResponse(body, 503, {RETRY_AFTER: "1"})

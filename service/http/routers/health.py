@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from service.http.dependencies import RuntimeDep
+from service.http.dependencies import ExpositionDep, RuntimeDep
 from service.http.headers import RETRY_AFTER
 from service.http.paths import LIVE, READY
 from service.http.problem_details import documented, problem, respond
@@ -32,11 +32,12 @@ async def live() -> Health:
         )
     },
 )
-async def ready(runtime: RuntimeDep) -> Readiness | JSONResponse:
+async def ready(runtime: RuntimeDep, exposition: ExpositionDep) -> Readiness | JSONResponse:
+    """With several workers, one that is ready is enough; `checks` are of the one that answers."""
     health = runtime.health()
     # "canary" is the deprecated name of "self_test".
     checks = {**health.checks, "canary": health.checks["self_test"]}
-    if not health.ready:
+    if not health.ready and not await exposition.ready_elsewhere():
         body = {**problem(503, "not_ready", "; ".join(health.problems)), "checks": checks}
         return respond(body, {RETRY_AFTER: "1"})
     return Readiness(status="ready", checks=checks)

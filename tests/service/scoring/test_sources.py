@@ -303,6 +303,7 @@ def test_a_remote_read_is_tried_again_and_a_missing_package_stops_the_job(
     [
         ("gs://bucket/a/b/", "bucket/a/b", "gs://bucket/a/b"),
         ("gs://anonymous@bucket/a?scheme=http", "bucket/a", "gs://bucket/a"),
+        ("gs://bucket?scheme=http", "bucket", "gs://bucket"),
         ("gs://bucket/a#1 ?.jpg", "bucket/a#1 ?.jpg", "gs://bucket/a#1 ?.jpg"),
         ("gs://bucket/a?b=c.jpg", "bucket/a?b=c.jpg", "gs://bucket/a?b=c.jpg"),
     ],
@@ -320,6 +321,16 @@ def test_what_is_listed_is_opened_as_its_folder_was_and_named_without_credential
     assert name == "gs://bucket/a/x.jpg"
     assert location == ("gs://anonymous@bucket/a/x.jpg?endpoint_override=localhost:1&scheme=http")
     assert place_of(location).path == "bucket/a/x.jpg"
+
+
+def test_no_message_has_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(uri: str, most: int) -> bytes:  # noqa: ARG001
+        raise OSError("refused")
+
+    monkeypatch.setattr(filesystem, "_read_remote", refuse)
+    monkeypatch.setattr(filesystem, "_RETRYING", lambda read, *given: read(*given))
+    with pytest.raises(Unreadable, match=r"^s3://bucket/a\.jpg can't be read: OSError: refused$"):
+        read_location("s3://key:secret@bucket/a.jpg", MAX_BYTES)
 
 
 def test_a_store_that_can_t_be_reached_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:

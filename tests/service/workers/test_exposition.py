@@ -66,3 +66,20 @@ def test_a_worker_collects_the_others_and_leaves_out_one_that_is_silent(tmp_path
     assert 'resnet_rejections_total{worker="1",reason="queue_full"} 4.0' in text
     assert 'worker="0"' in text
     assert 'worker="2"' not in text
+
+
+def test_the_port_is_ready_while_another_worker_is(tmp_path: Path) -> None:
+    async def ask() -> tuple[bool, bool]:
+        places = [take_place(tmp_path, 2) for _ in range(2)]
+        mine, other = (SharedExposition(place, 2) for place in places)
+        measured = [Metrics() for _ in places]
+        async with mine.serving(measured[0]), other.serving(measured[1]):
+            measured[0].ready.set(1)
+            before = await mine.ready_elsewhere()
+            measured[1].ready.set(1)
+            after = await mine.ready_elsewhere()
+        for place in places:
+            place.release()
+        return before, after
+
+    assert asyncio.run(ask()) == (False, True)
