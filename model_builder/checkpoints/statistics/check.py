@@ -72,14 +72,14 @@ def check_statistics(
         for wiring, name in alternatives(architecture)
     }
     said = []
-    best = min(others, key=lambda name: others[name].mean)
-    if others[best].mean * CLEARLY < own.mean:
+    best = min(others, key=lambda name: others[name].mean, default=None)
+    if best is not None and others[best].mean * CLEARLY < own.mean:
         said.append(
             "WARNING: the statistics in the checkpoint are those of another network: of "
             f"{best}. Distance {others[best].mean:.2f}, and {own.mean:.2f} as imported "
             f"({own.farthest()})."
         )
-    if not min(own.mean, others[best].mean) < FAR:
+    if all(one.mean >= FAR for one in (own, *others.values())):
         said.append(
             "WARNING: on photos the network does not compute what the statistics in the checkpoint "
             f"say: distance {own.mean:.2f} ({own.farthest()}); 0.3 is usual, and more than "
@@ -97,15 +97,13 @@ def alternatives(architecture: ResNetConfig) -> Iterator[tuple[Wiring, str]]:
         yield replace(own, stride_in_1x1=not own.stride_in_1x1), f"--variant {other}"
     modern = Wiring(False)
     if architecture.max_pool_stride > 1:
-        served = ", which is not served"
-        yield replace(modern, antialias="average"), f"an anti-aliased ResNet (resnetaa){served}"
         yield (
-            replace(modern, antialias="blur"),
-            f"a ResNet with blurred strides (resnetblur){served}",
+            replace(modern, antialias="average"),
+            "an anti-aliased ResNet (resnetaa), which is not served",
         )
         yield (
-            replace(own, last_stride=1),
-            f"a ResNet whose last stage does not halve the image{served}",
+            replace(modern, antialias="blur"),
+            "a ResNet with blurred strides (resnetblur), which is not served",
         )
 
 
