@@ -94,7 +94,10 @@ def alternatives(architecture: ResNetConfig) -> Iterator[tuple[Wiring, str]]:
     own = Wiring(architecture.stride_in_1x1)
     if architecture.block == "bottleneck":
         other = "v1.5" if own.stride_in_1x1 else "v1"
-        yield replace(own, stride_in_1x1=not own.stride_in_1x1), f"--variant {other}"
+        yield (
+            replace(own, stride_in_1x1=not own.stride_in_1x1),
+            f"the variant {other} (--variant {other})",
+        )
     modern = Wiring(False)
     if architecture.max_pool_stride > 1:
         yield (
