@@ -71,22 +71,21 @@ def check_statistics(
         name: distance(tensors, observe(tensors, architecture, images, wiring))
         for wiring, name in alternatives(architecture)
     }
-    said = []
-    best = min(others, key=lambda name: others[name].mean, default=None)
-    if best is not None and others[best].mean * CLEARLY < own.mean:
-        said.append(
-            "WARNING: the statistics in the checkpoint are those of another network: of "
-            f"{best}. Distance {others[best].mean:.2f}, and {own.mean:.2f} as imported "
-            f"({own.farthest()})."
-        )
     if all(one.mean >= FAR for one in (own, *others.values())):
-        said.append(
+        return [
             "WARNING: on photos the network does not compute what the statistics in the checkpoint "
             f"say: distance {own.mean:.2f} ({own.farthest()}); 0.3 is usual, and more than "
             f"{FAR:.0f} is not. Either images are prepared in another way (mean, std, scale, order "
             "of channels), or its images were no photos, or it was not trained."
-        )
-    return said
+        ]
+    best = min(others, key=lambda name: others[name].mean, default=None)
+    if best is None or others[best].mean * CLEARLY >= own.mean:
+        return []
+    return [
+        "WARNING: the statistics in the checkpoint are those of another network: of "
+        f"{best}. Distance {others[best].mean:.2f}, and {own.mean:.2f} as imported "
+        f"({own.farthest()})."
+    ]
 
 
 def alternatives(architecture: ResNetConfig) -> Iterator[tuple[Wiring, str]]:

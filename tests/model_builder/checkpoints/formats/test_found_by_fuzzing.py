@@ -126,6 +126,14 @@ def test_a_shard_of_tensorflow_js_with_a_name_that_no_file_has(tmp_path: Path) -
     assert len(message) < 300
 
 
+def test_a_tensor_of_tensorflow_js_larger_than_any_number(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    weight = {"name": "conv1/kernel", "shape": [10**400], "dtype": "float32"}
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["a.bin"], "weights": [weight]}]}))
+    (tmp_path / "a.bin").write_bytes(bytes(8))
+    assert "index-sized" in refusal(path)
+
+
 def test_a_tensor_with_a_long_name_that_a_shard_lacks(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(save({"fc.weight": np.ones(2, np.float32)}))
     path = tmp_path / "model.safetensors.index.json"
