@@ -47,6 +47,14 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
     )
 
 
+def shipped_crops(count: int, preprocessing: Preprocessing) -> Pixels:
+    """uint8 [count, S, S, 3], each of another of the photos that come with the code."""
+    random = np.random.default_rng(0)
+    with as_file(files("model_builder.build") / "calibration_photos") as shipped:
+        photos = _photos(shipped, random)
+    return _crops(photos, count, preprocessing, random)
+
+
 def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
     """At most CROPS photos, chosen at random."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)

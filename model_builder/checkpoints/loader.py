@@ -20,6 +20,7 @@ from model_builder.checkpoints.download.fetch import LocalFile
 from model_builder.checkpoints.formats.pytorch import reader as pytorch
 from model_builder.checkpoints.formats.readers import READERS, identify
 from model_builder.checkpoints.formats.recognition.folders import weights_file
+from model_builder.checkpoints.formats.recognition.stated import refuse_stated_file
 from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
 from model_builder.checkpoints.infer_config import check_finite, infer
 from model_builder.checkpoints.published import PublishedTensors
@@ -98,6 +99,7 @@ def read_checkpoint(
 def _read(path: Path, format: CheckpointFormat | None, key: str | None) -> PublishedTensors:
     try:
         path = weights_file(path)
+        refuse_stated_file(path)
         format = format or identify(path)
         if key is None:
             return infer(format, READERS[format](path))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -89,7 +90,7 @@ def run(cases: Cases, folder: Path, *, seconds: float, seed: int, limits: Limits
     return totals
 
 
-def _keep(result: dict[str, str], place: Path) -> Path:
+def _keep(result: dict[str, Any], place: Path) -> Path:
     path = Path(result["path"])
     place.mkdir(exist_ok=True)
     with suppress(OSError):
@@ -102,7 +103,7 @@ def _keep(result: dict[str, str], place: Path) -> Path:
 
 def _process(
     cases: Cases, folder: Path, end: float, seed: int, limits: Limits
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     """The results of one process, the last of which may be its death."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -119,7 +120,7 @@ def _process(
         finally:
             os._exit(status)
     os.close(writes)
-    begun: dict[str, object] = {"description": "before the first file", "path": str(folder)}
+    begun: dict[str, Any] = {"description": "before the first file", "path": str(folder)}
     with os.fdopen(reads, "rb", buffering=0) as pipe:
         pending, hung = b"", False
         while True:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
 from PIL import features
 
+from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from tests.fuzz.guarded import Case
 from tests.fuzz.mutations import damage, seeds
-from tests.fuzz.target import CORPUS
+from tests.fuzz.target import CORPUS, decoded
 from tests.service.images import encoded, quadrants
 from tests.service.imaging.layouts.png_files import written
 from tests.service.imaging.layouts.tiff_grid import groups
 
+MESSAGE_CHARACTERS = 4100
 COLOR_TYPES = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
@@ -52,3 +58,21 @@ def images(seed: int) -> Iterator[tuple[str, bytes]]:
             done, data = damage(data, chance, files)
             name = f"{name}: {done}"
         yield name, data
+
+
+def image_files(folder: Path, seed: int) -> Iterator[Case]:
+    warnings.simplefilter("ignore")
+    path = folder / "image"
+    for description, data in images(seed):
+        path.write_bytes(data)
+        yield description, path, partial(read_image, data)
+
+
+def read_image(data: bytes) -> str:
+    try:
+        decoded(data)
+    except (ImageTooLarge, InvalidImage, UnsupportedMedia) as error:
+        if not 0 < len(str(error)) < MESSAGE_CHARACTERS:
+            raise AssertionError(f"the message: {str(error)[:500]}") from error
+        return "refused"
+    return "read"

@@ -20,7 +20,11 @@ MAX_NAME_CHARACTERS = 1000
 SHOWN_CHARACTERS = 60
 # Control characters, line and paragraph separators, halves of pairs of surrogates.
 REFUSED_CATEGORIES = ("Cc", "Zl", "Zp", "Cs")
-BYTE_ORDER_MARK = "\ufeff"
+# Byte order mark, zero-width space, soft hyphen and the like, which nobody sees in a name, and what
+# turns the direction of writing. Joiners are part of names in some languages.
+INVISIBLE = frozenset(
+    "\ufeff\u200b\u2060\u00ad\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 
 class LabelProblem(Exception):
@@ -61,7 +65,7 @@ def labels_of(entries: Sequence[Entry]) -> tuple[Label, ...]:
 
 def _checked(entry: Entry) -> str:
     for character in entry.name.strip():
-        if unicodedata.category(character) in REFUSED_CATEGORIES or character == BYTE_ORDER_MARK:
+        if unicodedata.category(character) in REFUSED_CATEGORIES or character in INVISIBLE:
             raise LabelProblem(
                 f"{entry.where} has the character U+{ord(character):04X} in {shown(entry.name)}: a "
                 "name is one line of text"

@@ -25,10 +25,17 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+# PyYAML is no dependency. Ultralytics' data.yaml has "names", a list or an object.
+FROM_YAML = (
+    'YAML is not read. What converts it: pip install pyyaml; python -c "import json, yaml; '
+    "found = yaml.safe_load(open({0!r}, encoding='utf-8')); json.dump(found.get('names', found) "
+    "if isinstance(found, dict) else found, open({1!r}, 'w'))\""
+)
 # What is not read, and what to do.
 OTHER_FORMATS = {
-    ".yaml": "YAML",
-    ".yml": "YAML",
+    ".toml": "TOML",
+    ".ini": "an INI file",
+    ".data": "a Darknet data file, which names the file of names,",
     ".xml": "XML",
     ".pbtxt": "a TensorFlow label map",
     ".pkl": "a pickle",
@@ -60,6 +67,8 @@ def read_label_file(path: Path) -> LabelFile:
     """
     try:
         data = read_regular_file(path, MAX_BYTES)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            raise LabelProblem(FROM_YAML.format(path.name, f"{path.stem}.json"))
         if other := OTHER_FORMATS.get(path.suffix.lower()):
             raise LabelProblem(f"{other} is not read. Write a name a line, or JSON")
         entries, form = _entries(_decoded(data), path.suffix.lower())

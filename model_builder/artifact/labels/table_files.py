@@ -76,9 +76,13 @@ def table_entries(lines: Sequence[str], delimiter: str) -> tuple[list[Entry], st
 
 def _rows(lines: Sequence[str], delimiter: str) -> list[Row]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
-    rows = []
+    rows: list[Row] = []
+    read = 0
     try:
         for cells in reader:
+            if reader.line_num > read + 1:
+                raise LabelProblem(f"line {read + 1} has a line break within quotes")
+            read = reader.line_num
             if not any(cell.strip() for cell in cells):
                 raise LabelProblem(f"line {reader.line_num} is empty")
             rows.append((reader.line_num, cells))

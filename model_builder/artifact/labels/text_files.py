@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from model_builder.artifact.labels.entries import Entry, LabelProblem, shown
 
 # Teachable Machine's "0 cat", and the same with another separator.
-INDEXED = re.compile(r"(-?[0-9]{1,9})(?:[ \t]*[:,;=][ \t]*|[ \t]+)(\S.*)")
+INDEXED = re.compile(r"(-?[0-9]{1,9})(?:[ \t]*[:,;=|][ \t]*|[.)][ \t]+|[ \t]+)(\S.*)")
+# "cat 0", "cat,0".
+INDEX_LAST = re.compile(r"(.*\S)(?:[ \t]*[:,;=|][ \t]*|[ \t]+)([0-9]{1,9})")
 # synset.txt: "n01440764 tench, Tinca tinca".
 SYNSET = re.compile(r"(n[0-9]{8})(?:[ \t]*[:,;][ \t]*|[ \t]+)(\S.*)")
 
@@ -23,6 +26,9 @@ def text_entries(lines: Sequence[str]) -> tuple[list[Entry], str]:
         return synsets, "a WordNet id and a name a line"
     if indexed := _indexed(numbered):
         return indexed, "an index and a name a line"
+    if indexed := _index_last(numbered):
+        return indexed, "a name and an index a line"
+    _check_first(numbered)
     return [Entry(where, line) for where, line in numbered], "a name a line"
 
 
@@ -36,7 +42,42 @@ def _synsets(lines: list[tuple[str, str]]) -> list[Entry]:
         if match is None:
             raise LabelProblem(f"{where} has no WordNet id as most others have: {shown(line)}")
         entries.append(Entry(where, match[2], wnid=match[1]))
+    # "n02119789 1 kit_fox", as ImageNet's development kit has it.
+    inner = [INDEXED.fullmatch(entry.name) for entry in entries]
+    if all(inner):
+        return [
+            replace(entry, name=match[2], index=int(match[1]))
+            for entry, match in zip(entries, inner, strict=True)
+            if match is not None
+        ]
     return entries
+
+
+def _index_last(lines: list[tuple[str, str]]) -> list[Entry]:
+    """The entries; none unless the numbers are 0, 1, 2, ... in any order, and no part of names."""
+    found = [(where, INDEX_LAST.fullmatch(line)) for where, line in lines]
+    entries = [Entry(where, match[1], int(match[2])) for where, match in found if match]
+    if len(lines) < 2 or sorted(one.index or 0 for one in entries) != list(range(len(lines))):
+        return []
+    return entries
+
+
+def _check_first(lines: list[tuple[str, str]]) -> None:
+    """Raises LabelProblem where lines have what belongs to another format, or to a header."""
+    where, first = lines[0]
+    if first.startswith("<"):
+        raise LabelProblem(f"{where} is HTML or XML, not a name: {shown(first)}")
+    if first.startswith("# ") or first == "#":
+        raise LabelProblem(f"{where} is a comment, and each line is a class: {shown(first)}")
+    if all(line.startswith(("- ", "* ")) for _, line in lines):
+        raise LabelProblem(
+            f"each line begins with the mark of a list, as {where}: {shown(first)}. Write the "
+            "names alone"
+        )
+    others = [INDEXED.fullmatch(line) for _, line in lines[1:]]
+    indices = sorted(int(match[1]) for match in others if match)
+    if len(others) > 1 and indices == list(range(len(others))):
+        raise LabelProblem(f"{where} has no index as all others have: {shown(first)}")
 
 
 def _indexed(lines: list[tuple[str, str]]) -> list[Entry]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
@@ -14,17 +13,19 @@ import h5py
 import numpy as np
 
 from model_builder.checkpoints.formats.byte_budget import FILE_BYTES_LIMIT, ByteBudget
+from model_builder.checkpoints.formats.hdf5_heaps import check_heaps
 from model_builder.checkpoints.formats.state_dict import Array
 from model_builder.errors import ConversionFailed
 
-# Signature, version 1, three bytes of zero; the size follows.
-HEAP = b"GCOL\x01\0\0\0"
 NAME_CHARACTERS = 1000
 
 
 @contextmanager
 def opened(source: Path | BinaryIO, name: str) -> Iterator[h5py.File]:
-    """The file, read-only. Raises ConversionFailed where h5py finds it broken."""
+    """The file, read-only. Raises ConversionFailed where it is broken."""
+    check_heaps(source, name)
+    if not isinstance(source, Path):
+        source.seek(0)
     try:
         with h5py.File(source, "r") as file:
             yield file
@@ -84,7 +85,7 @@ def is_counter(dataset: h5py.Group | h5py.Dataset) -> bool:
 def names(group: h5py.Group, attribute: str, string_bytes: int) -> list[str]:
     """The names in an attribute, which Keras splits when long: attribute0, attribute1, ...
 
-    string_bytes: the file's `longest_string_bytes`. Raises ConversionFailed.
+    string_bytes: of the file's largest heap. Raises ConversionFailed.
     Source: keras/src/legacy/saving/legacy_h5_format.py, `load_attributes_from_hdf5_group`.
     """
     numbered = (f"{attribute}{index}" for index in count())
@@ -102,20 +103,6 @@ def names(group: h5py.Group, attribute: str, string_bytes: int) -> list[str]:
     if any(len(name) > NAME_CHARACTERS for name in found):
         raise ConversionFailed(f"{group.name} has names of more than {NAME_CHARACTERS} characters")
     return found
-
-
-def longest_string_bytes(path: Path) -> int:
-    """Bytes of the largest global heap collection, where a file keeps strings of any length.
-
-    Source: HDF5 File Format Specification, version 3.0, section III.E.
-    """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        largest, at = 0, data.find(HEAP)
-        while at >= 0:
-            stated = int.from_bytes(data[at + len(HEAP) : at + len(HEAP) + 8], "little")
-            largest = max(largest, min(stated, len(data)))
-            at = data.find(HEAP, at + 1)
-        return largest
 
 
 def attribute(group: h5py.Group, name: str) -> str | None:

@@ -64,7 +64,7 @@ def read(path: Path, *, folder: str | None = None, shards_sha256: str | None = N
         described = topology.get("model_config", topology)
     except KeyError as error:
         raise ConversionFailed(f"{path.name} has no {error} in {where}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise ConversionFailed(f"{path.name}: {where}{MODEL}: {error}") from error
     return to_state_dict(published, read_config(described) if described else None)
 

@@ -18,6 +18,8 @@ from model_builder.checkpoints.recipe.partial import PartialRecipe, whole
 from model_builder.checkpoints.recipe.within import labels_within
 from model_builder.errors import ConversionFailed
 
+BACKGROUND = ("background", "dummy", "__background__", "_background_", "[background]")
+
 
 @dataclass(frozen=True, slots=True)
 class Like:
@@ -82,6 +84,7 @@ def find_labels(
         if len(file.labels) != classes:
             raise ConversionFailed(
                 f"{path.name} names {len(file.labels)} classes, and the classifier has {classes}."
+                + _background(file.labels, classes)
             )
         return FoundLabels(file.labels, said=(f"Labels: {path.name}, {file.form}.",))
     asked = f"The classifier has {classes} classes: name them with --labels FILE."
@@ -97,3 +100,12 @@ def find_labels(
     if classes == len(imagenet1k()):
         return FoundLabels(imagenet1k(), said=("Labels: ImageNet's 1000 classes.",))
     return FoundLabels(None, (asked,))
+
+
+def _background(labels: tuple[Label, ...], classes: int) -> str:
+    """A hint where one list has TensorFlow's class for the background and the network has not."""
+    if len(labels) == classes + 1 and labels[0].name.lower() in BACKGROUND:
+        return f" The first, {labels[0].name!r}, is of networks with one class more: take it out."
+    if len(labels) + 1 == classes:
+        return " Networks of TensorFlow may have a class more at 0, 'background'."
+    return ""

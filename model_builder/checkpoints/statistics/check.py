@@ -71,22 +71,21 @@ def check_statistics(
         name: distance(tensors, observe(tensors, architecture, images, wiring))
         for wiring, name in alternatives(architecture)
     }
-    said = []
-    best = min(others, key=lambda name: others[name].mean)
-    if others[best].mean * CLEARLY < own.mean:
-        said.append(
-            "WARNING: the statistics in the checkpoint are those of another network: of "
-            f"{best}. Distance {others[best].mean:.2f}, and {own.mean:.2f} as imported "
-            f"({own.farthest()})."
-        )
-    if not min(own.mean, others[best].mean) < FAR:
-        said.append(
+    if all(one.mean >= FAR for one in (own, *others.values())):
+        return [
             "WARNING: on photos the network does not compute what the statistics in the checkpoint "
             f"say: distance {own.mean:.2f} ({own.farthest()}); 0.3 is usual, and more than "
             f"{FAR:.0f} is not. Either images are prepared in another way (mean, std, scale, order "
             "of channels), or its images were no photos, or it was not trained."
-        )
-    return said
+        ]
+    best = min(others, key=lambda name: others[name].mean, default=None)
+    if best is None or others[best].mean * CLEARLY >= own.mean:
+        return []
+    return [
+        "WARNING: the statistics in the checkpoint are those of another network: of "
+        f"{best}. Distance {others[best].mean:.2f}, and {own.mean:.2f} as imported "
+        f"({own.farthest()})."
+    ]
 
 
 def alternatives(architecture: ResNetConfig) -> Iterator[tuple[Wiring, str]]:
@@ -94,18 +93,19 @@ def alternatives(architecture: ResNetConfig) -> Iterator[tuple[Wiring, str]]:
     own = Wiring(architecture.stride_in_1x1)
     if architecture.block == "bottleneck":
         other = "v1.5" if own.stride_in_1x1 else "v1"
-        yield replace(own, stride_in_1x1=not own.stride_in_1x1), f"--variant {other}"
+        yield (
+            replace(own, stride_in_1x1=not own.stride_in_1x1),
+            f"the variant {other} (--variant {other})",
+        )
     modern = Wiring(False)
     if architecture.max_pool_stride > 1:
-        served = ", which is not served"
-        yield replace(modern, antialias="average"), f"an anti-aliased ResNet (resnetaa){served}"
         yield (
-            replace(modern, antialias="blur"),
-            f"a ResNet with blurred strides (resnetblur){served}",
+            replace(modern, antialias="average"),
+            "an anti-aliased ResNet (resnetaa), which is not served",
         )
         yield (
-            replace(own, last_stride=1),
-            f"a ResNet whose last stage does not halve the image{served}",
+            replace(modern, antialias="blur"),
+            "a ResNet with blurred strides (resnetblur), which is not served",
         )
 
 

@@ -26,13 +26,11 @@ class Wiring:
 
     antialias: what follows each 3x3 convolution, and the max pool, whose stride is 1 then: an
         average of 2x2 pixels (timm's resnetaa50), which replaces the max pool, or a blur
-        (resnetblur50, arXiv 1904.11486). last_stride: 1 where the last stage does not halve it, as
-        in networks for re-identification.
+        (resnetblur50, arXiv 1904.11486).
     """
 
     stride_in_1x1: bool
     antialias: Literal["average", "blur"] | None = None
-    last_stride: int = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +77,7 @@ class _Network:
         return self._moments
 
     def _block(self, x: Array, block: Block) -> Array:
-        stride = block.stride if block.stage < 4 else min(block.stride, self._wiring.last_stride)
-        halving = 0
+        stride, halving = block.stride, 0
         if len(block.convolutions) == 3 and not self._wiring.stride_in_1x1:
             halving = 1
         residual = x

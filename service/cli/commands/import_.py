@@ -93,8 +93,10 @@ def import_(
         if not replace_ and any(one.name == name for one in store.list_custom()):
             raise ConversionFailed(f"{name} is imported already: --replace replaces it.")
         # Reading weights imports h5py and more, which no other command should wait for.
+        from model_builder.build.calibration import shipped_crops
         from model_builder.checkpoints.formats.recognition.folders import weights_file
         from model_builder.checkpoints.loader import read_checkpoint
+        from model_builder.checkpoints.statistics.check import check_statistics, photos_needed
 
         alike = None if like is None else find_like(like)
         row = None if alike is None else alike.checkpoint
@@ -168,6 +170,12 @@ def import_(
             source=f"file:{file.name}",
             digest=f"sha256-{checksum(weights, 'sha256')}",
         )
+        warnings = check_statistics(
+            published.tensors,
+            architecture,
+            preprocessing,
+            shipped_crops(photos_needed(architecture, preprocessing.crop_size), preprocessing),
+        )
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
         end(f"{file} can't be imported. {error}")
@@ -181,6 +189,7 @@ def import_(
         *settled.said,
         "How it sees an image:",
         *view(preprocessing),
+        *warnings,
         f"Serve it: RESNET_MODELS={name} resnet serve",
     ]
     if try_ is None:

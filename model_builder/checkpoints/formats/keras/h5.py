@@ -14,11 +14,11 @@ from model_builder.checkpoints.formats.hdf5 import (
     arrays,
     attribute,
     is_counter,
-    longest_string_bytes,
     member,
     names,
     opened,
 )
+from model_builder.checkpoints.formats.hdf5_heaps import check_heaps
 from model_builder.checkpoints.formats.keras.config import read_config
 from model_builder.checkpoints.formats.keras.names import by_field, to_state_dict
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
@@ -34,7 +34,7 @@ def read(path: Path) -> StateDict:
     owners: list[str] = []
     datasets: list[h5py.Group | h5py.Dataset] = []
     layers: dict[str, list[Array]] = {}
-    string_bytes = longest_string_bytes(path)
+    string_bytes = check_heaps(path, path.name)
     with opened(path, path.name) as file:
         root = member(file, "model_weights") if "model_weights" in file else file
         unread = _datasets(root)

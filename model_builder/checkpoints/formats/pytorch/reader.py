@@ -27,6 +27,7 @@ from model_builder.checkpoints.formats.pytorch.safetensors_file import (
 )
 from model_builder.checkpoints.formats.pytorch.shards import is_index, shards
 from model_builder.checkpoints.formats.pytorch.zip_file import opened_zip
+from model_builder.checkpoints.formats.recognition.stated import refuse_stated_arch
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.checkpoints.formats.torch import to_keras
 from model_builder.errors import ConversionFailed
@@ -74,6 +75,7 @@ def _opened(path: Path, stack: ExitStack) -> Opened:
     open_ = opened_zip if zipfile.is_zipfile(path) else opened_legacy
     content: Content = stack.enter_context(open_(path))
     refuse_foreign(path.name, content)
+    refuse_stated_arch(path.name, content.saved)
     # MMEngine's checkpoints have this key. They hold the average where others have the raw weights.
     swapped = isinstance(content.saved, dict) and "message_hub" in content.saved
     return Opened(path.name, flatten(content.saved, content.storages), swapped)

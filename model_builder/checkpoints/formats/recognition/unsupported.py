@@ -93,9 +93,10 @@ _STARTS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (
         lambda first: ONNX.match(first) is not None,
         "an ONNX network",
-        f"{AGAIN}, or, if its tensors have kept PyTorch's names, python -c \"import onnx; from "
-        "onnx.numpy_helper import to_array; from safetensors.numpy import save_file; save_file("
-        "{t.name: to_array(t) for t in onnx.load('{0}').graph.initializer}, "
+        f"{AGAIN} (by default torch.onnx.export folds batch norms into convolutions, and then "
+        "nothing else does), or, if its tensors have PyTorch's names, python -c \"import onnx; "
+        "from onnx.numpy_helper import to_array; from safetensors.numpy import save_file; "
+        "save_file({t.name: to_array(t) for t in onnx.load('{0}').graph.initializer}, "
         "'{0}.safetensors')\"",
     ),
 )

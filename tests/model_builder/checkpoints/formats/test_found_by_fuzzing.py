@@ -68,6 +68,43 @@ def test_an_address_in_h5_that_no_file_has(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.parametrize("in_zip", [False, True])
+@pytest.mark.parametrize("size", [0, 8, 2**64 - 1, 2**63, 5000])
+def test_a_heap_in_h5_that_does_not_end(tmp_path: Path, size: int, in_zip: bool) -> None:
+    """libhdf5 computes without end where the free space in a heap has no bytes."""
+    path = tmp_path / "x.weights.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/conv2d/vars")
+        group.attrs["name"] = "conv1"
+        group["0"] = np.ones((1, 1, 2, 2), np.float32)
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    # Behind the heap's header and the object "conv1" is what is free.
+    free = heap + 16 + 16 + 8
+    assert data[free : free + 2] == b"\0\0"
+    struct.pack_into("<Q", data, free + 8, size)
+    path.write_bytes(data)
+    if in_zip:
+        described = {"class_name": "Functional", "config": {"layers": []}}
+        with pytest.raises(ConversionFailed, match="heap"):  # noqa: SIM117
+            with opened(io.BytesIO(data), "x.keras"):
+                pass
+        path = keras_zip(tmp_path / "x.keras", bytes(data), json.dumps(described))
+        refusal(path)
+    else:
+        assert f"the heap at byte {heap} is broken" in refusal(path)
+
+
+def test_lengths_in_h5_of_other_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "x.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = np.ones(1, np.float32)
+    data = bytearray(path.read_bytes())
+    data[14] = 4
+    path.write_bytes(data)
+    assert "not of 8 bytes" in refusal(path)
+
+
 def test_a_class_with_a_line_break(tmp_path: Path) -> None:
     layer = {"class_name": "a\nb", "module": "m", "config": {"name": "l"}, "inbound_nodes": []}
     described = {"class_name": "Functional", "config": {"layers": [layer]}}
@@ -87,6 +124,14 @@ def test_a_shard_of_tensorflow_js_with_a_name_that_no_file_has(tmp_path: Path) -
     message = refusal(path)
     assert "in the folder of" in message
     assert len(message) < 300
+
+
+def test_a_tensor_of_tensorflow_js_larger_than_any_number(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    weight = {"name": "conv1/kernel", "shape": [10**400], "dtype": "float32"}
+    path.write_text(json.dumps({"weightsManifest": [{"paths": ["a.bin"], "weights": [weight]}]}))
+    (tmp_path / "a.bin").write_bytes(bytes(8))
+    assert "index-sized" in refusal(path)
 
 
 def test_a_tensor_with_a_long_name_that_a_shard_lacks(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""The global heaps of HDF5 files, where strings of any length are kept.
+
+libhdf5 does not end where an object in a heap states a size that leads nowhere.
+Source: HDF5 File Format Specification, version 3.0, sections II.A and III.E.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import BinaryIO
+
+from model_builder.errors import ConversionFailed
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Where the superblock states the bytes of addresses and of lengths, by its version.
+SIZES_AT = {0: 13, 1: 13, 2: 9, 3: 9}
+EIGHT_EACH = b"\x08\x08"
+# Signature, version 1, three bytes of zero; the size follows.
+HEAP = b"GCOL\x01\0\0\0"
+HEADER_BYTES = OBJECT_BYTES = 16
+ALIGNMENT = 8
+
+
+def check_heaps(source: Path | BinaryIO, name: str) -> int:
+    """Bytes of the largest heap. name: the file's. Raises ConversionFailed where one is broken."""
+    if not isinstance(source, Path):
+        return _check(source.read(), name)
+    if source.stat().st_size == 0:
+        return 0
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _check(data, name)
+
+
+def _check(data: bytes | mmap.mmap, name: str) -> int:
+    if data[: len(SIGNATURE)] == SIGNATURE:
+        at = SIZES_AT.get(data[len(SIGNATURE)], len(data))
+        if data[at : at + 2] != EIGHT_EACH:
+            raise ConversionFailed(f"{name} is HDF5 whose addresses or lengths are not of 8 bytes")
+    largest, at = 0, data.find(HEAP)
+    while at >= 0:
+        stated = _length(data, at + len(HEAP))
+        if not _ends(data, at, stated):
+            raise ConversionFailed(
+                f"{name} is not an HDF5 weights file of Keras: the heap at byte {at} is broken"
+            )
+        largest = max(largest, min(stated, len(data)))
+        at = data.find(HEAP, at + 1)
+    return largest
+
+
+def _ends(data: bytes | mmap.mmap, at: int, heap_bytes: int) -> bool:
+    """Whether the objects of a heap follow each other up to its end."""
+    place = HEADER_BYTES
+    while place + OBJECT_BYTES <= heap_bytes:
+        if at + place + OBJECT_BYTES > len(data):
+            return False
+        size = _length(data, at + place + ALIGNMENT)
+        if data[at + place : at + place + 2] != b"\0\0":
+            size = OBJECT_BYTES + -(-size // ALIGNMENT) * ALIGNMENT
+        # The object 0 is what is free, with its header.
+        if size < OBJECT_BYTES or place + size > heap_bytes:
+            return False
+        place += size
+    return True
+
+
+def _length(data: bytes | mmap.mmap, at: int) -> int:
+    return int.from_bytes(data[at : at + 8], "little")
