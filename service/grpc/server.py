@@ -91,7 +91,7 @@ class GrpcServer:
         reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._runtime.settings.http.workers > 1:
+            if self._runtime.settings.http.workers != 1:
                 reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind((host, wanted))
         except OSError as error:

@@ -214,10 +214,7 @@ class InferenceService:
     async def _pixels(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> tuple[Pixels, float, tuple[int, int] | None]:
-        """The row decoded, the seconds of that, and the whole image's size.
-
-        No other frame has the row itself.
-        """
+        """The row decoded, the seconds of that, the image's size. No other frame has the row."""
         row = request.rows[index]
         if isinstance(row, np.ndarray):
             return row, 0.0, None

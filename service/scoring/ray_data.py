@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event
@@ -31,6 +33,22 @@ SENT = pa.schema(
 )
 
 
+def _connect() -> None:
+    """Raises RayError, ConnectionError, OSError or RuntimeError."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(ignore_reinit_error=True, logging_level="warning", log_to_driver=False)
+    # What Ray raises where its services do not come up in time.
+    except Exception as error:
+        if type(error) is Exception:
+            raise RuntimeError(str(error)) from error
+        raise
+    finally:
+        # Ray's own handler would end the job without its last rows.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
 class Actor:
     """A scorer in a worker of Ray's, which derives a class of its own from this one."""
 
@@ -53,7 +71,7 @@ class RayDriver:
 
     def __init__(self, scorer: Scorer, workers: int, stop: Event) -> None:
         try:
-            ray.init(ignore_reinit_error=True, logging_level="warning", log_to_driver=False)
+            _connect()
             nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         except (RayError, ConnectionError, OSError, RuntimeError) as error:
             raise ScoringStopped(f"Ray can't be used: {error}") from error

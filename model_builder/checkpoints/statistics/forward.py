@@ -112,7 +112,7 @@ class _Network:
             for field in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         scale = gamma / np.sqrt(variance + self._architecture.batch_norm_epsilon)
-        return y * scale + (beta - mean * scale)
+        return np.asarray(y * scale + (beta - mean * scale), np.float32)
 
 
 def _relu(x: Array) -> Array:
@@ -136,7 +136,7 @@ def _convolved(x: Array, kernel: Array, stride: int) -> Array:
         seen = np.lib.stride_tricks.sliding_window_view(x, (edge, edge), axis=(1, 2))
         rows = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
         made = rows.reshape(-1, edge * edge * channels) @ kernel.reshape(-1, filters)
-        return made.reshape(-1, height, width, filters)
+        return np.asarray(made.reshape(-1, height, width, filters), np.float32)
     total = np.zeros((len(x) * height * width, filters), np.float32)
     for row in range(edge):
         for column in range(edge):
@@ -162,7 +162,8 @@ def _max_pool(x: Array, stride: int) -> Array:
 def _average(x: Array) -> Array:
     """2x2 with stride 2; a last row or column alone is its own average."""
     x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)), mode="edge")
-    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+    total = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
+    return np.asarray(total / 4, np.float32)
 
 
 def _blur(x: Array) -> Array:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.errors import ServiceError
 from service.grpc.protos import inference_pb2 as v2
 from service.grpc.protos import serving_pb2 as tf
-from service.grpc.services.open_inference import LONG_FIELDS
+from service.grpc.services.infer_request import LONG_FIELDS
 from service.grpc.services.serving import PREDICT_FIELDS
 from service.grpc.wire import parse
 from service.protocols.tensor_request import InputTensor
