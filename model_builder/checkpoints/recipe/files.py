@@ -13,6 +13,7 @@ from model_builder.checkpoints.recipe.partial import PartialRecipe
 from model_builder.checkpoints.recipe.timm_config import is_timm, read_timm
 from model_builder.checkpoints.recipe.transformers_config import is_transformers, read_transformers
 from model_builder.errors import ConversionFailed
+from model_builder.system.printable import cut, printable
 from model_builder.system.regular_file import read_regular_file
 
 CONFIG = "config.json"
@@ -20,6 +21,7 @@ CONFIG = "config.json"
 NAMES = ("preprocessor_config.json", CONFIG)
 # A network's config.json with 20 000 classes and their names twice.
 MAX_BYTES = 4 << 20
+SAID_CHARACTERS = 500
 LABEL_MEMBERS = ("id2label", "label_names", "label2id")
 
 
@@ -105,7 +107,12 @@ def _recipe(path: Path, content: dict[str, Any]) -> PartialRecipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConversionFailed(f"{path}: {where}: {first['msg']}") from error
+        raise ConversionFailed(f"{path}: {_said(where)}: {_said(first['msg'])}") from error
     except ValueError as error:
-        raise ConversionFailed(f"{path}: {error}") from error
+        raise ConversionFailed(f"{path}: {_said(str(error))}") from error
     return PartialRecipe(fields, path.name)
+
+
+def _said(text: str) -> str:
+    """Of a message that has what is in the file."""
+    return cut(printable(text), SAID_CHARACTERS)

@@ -219,3 +219,15 @@ def test_labels_beside_the_weights_are_found(tmp_path: Path) -> None:
     found = labels_beside(tmp_path / "model.pth")
     assert found is not None
     assert [label.name for label in found.labels] == ["cat", "dog"]
+
+
+def test_what_a_file_states_is_shown_in_one_short_line(tmp_path: Path) -> None:
+    path = tmp_path / "preprocessor_config.json"
+    size = {"wide\n" + "x" * 5000: 224}
+    path.write_text(json.dumps({"image_processor_type": "ConvNextImageProcessor", "size": size}))
+    with pytest.raises(ConversionFailed) as refused:
+        read_recipe(path)
+    message = str(refused.value)
+    assert "size must be square, or a shortest_edge. Received: {'wide\\" in message
+    assert "\n" not in message
+    assert len(message) < 700 + len(str(path))
