@@ -122,8 +122,6 @@ def predict(
         abstain_below=abstain_below,
     )
     configure_logging("warning", settings.observability.log_format)
-    # It logs what the command prints.
-    logging.getLogger(repository.__name__).setLevel(logging.CRITICAL)
     failed: list[str] = []
     ready = threading.Event()
 
@@ -135,6 +133,10 @@ def predict(
         runtime = Runtime(
             settings, names=[settings.model.default], on_ready=ready.set, on_failure=fail
         )
+        loads = logging.getLogger(repository.__name__)
+        level = loads.level
+        # It logs what the command prints.
+        loads.setLevel(logging.CRITICAL)
         runtime.start()
         try:
             seconds = load_timeout_seconds(settings)
@@ -150,6 +152,7 @@ def predict(
             )
         finally:
             runtime.stop()
+            loads.setLevel(level)
     except (BuilderError, ServiceError) as error:
         end(str(error))
     if as_json:

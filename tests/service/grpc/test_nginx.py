@@ -176,8 +176,8 @@ def test_a_call_whose_replica_dies_is_answered_by_another(serve: Serve, size: in
             client = Client(channel)
             for _ in range(6):
                 assert floats(client.call(INFER, infer_request(image))).argmax() == 0
+        eventually(lambda: len(front.nginx.upstreams(f"/{INFER}")) == 6)
         asked = front.nginx.upstreams(f"/{INFER}")
-    assert len(asked) == 6
     assert [f"127.0.0.1:{port}", f"127.0.0.1:{service.app.state.grpc_port}"] in asked
 
 
