@@ -51,13 +51,15 @@ def read_config(config: Mapping[str, Any]) -> KerasConfig:
     try:
         for path, layer in _layers(config, ""):
             kind, settings = layer["class_name"], layer["config"]
-            names[path] = settings["name"]
+            names[path] = name = settings["name"]
+            if not isinstance(name, str):
+                raise TypeError(f"a layer's name is {name!r}")
             if found := problem(kind, settings):
-                raise ConversionFailed(f"{settings['name']} ({kind}) {found}")
+                raise ConversionFailed(f"{name} ({kind}) {found}")
             if kind == "Conv2D":
-                strides[settings["name"]] = settings["strides"][0]
+                strides[name] = settings["strides"][0]
             elif kind == "BatchNormalization":
-                epsilons[settings["name"]] = float(settings["epsilon"])
+                epsilons[name] = float(settings["epsilon"])
         output = follow(config)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ConversionFailed(

@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import save
 
 from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.keras.config import read_config
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.errors import ConversionFailed
 
@@ -36,6 +37,13 @@ def test_a_config_in_h5_that_is_no_json(tmp_path: Path, described: str) -> None:
         file["model_weights"].attrs["layer_names"] = [b"conv1"]
         file.attrs["model_config"] = described
     assert "model_config that is no JSON" in refusal(path)
+
+
+@pytest.mark.parametrize("name", [None, 7, ["conv1"]])
+def test_a_layer_whose_name_is_no_text(name: object) -> None:
+    layer = {"class_name": "Conv2D", "config": {"name": name, "strides": [1, 1]}}
+    with pytest.raises(ConversionFailed, match="a layer's name is"):
+        read_config({"class_name": "Sequential", "config": {"layers": [layer]}})
 
 
 def keras_zip(path: Path, weights: bytes = b"", config: str = "{}") -> Path:
