@@ -84,7 +84,9 @@ def test_a_shell_is_offered_commands_options_and_models(
     assert run(main, [], env=completing, prog_name="resnet").output.split() == offered
 
 
-def test_the_completion_of_a_shell_is_shown() -> None:
+def test_the_completion_of_a_shell_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of what the tests were started from, which need not be a shell.
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))
     shown = run(main, ["--show-completion", "bash"], prog_name="resnet").output
     assert "complete -o default -F _resnet_completion resnet" in shown
 
