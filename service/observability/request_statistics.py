@@ -6,20 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
-
-class Timing(Protocol):
-    """One row's, in seconds; `finished` on the clock of `time.monotonic`."""
-
-    @property
-    def decode_seconds(self) -> float: ...
-    @property
-    def queue_seconds(self) -> float: ...
-    @property
-    def inference_seconds(self) -> float: ...
-    @property
-    def finished(self) -> float: ...
+from service.observability.timing import Timing
 
 
 @dataclass(slots=True)

@@ -10,10 +10,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fastapi.telemetry import TelemetryConfig
 
+from service.observability.timing import Timing
 from service.version import __version__
 
 if TYPE_CHECKING:
@@ -32,22 +33,6 @@ NANOSECONDS = 1_000_000_000
 
 class TracingUnavailable(Exception):
     """Traces are turned on, and the SDK is not installed or the exporter is not supported."""
-
-
-class Timing(Protocol):
-    """The durations of one image in seconds; `finished` is on the clock of `time.monotonic`."""
-
-    @property
-    def decode_seconds(self) -> float: ...
-
-    @property
-    def queue_seconds(self) -> float: ...
-
-    @property
-    def inference_seconds(self) -> float: ...
-
-    @property
-    def finished(self) -> float: ...
 
 
 class Spans:
