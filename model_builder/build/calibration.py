@@ -31,11 +31,7 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
     Deterministic. Raises CalibrationFailed where there are no photos, or one can't be read.
     """
     random = np.random.default_rng(0)
-    if folder is None:
-        with as_file(files("model_builder.build") / "calibration_photos") as shipped:
-            photos = _photos(shipped, random)
-    else:
-        photos = _photos(folder, random)
+    photos = _shipped_photos(random) if folder is None else _photos(folder, random)
     crops = _crops(photos, CROPS, preprocessing, random)
     # The whole range of pixels, so that the quantized input has scale 1 and zero point 0.
     crops[0, 0, 0], crops[0, 0, 1] = 0, 255
@@ -50,9 +46,12 @@ def calibration_set(folder: Path | None, preprocessing: Preprocessing) -> Calibr
 def shipped_crops(count: int, preprocessing: Preprocessing) -> Pixels:
     """uint8 [count, S, S, 3], each of another of the photos that come with the code."""
     random = np.random.default_rng(0)
+    return _crops(_shipped_photos(random), count, preprocessing, random)
+
+
+def _shipped_photos(random: np.random.Generator) -> list[Image.Image]:
     with as_file(files("model_builder.build") / "calibration_photos") as shipped:
-        photos = _photos(shipped, random)
-    return _crops(photos, count, preprocessing, random)
+        return _photos(shipped, random)
 
 
 def _photos(folder: Path, random: np.random.Generator) -> list[Image.Image]:
