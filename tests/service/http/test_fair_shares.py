@@ -14,9 +14,9 @@ import pytest
 
 from service.auth.api_keys import hash_of
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
-from service.http.request.body import Bodies, Body
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, Array, FakeEngine, Pixels, eventually
+from tests.service.http.opened_bodies import opened_bodies
 from tests.service.images import encoded, noise, plain
 
 pytestmark = pytest.mark.skipif(
@@ -114,14 +114,7 @@ def test_a_form_that_will_find_no_room_is_refused_before_it_is_read(
 ) -> None:
     """By what the client's last form had: 9 of 14 places are taken, and 8 are needed."""
     service = serve(FakeEngine(batch_sizes=(1,)), queue_limit=16)
-    opened: list[str] = []
-    open_body = Bodies.open
-
-    def open_counted(bodies: Bodies, client: str) -> Body:
-        opened.append(client)
-        return open_body(bodies, client)
-
-    monkeypatch.setattr(Bodies, "open", open_counted)
+    opened = opened_bodies(monkeypatch)
     with asking(service) as ask, service.engine.blocked():
         waiting = [pool.submit(ask, FLOOD)]
         service.engine.wait_until_busy()

@@ -15,12 +15,12 @@ import pytest
 from service.batching.admission import Admission
 from service.errors import QueueFull
 from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryBudget
-from service.http.request.body import Bodies, Body
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, FakeEngine
 from tests.service.http.loop_work import request_work
+from tests.service.http.opened_bodies import opened_bodies
 
 
 @pytest.fixture
@@ -297,14 +297,7 @@ def test_a_body_without_room_is_refused_before_any_routing(
     """What is too large for any room is refused as that."""
     service = serve(FakeEngine(), max_pending_bytes=8_000_000, max_body_bytes=4_000_000)
     service.app.state.runtime.service.budget.hold("127.0.0.1").take(6_000_000)
-    opened: list[str] = []
-    open_body = Bodies.open
-
-    def open_counted(bodies: Bodies, client: str) -> Body:
-        opened.append(client)
-        return open_body(bodies, client)
-
-    monkeypatch.setattr(Bodies, "open", open_counted)
+    opened = opened_bodies(monkeypatch)
     with (
         listening(service.app) as port,
         socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as connection,
