@@ -48,9 +48,9 @@ class ModelSettings(Group):
     )
     engine: str = Field(
         "auto",
-        description="What computes: openvino, tensorflow or litert. auto: openvino on a CPU (not "
-        "on x86-64, int8 is served by the faster of those whose artifacts are there); tensorflow "
-        "on a GPU.",
+        description="What computes: openvino, tensorflow or litert. auto: tensorflow on a GPU, "
+        "openvino on a CPU; on one that is not x86-64, int8 is served by the faster of the engines "
+        "whose artifacts are there.",
     )
     min_agreement_percent: float = Field(
         75.0,
