@@ -204,11 +204,7 @@ async def a_worker_that_hangs(setting: Setting) -> Row:
     victim = setting.stack.replicas[0]
     async with setting.clients().meanwhile(await setting.steady()) as report:
         await setting.rest(3)
-        os.kill(victim.pid, signal.SIGUSR2)
-        noticed = await victim.ready(wanted=False)
-        status = await victim.exit_status()
-        victim.start()
-        await victim.ready()
+        noticed, status = await victim.hang()
         await setting.rest(3)
     note = f"not ready after {noticed:.1f} s, exit status {status}, started again"
     return Row("a worker thread that hangs", report, only_200(report) and status == 4, note)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -158,11 +157,7 @@ async def grpc_hang(setting: Setting, way: Way, photos: Sequence[Asked]) -> list
     meanwhile = Meanwhile(setting, way, photos)
     async with meanwhile.running():
         await setting.rest(3)
-        os.kill(victim.pid, signal.SIGUSR2)
-        noticed = await victim.ready(wanted=False)
-        status = await victim.exit_status()
-        victim.start()
-        await victim.ready()
+        noticed, status = await victim.hang()
         await setting.rest(3)
     note = f"not ready after {noticed:.1f} s, exit status {status}, started again"
     # nginx does not repeat the status of the calls in the batch that hangs.

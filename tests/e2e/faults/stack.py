@@ -82,6 +82,15 @@ class Replica:
         self.process.send_signal(sent)
         return await self.exit_status()
 
+    async def hang(self) -> tuple[float, int]:
+        """A worker thread hangs. Seconds until not ready, and the exit status; started again."""
+        os.kill(self.pid, signal.SIGUSR2)
+        noticed = await self.ready(wanted=False)
+        status = await self.exit_status()
+        self.start()
+        await self.ready()
+        return noticed, status
+
     async def exit_status(self, within: float = END_SECONDS) -> int:
         assert self.process is not None
         return await asyncio.to_thread(self.process.wait, within)
