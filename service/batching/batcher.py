@@ -26,6 +26,7 @@ from service.batching.item import (
 )
 from service.batching.latency import LatencyEstimator
 from service.batching.queue import BatchQueue
+from service.batching.streams import Streams
 from service.errors import InferenceFailed, ServiceError, ShuttingDown, WorkerLost
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class Batcher(Generic[RowT]):
     """Runs batches on one or more devices, each in its own thread.
 
     runs: one function for each worker. It receives only sizes N of `batch_sizes`; smaller batches
-        are padded with zeros. coming: that of `BatchQueue`.
+        are padded with zeros. alone: runs a batch while no other runs, where `runs` share a device
+        and one of them has only a part of it. coming: that of `BatchQueue`.
     """
 
     def __init__(
@@ -60,14 +62,19 @@ class Batcher(Generic[RowT]):
         *,
         batch_sizes: BatchSizes,
         observer: BatchObserver,
+        alone: BatchFn[RowT] | None = None,
         name: str = "batcher",
     ) -> None:
         self.latency = LatencyEstimator(batch_sizes)
         self._batch_sizes = batch_sizes
         self._observer = observer
         self._queue: BatchQueue[RowT] = BatchQueue(
-            batch_sizes=batch_sizes, latency=self.latency, dropped=observer.dropped
+            batch_sizes=batch_sizes,
+            latency=self.latency,
+            dropped=observer.dropped,
+            streams=None if alone is None else Streams(len(runs)),
         )
+        self._alone = alone
         self.coming = self._queue.coming
         self._workers = [
             Worker(index, run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
@@ -164,6 +171,7 @@ class Batcher(Generic[RowT]):
             ]
             for worker in late:
                 worker.stuck = True
+                self._queue.done(worker.index)
             lost = [pending for worker in late for pending in worker.batch]
             if late and all(worker.stuck for worker in self._workers):
                 lost += self._queue.clear()
@@ -194,10 +202,12 @@ class Batcher(Generic[RowT]):
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
                     worker.batch, worker.stuck = [], False
+                    self._queue.done(worker.index)
                 return
             except BaseException:
                 logger.exception("%s died and is restarted", worker.thread.name)
                 lost, worker.batch, worker.stuck = worker.batch, [], False
+                self._queue.done(worker.index)
                 for pending in lost:
                     fail(pending.future, WorkerLost("The device's worker died."))
                 self._observer.worker_failed("died")
@@ -207,11 +217,12 @@ class Batcher(Generic[RowT]):
     def _run_batch(self, worker: Worker[RowT]) -> None:
         """Sets a result or an error for every image of the batch."""
         batch, size = worker.batch, worker.size
+        alone = self._alone if self._queue.is_alone(worker.index) else None
         started = time.monotonic()
         images = sum(not pending.self_test for pending in batch)
         try:
             wanted: frozenset[str] = frozenset().union(*(pending.outputs for pending in batch))
-            rows = worker.run(pad_batch(batch, size), wanted)
+            rows = (alone or worker.run)(pad_batch(batch, size), wanted)
             if len(rows) < len(batch):
                 raise RuntimeError(f"{len(rows)} rows for a batch of {len(batch)}")
         except Exception as error:
@@ -228,7 +239,8 @@ class Batcher(Generic[RowT]):
                 self._observer.batch_failed(images)
             raise
         inference_seconds = time.monotonic() - started
-        self.latency.observe(size, inference_seconds)
+        if alone is None:
+            self.latency.observe(size, inference_seconds)
         outcomes = [row_of(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]
         if images:

@@ -11,6 +11,7 @@ from typing import Generic
 from service.batching.batch_sizes import BatchSizes
 from service.batching.item import BatchItem, RowT
 from service.batching.latency import LatencyEstimator
+from service.batching.streams import Streams
 from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingDown
 from service.fairness.fair_queue import FairQueue
 
@@ -32,7 +33,8 @@ class BatchQueue(Generic[RowT]):
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them. coming: images of each client that were
-    admitted and are being decoded, as Admission counts them.
+    admitted and are being decoded, as Admission counts them. streams: None where each worker has
+    a device of its own.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class BatchQueue(Generic[RowT]):
         batch_sizes: BatchSizes,
         latency: LatencyEstimator,
         dropped: Callable[[str], None],
+        streams: Streams | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.closing = False
@@ -48,6 +51,7 @@ class BatchQueue(Generic[RowT]):
         self._batch_sizes = batch_sizes
         self._latency = latency
         self._dropped = dropped
+        self._streams = streams
         self._waiting: FairQueue[BatchItem[RowT]] = FairQueue()
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
@@ -82,11 +86,14 @@ class BatchQueue(Generic[RowT]):
             self._changed.notify()
 
     def next_batch(self, worker: int = 0) -> list[BatchItem[RowT]]:
-        """Images that are not cancelled, at least one; none once the queue is closed and empty."""
+        """Images that are not cancelled, at least one; none once the queue is closed and empty.
+
+        After each of them the worker calls `done`.
+        """
         while True:
             with self.lock:
-                while not self._waiting and not self._pinned.get(worker):
-                    if self.closing:
+                while self._held or not (self._waiting or self._pinned.get(worker)):
+                    if self.closing and not self._held:
                         return []
                     self._changed.wait(IDLE_WAIT_SECONDS)
                 if not self._pinned.get(worker):
@@ -105,8 +112,24 @@ class BatchQueue(Generic[RowT]):
                     elif pending.worker is None:
                         # It costs the device nothing.
                         self._waiting.charge(pending.client, -1.0)
-            if batch:
-                return batch
+                if batch:
+                    if self._streams is not None:
+                        # A self-test of the first worker too, so that this is tested.
+                        alone = len(batch) == 1 and not self._waiting
+                        alone = alone and batch[0].worker in (None, 0)
+                        self._streams.begin(worker, alone=alone)
+                    return batch
+
+    def done(self, worker: int) -> None:
+        """Its batch is done, or not waited for any more."""
+        if self._streams is not None:
+            with self.lock:
+                self._streams.end(worker)
+                self._changed.notify_all()
+
+    def is_alone(self, worker: int) -> bool:
+        """Whether the batch that the worker took has the device to itself until it is done."""
+        return self._streams is not None and self._streams.alone == worker
 
     def discard_cancelled(self, pending: BatchItem[RowT]) -> None:
         """Removes a cancelled image, which would count towards the limit."""
@@ -163,9 +186,17 @@ class BatchQueue(Generic[RowT]):
             for client, images in dict(self.coming).items()
         )
 
+    @property
+    def _held(self) -> bool:
+        """Whether a batch has the device to itself."""
+        return self._streams is not None and self._streams.alone is not None
+
     def _wanted(self, pinned: int) -> int:
         """How many images the next batch takes."""
-        wanted = self._batch_sizes.take(pinned + len(self._waiting))
+        waiting = pinned + len(self._waiting)
+        if self._streams is not None:
+            waiting = self._streams.part(waiting)
+        wanted = self._batch_sizes.take(waiting)
         quick = self._quick
         fewest, most = self._waiting.fewest_and_most
         if wanted <= quick or most <= quick:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 Array = npt.NDArray[np.float32]
 Device = Literal["auto", "cpu", "gpu"]
+Run = Callable[[Pixels], Array]
 
 
 class Engine(Protocol):
@@ -37,6 +39,13 @@ class Engine(Protocol):
 
         Takes any N up to `max_batch_size`; of its first run `takes_any_size` tells. Called by up to
         `concurrency` threads at the same time.
+        """
+
+    @property
+    def alone(self) -> Run | None:
+        """As `run`, with all of the device's threads for one batch while no other runs.
+
+        None where `run` has them anyway. Otherwise the batches of `run` divide them.
         """
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:

@@ -49,6 +49,10 @@ class LiteRTEngine:
         """1: an interpreter has one set of activations."""
         return 1
 
+    @property
+    def alone(self) -> None:
+        """`run` has every thread."""
+
     def run(self, pixels: Pixels) -> Array:
         prepared = self._prepared.get(len(pixels))
         if prepared is None:

@@ -61,6 +61,10 @@ class CpuEngine:
     def concurrency(self) -> int:
         return 1
 
+    @property
+    def alone(self) -> None:
+        """`run` has every thread."""
+
     def run(self, pixels: Pixels) -> Array:
         return self._run(pixels)
 

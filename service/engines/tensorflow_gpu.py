@@ -66,6 +66,10 @@ class GpuEngine:
         with self._tf.device(self._device):
             return self._function(self._tf.constant(pixels))
 
+    @property
+    def alone(self) -> None:
+        """`run` has every thread."""
+
     def run(self, pixels: Pixels) -> Array:
         features: Array = self.features(pixels).numpy()
         return features

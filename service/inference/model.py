@@ -16,7 +16,7 @@ from service.batching.admission import Admission
 from service.batching.batch_sizes import BatchSizes
 from service.batching.batcher import Batcher, BatchObserver
 from service.batching.item import BatchFn, Result
-from service.engines.base import Engine
+from service.engines.base import Engine, Run
 from service.errors import InvalidParameter
 from service.inference.confidence.assessor import Assessor
 from service.inference.outputs import BatchOutput, RowOutput, batch_output
@@ -70,12 +70,15 @@ class Model:
         self._self_test: SelfTest | None = None
         # One worker for each batch that an engine runs at the same time.
         self._batch_fns = [
-            self._batch_fn(engine) for engine in engines for _ in range(engine.concurrency)
+            self._batch_fn(engine.run) for engine in engines for _ in range(engine.concurrency)
         ]
+        # Several devices are never one batch's.
+        alone = engines[0].alone if len(engines) == 1 else None
         self._batcher: Batcher[RowOutput] = Batcher(
             self._batch_fns,
             batch_sizes=batch_sizes,
             observer=observer,
+            alone=None if alone is None else self._batch_fn(alone),
             name=f"batcher-{artifact.manifest.name}",
         )
         self.admission = Admission(
@@ -202,11 +205,11 @@ class Model:
             return []
         return [f"the self-test of {self.name}: {text}" for text in self._self_test.problems()]
 
-    def _batch_fn(self, engine: Engine) -> BatchFn[RowOutput]:
+    def _batch_fn(self, run_engine: Run) -> BatchFn[RowOutput]:
         head = self.artifact.head
 
         def run(pixels: Pixels, outputs: frozenset[str]) -> BatchOutput:
-            return batch_output(engine.run(pixels), head, outputs)
+            return batch_output(run_engine(pixels), head, outputs)
 
         return run
 

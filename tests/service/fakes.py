@@ -71,6 +71,7 @@ class FakeEngine:
         self.max_batch_size = batch_sizes[-1]
         self.takes_any_size = False
         self.concurrency = 1
+        self.alone: Callable[[Pixels], Array] | None = None
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0

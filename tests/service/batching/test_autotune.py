@@ -34,6 +34,7 @@ class TimedEngine:
 
     device = "cpu:0"
     concurrency = 1
+    alone = None
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class ToyEngine:
     max_batch_size = 8
     takes_any_size = False
     concurrency = 1
+    alone = None
 
     def __init__(self, features: int) -> None:
         self._features = features
