@@ -45,7 +45,11 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The device to use, and the threads for a CPU."""
+    """The device to use, and the threads for a CPU.
+
+    cpu_streams: batches that a CPU is to run at the same time, each with its share of the threads.
+    """
 
     device: Device
     cpu_threads: int
+    cpu_streams: int = 1

@@ -33,6 +33,7 @@ def make_hardware(settings: Settings, engines: Sequence[EngineSpec] = ENGINES) -
     return Hardware(
         device=find_device(settings.model.device, engines),
         cpu_threads=settings.model.cpu_threads or cpu_limit(),
+        cpu_streams=settings.model.cpu_streams or 1,
     )
 
 

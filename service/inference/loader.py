@@ -142,4 +142,6 @@ def autotune_cache_for(
     manifest = artifact.manifest
     key = measured_on(artifact, spec, hardware, cpuinfo) | {"rules": RULES}
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
+    if hardware.cpu_streams > 1:
+        name, key["streams"] = f"{name}-streams", str(hardware.cpu_streams)
     return AutotuneCache(autotune_cache_path(home, name), key)

@@ -32,6 +32,7 @@ from service.scoring.worker import (
     Worker,
 )
 from service.settings import Settings
+from service.system.cpu import cpu_limit
 
 # Outputs that are one list of numbers.
 LISTS = tuple(name for name, spec in OUTPUTS.items() if not spec.needs_feature_map)
@@ -40,6 +41,10 @@ OUTPUT_NAMES = (PREDICTIONS, *LISTS)
 # read and decoded, and few to be scored again after a kill.
 BATCHES_IN_FLIGHT = 4
 MIN_IN_FLIGHT = 32
+# Of a CPU that computes several at the same time: those, and as many twice that are decoded.
+BATCHES_A_STREAM = 3
+# Each takes memory for its batch.
+MAX_STREAMS = 4
 
 _workers: dict[str, Worker] = {}
 _lock = threading.Lock()
@@ -115,7 +120,9 @@ class Scorer:
     @property
     def in_flight(self) -> int:
         """How many images a driver keeps at work."""
-        return max(MIN_IN_FLIGHT, BATCHES_IN_FLIGHT * self.batch_size)
+        streams = sum(engine.concurrency for engine in self._worker().model.engines)
+        batches = max(BATCHES_IN_FLIGHT, BATCHES_A_STREAM * streams)
+        return max(MIN_IN_FLIGHT, batches * self.batch_size)
 
     @property
     def load_seconds(self) -> float:
@@ -132,7 +139,8 @@ class Scorer:
     def _worker(self) -> Worker:
         with _lock:
             if self._key not in _workers:
-                _workers[self._key] = Worker(self.settings, self.engines, self.load_seconds)
+                settings = _with_streams(self.settings)
+                _workers[self._key] = Worker(settings, self.engines, self.load_seconds)
             return _workers[self._key]
 
     def _item(
@@ -162,6 +170,17 @@ class Scorer:
             "top_k": model.top_k(self.top_k) if PREDICTIONS in self.outputs else None,
         }
         return ModelDescription(record, make_schema(self.outputs, sizes))
+
+
+def _with_streams(settings: Settings) -> Settings:
+    """What decodes images interrupts one thread of the engine, and the others do not wait for it
+    where they have a batch of their own.
+    """
+    if settings.model.cpu_streams is not None:
+        return settings
+    streams = min(settings.model.cpu_threads or cpu_limit(), MAX_STREAMS)
+    model = settings.model.model_copy(update={"cpu_streams": streams})
+    return settings.model_copy(update={"model": model})
 
 
 def _checked(data: bytes, max_bytes: int) -> bytes:

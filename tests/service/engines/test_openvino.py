@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,12 @@ from model_builder.exporters.openvino_int8 import quantize
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from service.engines.base import Hardware
-from service.engines.openvino import MAX_BATCH_SIZE, OpenVINOEngine, fastest_precision
+from service.engines.openvino import (
+    MAX_BATCH_SIZE,
+    MAX_STREAM_BATCH_SIZE,
+    OpenVINOEngine,
+    fastest_precision,
+)
 from service.engines.registry import load_engines
 from service.evaluation.verify import verify
 from tests.model_builder.random_networks import random_network
@@ -110,6 +116,19 @@ def engine(built: Built) -> OpenVINOEngine:
     (engine,) = load_engines(built.artifacts["float32"], HARDWARE)
     assert isinstance(engine, OpenVINOEngine)
     return engine
+
+
+def test_streams_run_as_many_batches_at_the_same_time(built: Built, engine: OpenVINOEngine) -> None:
+    hardware = replace(HARDWARE, cpu_streams=3)
+    (streams,) = load_engines(built.artifacts["float32"], hardware)
+    # No more than threads.
+    assert streams.concurrency == 2
+    assert streams.max_batch_size == MAX_STREAM_BATCH_SIZE
+    expected = [engine.run(built.pixels[index : index + 1]) for index in range(4)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda index: streams.run(built.pixels[index : index + 1]), range(4)))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_its_properties(engine: OpenVINOEngine) -> None:

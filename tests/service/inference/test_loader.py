@@ -175,3 +175,5 @@ def test_the_network_has_the_processors_that_were_set_or_all(
     monkeypatch.setattr(artifacts, "cpu_limit", lambda: 5)
     assert make_hardware(Settings.of(cpu_threads=3)).cpu_threads == 3
     assert make_hardware(Settings()).cpu_threads == 5
+    assert make_hardware(Settings()).cpu_streams == 1
+    assert make_hardware(Settings.of(cpu_streams=2)).cpu_streams == 2

@@ -17,12 +17,15 @@ import pytest
 from pyarrow import dataset, parquet
 
 from model_builder.artifact.manifest import Artifact
+from service.engines.base import Hardware
 from service.scoring.errors import InputChanged, InvalidInput, OutputMismatch, ScoringStopped
 from service.scoring.scorer import Scorer
 from service.scoring.sinks.parquet import FRACTION, LARGEST, SMALLEST, part_rows
 from service.scoring.summary import Summary
 from service.scoring.table import metadata_of
 from service.settings import Settings
+from tests.service.fakes import FakeEngine
+from tests.service.scoring import color_engine
 from tests.service.scoring.color_engine import SPEC
 from tests.service.scoring.conftest import jpeg
 
@@ -324,3 +327,26 @@ def test_an_empty_input_gives_an_empty_output(score: Score, tmp_path: Path, name
         assert score(tmp_path / "empty", tmp_path / name).images == 0
     if name == "out.parquet":
         assert parquet.read_table(tmp_path / name).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "streams"),
+    [({"cpu_threads": 2}, 2), ({"cpu_threads": 16}, 4), ({"cpu_threads": 2, "cpu_streams": 1}, 1)],
+)
+def test_a_scorer_has_several_batches_computed_at_the_same_time(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], streams: int
+) -> None:
+    asked: list[int] = []
+
+    def load(_: Artifact, hardware: Hardware) -> tuple[FakeEngine, ...]:
+        asked.append(hardware.cpu_streams)
+        return (FakeEngine(),)
+
+    monkeypatch.setattr(color_engine, "load", load)
+    settings = Settings.of(models=str(artifact.folder), decode_workers=1, **given)
+    scorer = Scorer(settings, engines=(SPEC,))
+    try:
+        scorer.describe()
+    finally:
+        scorer.close()
+    assert asked == [streams]
