@@ -19,6 +19,7 @@ from pyarrow import dataset, parquet
 from model_builder.artifact.manifest import Artifact
 from service.engines.base import Hardware
 from service.scoring.errors import InputChanged, InvalidInput, OutputMismatch, ScoringStopped
+from service.scoring.plan import Plan, carry_out
 from service.scoring.scorer import Scorer
 from service.scoring.sinks.parquet import FRACTION, LARGEST, SMALLEST, part_rows
 from service.scoring.summary import Summary
@@ -350,3 +351,14 @@ def test_a_scorer_has_several_batches_computed_at_the_same_time(
     finally:
         scorer.close()
     assert asked == [streams]
+
+
+@pytest.mark.parametrize("name", ["out.xls", "memory://scores/out.csv"])
+def test_an_output_that_is_not_written_is_refused_before_a_model_is_loaded(
+    photos: Photos, tmp_path: Path, name: str
+) -> None:
+    plan = Plan(str(photos(1)), name if "://" in name else str(tmp_path / name))
+    # No model has this name.
+    settings = Settings.of(models="resnet9")
+    with pytest.raises(InvalidInput, match=r"Write Parquet there|Outputs are a folder"):
+        carry_out(plan, settings, threading.Event())
