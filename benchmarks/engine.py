@@ -21,6 +21,7 @@ from service.engines.registry import engine_called, load_engines
 from service.imaging.decoder import decode
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.settings import Settings
+from service.system.full_load import run_as_served
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -107,7 +108,8 @@ def _warm_up(
 ) -> Loaded:
     artifact, engine = _loaded(settings, variant)
     for size in batch_sizes:
-        engine.run(_pixels(settings, variant, jpegs)[:size])
+        pixels = _pixels(settings, variant, jpegs)[:size]
+        run_as_served(engine, pixels)
     manifest = artifact.manifest
     macs = manifest.architecture.macs(manifest.preprocessing.crop_size)
     return Loaded(artifact.folder, macs)
@@ -124,7 +126,6 @@ def _speed(
     pixels = _pixels(settings, variant, jpegs)[:batch_size]
     runs, cpu_started, started = 0, time.process_time(), time.perf_counter()
     while (elapsed := time.perf_counter() - started) < at_least_seconds or runs == 0:
-        engine.run(pixels)
-        runs += 1
+        runs += run_as_served(engine, pixels)
     images = runs * batch_size
     return Speed(images / elapsed, 1e3 * (time.process_time() - cpu_started) / images)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from service.batching.batch_sizes import NEAR_BEST, NEAR_ENOUGH, BatchSizes
-from service.engines import full_load
-from service.engines.full_load import run_alone, run_streams
+from service.system import full_load
+from service.system.full_load import run_alone, run_streams
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,13 @@ import logging
 import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
-from typing import Generic, Protocol
+from typing import Generic
 
 from service.batching.batch_sizes import BatchSizes
 from service.batching.item import (
     BatchFn,
     BatchItem,
+    BatchObserver,
     Pixels,
     Result,
     RowT,
@@ -32,20 +33,6 @@ from service.errors import InferenceFailed, ServiceError, ShuttingDown, WorkerLo
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = 0.1
-
-
-class BatchObserver(Protocol):
-    """Called from the workers' threads. Self-tests are not counted as images."""
-
-    def batch_done(
-        self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
-    ) -> None: ...
-
-    def batch_failed(self, images: int) -> None: ...
-
-    def dropped(self, reason: str) -> None: ...
-
-    def worker_failed(self, reason: str) -> None: ...
 
 
 class Batcher(Generic[RowT]):
@@ -68,13 +55,14 @@ class Batcher(Generic[RowT]):
         self.latency = LatencyEstimator(batch_sizes)
         self._batch_sizes = batch_sizes
         self._observer = observer
+        self._alone = alone or runs[0]
+        self._streams = Streams(len(runs), shared=alone is not None)
         self._queue: BatchQueue[RowT] = BatchQueue(
             batch_sizes=batch_sizes,
             latency=self.latency,
             dropped=observer.dropped,
-            streams=None if alone is None else Streams(len(runs)),
+            streams=self._streams,
         )
-        self._alone = alone
         self.coming = self._queue.coming
         self._workers = [
             Worker(index, run, self._work, f"{name}-{index}") for index, run in enumerate(runs)
@@ -202,12 +190,10 @@ class Batcher(Generic[RowT]):
                     worker.since, worker.batch = time.monotonic(), batch
                     self._run_batch(worker)
                     worker.batch, worker.stuck = [], False
-                    self._queue.done(worker.index)
                 return
             except BaseException:
                 logger.exception("%s died and is restarted", worker.thread.name)
                 lost, worker.batch, worker.stuck = worker.batch, [], False
-                self._queue.done(worker.index)
                 for pending in lost:
                     fail(pending.future, WorkerLost("The device's worker died."))
                 self._observer.worker_failed("died")
@@ -217,12 +203,12 @@ class Batcher(Generic[RowT]):
     def _run_batch(self, worker: Worker[RowT]) -> None:
         """Sets a result or an error for every image of the batch."""
         batch, size = worker.batch, worker.size
-        alone = self._alone if self._queue.is_alone(worker.index) else None
+        run = self._alone if self._streams.alone == worker.index else worker.run
         started = time.monotonic()
         images = sum(not pending.self_test for pending in batch)
         try:
             wanted: frozenset[str] = frozenset().union(*(pending.outputs for pending in batch))
-            rows = (alone or worker.run)(pad_batch(batch, size), wanted)
+            rows = run(pad_batch(batch, size), wanted)
             if len(rows) < len(batch):
                 raise RuntimeError(f"{len(rows)} rows for a batch of {len(batch)}")
         except Exception as error:
@@ -239,7 +225,7 @@ class Batcher(Generic[RowT]):
                 self._observer.batch_failed(images)
             raise
         inference_seconds = time.monotonic() - started
-        if alone is None:
+        if run is worker.run:
             self.latency.observe(size, inference_seconds)
         outcomes = [row_of(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]

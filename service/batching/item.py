@@ -68,6 +68,20 @@ class BatchItem(Generic[RowT]):
     future: Future[Result[RowT]] = field(default_factory=Future)
 
 
+class BatchObserver(Protocol):
+    """Called from the workers' threads. Self-tests are not counted as images."""
+
+    def batch_done(
+        self, queue_seconds: Sequence[float], inference_seconds: float, *, failed: int = 0
+    ) -> None: ...
+
+    def batch_failed(self, images: int) -> None: ...
+
+    def dropped(self, reason: str) -> None: ...
+
+    def worker_failed(self, reason: str) -> None: ...
+
+
 class Worker(Generic[RowT]):
     """A thread, and the batch that it runs."""
 

@@ -33,8 +33,8 @@ class BatchQueue(Generic[RowT]):
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them. coming: images of each client that were
-    admitted and are being decoded, as Admission counts them. streams: None where each worker has
-    a device of its own.
+    admitted and are being decoded, as Admission counts them. streams: of the
+    workers that call `next_batch`; by default of one.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BatchQueue(Generic[RowT]):
         self._batch_sizes = batch_sizes
         self._latency = latency
         self._dropped = dropped
-        self._streams = streams
+        self._streams = streams or Streams(1, shared=False)
         self._waiting: FairQueue[BatchItem[RowT]] = FairQueue()
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
@@ -88,8 +88,9 @@ class BatchQueue(Generic[RowT]):
     def next_batch(self, worker: int = 0) -> list[BatchItem[RowT]]:
         """Images that are not cancelled, at least one; none once the queue is closed and empty.
 
-        After each of them the worker calls `done`.
+        The worker's batch before it is done.
         """
+        self.done(worker)
         while True:
             with self.lock:
                 while self._held or not (self._waiting or self._pinned.get(worker)):
@@ -113,23 +114,18 @@ class BatchQueue(Generic[RowT]):
                         # It costs the device nothing.
                         self._waiting.charge(pending.client, -1.0)
                 if batch:
-                    if self._streams is not None:
-                        # A self-test of the first worker too, so that this is tested.
-                        alone = len(batch) == 1 and not self._waiting
-                        alone = alone and batch[0].worker in (None, 0)
-                        self._streams.begin(worker, alone=alone)
+                    # A self-test of the first worker may be alone, and so that is tested too.
+                    alone = len(batch) == 1 and batch[0].worker in (None, 0)
+                    self._streams.begin(worker, alone=alone and not self._waiting)
                     return batch
 
     def done(self, worker: int) -> None:
         """Its batch is done, or not waited for any more."""
-        if self._streams is not None:
-            with self.lock:
-                self._streams.end(worker)
+        with self.lock:
+            was_alone = self._held
+            self._streams.end(worker)
+            if was_alone:
                 self._changed.notify_all()
-
-    def is_alone(self, worker: int) -> bool:
-        """Whether the batch that the worker took has the device to itself until it is done."""
-        return self._streams is not None and self._streams.alone == worker
 
     def discard_cancelled(self, pending: BatchItem[RowT]) -> None:
         """Removes a cancelled image, which would count towards the limit."""
@@ -188,15 +184,12 @@ class BatchQueue(Generic[RowT]):
 
     @property
     def _held(self) -> bool:
-        """Whether a batch has the device to itself."""
-        return self._streams is not None and self._streams.alone is not None
+        """Whether a batch has the whole device."""
+        return self._streams.alone is not None
 
     def _wanted(self, pinned: int) -> int:
         """How many images the next batch takes."""
-        waiting = pinned + len(self._waiting)
-        if self._streams is not None:
-            waiting = self._streams.part(waiting)
-        wanted = self._batch_sizes.take(waiting)
+        wanted = self._batch_sizes.take(self._streams.part(pinned + len(self._waiting)))
         quick = self._quick
         fewest, most = self._waiting.fewest_and_most
         if wanted <= quick or most <= quick:

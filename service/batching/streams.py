@@ -1,29 +1,31 @@
-"""Workers that divide one device among them."""
+"""Workers that may divide one device among them."""
 
 from __future__ import annotations
 
 
 class Streams:
-    """Which of them run a batch, and whether one has the whole device. Guarded by the queue's lock.
+    """Which workers run a batch, and whether one has the whole device. Guarded by the queue's lock.
 
-    What waits is divided among those that are idle: a batch of all of it would leave the others,
-    and their part of the device, without work. One image that nothing else waits with has all of
-    it, and the next batch begins after it.
+    shared: whether they divide a device. Then what waits is divided among those that are idle: a
+    batch of all of it would leave the others, and their part of the device, without work. One image
+    that nothing else waits with has all of the device, and the next batch begins after it.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, shared: bool) -> None:
         self._workers = workers
+        self._shared = shared
         self._running: set[int] = set()
-        # The worker whose batch runs alone.
+        # The worker whose batch has the whole device.
         self.alone: int | None = None
 
     def part(self, waiting: int) -> int:
         """How many of the images that wait are one idle worker's, rounded up."""
-        return -(-waiting // (self._workers - len(self._running)))
+        idle = self._workers - len(self._running) if self._shared else 1
+        return -(-waiting // idle)
 
     def begin(self, worker: int, *, alone: bool) -> None:
-        """alone: whether the batch may run so, where no other runs."""
-        if alone and not self._running:
+        """alone: whether nothing waits with the image; it is alone where no batch runs."""
+        if alone and self._shared and not self._running:
             self.alone = worker
         self._running.add(worker)
 

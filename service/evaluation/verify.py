@@ -42,13 +42,15 @@ class Verification:
 def verify(artifact: Artifact, engine: Engine) -> Verification:
     """Runs the golden images on the engine and compares the logits with the stored ones."""
     golden = artifact.golden
-    # One by one: every engine takes a batch of one.
-    given = np.concatenate([engine.run(pixels[None]) for pixels in golden.pixels])
-    found = logits(given, artifact.head)
-    difference = float(np.abs(found - golden.logits).max() / _spread(golden.logits))
+    differences = []
+    for run in filter(None, (engine.run, engine.alone)):
+        # One by one: every engine takes a batch of one.
+        given = np.concatenate([run(pixels[None]) for pixels in golden.pixels])
+        found = logits(given, artifact.head)
+        differences.append(float(np.abs(found - golden.logits).max() / _spread(golden.logits)))
     return Verification(
         device=engine.device,
-        difference=difference,
+        difference=max(differences),
         tolerance=TOLERANCE[artifact.manifest.precision],
     )
 

@@ -14,8 +14,8 @@ from model_builder.artifact.confidence import FittedConfidence
 from model_builder.artifact.manifest import Artifact
 from service.batching.admission import Admission
 from service.batching.batch_sizes import BatchSizes
-from service.batching.batcher import Batcher, BatchObserver
-from service.batching.item import BatchFn, Result
+from service.batching.batcher import Batcher
+from service.batching.item import BatchFn, BatchObserver, Result
 from service.engines.base import Engine, Run
 from service.errors import InvalidParameter
 from service.inference.confidence.assessor import Assessor

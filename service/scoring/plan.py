@@ -15,7 +15,7 @@ from service.scoring.job import Driver, run
 from service.scoring.local import score_here
 from service.scoring.progress import Total, progress
 from service.scoring.scorer import Scorer
-from service.scoring.sinks.open import local_paths, open_sink
+from service.scoring.sinks.open import check_output, local_paths, open_sink
 from service.scoring.sources.item import Item
 from service.scoring.sources.open import Kind, Reading, open_source
 from service.scoring.sources.selection import Selection, shard_of
@@ -60,6 +60,7 @@ def carry_out(
         local_paths(plan.output),
     )
     source = open_source(plan.input, reading)
+    check_output(plan.output)
     scorer = Scorer(settings, plan.outputs, plan.top_k, engines)
     described, driver = _driver(plan, scorer, stop)
     try:

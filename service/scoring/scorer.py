@@ -16,6 +16,7 @@ import numpy as np
 from model_builder.build.subprocess import BUILD_TIMEOUT_SECONDS
 from service.engines.registry import ENGINES, EngineSpec
 from service.errors import InvalidParameter
+from service.inference.model import Model
 from service.inference.outputs import OUTPUTS
 from service.inference.request import InferenceRequest
 from service.scoring.errors import InvalidInput, Unreadable
@@ -40,6 +41,8 @@ OUTPUT_NAMES = (PREDICTIONS, *LISTS)
 # read and decoded, and few to be scored again after a kill.
 BATCHES_IN_FLIGHT = 4
 MIN_IN_FLIGHT = 32
+# Of a CPU that computes several at the same time: those, and as many twice that are decoded.
+BATCHES_A_STREAM = 3
 
 _workers: dict[str, Worker] = {}
 _lock = threading.Lock()
@@ -108,14 +111,21 @@ class Scorer:
         return worker.description
 
     @property
+    def model(self) -> Model:
+        """Of the worker of this process."""
+        return self._worker().model
+
+    @property
     def batch_size(self) -> int:
         """The device's largest batch."""
-        return self._worker().model.batch_sizes.largest
+        return self.model.batch_sizes.largest
 
     @property
     def in_flight(self) -> int:
         """How many images a driver keeps at work."""
-        return max(MIN_IN_FLIGHT, BATCHES_IN_FLIGHT * self.batch_size)
+        streams = sum(engine.concurrency for engine in self.model.engines)
+        batches = max(BATCHES_IN_FLIGHT, BATCHES_A_STREAM * streams)
+        return max(MIN_IN_FLIGHT, batches * self.batch_size)
 
     @property
     def load_seconds(self) -> float:

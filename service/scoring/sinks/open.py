@@ -16,7 +16,8 @@ from service.scoring.sinks.sink import Sink
 
 STANDARD_OUTPUT = "-"
 PARTS = ".parts"
-JSON_LINES = (".jsonl", ".ndjson")
+CSV, PARQUET = ".csv", ".parquet"
+LINES = (CSV, ".jsonl", ".ndjson")
 
 
 def local_paths(given: str) -> frozenset[str]:
@@ -27,31 +28,42 @@ def local_paths(given: str) -> frozenset[str]:
     return frozenset((path, path + PARTS, path + BESIDE))
 
 
+def check_output(given: str) -> None:
+    """Before a model is loaded. Raises InvalidInput for what `open_sink` does not write."""
+    if given == STANDARD_OUTPUT:
+        return
+    place = place_of(given)
+    suffix = PurePosixPath(place.uri).suffix.lower()
+    if suffix in LINES and not place.is_local:
+        raise InvalidInput(
+            f"Lines are written to local files: what is kept in {given.partition('://')[0]} "
+            "can't grow. Write Parquet there."
+        )
+    if suffix in (*LINES, "", PARQUET) or given.endswith("/"):
+        return
+    if place.kind() == "missing":
+        raise InvalidInput(
+            f"Outputs are a folder, or a file *.parquet, *.jsonl or *.csv. Received: {given}"
+        )
+
+
 def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
     """given: *.parquet for one file, *.jsonl, *.csv, "-" for JSON lines on standard output; any
     other name is that of a folder of Parquet parts.
 
     Raises InvalidInput, or OutputMismatch where the output is another job's.
     """
+    check_output(given)
     if given == STANDARD_OUTPUT:
         return StandardOutputSink()
     place = place_of(given)
     suffix = PurePosixPath(place.uri).suffix.lower()
-    if suffix == ".csv" or suffix in JSON_LINES:
+    if suffix in LINES:
         columns = Csv(tuple(record["outputs"]), record["top_k"])
-        format: Format = columns if suffix == ".csv" else JsonLines()
-        if not place.is_local:
-            raise InvalidInput(
-                f"Lines are written to local files: what is kept in {given.partition('://')[0]} "
-                "can't grow. Write Parquet there."
-            )
+        format: Format = columns if suffix == CSV else JsonLines()
         return LinesSink(place, format, record)
-    if suffix == ".parquet":
+    if suffix == PARQUET:
         if place.kind() == "folder":
             return ParquetSink(place, None, schema, record)
         return ParquetSink(place.beside(PARTS), place, schema, record)
-    if suffix and place.kind() == "missing" and not given.endswith("/"):
-        raise InvalidInput(
-            f"Outputs are a folder, or a file *.parquet, *.jsonl or *.csv. Received: {given}"
-        )
     return ParquetSink(place, None, schema, record)

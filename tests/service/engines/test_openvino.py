@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,12 @@ from model_builder.exporters.openvino_int8 import quantize
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
 from service.engines.base import Hardware
-from service.engines.openvino import MAX_BATCH_SIZE, OpenVINOEngine, fastest_precision
+from service.engines.openvino import (
+    MAX_BATCH_SIZE,
+    MAX_STREAMS,
+    OpenVINOEngine,
+    fastest_precision,
+)
 from service.engines.registry import load_engines
 from service.evaluation.verify import verify
 from tests.model_builder.random_networks import random_network
@@ -112,12 +118,49 @@ def engine(built: Built) -> OpenVINOEngine:
     return engine
 
 
-def test_its_properties(engine: OpenVINOEngine) -> None:
-    assert (engine.device, engine.max_batch_size, engine.concurrency) == (
-        "cpu:0",
-        MAX_BATCH_SIZE,
-        1,
-    )
+@pytest.mark.parametrize(("threads", "streams"), [(1, 1), (2, 2), (16, MAX_STREAMS)])
+def test_it_runs_as_many_batches_at_the_same_time_as_there_are_threads(
+    built: Built, threads: int, streams: int
+) -> None:
+    (engine,) = load_engines(built.artifacts["float32"], replace(HARDWARE, cpu_threads=threads))
+    assert (engine.device, engine.max_batch_size) == ("cpu:0", MAX_BATCH_SIZE)
+    assert engine.concurrency == streams
+    assert (engine.alone is not None) == (streams > 1)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_batches_at_the_same_time_have_the_features_of_one_that_is_alone(
+    built: Built, precision: Precision
+) -> None:
+    (engine,) = load_engines(built.artifacts[precision], HARDWARE)
+    assert engine.alone is not None
+    batches = [built.pixels[:size] for size in (1, 2, 3, 4, 1, 2, 3, 4)]
+    with ThreadPoolExecutor(engine.concurrency) as threads:
+        found = list(threads.map(engine.run, batches))
+    for features, pixels in zip(found, batches, strict=True):
+        np.testing.assert_array_equal(features, engine.alone(pixels))
+
+
+def test_a_warm_engine_gives_the_pages_of_its_weights_back(built: Built) -> None:
+    artifact = built.artifacts["float32"]
+    weights = (artifact.network / OPENVINO_MODEL).with_suffix(".bin").resolve()
+    (engine,) = load_engines(artifact, HARDWARE)
+    before = engine.run(built.pixels[:1])
+    assert resident_pages(weights) > 0
+    engine.retain_sizes((1, 2, 4))
+    assert resident_pages(weights) == 0
+    np.testing.assert_array_equal(engine.run(built.pixels[:1]), before)
+
+
+def resident_pages(path: Path) -> int:
+    """Kilobytes of a mapped file that are in this process's memory."""
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            inside = line.endswith(str(path))
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1])
+    return total
 
 
 def test_it_gives_the_features_of_the_keras_network(engine: OpenVINOEngine, built: Built) -> None:

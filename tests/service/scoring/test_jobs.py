@@ -18,6 +18,7 @@ from pyarrow import dataset, parquet
 
 from model_builder.artifact.manifest import Artifact
 from service.scoring.errors import InputChanged, InvalidInput, OutputMismatch, ScoringStopped
+from service.scoring.plan import Plan, carry_out
 from service.scoring.scorer import Scorer
 from service.scoring.sinks.parquet import FRACTION, LARGEST, SMALLEST, part_rows
 from service.scoring.summary import Summary
@@ -324,3 +325,14 @@ def test_an_empty_input_gives_an_empty_output(score: Score, tmp_path: Path, name
         assert score(tmp_path / "empty", tmp_path / name).images == 0
     if name == "out.parquet":
         assert parquet.read_table(tmp_path / name).num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["out.xls", "memory://scores/out.csv"])
+def test_an_output_that_is_not_written_is_refused_before_a_model_is_loaded(
+    photos: Photos, tmp_path: Path, name: str
+) -> None:
+    plan = Plan(str(photos(1)), name if "://" in name else str(tmp_path / name))
+    # No model has this name.
+    settings = Settings.of(models="resnet9")
+    with pytest.raises(InvalidInput, match=r"Write Parquet there|Outputs are a folder"):
+        carry_out(plan, settings, threading.Event())

@@ -1,21 +1,25 @@
-"""Runs of an engine as under load: a batch on each of its streams at once."""
+"""Runs of a device as under load: a batch on each of the streams that divide it, at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from service.engines.base import Pixels, Run
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
 
 
 class Runnable(Protocol):
-    """What of an engine that takes."""
+    """What of an engine that takes; its members are `service.engines.base.Engine`'s."""
 
     @property
     def concurrency(self) -> int: ...
 
     @property
-    def alone(self) -> Run | None: ...
+    def alone(self) -> Callable[[Pixels], object] | None: ...
 
     def run(self, pixels: Pixels) -> object: ...
 
@@ -32,5 +36,13 @@ def run_streams(engine: Runnable, pixels: Pixels) -> int:
 
 
 def run_alone(engine: Runnable, pixels: Pixels) -> object:
-    """With every thread, as where nothing else waits."""
+    """With all of the device, as where nothing else waits."""
     return (engine.alone or engine.run)(pixels)
+
+
+def run_as_served(engine: Runnable, pixels: Pixels) -> int:
+    """One image alone; more on every stream. Returns how many batches ran."""
+    if len(pixels) > 1:
+        return run_streams(engine, pixels)
+    run_alone(engine, pixels)
+    return 1

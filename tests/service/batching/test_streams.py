@@ -1,0 +1,122 @@
+"""Workers that divide one device: what waits is divided, and one image alone has all of it."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from service.batching.batch_sizes import BatchSizes
+from service.batching.batcher import Batcher
+from service.batching.item import Result
+from service.errors import WorkerLost
+from tests.service.batching.test_batcher import LATER, Device, answers, failure, numbered, submit
+from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
+
+
+class World:
+    """A device of two streams; `alone` is all of it. Batches wait in them until they are opened."""
+
+    def __init__(self) -> None:
+        self.streams = (Device(gated=True), Device(gated=True))
+        self.alone = Device(gated=True)
+        self.batcher: Batcher[Any] = Batcher(
+            self.streams,
+            batch_sizes=BatchSizes({1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}),
+            observer=Recorder(),
+            alone=self.alone,
+        )
+        self.batcher.start()
+
+    def images(self, *numbers: int) -> list[Future[Result[Any]]]:
+        return submit(self.batcher, numbers)
+
+    def close(self) -> None:
+        for device in (*self.streams, self.alone):
+            device.open()
+        assert self.batcher.close(WAIT_SECONDS)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+def test_one_image_has_the_whole_device_and_the_next_are_divided_after_it(world: World) -> None:
+    first = world.images(1)
+    assert world.alone.next_batch() == [1]
+    others = world.images(2, 3, 4)
+    # Both workers wait for the one that is alone.
+    for stream in world.streams:
+        with pytest.raises(queue.Empty):
+            stream.arrivals.get(timeout=0.05)
+    world.alone.finish()
+    assert answers(first) == [1]
+    batches = [stream.next_batch() for stream in world.streams]
+    assert sorted(map(len, batches)) == [1, 2]
+    for stream in world.streams:
+        stream.finish()
+    assert answers(others) == [2, 3, 4]
+    assert world.alone.sizes == [1]
+
+
+def test_an_image_that_comes_while_a_batch_runs_takes_the_other_stream(world: World) -> None:
+    held = world.images(1)
+    assert world.alone.next_batch() == [1]
+    world.images(2, 3)
+    world.alone.finish()
+    answers(held)
+    both = [stream.next_batch() for stream in world.streams]
+    assert sorted(both) == [[2], [3]]
+    world.streams[0].finish()
+    world.images(4)
+    assert world.streams[0].next_batch() == [4]
+    assert world.alone.sizes == [1]
+
+
+def test_more_than_both_take_waits_in_equal_parts(world: World) -> None:
+    held = world.images(1)
+    assert world.alone.next_batch() == [1]
+    world.images(*range(2, 14))
+    world.alone.finish()
+    answers(held)
+    # Twelve wait: half of them would be six, and the largest batch is four.
+    assert [len(stream.next_batch()) for stream in world.streams] == [4, 4]
+    eventually(lambda: world.batcher.depth == 4)
+
+
+def test_what_runs_alone_says_nothing_of_the_latency_of_a_stream(world: World) -> None:
+    world.alone.open()
+    before = world.batcher.latency.batch_seconds(1)
+    answers(world.images(1))
+    assert world.batcher.latency.batch_seconds(1) == before
+    for stream in world.streams:
+        stream.open()
+    self_test = world.batcher.submit(numbered(2), deadline=LATER, worker=1)
+    assert self_test.result(WAIT_SECONDS).output == 2
+    assert world.batcher.latency.batch_seconds(1) < before
+
+
+def test_self_tests_reach_the_whole_device_and_a_stream(world: World) -> None:
+    for number, device in enumerate((world.alone, world.streams[1])):
+        tested = world.batcher.submit(numbered(number), deadline=LATER, worker=number)
+        assert device.next_batch() == [number]
+        device.finish()
+        assert tested.result(WAIT_SECONDS).output == number
+
+
+def test_a_batch_that_is_stuck_alone_does_not_hold_the_others(world: World) -> None:
+    stuck = world.images(1)
+    assert world.alone.next_batch() == [1]
+    waiting = world.images(2)
+    world.batcher.fail_stuck_batches(0.0)
+    assert isinstance(failure(stuck[0]), WorkerLost)
+    assert world.batcher.stuck
+    # The other worker takes it: alone again, for nothing else is known to run.
+    world.alone.open()
+    assert answers(waiting) == [2]
