@@ -32,8 +32,7 @@ _ADDRESS = re.compile(
     rf"(?P<query>\?(?:{OPTIONS})=[^&?]*(?:&(?:{OPTIONS})=[^&?]*)*)?",
     re.DOTALL,
 )
-# Google's driver asks for a quarter of an hour where there are no credentials, and no signal ends
-# it meanwhile.
+# Without credentials Google's driver asks for a quarter of an hour, and no signal ends it.
 GCS_RETRY_SECONDS = 30
 HADOOP = (
     "it needs Java and Hadoop's libhdfs: set JAVA_HOME, HADOOP_HOME and "
@@ -130,12 +129,22 @@ class Place:
             if self.is_local:
                 _flush(Path(beside))
             self.filesystem.move(beside, self.path)
+            self._replace_if_left(beside)
             if self.is_local:
                 _flush(Path(folder or "."))
         except BaseException:
             if self.filesystem.get_file_info(beside).type == fs.FileType.File:
                 self.filesystem.delete_file(beside)
             raise
+
+    def _replace_if_left(self, beside: str) -> None:
+        """HDFS gives no file a name that is taken, and over WebHDFS that is no error."""
+        if self.is_local or self.filesystem.get_file_info(beside).type != fs.FileType.File:
+            return
+        self.filesystem.delete_file(self.path)
+        self.filesystem.move(beside, self.path)
+        if self.filesystem.get_file_info(beside).type == fs.FileType.File:
+            raise OSError(f"{self.uri} can't be replaced")
 
 
 def place_of(uri: str) -> Place:
@@ -223,8 +232,7 @@ def _native(scheme: str, host: str, query: str) -> Any:
 
 
 def _through_fsspec(scheme: str, uri: str) -> tuple[Any, str]:
-    # A second library, for fewer places.
-    import fsspec
+    import fsspec  # A second library, for fewer places.
 
     if scheme not in fsspec.available_protocols():
         raise ValueError(f"no file system is known as {scheme}://")

@@ -28,7 +28,7 @@ def main(
     artifact: str,
     count_file: str,
     outputs: str = "predictions",
-    on: Literal["local", "ray"] = "local",
+    on: str = "local",
 ) -> int:
     counted = os.open(count_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     infer = Worker._infer
@@ -41,9 +41,10 @@ def main(
     Worker._infer = infer_counted  # type: ignore[method-assign]
     real = artifact == "real"
     settings = Settings.of() if real else Settings.of(models=artifact, decode_workers=1)
-    spec = SPEC if on == "local" else counted_engine.SPEC
+    spec = counted_engine.SPEC if on == "ray" else SPEC
     with stoppable() as stop:
-        plan = Plan(source, output, tuple(outputs.split(",")), on=on, workers=2)
+        where: Literal["local", "ray"] = "ray" if on == "ray" else "local"
+        plan = Plan(source, output, tuple(outputs.split(",")), on=where, workers=2)
         summary = carry_out(plan, settings, stop, ENGINES if real else (spec,))
     sys.stdout.write(f"{summary.images} {summary.scored_now} {summary.failed}\n")
     return 0 if stop.received is None else 128 + stop.received

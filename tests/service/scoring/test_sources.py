@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs, parquet
 
 from service.scoring import filesystem
@@ -351,6 +353,25 @@ def test_hdfs_without_its_library_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setenv("ARROW_LIBHDFS_DIR", "/nowhere")
     with pytest.raises(MissingDriver, match="HADOOP_HOME"):
         place_of("hdfs://namenode:8020/photos")
+
+
+class NoReplacing(MemoryFileSystem):
+    """As WebHDFS: it gives no file a name that is taken, and does not say so."""
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        if not self.exists(path2):
+            super().mv(path1, path2)
+
+
+def test_a_file_is_replaced_where_a_rename_does_not_do_it() -> None:
+    folder = NoReplacing()
+    folder.mkdir("/replaced")
+    store = fs.PyFileSystem(fs.FSSpecHandler(folder))
+    place = Place(store, "/replaced/_score.json", "webhdfs://namenode/replaced/_score.json")
+    for text in (b"first", b"second"):
+        place.publish(lambda stream, text=text: stream.write(text))
+        assert place.read() == text
+    assert folder.ls("/replaced", detail=False) == ["/replaced/_score.json"]
 
 
 def test_a_pattern_in_a_store_needs_no_second_driver(tmp_path: Path) -> None:
