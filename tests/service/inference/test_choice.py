@@ -84,6 +84,8 @@ class Machine:
 
 
 class Engine:
+    concurrency, alone = 1, None
+
     def __init__(self, machine: Machine, name: str) -> None:
         self._machine = machine
         self._name = name
