@@ -185,7 +185,7 @@ def fitted_score(
     def score(images: Collected) -> Values:
         logits = scale(images.logits, scaling).astype(np.float64)
         if method == PROBABILITY:
-            return np.asarray(-softmax(logits).max(axis=1))
+            return np.asarray(-softmax(logits.astype(np.float32)).max(axis=1))
         if method == ENERGY:
             top = logits.max(axis=1)
             return np.asarray(-top - np.log(np.exp(logits - top[:, None]).sum(axis=1)))
