@@ -1,4 +1,4 @@
-"""python -m benchmarks run | publish | outputs."""
+"""python -m benchmarks run | publish | outputs | confidence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Optional, get_args
 import typer
 from rich.console import Console
 
+from benchmarks.confidence import measure_confidence
+from benchmarks.confidence_tables import show_confidence
 from benchmarks.config import FULL, QUICK, BenchmarkConfig
 from benchmarks.images import OURS, described, of_folder, random_crops, spread_over
 from benchmarks.load import Client, choose_client
@@ -136,6 +138,22 @@ def outputs(
     console = Console()
     console.print(f"Found themselves first: {found.found} of {found.photos} photos")
     console.print(f"Peaks on their own halves: {found.pointed} of {found.composites} composites")
+
+
+@main.command()
+def confidence(
+    known: Annotated[Path, typer.Argument(help="Images as `resnet calibrate` takes them.")],
+    unknown: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(exists=True, file_okay=False, help="Other images, in a folder for each kind."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of the artifact.")] = "float32",
+) -> None:
+    """Calibration, and scores for images out of distribution: docs/calibration.md."""
+    settings = Settings.of(precision=precision)
+    console = Console()
+    found = measure_confidence(settings.model.default, settings, known, unknown)
+    show_confidence(found, console)
 
 
 @main.command()

@@ -32,10 +32,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def flat(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["float32", "int8"])
+def flat(
+    request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The default model's artifact with smaller logits: the same classes, less sure."""
-    settings = Settings.of(home=home, engine="openvino", precision="float32", device="cpu")
+    precision = request.param
+    settings = Settings.of(home=home, engine="openvino", precision=precision, device="cpu")
     try:
         artifact = obtain_artifact("resnet50", settings, make_hardware(settings))
     except BuilderError as error:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating]
+Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
@@ -58,12 +59,20 @@ def expected_calibration_error(confidences: npt.ArrayLike, right: npt.ArrayLike)
     return sum(one.count * abs(one.confidence - one.accuracy) for one in bins) / total
 
 
-def negative_log_likelihood(logits: Floats, class_ids: Indices) -> float:
-    """The mean over the images, in nats. logits: float [N, classes]. class_ids: the labels [N]."""
+def log_losses(logits: Floats, class_ids: Indices) -> Values:
+    """The negative log-likelihood of each image's label, in nats, [N].
+
+    logits: float [N, classes]. class_ids: the labels [N].
+    """
     values = np.asarray(logits, np.float64)
     values = values - values.max(axis=1, keepdims=True)
     normalizers = np.log(np.exp(values).sum(axis=1))
-    return float((normalizers - values[np.arange(len(values)), class_ids]).mean())
+    return np.asarray(normalizers - values[np.arange(len(values)), class_ids])
+
+
+def negative_log_likelihood(logits: Floats, class_ids: Indices) -> float:
+    """The mean over the images, in nats. Arguments as `log_losses`'."""
+    return float(log_losses(logits, class_ids).mean())
 
 
 def brier_score(probabilities: Array, class_ids: Indices) -> float:

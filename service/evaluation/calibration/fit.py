@@ -19,6 +19,7 @@ from service.evaluation.calibration.collect import Collected
 from service.evaluation.calibration.coverage import CoverageRow, coverage_rows
 from service.evaluation.calibration.figures import (
     ReliabilityBin,
+    log_losses,
     negative_log_likelihood,
     reliability_bins,
 )
@@ -43,9 +44,15 @@ UNSCALED = Scaling("temperature", np.ones(1, np.float32), np.zeros(1, np.float32
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of the held-out images: bins of confidence before and after, and what abstaining gives."""
+    """Of the held-out images: bins of confidence before and after, and what abstaining gives.
+
+    likelihood_gain: by how much scaling makes the labels more likely, in nats an image, with its
+    standard error.
+    """
 
     fitted: FittedConfidence
+    likelihood_gain: float
+    likelihood_gain_error: float
     bins_before: list[ReliabilityBin]
     bins_after: list[ReliabilityBin]
     coverage: list[CoverageRow]
@@ -70,6 +77,7 @@ def fit_confidence(collected: Collected, head: Head, images: str, digest: str) -
     named = collected.logits.argmax(axis=1)
     right = named == class_ids
     rows = np.arange(len(collected))
+    gains = log_losses(collected.logits, class_ids) - log_losses(scaled, class_ids)
     before = softmax(collected.logits)[rows, named]
     after = softmax(scaled)[rows, named]
     temperature = 1 / float(scaling.scale[0]) if scaling.method == "temperature" else None
@@ -92,6 +100,8 @@ def fit_confidence(collected: Collected, head: Head, images: str, digest: str) -
     classes = tuple(int(one) for one in frequent if most[one])
     return Outcome(
         FittedConfidence(report, scaling, _detector(collected, head, scaling), classes),
+        round(float(gains.mean()), DECIMALS),
+        round(float(gains.std(ddof=1)) / len(gains) ** 0.5, DECIMALS),
         reliability_bins(before, right),
         reliability_bins(after, right),
         coverage_rows(after, right),

@@ -26,7 +26,7 @@ HEADERS = {
     # Of another version of the service none of them is used: they belong together.
     "Cache-Control": "no-cache",
 }
-MEDIA_TYPES = {".html": HTML, ".css": "text/css", ".js": "text/javascript"}
+MEDIA_TYPES = {".html": HTML, ".css": "text/css", ".js": "text/javascript", ".jpg": "image/jpeg"}
 INDEX = "index.html"
 ALIVE = {"status": "alive"}
 # In the page, whose addresses are relative to it.

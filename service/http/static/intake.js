@@ -1,4 +1,4 @@
-// How images come to the page: chosen, taken with a camera, dropped, pasted.
+// How images come to the page: chosen, taken with a camera, dropped, pasted, or one of the examples.
 
 import { byId } from "./dom.js";
 
@@ -28,6 +28,19 @@ export function watchIntake(take, refuse) {
     else refuse(isLink(event.clipboardData) ? LINK_WORDS : TEXT_WORDS);
   });
   watchDrops(take, refuse);
+  for (const example of document.querySelectorAll("#examples button")) {
+    example.addEventListener("click", () => takeExample(example.dataset.name, take, refuse));
+  }
+}
+
+async function takeExample(name, take, refuse) {
+  try {
+    const answer = await fetch(new URL(`page/${name}`, document.baseURI));
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    take([new File([await answer.blob()], name, { type: "image/jpeg" })]);
+  } catch {
+    refuse("The server did not send that example. Try again, or choose an image of yours.");
+  }
 }
 
 function watchDrops(take, refuse) {

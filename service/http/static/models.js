@@ -7,6 +7,8 @@ import { large } from "./format.js";
 const STATES = { ready: "served", unavailable: "not ready", available: "not loaded" };
 // Columns that are compared digit by digit.
 const NUMBERS = new Set([3, 4, 5]);
+const HEADS = ["Model", "State", "Runs as", "Parameters", "Multiply-adds", "Top-1, published",
+  "Licence"];
 
 /** What GET /models says, as one list of checkpoints with their network's input size. */
 export class Models {
@@ -73,18 +75,17 @@ export class Models {
   }
 }
 
+/** The roles are said, since a phone's style, which stacks the cells, takes them from the elements. */
 function table(rows, label) {
-  const heads = ["Model", "State", "Runs as", "Parameters", "Multiply-adds", "Top-1, published",
-    "Licence"];
   return element(
     "div",
-    { className: "table", tabIndex: 0, role: "region", aria: { label } },
+    { className: "table stacked", tabIndex: 0, role: "region", aria: { label } },
     element(
       "table",
-      {},
-      element("thead", {}, element("tr", {}, ...heads.map((head, column) =>
-        element("th", { scope: "col", className: NUMBERS.has(column) ? "number" : "" }, head)))),
-      element("tbody", {}, ...rows.map(row)),
+      { role: "table" },
+      element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...HEADS.map((head, column) =>
+        element("th", { role: "columnheader", className: NUMBERS.has(column) ? "number" : "" }, head)))),
+      element("tbody", { role: "rowgroup" }, ...rows.map(row)),
     ),
   );
 }
@@ -101,9 +102,12 @@ function row(one) {
   ];
   return element(
     "tr",
-    {},
-    element("th", { scope: "row" }, one.name),
-    ...cells.map((cell, place) =>
-      element("td", { className: NUMBERS.has(place + 1) ? "number" : "" }, cell)),
+    { role: "row" },
+    element("th", { role: "rowheader" }, one.name),
+    ...cells.map((cell, place) => element("td", {
+      role: "cell",
+      className: NUMBERS.has(place + 1) ? "number" : "",
+      data: { head: HEADS[place + 1] },
+    }, cell)),
   );
 }

@@ -4,6 +4,7 @@ import { button, element } from "./dom.js";
 
 // Of one request; the server's own limit is 32 images.
 const MOST_FILES = 16;
+const LINE = 72;
 
 /** Two blocks of code. names: of the files on the page. path: of the request, with its query.
  * withKey: whether the server asks for a key, which the code reads from the environment. */
@@ -39,7 +40,7 @@ function python(names, url, withKey) {
       ? ['headers = {"Authorization": f"Bearer {os.environ[\'RESNET_API_KEY\']}"}']
       : []),
     `url = ${JSON.stringify(url)}`,
-    `names = [${names.map((name) => JSON.stringify(name)).join(", ")}]`,
+    ...list("names", names),
     "for name in names:",
     '    with open(name, "rb") as file:',
     `        answer = requests.post(url, files={"file": file}${headers})`,
@@ -47,6 +48,14 @@ function python(names, url, withKey) {
     '    best = answer.json()["predictions"][0]',
     '    print(name, best["label"], best["probability"])',
   ].join("\n");
+}
+
+/** A list of Python: on one line where it is short. */
+function list(variable, names) {
+  const items = names.map((name) => JSON.stringify(name));
+  const line = `${variable} = [${items.join(", ")}]`;
+  if (line.length <= LINE) return [line];
+  return [`${variable} = [`, ...items.map((item) => `    ${item},`), "]"];
 }
 
 /** Whether neither a shell nor curl reads anything into a name. */

@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -40,6 +41,7 @@ Array = npt.NDArray[np.float32]
 class Ends:
     """One server's HTTP and gRPC."""
 
+    precision: str
     http: httpx2.Client
     grpc: grpc.Channel
 
@@ -53,12 +55,14 @@ class Ends:
         return answer.FromString(self.grpc.unary_unary(f"/{method}")(sent, timeout=SECONDS))
 
 
-@pytest.fixture(scope="module")
-def ends(float32_server: Server) -> Iterator[Ends]:
+@pytest.fixture(scope="module", params=["float32", "int8"])
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    precision: str = request.param
     # Its artifact is built.
-    assert float32_server.url
+    built: Server = request.getfixturevalue(f"{precision}_server")
+    assert built.url
     environment = {
-        "RESNET_PRECISION": "float32",
+        "RESNET_PRECISION": precision,
         "RESNET_MAX_BATCH_SIZE": "1",
         "RESNET_GRPC_PORT": "0",
         "RESNET_SELF_TEST_INTERVAL_SECONDS": "0",
@@ -71,7 +75,7 @@ def ends(float32_server: Server) -> Iterator[Ends]:
             httpx2.Client(base_url=server.url, timeout=SECONDS) as http,
             grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
-            yield Ends(http, channel)
+            yield Ends(precision, http, channel)
 
 
 def packed(text: str) -> Array:
@@ -146,8 +150,8 @@ def grpc_predict(ends: Ends, output: str) -> Array:
     return np.frombuffer(answer.outputs[output].tensor_content, "<f4")
 
 
-def command(_ends: Ends, output: str) -> Array:
-    options = ["--json", f"--outputs={output}", "--top-k=1", "--precision=float32"]
+def command(ends: Ends, output: str) -> Array:
+    options = ["--json", f"--outputs={output}", "--top-k=1", f"--precision={ends.precision}"]
     done = resnet("predict", str(FILE), *options)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)
@@ -182,3 +186,14 @@ def test_openais_embeddings_have_the_same_bits(ends: Ends, encoding: str) -> Non
     read = packed if encoding == "base64" else numbers
     found: Array = read(one["embedding"])
     assert found.tobytes() == infer(ends, "embedding", binary=True).tobytes()
+
+
+@pytest.mark.parametrize("output", ["logits", "embedding"])
+def test_what_is_scored_has_the_same_bits(ends: Ends, output: str, tmp_path: Path) -> None:
+    scored = tmp_path / "scored.jsonl"
+    options = [f"--outputs={output}", f"--precision={ends.precision}"]
+    done = resnet("score", str(FILE), str(scored), *options)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(scored.read_text())
+    expected = infer(ends, output, binary=True)
+    assert numbers(row[output]).tobytes() == expected.tobytes()

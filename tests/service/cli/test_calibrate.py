@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from model_builder.artifact.confidence import CONFIDENCE, read_confidence
 from model_builder.artifact.manifest import Artifact
 from service.cli.commands.measure import calibrate
 from service.cli.main import main
+from service.evaluation.calibration.fit import Outcome, fit_confidence
 from service.inference.model import Model
 from service.observability.metrics import Metrics, ModelMetrics
 from tests.service.color_artifact import write_color_artifact
@@ -87,11 +89,41 @@ def test_the_figures_are_printed_and_kept(artifact: Artifact, images: Path, tmp_
     assert report.after.negative_log_likelihood < report.before.negative_log_likelihood
 
 
+@pytest.mark.parametrize(
+    ("gain", "error", "temperature", "said"),
+    [
+        (0.3, 0.02, 2.0, "likelier by 0.3000 ± 0.0200 nats (standard error)\n"),
+        (0.01, 0.009, 0.8, "which may be chance: 80 images do not show that"),
+        (0.0, 0.0, 1.0, "Temperature 1 is kept, confidence is probability: the labeled images"),
+    ],
+)
+def test_it_says_what_the_images_show(
+    artifact: Artifact,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gain: float,
+    error: float,
+    temperature: float,
+    said: str,
+) -> None:
+    def fit(*arguments: Any) -> Outcome:
+        outcome = fit_confidence(*arguments)
+        report = replace(outcome.fitted.report, temperature=temperature)
+        fitted = replace(outcome.fitted, report=report)
+        return replace(outcome, fitted=fitted, likelihood_gain=gain, likelihood_gain_error=error)
+
+    monkeypatch.setattr(calibrate, "fit_confidence", fit)
+    done = run(main, ["calibrate", str(artifact.folder), str(images)])
+    assert done.exit_code == 0, done.output
+    assert said in done.output
+
+
 def test_as_json(artifact: Artifact, images: Path) -> None:
     done = run(main, ["calibrate", str(artifact.folder), str(images), "--json"])
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert {"before", "after", "coverage", "bins_before", "method"} <= figures.keys()
+    assert figures["likelihood_gain"] > 2 * figures["likelihood_gain_error"] > 0
 
 
 def test_it_is_removed_and_then_not_there(artifact: Artifact, images: Path) -> None:

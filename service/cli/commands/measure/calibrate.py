@@ -43,6 +43,8 @@ from service.observability.metrics import Metrics
 from service.settings import Settings
 
 DIAGRAM, NUMBERS = "reliability.svg", "calibration.json"
+# Standard errors: a gain that chance gives once in forty.
+SIGNIFICANT = 2.0
 
 
 def calibrate(
@@ -140,9 +142,28 @@ def _remove(name: str, settings: Settings) -> None:
         say(f"{name} is not calibrated")
 
 
+def _what_the_images_show(outcome: Outcome) -> str:
+    gain, error = outcome.likelihood_gain, outcome.likelihood_gain_error
+    if outcome.fitted.report.temperature == 1:
+        return (
+            "Temperature 1 is kept, confidence is probability: the labeled images do not show that "
+            "the model is miscalibrated"
+        )
+    found = f"Scaling makes a label likelier by {gain:.4f} ± {error:.4f} nats (standard error)"
+    if gain >= SIGNIFICANT * error:
+        return found
+    return (
+        f"{found}, which may be chance: {outcome.fitted.report.held_out} images do not show that "
+        "the model is miscalibrated. What was fitted is kept, for it is the better guess; more "
+        "images tell more"
+    )
+
+
 def _figures(outcome: Outcome) -> dict[str, Any]:
     return {
         **asdict(outcome.fitted.report),
+        "likelihood_gain": outcome.likelihood_gain,
+        "likelihood_gain_error": outcome.likelihood_gain_error,
         "bins_before": [asdict(one) for one in outcome.bins_before],
         "bins_after": [asdict(one) for one in outcome.bins_after],
         "coverage": [asdict(one) for one in outcome.coverage],
@@ -196,8 +217,7 @@ def _print(outcome: Outcome, artifact: Artifact) -> None:
             f"{row.wrong}",
         )
     console.print(coverage)
-    if report.temperature == 1:
-        say("No temperature is better for images left out than none: confidence is probability")
+    say(_what_the_images_show(outcome))
     limit = report.before.chance_error_mean + 2 * report.before.chance_error_deviation
     if report.before.expected_calibration_error <= limit:
         say(

@@ -111,6 +111,21 @@ def test_vector_scaling_is_taken_where_classes_have_biases() -> None:
     assert report.after.negative_log_likelihood < report.before.negative_log_likelihood - 0.2
 
 
+def test_the_gain_is_of_likelihood_and_has_its_standard_error() -> None:
+    data, head = collected(500, temperature=3)
+    outcome = fit_confidence(data, head, "drawn", "digest")
+    report = outcome.fitted.report
+    gain = report.before.negative_log_likelihood - report.after.negative_log_likelihood
+    assert outcome.likelihood_gain == pytest.approx(gain, abs=2e-4)
+    assert 0 < outcome.likelihood_gain_error < gain / 5
+    # Its spread over other images drawn alike.
+    gains = [
+        fit_confidence(*collected(500, temperature=3, seed=seed), "drawn", "").likelihood_gain
+        for seed in range(2, 14)
+    ]
+    assert outcome.likelihood_gain_error == pytest.approx(np.std(gains), rel=0.7)
+
+
 def test_a_model_that_is_calibrated_is_left_alone_where_scaling_is_worse() -> None:
     chosen = []
     for seed in range(6):
@@ -118,6 +133,8 @@ def test_a_model_that_is_calibrated_is_left_alone_where_scaling_is_worse() -> No
         report = fit_confidence(data, head, "drawn", "digest").fitted.report
         assert report.after.negative_log_likelihood <= report.before.negative_log_likelihood
         chosen.append(report.temperature == 1)
+        if report.temperature == 1:
+            assert report.after == report.before
     assert any(chosen)
 
 

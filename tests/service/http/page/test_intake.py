@@ -103,6 +103,24 @@ def test_a_phone_has_its_camera(service: Service, open_page: Open) -> None:
     expect(phone.card("photo.png").locator(".winner .label")).to_have_text("green")
 
 
+def test_an_example_is_classified(visit: Visit) -> None:
+    examples = visit.page.get_by_role("group", name="No image at hand? Try one of these:")
+    expect(examples.get_by_role("button")).to_have_count(3)
+    examples.get_by_role("button", name="A cat").click()
+    expect(visit.card("cat.jpg").locator(".winner")).to_be_visible()
+    expect(examples).to_be_hidden()
+    visit.button("Clear").click()
+    expect(examples).to_be_visible()
+
+
+def test_an_example_that_does_not_come_is_answered(visit: Visit) -> None:
+    expect(visit.button("Choose images")).to_be_visible()
+    visit.page.route("**/page/coffee.jpg", lambda route: route.fulfill(status=500))
+    visit.button("A cup of coffee").click()
+    expect(visit.notice).to_contain_text("The server did not send that example.")
+    expect(visit.cards).to_have_count(0)
+
+
 def huge(folder: Path, name: str) -> Path:
     path = folder / name
     noise(2100, 1700).save(path)

@@ -65,6 +65,18 @@ def test_models_are_a_table(service: Service, open_page: Open) -> None:
     expect(dialog).to_be_hidden()
 
 
+def test_the_models_fit_a_phone(service: Service, open_page: Open) -> None:
+    visit = open_page(service.app, viewport={"width": 360, "height": 740}, is_mobile=True).open()
+    visit.button("Models").click()
+    dialog = visit.page.get_by_role("dialog", name="Models")
+    dialog.get_by_text("more that it could serve").click()
+    # Still a table for a screen reader.
+    expect(dialog.get_by_role("rowheader", name="resnet50.keras_in1k")).to_be_visible()
+    expect(dialog.get_by_role("cell", name="25.6 million").first).to_be_visible()
+    wider = "[...document.querySelectorAll('.stacked')].map(t => t.scrollWidth - t.clientWidth)"
+    assert visit.page.evaluate(wider) == [0, 0]
+
+
 def test_the_server_s_state_is_a_dot_with_words(service: Service, open_page: Open) -> None:
     visit = open_page(service.app).open()
     state = visit.page.locator("#readiness")
