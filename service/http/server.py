@@ -70,7 +70,9 @@ class Server(uvicorn.Server):
 
     @property
     def max_connections(self) -> int:
-        return self._registry.bounds.max_connections
+        """Those kept for health probes included."""
+        bounds = self._registry.bounds
+        return bounds.max_connections + bounds.probe_connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
