@@ -63,8 +63,9 @@ class Observation:
     """What was observed of one attack.
 
     before, during: the honest client's requests. control: the same beside a program of the
-    attackers' CPU time that sends nothing; empty where it was not observed. ended: the end of the attack, on the clock of the
-    outcomes. per_second: rate of the honest client. addresses, replicas: how many.
+    attackers' CPU time that sends nothing; empty where it was not observed. ended: the end of the
+    attack, on the clock of the outcomes. per_second: rate of the honest client.
+    addresses, replicas: how many.
     capacity: photos a second that the server answers without the attack; 0: not measured.
     live, ready: the probes during the attack. at_rest, left: what is open before and after the
     attack; None where a server did not answer. held: connections from the attackers' addresses at
