@@ -156,6 +156,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.state.certificate = certificate
     app.state.rate_limit = limit
     app.state.bodies = Bodies(runtime.service.budget)
+    app.state.pacer = pacer
     app.state.responses = ResponseBudget(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()

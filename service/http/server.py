@@ -129,7 +129,12 @@ def registry_of(app: FastAPI, bounds: Bounds | None = None) -> ConnectionRegistr
     runtime: Runtime = app.state.runtime
     proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
     bounds = bounds or Bounds.of(runtime.settings)
-    return ConnectionRegistry(bounds, runtime.metrics, is_trusted=proxies.__contains__)
+    return ConnectionRegistry(
+        bounds,
+        runtime.metrics,
+        is_trusted=proxies.__contains__,
+        charge=app.state.pacer.charge,
+    )
 
 
 def config_of(app: FastAPI, registry: ConnectionRegistry, **options: Any) -> uvicorn.Config:

@@ -294,3 +294,15 @@ def test_clients_that_have_paid_are_forgotten() -> None:
         assert len(pacer._clients) <= 2 * SPARE_CLIENTS
 
     run(work)
+
+
+def test_a_client_pays_for_what_it_cost_outside_of_its_requests() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        pacer.charge("sender", 2 * MOST_OWED_SECONDS)
+        honest = await pacer.begin("honest", LONG_SECONDS)
+        began = clock.seconds
+        await request(pacer, "sender")
+        assert clock.seconds - began > (MOST_OWED_SECONDS - ALLOWANCE_SECONDS) / 2
+        pacer.end(honest, 0.0)
+
+    run(work)
