@@ -105,7 +105,9 @@ async def _started(
     environment = {**setting.environment, **attack.environment}
     if attack.key is not None:
         keys = folder / "keys"
-        keys.write_text(f"{hash_of(attack.key)} honest\n")
+        lines = [f"{hash_of(attack.key)} honest\n"]
+        lines += [f"{hash_of(key)} attacker\n" for key in attack.attacker_keys]
+        keys.write_text("".join(lines))
         environment["RESNET_API_KEYS_FILE"] = str(keys)
     if place == "nginx":
         async with behind_nginx(folder, environment, command=setting.command) as target:
@@ -117,6 +119,7 @@ async def _started(
             command=setting.command,
             descriptors=attack.descriptors,
             own_interpreter=attack.own_interpreter,
+            grpc=attack.grpc,
         ) as target:
             yield target
 
@@ -200,7 +203,14 @@ async def _attack(
     if attack.attacker is not None:
         for source in attack.sources:
             config = AttackerConfig(
-                target.port, source, ends, setting.photo, setting.images, body_bytes, link
+                target.port,
+                source,
+                ends,
+                setting.photo,
+                setting.images,
+                body_bytes,
+                link,
+                target.replicas[0].grpc_port,
             )
             attackers.append(loop.run_in_executor(executor, perform, attack.attacker, config))
     disturbing = (
