@@ -180,7 +180,8 @@ class LimitsSettings(Group):
         None,
         ge=1,
         description="Bytes of bodies, decoded images and large answers that requests hold at once; "
-        "beyond it, 503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory limit.",
+        "beyond it, 503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory "
+        "limit.",
     )
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."
