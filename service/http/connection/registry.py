@@ -124,9 +124,11 @@ class ConnectionRegistry:
 
     def drop(self, flow: HeldFlow, peer: tuple[str, int] | None, count: int) -> None:
         """Counts what a client sent after its response; it may be read later on only."""
-        client = client_address(peer[0]) if peer else UNKNOWN
+        address = peer[0] if peer else UNKNOWN
+        client = client_address(address)
         self.dropped.add(flow, client, count)
-        self._charge(client, count * BYTE_SECONDS)
+        if not self._is_trusted(address):
+            self._charge(client, count * BYTE_SECONDS)
 
     def record_refusal(self, refusal: Refusal, client: tuple[str, int] | None) -> None:
         """Counts the response to a request that the application never saw. client: the peer."""

@@ -124,14 +124,14 @@ async def lone(
 async def behind_nginx(
     folder: Path, environment: Mapping[str, str], *, command: tuple[str, ...] = SERVICE
 ) -> AsyncIterator[Target]:
-    """nginx and two replicas with one thread each, which trust nginx's X-Forwarded-For."""
+    """nginx and two replicas with one thread and a CPU each, which trust its X-Forwarded-For."""
     shared = {
         "RESNET_CPU_THREADS": "1",
         "RESNET_DECODE_WORKERS": "1",
         "RESNET_TRUSTED_PROXIES": "127.0.0.1",
         **environment,
     }
-    async with Stack(folder, shared, command) as stack:
+    async with Stack(folder, shared, command, pinned=True) as stack:
         yield Target(stack.port, tuple(stack.replicas))
 
 
