@@ -148,10 +148,10 @@ class Stack:
         return self._nginx
 
     async def __aenter__(self) -> Stack:
-        cpus = psutil.Process().cpu_affinity() or [0]
         for number, replica in enumerate(self.replicas):
             replica.start()
             if self._pinned:
+                cpus = psutil.Process().cpu_affinity()
                 psutil.Process(replica.pid).cpu_affinity([cpus[number % len(cpus)]])
         ports = [replica.port for replica in self.replicas]
         if self.grpc_port is not None:
