@@ -35,7 +35,7 @@ def _infer(images: list[bytes]) -> bytes:
     request = v2.ModelInferRequest(model_name="resnet50")
     request.inputs.add(name="image", datatype="BYTES", shape=[len(images)])
     request.raw_input_contents.append(join_elements(images))
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 async def _flood(config: AttackerConfig, method: str, message: bytes) -> Findings:
