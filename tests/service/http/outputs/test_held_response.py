@@ -83,10 +83,10 @@ def test_an_answer_that_nobody_reads_is_counted_and_not_buffered(
 
 def test_what_has_no_room_is_refused_with_the_reason(service: Service, port: int) -> None:
     with contextlib.ExitStack() as stack:
-        for number in (1, 2):
+        for _ in range(2):
             reader = stack.enter_context(reader_of_nothing(port))
             reader.sendall(get("/large"))
-            eventually(lambda number=number: held(service)[0] == number * len(LARGE))
+        eventually(lambda: held(service)[0] == 2 * len(LARGE))
         other = stack.enter_context(connect(port))
         other.sendall(get("/large"))
         refused = answer(other)
