@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from service.grpc.services import streams
+from service.health_check import PROBES
 from service.http import headers
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import MAX_CONNECTIONS
@@ -274,13 +275,14 @@ def test_the_command_is_a_program_without_a_shell() -> None:
     assert program in {script.name for script in entry_points(group="console_scripts")}
 
 
-def test_the_health_check_uses_the_service_s_path() -> None:
+def test_the_health_checks_are_the_service_s_own() -> None:
+    """It knows the port and whether there is TLS."""
     (image_check,) = instructions("HEALTHCHECK")
-    compose_check = " ".join(SERVICES["resnet"]["healthcheck"]["test"])
+    command = ["python", "-m", "service.health_check"]
+    assert json.loads(image_check.partition("CMD ")[2]) == [*command, "live"]
+    assert SERVICES["resnet"]["healthcheck"]["test"] == ["CMD", *command, "ready"]
     routes = {getattr(route, "path", "") for route in health.router.routes}
-    asked = re.findall(r"'(/health/\w+)'", image_check + compose_check)
-    assert asked == ["/health/live", "/health/ready"]
-    assert set(asked) <= routes
+    assert {f"/health/{probe}" for probe in PROBES} <= routes
 
 
 def test_what_the_image_is_made_of_exists_and_is_not_ignored() -> None:

@@ -199,9 +199,13 @@ class BatchQueue(Generic[RowT]):
         return wanted
 
     def _recent(self) -> Iterable[str]:
-        """Clients that had few images lately."""
+        """Clients that had few images lately. The others, the first of all, are forgotten."""
         oldest = time.monotonic() - SHORT_BATCHES_SECONDS
-        self._had_few = {one: at for one, at in self._had_few.items() if at >= oldest}
+        while self._had_few:
+            first = next(iter(self._had_few))
+            if self._had_few[first] >= oldest:
+                break
+            del self._had_few[first]
         return self._had_few
 
     def _take(self) -> BatchItem[RowT]:
@@ -210,6 +214,8 @@ class BatchQueue(Generic[RowT]):
         if self._waiting.waiting(client) <= self._quick:
             self._had_few.pop(client, None)
             self._had_few[client] = time.monotonic()
+            # Also where nobody asks for them: there may be no client with many for days.
+            self._recent()
         return self._waiting.pop()
 
     def _next_has_few(self) -> bool:

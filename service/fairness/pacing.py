@@ -97,10 +97,7 @@ class Pacer:
         most_seconds: the longest that it waits.
         """
         self._debts.advance()
-        client = self._clients.get(name)
-        if client is None:
-            self._forget_settled()
-            client = self._clients[name] = _Client(self._debts.virtual_time)
+        client = self._client(name)
         held_back = not self._may_start(client)
         waits = held_back or client.waiting or self._started >= STARTS_AT_ONCE
         if waits and self._waiting < MOST_WAITING:
@@ -137,6 +134,18 @@ class Pacer:
         client.served -= 1
         client.cost_seconds = seconds
         self._charge(client, seconds - turn.charged_seconds)
+
+    def charge(self, name: str, seconds: float) -> None:
+        """Charges a client for what it cost outside of its requests."""
+        self._debts.advance()
+        self._charge(self._client(name), seconds)
+
+    def _client(self, name: str) -> _Client:
+        client = self._clients.get(name)
+        if client is None:
+            self._forget_settled()
+            client = self._clients[name] = _Client(self._debts.virtual_time)
+        return client
 
     def _charge(self, client: _Client, seconds: float) -> None:
         self._debts.charge(client, seconds)

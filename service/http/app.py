@@ -37,6 +37,7 @@ from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
+from service.http.outputs.held_response import ResponseBudget
 from service.http.outputs.overlays import Overlays
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
@@ -155,6 +156,8 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.state.certificate = certificate
     app.state.rate_limit = limit
     app.state.bodies = Bodies(runtime.service.budget)
+    app.state.pacer = pacer
+    app.state.responses = ResponseBudget(runtime.service.budget)
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     app.state.overlays = overlays = Overlays()

@@ -70,7 +70,9 @@ class Server(uvicorn.Server):
 
     @property
     def max_connections(self) -> int:
-        return self._registry.bounds.max_connections
+        """Those kept for health probes included."""
+        bounds = self._registry.bounds
+        return bounds.max_connections + bounds.probe_connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -127,7 +129,12 @@ def registry_of(app: FastAPI, bounds: Bounds | None = None) -> ConnectionRegistr
     runtime: Runtime = app.state.runtime
     proxies = TrustedProxies(runtime.settings.security.trusted_proxies)
     bounds = bounds or Bounds.of(runtime.settings)
-    return ConnectionRegistry(bounds, runtime.metrics, is_trusted=proxies.__contains__)
+    return ConnectionRegistry(
+        bounds,
+        runtime.metrics,
+        is_trusted=proxies.__contains__,
+        charge=app.state.pacer.charge,
+    )
 
 
 def config_of(app: FastAPI, registry: ConnectionRegistry, **options: Any) -> uvicorn.Config:

@@ -133,13 +133,16 @@ class HttpSettings(Group):
         75, ge=1, description="Idle connections stay open this long; exceed the load balancer's."
     )
     write_timeout_seconds: Seconds = Field(
-        30.0, gt=0, description="A client that takes nothing of its answer for this long is left."
+        30.0,
+        gt=0,
+        description="A client that takes less than 64 KiB of its answer in this time is left.",
     )
     max_connections: int | None = Field(
         None,
         ge=1,
         description="Open connections at once, shared between clients by address; gRPC, where it "
-        "is served, has a quarter of them. Default: 1000, or what the limit on open files allows.",
+        "is served, has a quarter of them, and health probes an eighth of the others. "
+        "Default: 1000, or what the limit on open files allows.",
     )
 
 
@@ -176,8 +179,9 @@ class LimitsSettings(Group):
     max_pending_bytes: int | None = Field(
         None,
         ge=1,
-        description="Bytes of bodies and decoded images that requests hold at once; beyond it, "
-        "503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory limit.",
+        description="Bytes of bodies, decoded images and large answers that requests hold at once; "
+        "beyond it, 503. At least twice RESNET_MAX_BODY_BYTES. Default: an eighth of the memory "
+        "limit.",
     )
     max_image_pixels: int = Field(
         50_000_000, ge=1, le=178_956_970, description="Largest image, width times height."

@@ -32,7 +32,9 @@ class Attack:
     attacker: run by each address; None for a disturbance alone.
     disturbance: run in this process at the same time, with the target and the attack's seconds.
     sources: the attacking addresses. environment: further settings of the server.
-    key: the only API key that the server accepts; the honest client sends it.
+    key: an API key that the server accepts; the honest client sends it.
+    attacker_keys: further ones, all of one client, that the attackers send.
+    grpc: a lone server serves gRPC too.
     descriptors: the server's limit of open files. own_interpreter: see `target.lone`.
     rule: for the honest client; by default "quick" for one address and "fair share" for several.
     seconds, least_seconds: duration at scale 1, and at any scale.
@@ -49,8 +51,10 @@ class Attack:
     places: tuple[Place, ...] = PLACES
     environment: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
+    attacker_keys: Sequence[str] = ()
     descriptors: int | None = None
     own_interpreter: bool = False
+    grpc: bool = False
     rule: Rule | None = None
     seconds: float = 12.0
     least_seconds: float = 1.0

@@ -16,8 +16,7 @@ from tests.attacks.attackers import (
 )
 from tests.attacks.attackers.mixture import mixture
 from tests.attacks.checks import (
-    LIMIT_BURST,
-    LIMIT_PER_SECOND,
+    LIMITED,
     answered,
     counted,
     decoder_failed,
@@ -25,6 +24,7 @@ from tests.attacks.checks import (
     rate_limited,
     refused_versions,
 )
+from tests.attacks.client_attacks import CLIENT_ATTACKS
 from tests.attacks.server.disturbances import (
     SHUTDOWN_SECONDS,
     kill_decoders,
@@ -41,10 +41,6 @@ SHORT = {f"RESNET_{name}_TIMEOUT_SECONDS": value for name, value in SECONDS.item
 # Longer than the timeouts of headers, bodies and idle connections.
 HOLDING, LEAST_HOLDING = 24.0, 22.0
 UPLOADING = 16.0  # The link carries 60 bodies in 10 s.
-LIMITED = {
-    "RESNET_RATE_LIMIT_PER_SECOND": str(LIMIT_PER_SECOND),
-    "RESNET_RATE_LIMIT_BURST": str(LIMIT_BURST),
-}
 ENDING = {
     "RESNET_SHUTDOWN_TIMEOUT_SECONDS": str(SHUTDOWN_SECONDS),
     "RESNET_DRAIN_SECONDS": "0",
@@ -53,6 +49,7 @@ ENDING = {
 ATTACKS: Mapping[str, Attack] = {
     **TENSOR_ATTACKS,
     **ANSWER_ATTACKS,
+    **CLIENT_ATTACKS,
     "uploads_raw": Attack("60 bodies a byte short of the limit", uploads.raw, seconds=UPLOADING),
     "uploads_chunked": Attack("60 such bodies, chunked", uploads.chunked, seconds=UPLOADING),
     "uploads_form": Attack("60 forms a byte short of the limit", uploads.form, seconds=UPLOADING),

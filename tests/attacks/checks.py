@@ -11,6 +11,10 @@ Checks = Callable[[Observation], list[Check]]
 
 # RESNET_RATE_LIMIT_PER_SECOND and RESNET_RATE_LIMIT_BURST of the rows with a rate limit.
 LIMIT_PER_SECOND, LIMIT_BURST = 10, 20
+LIMITED = {
+    "RESNET_RATE_LIMIT_PER_SECOND": str(LIMIT_PER_SECOND),
+    "RESNET_RATE_LIMIT_BURST": str(LIMIT_BURST),
+}
 
 
 def counted(name: str, most: int = 0) -> Checks:

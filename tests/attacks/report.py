@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.attacks.attack import Attack, Place
-from tests.attacks.judge import Left, slowest, statuses_of
+from tests.attacks.judge import Left, rests_on_control, slowest, statuses_of
 from tests.attacks.runner import Row
 from tests.e2e.faults.load import Report
 
@@ -13,6 +13,7 @@ COLUMNS = (
     "addresses",
     "honest median, ms",
     "honest p99, ms",
+    "control: median, p99",
     "honest statuses",
     "memory, MB",
     "slowest live, ready, ms",
@@ -34,15 +35,23 @@ def line(row: Row) -> str:
         str(seen.addresses),
         _change(seen.before, seen.during, 0.5),
         _change(seen.before, seen.during, 0.99),
+        ", ".join(_milliseconds(seen.control.quantile(share)) for share in (0.5, 0.99)),
         statuses_of(seen.during),
         ", ".join(f"{size / 1e6:.0f}" for size in memory),
         ", ".join(_milliseconds(slowest(report)) for report in (seen.live, seen.ready)),
         _left(seen.at_rest, seen.left),
         _found(row),
-        "yes" if row.holds else "NO",
+        _verdict(row),
         "; ".join(failed),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _verdict(row: Row) -> str:
+    if not row.holds:
+        return "NO"
+    quick = row.attack.honest_rule == "quick"
+    return "yes, by the control" if quick and rests_on_control(row.seen) else "yes"
 
 
 def line_of_failure(attack: Attack, place: Place, error: Exception) -> str:

@@ -61,7 +61,10 @@ def test_a_flood_is_answered_and_leaves_nothing_open(setting: Setting) -> None:
     assert row.seen.left is not None
     assert (row.seen.left.connections, row.seen.left.queue, row.seen.errors) == (0, 0, 0)
     assert 0 < row.seen.memory.before <= row.seen.memory.peak
-    assert steps == ["starting", "the honest client alone", "attacked for 1 s", "what is left"]
+    assert set(row.seen.control.statuses) == {200}
+    *first, control = steps
+    assert first == ["starting", "the honest client alone", "attacked for 1 s", "what is left"]
+    assert control.startswith("beside a program with ")
 
 
 def test_held_connections_are_counted_and_their_release_is_awaited(setting: Setting) -> None:

@@ -120,6 +120,38 @@ def test_what_does_not_hold_is_named(change: dict[str, Any], names: set[str]) ->
 
 
 @pytest.mark.parametrize(
+    ("control", "during", "names"),
+    [
+        ([0.15] * 60, [0.25] * 60, set()),
+        ([0.12] * 60, [0.25] * 60, {"median"}),
+        ([0.1] * 59 + [0.2], [0.1] * 59 + [0.6], set()),
+        ([0.1] * 59 + [0.2], [0.1] * 59 + [0.61], {"p99"}),
+        # A control that is quicker takes nothing away.
+        ([0.05] * 60, [0.2] * 60, set()),
+    ],
+)
+def test_the_attackers_own_cpu_time_is_no_fault_of_the_server(
+    control: list[float], during: list[float], names: set[str]
+) -> None:
+    seen = replace(GOOD, control=report(*control), during=report(*during))
+    assert failed(seen) == names
+    assert "x the control" in judge(seen, ONE)[0].seen
+
+
+@pytest.mark.parametrize(
+    ("control", "during", "verdict"),
+    [(0.15, 0.25, "yes, by the control"), (0.15, 0.15, "yes"), (0.12, 0.25, "NO")],
+)
+def test_a_row_says_whether_it_holds_by_the_control_only(
+    control: float, during: float, verdict: str
+) -> None:
+    seen = replace(GOOD, control=report(*[control] * 60), during=report(*[during] * 60))
+    shown = line(Row(ATTACKS["flood_404"], "alone", seen, tuple(judge(seen, ONE))))
+    assert f"| {verdict} |" in shown
+    assert f"| {1000 * control:.0f}, {1000 * control:.0f} |" in shown
+
+
+@pytest.mark.parametrize(
     ("change", "names"),
     [
         ({}, set()),

@@ -8,6 +8,8 @@ from service.http.connection.descriptors import default_max_connections
 from service.settings import Settings
 
 GRPC_PARTS = 4
+# Of RESNET_MAX_CONNECTIONS an eighth is kept for health probes, and no more than 32.
+PROBE_PARTS, MAX_PROBE_CONNECTIONS = 8, 32
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Bounds:
     without the client taking a byte of what it is sent. linger: how long what a client still sends
     is dropped after a refusal, for a connection closed at once would lose the refusal.
     max_header_bytes: of a header, and of a chunked body's trailers.
-    max_connections: at once. probe_connections: beyond those, kept for health probes.
+    max_connections: at once. probe_connections: beyond those, kept for health probes. Both
+    together are RESNET_MAX_CONNECTIONS, less those of gRPC.
     """
 
     max_connections: int
@@ -28,7 +31,7 @@ class Bounds:
     header_timeout: float = 10.0
     linger: float = 2.0
     max_header_bytes: int = 64 * 1024
-    probe_connections: int = 32
+    probe_connections: int = MAX_PROBE_CONNECTIONS
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
@@ -36,8 +39,10 @@ class Bounds:
         connections = http.max_connections or default_max_connections()
         if settings.grpc.grpc_port is not None:
             connections -= grpc_connections(settings)
+        probes = max(1, min(connections // PROBE_PARTS, MAX_PROBE_CONNECTIONS))
         return cls(
-            max_connections=max(1, connections),
+            max_connections=max(1, connections - probes),
+            probe_connections=probes,
             keep_alive_timeout=http.keep_alive_timeout_seconds,
             write_timeout=http.write_timeout_seconds,
         )

@@ -15,16 +15,19 @@ INT = struct.Struct("=i")
 # An interim response, which every HTTP/1.1 client knows: what has left answers it with a reset.
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PROBE_SECONDS = 0.05
+# A client that takes less than this, or than what waits, makes no progress.
+LEAST_BYTES = 64 * 1024
 
 
 class WriteProgress:
-    """How long the client has taken nothing, where something waits to be sent."""
+    """How long the client has taken next to nothing, where something waits to be sent."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
+        # What it had taken at `_since`, and how much more is progress.
         self._mark: int | None = None
-        self._since = 0.0
+        self._since, self._due = 0.0, 0
 
     def stalled_seconds(self, now: float) -> float:
         """now: the event loop's time. What the system still has to send counts, too."""
@@ -35,8 +38,8 @@ class WriteProgress:
         mark = _acknowledged_bytes(self._socket)
         if mark is None:
             mark = -waiting
-        if mark != self._mark:
-            self._mark, self._since = mark, now
+        if self._mark is None or mark - self._mark >= self._due:
+            self._mark, self._since, self._due = mark, now, min(waiting, LEAST_BYTES)
         return now - self._since
 
 

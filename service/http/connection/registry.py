@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from service.auth.address import UNKNOWN, client_address
+from service.fairness.paced import BYTE_SECONDS
 from service.fairness.shared_limit import SharedLimit
 from service.http.connection.bounds import Bounds
 from service.http.connection.descriptors import Descriptors, descriptor_limit
@@ -49,12 +50,20 @@ class ConnectionRegistry:
     """
 
     def __init__(
-        self, bounds: Bounds, metrics: Metrics, is_trusted: Callable[[str], bool] = lambda _: False
+        self,
+        bounds: Bounds,
+        metrics: Metrics,
+        is_trusted: Callable[[str], bool] = lambda _: False,
+        charge: Callable[[str, float], object] = lambda _client, _seconds: None,
     ) -> None:
-        """is_trusted: whether an address is a proxy's, which has no share but the whole limit."""
+        """is_trusted: whether an address is a proxy's, which has no share but the whole limit.
+
+        charge: called with a client and the seconds of the event loop that it cost beside its
+        requests.
+        """
         self.bounds = bounds
         self.metrics = metrics
-        self._is_trusted = is_trusted
+        self._is_trusted, self._charge = is_trusted, charge
         self._shares = SharedLimit(bounds.max_connections)
         self._trusted = 0
         # Connections within the limits, each with its client; None: a trusted proxy's.
@@ -115,7 +124,11 @@ class ConnectionRegistry:
 
     def drop(self, flow: HeldFlow, peer: tuple[str, int] | None, count: int) -> None:
         """Counts what a client sent after its response; it may be read later on only."""
-        self.dropped.add(flow, client_address(peer[0]) if peer else UNKNOWN, count)
+        address = peer[0] if peer else UNKNOWN
+        client = client_address(address)
+        self.dropped.add(flow, client, count)
+        if not self._is_trusted(address):
+            self._charge(client, count * BYTE_SECONDS)
 
     def record_refusal(self, refusal: Refusal, client: tuple[str, int] | None) -> None:
         """Counts the response to a request that the application never saw. client: the peer."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from service.fairness.paced import pause
 from service.http.headers import SERVER_TIMING
+from service.http.outputs.held_response import HeldResponse
 from service.http.outputs.image_json import numbers_text
 from service.http.paths import EMBEDDINGS
 from service.http.protocols.description import CODES, ERRORS
@@ -119,4 +120,4 @@ async def embeddings(exchange: ExchangeDep) -> Response:
     model = json.dumps(asked.model or answered.result.model.name)
     body = f'{{"object":"list","data":[{",".join(texts)}],"model":{model},"usage":{USAGE}}}'
     headers = {SERVER_TIMING: answered.server_timing}
-    return Response(body, media_type=MEDIA_TYPE, headers=headers)
+    return HeldResponse(body, media_type=MEDIA_TYPE, headers=headers)

@@ -14,6 +14,7 @@ from service.errors import InvalidParameter, ModelNotFound
 from service.fairness.paced import pause
 from service.http.dependencies import RuntimeDep
 from service.http.headers import SERVER_TIMING
+from service.http.outputs.held_response import HeldResponse
 from service.http.paths import CLASSIFY_METHOD, PREDICT_METHOD, V1, V1_MODELS
 from service.http.protocols.description import NAME, READING, description_of, errors_of
 from service.http.protocols.inference import Exchange, ExchangeDep
@@ -140,7 +141,7 @@ async def _answer(
     texts = await _texts(rows_or_error(result), result.model, asked.output, write)
     body = f'{{"{ANSWERS[asked.form]}":[{",".join(texts)}]}}'
     headers = {SERVER_TIMING: answered.server_timing}
-    return Response(body, media_type="application/json", headers=headers)
+    return HeldResponse(body, media_type="application/json", headers=headers)
 
 
 async def _texts(

@@ -15,6 +15,7 @@ from fastapi import Response
 from model_builder.artifact.labels import Label
 from service.fairness.paced import pause
 from service.http.headers import TENSOR_HEADER_LENGTH
+from service.http.outputs.held_response import HeldResponse
 from service.inference.request import RowResult
 from service.protocols.bytes_tensor import join_elements
 from service.protocols.tensor_outputs import OutputTensor, output_tensor, raw_row
@@ -50,9 +51,9 @@ async def infer_response(
     members |= {"model_name": name, "model_version": version}
     head = f'{_dump(members).removesuffix("}")},"outputs":[{",".join(described)}]}}'.encode()
     if not any(one.binary for one in outputs):
-        return Response(head, media_type="application/json")
+        return HeldResponse(head, media_type="application/json")
     headers = {TENSOR_HEADER_LENGTH: str(len(head))}
-    return Response(b"".join([head, *tail]), media_type=BINARY, headers=headers)
+    return HeldResponse(b"".join([head, *tail]), media_type=BINARY, headers=headers)
 
 
 async def _numbers(tensor: OutputTensor) -> str:

@@ -11,6 +11,7 @@ from service.http.auth.client import client_of
 from service.http.confidence import ABSTAIN_BELOW, AbstainBelowQuery, threshold
 from service.http.dependencies import PredictingDep
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
+from service.http.outputs.held_response import HeldResponse
 from service.http.outputs.image_json import ImageOutputWriter
 from service.http.outputs.query import (
     ClassesQuery,
@@ -123,7 +124,7 @@ async def predict(
         k = k if PREDICTIONS in wanted.names else 0
         body = await predicting.writer.write(result, k, timing, written, below)
     # A Response: FastAPI would validate the body a second time.
-    return Response(
+    return HeldResponse(
         body, media_type="application/json", headers={SERVER_TIMING: server_timing(timing)}
     )
 

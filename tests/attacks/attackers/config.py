@@ -22,7 +22,7 @@ class AttackerConfig:
     ends: the end of the attack on the clock of `time.monotonic`, which all processes share.
     photo: a JPEG of ordinary size. images: a folder with one expensive image for each format
     (`tests.attacks.images`). body_bytes: the server's limit. bytes_per_second: the attacker's
-    share of the link.
+    share of the link. grpc_port: of a lone server that serves gRPC too.
     """
 
     port: int
@@ -32,6 +32,7 @@ class AttackerConfig:
     images: Path
     body_bytes: int
     bytes_per_second: float
+    grpc_port: int | None = None
 
     @property
     def seconds_left(self) -> float:

@@ -68,9 +68,9 @@ class Connection:
     async def send(self, data: bytes | memoryview) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
-    async def receive(self) -> bytes:
+    async def receive(self, most_bytes: int = READ_BYTES) -> bytes:
         """Empty once the server has closed the connection."""
-        return await asyncio.get_running_loop().sock_recv(self._socket, READ_BYTES)
+        return await asyncio.get_running_loop().sock_recv(self._socket, most_bytes)
 
     async def response(self) -> HttpResponse:
         """The next response, complete; interim responses are skipped.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from tests.attacks.attackers.config import NO_ANSWER, AttackerConfig, Findings, run_until_end
@@ -14,6 +15,8 @@ CONNECTIONS = 8
 AGAIN_SECONDS = 0.05
 # RESNET_MAX_FILES.
 IMAGES = 32
+# Of one client.
+KEYS = [f"an-attacker-s-key-{number}" for number in range(32)]
 
 
 async def flood(
@@ -78,6 +81,26 @@ async def photos(config: AttackerConfig) -> Findings:
 async def some_photos(config: AttackerConfig) -> Findings:
     """4 connections, 8 photos a request; several addresses fill the queue together."""
     return await flood(config, post(form_of(config.photo, 8), FORM), 4)
+
+
+async def photos_of_keys(config: AttackerConfig) -> Findings:
+    """The same, each request with another of one client's keys."""
+    body, numbers = form_of(config.photo, IMAGES), itertools.cycle(range(len(KEYS)))
+
+    def request() -> bytes:
+        return post(body, FORM, b"X-API-Key: " + KEYS[next(numbers)].encode())
+
+    return await flood(config, request, 2 * CONNECTIONS)
+
+
+async def forged_of_one_network(config: AttackerConfig) -> Findings:
+    """As a trusted proxy passes them on: addresses of one client's IPv6 network."""
+    numbers = iter(range(1_000_000_000))
+    return await flood(
+        config,
+        lambda: get("/nowhere", b"X-Forwarded-For: 2001:db8:1:2::%x" % next(numbers)),
+        4,
+    )
 
 
 async def forged_addresses(config: AttackerConfig) -> Findings:

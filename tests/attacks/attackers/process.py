@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -15,6 +16,9 @@ from tests.attacks.attackers.config import AttackerConfig, AttackerFn, Findings
 
 MOST_CONNECTIONS = 4096
 START_SECONDS = 0.5
+# A period of the control's work and rest.
+PERIOD_SECONDS = 0.01
+BLOCK = bytes(2**14)
 # An attacker that has not ended so long after the attack is an error.
 LATE_SECONDS = 60.0
 
@@ -40,6 +44,18 @@ def prepare_attacker(niceness: int) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def burn(share: float, ends: float) -> None:
+    """The control: takes a share of one CPU until `ends`, as the attackers did, and sends nothing.
+
+    share: 0 to 1. ends: on the clock of `time.monotonic`.
+    """
+    while (started := time.monotonic()) < ends:
+        until = time.process_time() + share * PERIOD_SECONDS
+        while time.process_time() < until and time.monotonic() < ends:
+            hashlib.sha256(BLOCK)
+        time.sleep(max(0.0, started + PERIOD_SECONDS - time.monotonic()))
 
 
 def perform(attacker: AttackerFn, config: AttackerConfig) -> Findings:

@@ -16,7 +16,8 @@ READERS = 300
 FILES = 8
 PIPELINES = 8
 BUSY = 4
-LARGE_ANSWERS = 16
+LARGE_ANSWERS, MANY_ANSWERS = 16, 100
+SLOW_READERS, SLOW_BYTES, SLOW_SECONDS = 100, 2048, 0.5
 PAUSE_SECONDS = 0.05
 
 
@@ -29,6 +30,32 @@ async def large_answers(config: AttackerConfig) -> Findings:
     """16 connections with 3 pipelined requests, each with a response of about 3 MB."""
     request = post(form_of(config.photo, IMAGES), FORM, query="?top_k=1000")
     return await _ask(config, request * 3, LARGE_ANSWERS)
+
+
+async def many_large_answers(config: AttackerConfig) -> Findings:
+    """The same on 100 connections."""
+    request = post(form_of(config.photo, IMAGES), FORM, query="?top_k=1000")
+    return await _ask(config, request, MANY_ANSWERS)
+
+
+async def slowly_read(config: AttackerConfig) -> Findings:
+    """100 connections of HTTP/1.0 for a file of 1.5 MB, of which some bytes a second are read."""
+    seen = Findings()
+    request = get(SCRIPT).replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    async def client() -> None:
+        try:
+            async with await Connection.open(config, receive_bytes=RECEIVE_BYTES) as connection:
+                await connection.send(request)
+                seen.counts["asked"] += 1
+                while await connection.receive(SLOW_BYTES):
+                    await asyncio.sleep(SLOW_SECONDS)
+        except CONNECTION_ERRORS:
+            pass
+        seen.counts["closed"] += 1
+
+    await run_until_end(config, *(client() for _ in range(SLOW_READERS)))
+    return seen
 
 
 async def refusals(config: AttackerConfig) -> Findings:

@@ -19,6 +19,7 @@ import psutil
 
 from tests.attacks.judge import Left
 from tests.e2e.faults.stack import END_SECONDS, ROOT, Replica, Stack
+from tests.nginx import free_port
 
 SERVICE = (sys.executable, "-m", "service")
 RESERVED_BYTES = "resnet_pending_bytes"
@@ -89,9 +90,11 @@ async def lone(
     command: tuple[str, ...] = SERVICE,
     descriptors: int | None = None,
     own_interpreter: bool = False,
+    grpc: bool = False,
 ) -> AsyncIterator[Target]:
     """One replica. descriptors: its limit of open files. own_interpreter: it is started through a
     link to the interpreter, `Target.interpreter`, and starts its decoding processes through it.
+    grpc: it serves that too.
     """
     interpreter = None
     # Nobody is in front of it.
@@ -104,7 +107,8 @@ async def lone(
         command = (str(interpreter), *command[1:])
     if descriptors is not None:
         command = ("sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command)
-    replica = Replica(folder, environment, command=command)
+    port = free_port() if grpc else None
+    replica = Replica(folder, environment, grpc_port=port, command=command)
     replica.start()
     try:
         await replica.ready()
@@ -120,14 +124,14 @@ async def lone(
 async def behind_nginx(
     folder: Path, environment: Mapping[str, str], *, command: tuple[str, ...] = SERVICE
 ) -> AsyncIterator[Target]:
-    """nginx and two replicas with one thread each, which trust nginx's X-Forwarded-For."""
+    """nginx and two replicas with one thread and a CPU each, which trust its X-Forwarded-For."""
     shared = {
         "RESNET_CPU_THREADS": "1",
         "RESNET_DECODE_WORKERS": "1",
         "RESNET_TRUSTED_PROXIES": "127.0.0.1",
         **environment,
     }
-    async with Stack(folder, shared, command) as stack:
+    async with Stack(folder, shared, command, pinned=True) as stack:
         yield Target(stack.port, tuple(stack.replicas))
 
 

@@ -119,7 +119,10 @@ class Replica:
 
 
 class Stack:
-    """nginx and two replicas. environment: of the replicas. grpc: whether they serve that too."""
+    """nginx and two replicas. environment: of the replicas. grpc: whether they serve that too.
+
+    pinned: each replica has a CPU of its own, as docker-compose.yml limits it to one.
+    """
 
     def __init__(
         self,
@@ -128,10 +131,11 @@ class Stack:
         command: tuple[str, ...] = SABOTAGED,
         *,
         grpc: bool = False,
+        pinned: bool = False,
     ) -> None:
         self.port = free_port()
         self.grpc_port = free_port() if grpc else None
-        self._folder = folder
+        self._folder, self._pinned = folder, pinned
         self.replicas = [
             Replica(folder, environment, grpc_port=free_port() if grpc else None, command=command)
             for _ in range(2)
@@ -144,8 +148,11 @@ class Stack:
         return self._nginx
 
     async def __aenter__(self) -> Stack:
-        for replica in self.replicas:
+        for number, replica in enumerate(self.replicas):
             replica.start()
+            if self._pinned:
+                cpus = psutil.Process().cpu_affinity()
+                psutil.Process(replica.pid).cpu_affinity([cpus[number % len(cpus)]])
         ports = [replica.port for replica in self.replicas]
         if self.grpc_port is not None:
             behind = [one.grpc_port for one in self.replicas if one.grpc_port is not None]

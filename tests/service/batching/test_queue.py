@@ -13,7 +13,7 @@ import pytest
 from service.batching.batch_sizes import BatchSizes
 from service.batching.item import BatchItem
 from service.batching.latency import LatencyEstimator
-from service.batching.queue import BatchQueue
+from service.batching.queue import SHORT_BATCHES_SECONDS, BatchQueue
 from service.errors import DeadlineExceeded, Overloaded
 
 NOW = 1000.0
@@ -312,3 +312,15 @@ def test_a_start_on_a_busy_machine_makes_no_batches_long(monkeypatch: pytest.Mon
     for _ in range(100):
         latency.observe(1, 8.0)
     assert lengths.queue._quick == 8
+
+
+def test_clients_with_few_images_are_not_remembered_without_end(
+    queue: BatchQueue[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=NOW)
+    monkeypatch.setattr("service.batching.queue.time", SimpleNamespace(monotonic=lambda: clock.now))
+    for number in range(100):
+        queue.put(image(left=1e6, client=f"client {number}"))
+        queue.next_batch()
+        clock.now += SHORT_BATCHES_SECONDS / 4
+    assert len(queue._had_few) <= 5

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.fairness.debts import MOST_OWING
 from service.fairness.pacing import (
     ALLOWANCE_SECONDS,
     FIRST_COST_SECONDS,
@@ -292,5 +293,32 @@ def test_clients_that_have_paid_are_forgotten() -> None:
             await request(pacer, str(number))
             await asyncio.sleep(0.1)
         assert len(pacer._clients) <= 2 * SPARE_CLIENTS
+
+    run(work)
+
+
+def test_a_client_pays_for_what_it_cost_outside_of_its_requests() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        pacer.charge("sender", 2 * MOST_OWED_SECONDS)
+        honest = await pacer.begin("honest", LONG_SECONDS)
+        began = clock.seconds
+        await request(pacer, "sender")
+        assert clock.seconds - began > (MOST_OWED_SECONDS - ALLOWANCE_SECONDS) / 2
+        pacer.end(honest, 0.0)
+
+    run(work)
+
+
+def test_clients_that_owe_are_not_remembered_without_end() -> None:
+    """One that sends from many networks has as many names; the one that owes most still owes."""
+
+    async def work(pacer: Pacer, _clock: Clock) -> None:
+        await overuse(pacer, "flood")
+        for number in range(3 * MOST_OWING):
+            await request(pacer, f"2001:db8:0:{number:x}::/64", seconds=0.0)
+            pacer.charge(f"2001:db8:0:{number:x}::/64", COST_SECONDS)
+        assert len(pacer._debts._owing) <= MOST_OWING
+        assert len(pacer._clients) <= 2 * MOST_OWING + 2 * SPARE_CLIENTS
+        assert pacer._clients["flood"].owes
 
     run(work)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.fairness.paced import BYTE_SECONDS
 from service.http.connection import dropped
 from service.http.connection.dropped import BYTES_PER_SECOND, SPARE_SECONDS, DroppedBytes
 from tests.service.conftest import Service
@@ -127,3 +128,22 @@ def test_a_request_after_a_refused_body_is_answered(connect: Connect) -> None:
     connection.sendall(head + body + HEALTH)
     assert answer(connection).startswith(b"HTTP/1.1 404")
     assert answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_is_charged_for_what_it_sends_after_a_refusal(
+    service: Service, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged: list[tuple[str, float]] = []
+    pacer = service.app.state.pacer
+    monkeypatch.setattr(pacer, "_charge", lambda client, seconds: charged.append((client, seconds)))
+    connection = connect()
+    body = bytes(16 * PIECE)
+    head = b"POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(head)
+    assert answer(connection).startswith(b"HTTP/1.1 404")
+    charged.clear()
+    connection.sendall(body + HEALTH)
+    assert answer(connection).startswith(b"HTTP/1.1 200")
+    of_bytes = sum(seconds for _, seconds in charged)
+    assert of_bytes >= len(body) * BYTE_SECONDS
+    assert {client for client, _ in charged} == {pacer._clients["127.0.0.1"]}

@@ -245,5 +245,11 @@ def test_whom_an_address_is_counted_for(address: str, client: str) -> None:
     assert client_address(address) == client
 
 
-def test_the_setting_is_the_limit() -> None:
-    assert Bounds.of(Settings.of(max_connections=77)).max_connections == 77
+@pytest.mark.parametrize(
+    ("setting", "connections", "probes"), [(77, 68, 9), (1000, 968, 32), (8, 7, 1), (1, 1, 1)]
+)
+def test_the_setting_is_the_limit_with_a_part_for_probes(
+    setting: int, connections: int, probes: int
+) -> None:
+    bounds = Bounds.of(Settings.of(max_connections=setting))
+    assert (bounds.max_connections, bounds.probe_connections) == (connections, probes)

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.http.connection import protocol
 from service.http.connection.descriptors import SEND_BUFFER_BYTES
-from service.http.connection.peer import CONTINUE
+from service.http.connection.peer import CONTINUE, LEAST_BYTES
 from service.http.connection.protocol import BoundedHttpProtocol
 from tests.service.conftest import Loop, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
@@ -169,13 +169,30 @@ def test_a_client_that_reads_slowly_is_not(service: Service, port: int) -> None:
     with reader_of_nothing(port) as connection:
         connection.sendall(LARGE.replace(b"Host: a", b"Host: a\r\nConnection: close"))
         received = b""
-        for _ in range(10):
+        for number in range(1, 11):
             time.sleep(0.4 * HASTY.write_timeout)
-            received += connection.recv(65536)
+            while len(received) < number * LEAST_BYTES:
+                received += connection.recv(65536)
         received += until_closed(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     assert b"content-length: %d\r\n" % len(body) in head
     assert service.sample("resnet_connections_timed_out_total", phase="write") == 0
+
+
+def test_a_client_that_reads_next_to_nothing_is_left(service: Service, port: int) -> None:
+    """It would keep a large answer in memory for as long as it likes."""
+    with reader_of_nothing(port) as connection:
+        connection.sendall(LARGE)
+        left = "resnet_connections_timed_out_total"
+
+        def is_left() -> bool:
+            time.sleep(0.2 * HASTY.write_timeout)
+            with contextlib.suppress(ConnectionError):
+                connection.recv(3000)
+            return service.sample(left, phase="write") == 1
+
+        eventually(is_left)
+        eventually(lambda: service.sample("resnet_connections") == 0)
 
 
 def test_clients_that_leave_are_no_errors(
