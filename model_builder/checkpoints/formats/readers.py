@@ -6,10 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-
 from model_builder.checkpoints.formats import tfjs
-from model_builder.checkpoints.formats.hdf5 import opened
+from model_builder.checkpoints.formats.hdf5.heaps import is_hdf5
 from model_builder.checkpoints.formats.keras import h5 as keras_h5
 from model_builder.checkpoints.formats.keras import v3 as keras_v3
 from model_builder.checkpoints.formats.pytorch import reader as pytorch
@@ -39,8 +37,8 @@ def identify(path: Path) -> CheckpointFormat:
     if path.is_dir() or path.name == tfjs.MODEL:
         return "tfjs"
     check_regular_file(path)
-    if h5py.is_hdf5(path):
-        return "keras_h5" if _is_legacy(path) else "keras_v3"
+    if is_hdf5(path):
+        return "keras_h5"
     if is_index(path):
         return "torch"
     if zipfile.is_zipfile(path):
@@ -63,8 +61,3 @@ def identify(path: Path) -> CheckpointFormat:
             f"Received: {path.name}, which is none of them"
         )
     return "torch"
-
-
-def _is_legacy(path: Path) -> bool:
-    with opened(path, path.name) as file:
-        return "model_weights" in file or any(k.startswith("layer_names") for k in file.attrs)
