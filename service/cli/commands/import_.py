@@ -43,7 +43,10 @@ T = TypeVar("T")
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, ...; a folder.")
+        Path,
+        typer.Argument(
+            help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, .onnx, ...; a folder."
+        ),
     ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
     key: Annotated[
@@ -172,12 +175,12 @@ def import_(
             source=f"file:{file.name}",
             digest=f"sha256-{checksum(weights, 'sha256')}",
         )
-        warnings = check_statistics(
-            published.tensors,
-            architecture,
-            preprocessing,
-            shipped_crops(photos_needed(architecture, preprocessing.crop_size), preprocessing),
-        )
+        warnings = []
+        if published.has_statistics:
+            photos = shipped_crops(
+                photos_needed(architecture, preprocessing.crop_size), preprocessing
+            )
+            warnings = check_statistics(published.tensors, architecture, preprocessing, photos)
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
         end(f"{file} can't be imported. {error}")
