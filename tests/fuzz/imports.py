@@ -33,7 +33,7 @@ from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.checkpoints.recipe.files import Beside, read_recipe
 from model_builder.checkpoints.recipe.within import labels_within
 from model_builder.errors import ConversionFailed
-from tests.fuzz import checkpoints, import_seeds
+from tests.fuzz import checkpoints, import_seeds, onnx_seeds
 from tests.fuzz.guarded import Case, Limits, run
 from tests.fuzz.hdf5_fork import run_in_fork
 from tests.fuzz.image_files import image_files
@@ -85,8 +85,10 @@ def read_beside(weights: Path) -> None:
     Beside(weights).labels()
 
 
-def torch_files(folder: Path, seed: int) -> Iterator[Case]:
-    for description, path in checkpoints.damaged(folder, seed):
+def weight_files(
+    damaged: Callable[[Path, int], Iterator[tuple[str, Path]]], folder: Path, seed: int
+) -> Iterator[Case]:
+    for description, path in damaged(folder, seed):
         yield description, path, partial(refused_or, partial(read_weights, path))
 
 
@@ -198,8 +200,10 @@ def recipe_files(folder: Path, seed: int) -> Iterator[Case]:
         yield name, path, partial(refused_or, read)
 
 
-SOURCES = {
-    "weights": (torch_files, keras_files, torch_files, keras_files, shards, tfjs_files),
+torch_files = partial(weight_files, checkpoints.damaged)
+onnx_files = partial(weight_files, onnx_seeds.damaged)
+SOURCES: dict[str, tuple[Callable[[Path, int], Iterator[Case]], ...]] = {
+    "weights": (torch_files, keras_files, torch_files, keras_files, shards, tfjs_files, onnx_files),
     "labels": (label_files,),
     "recipes": (recipe_files,),
     "images": (image_files,),
