@@ -1,4 +1,4 @@
-"""Damaged ONNX networks, for `imports`: a ResNet-18 of two channels, folded and not."""
+"""Damaged ONNX networks, for `imports`: a ResNet-18 of three channels, folded and not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.fuzz.mutations import damage
 from tests.model_builder.onnx_files import save_onnx
 from tests.model_builder.reference import Reference, random_state_dict
 
-CHANNELS = 2
+CHANNELS = 3
 
 
 def seeds(folder: Path) -> dict[str, bytes]:
