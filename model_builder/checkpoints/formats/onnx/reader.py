@@ -56,8 +56,8 @@ def _named(blocks: Sequence[Block], stem: Sequence[Layer]) -> Iterator[tuple[str
         if block.projection is not None:
             layers.append((0, block.projection))
         for number, layer in layers:
-            names_of = (layer_name(stage, index, number, kind) for kind in ("conv", "bn"))
-            yield (*names_of, layer)
+            convolution = layer_name(stage, index, number, "conv")
+            yield convolution, layer_name(stage, index, number, "bn"), layer
 
 
 def _average_pool(blocks: Sequence[Block]) -> bool:

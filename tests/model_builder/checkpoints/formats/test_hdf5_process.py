@@ -8,9 +8,11 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from model_builder.checkpoints.formats.hdf5 import reader
@@ -85,7 +87,12 @@ def test_arrays_are_handed_out_to_the_last_bit(tmp_path: Path) -> None:
         file["conv1"].attrs["weight_names"] = ["kernel", "half", "empty", "big"]
     with path.open("rb") as opened:
         (layer,) = reader.read_hdf5(opened, path.name).layers
-    expected = [values, values[:2].astype(np.float16), np.empty((0, 4)), values[:1]]
+    expected: list[npt.NDArray[Any]] = [
+        values,
+        values[:2].astype(np.float16),
+        np.empty((0, 4)),
+        values[:1],
+    ]
     assert (layer.path, layer.name) == ("conv1", "conv1")
     for found, value in zip(layer.arrays, expected, strict=True):
         assert found.dtype == np.float32
