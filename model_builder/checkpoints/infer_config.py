@@ -57,6 +57,7 @@ def infer(format: CheckpointFormat, state_dict: StateDict) -> PublishedTensors:
         state_dict.batch_norm_epsilon,
         state_dict.activation,
         state_dict.recipe,
+        state_dict.has_statistics,
         notes=state_dict.notes,
     )
 

@@ -24,6 +24,7 @@ from model_builder.checkpoints.formats.recognition.stated import refuse_stated_f
 from model_builder.checkpoints.formats.state_dict import Array, CheckpointFormat, Tensors
 from model_builder.checkpoints.infer_config import check_finite, infer
 from model_builder.checkpoints.published import PublishedTensors
+from model_builder.checkpoints.recipe.files import CONFIG, Beside
 from model_builder.errors import ConversionFailed
 from model_builder.networks.config import ResNetConfig
 from model_builder.system.printable import LINE_CHARACTERS, cut, printable, shortlist
@@ -77,18 +78,23 @@ def read_tensors(file: LocalFile, architecture: ResNetConfig) -> Tensors:
 
 
 def read_checkpoint(
-    path: Path, *, format: CheckpointFormat | None = None, key: str | None = None
+    path: Path,
+    *,
+    format: CheckpointFormat | None = None,
+    key: str | None = None,
+    beside: Beside | None = None,
 ) -> PublishedTensors:
     """The tensors of any file of weights, and the network that they belong to.
 
     path: of a file, or of a folder with one set of weights. format: identified from the file by
-    default. key: the place of the network in a file of PyTorch's that holds several.
+    default. key: the place of the network in a file of PyTorch's that holds several. beside: the
+    files in its folder, where the caller needs them too.
     Raises ConversionFailed, with one line that can be printed whatever names are in the file.
     """
     if not path.exists():
         raise ConversionFailed(f"There is no file {path}")
     try:
-        return _read(path, format, key)
+        return _read(path, format, key, beside)
     except ConversionFailed as error:
         message = cut(printable(str(error)), LINE_CHARACTERS)
         if message == str(error):
@@ -96,10 +102,12 @@ def read_checkpoint(
         raise ConversionFailed(message) from error
 
 
-def _read(path: Path, format: CheckpointFormat | None, key: str | None) -> PublishedTensors:
+def _read(
+    path: Path, format: CheckpointFormat | None, key: str | None, beside: Beside | None
+) -> PublishedTensors:
     try:
         path = weights_file(path)
-        refuse_stated_file(path)
+        refuse_stated_file(path.name, (beside or Beside(path)).content(CONFIG))
         format = format or identify(path)
         if key is None:
             return infer(format, READERS[format](path))

@@ -35,6 +35,7 @@ class PublishedTensors:
     stride_in_1x1, batch_norm_epsilon, activation: no tensor shows them; None unless the file or
         the library that wrote it settles them.
     recipe: what the network's own layers say of its images, None where they say nothing.
+    has_statistics: whether its batch norms are those of training, and not folded.
     notes: sentences for the user about what was chosen in the file.
     """
 
@@ -46,6 +47,7 @@ class PublishedTensors:
     batch_norm_epsilon: float | None
     activation: Activation | None = None
     recipe: PartialRecipe | None = None
+    has_statistics: bool = True
     notes: tuple[str, ...] = ()
 
     @property

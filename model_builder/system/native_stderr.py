@@ -6,11 +6,10 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
 
+from model_builder.system.anonymous_file import anonymous_file
 from model_builder.system.printable import printable_lines
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def redirect_native_stderr() -> Iterator[None]:
     """
     sys.stderr.flush()
     saved = os.dup(2)
-    with _anonymous_file() as held:
+    with anonymous_file() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
@@ -43,10 +42,3 @@ def redirect_native_stderr() -> Iterator[None]:
                     logger.debug("%s", line)
                 else:
                     sys.stderr.write(printable_lines(line) + "\n")
-
-
-def _anonymous_file() -> IO[bytes]:
-    """In memory on Linux: a container may have no writable folder."""
-    if sys.platform == "linux":
-        return os.fdopen(os.memfd_create("held"), "w+b")
-    return tempfile.TemporaryFile()

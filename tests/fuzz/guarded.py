@@ -61,14 +61,19 @@ class Totals:
         )
 
 
-def run(cases: Cases, folder: Path, *, seconds: float, seed: int, limits: Limits) -> Totals:
-    """folder: for the files; findings are kept in its `findings`."""
+def run(
+    cases: Cases, folder: Path, *, seconds: float, files: int, seed: int, limits: Limits
+) -> Totals:
+    """folder: for the files; findings are kept in its `findings`. Ends after `seconds` or `files`,
+    whichever is first.
+    """
     totals, console = Totals(), Console(soft_wrap=True)
     (folder / "findings").mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + seconds
     reported = time.monotonic()
-    while time.monotonic() < end:
-        for result in _process(cases, folder / "work", end, seed, limits):
+    while time.monotonic() < end and totals.outcomes.total() < files:
+        left = min(FILES_A_PROCESS, files - totals.outcomes.total())
+        for result in _process(cases, folder / "work", end, left, seed, limits):
             totals.outcomes[result["outcome"]] += 1
             if result["bytes"] > totals.most_bytes:
                 totals.most_bytes, totals.memory_of = result["bytes"], result["description"]
@@ -102,7 +107,7 @@ def _keep(result: dict[str, Any], place: Path) -> Path:
 
 
 def _process(
-    cases: Cases, folder: Path, end: float, seed: int, limits: Limits
+    cases: Cases, folder: Path, end: float, files: int, seed: int, limits: Limits
 ) -> Iterator[dict[str, Any]]:
     """The results of one process, the last of which may be its death."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +118,7 @@ def _process(
         status = 1
         try:
             os.close(reads)
-            _child(cases, folder, end, seed, limits, writes)
+            _child(cases, folder, end, files, seed, limits, writes)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -146,12 +151,14 @@ def _process(
         yield begun | died
 
 
-def _child(cases: Cases, folder: Path, end: float, seed: int, limits: Limits, writes: int) -> None:
+def _child(
+    cases: Cases, folder: Path, end: float, files: int, seed: int, limits: Limits, writes: int
+) -> None:
     mapped = _status("VmSize") + limits.address_bytes
     resource.setrlimit(resource.RLIMIT_AS, (mapped, mapped))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for number, (description, path, read) in enumerate(cases(folder, seed)):
-        if number == FILES_A_PROCESS or time.monotonic() > end:
+        if number == files or time.monotonic() > end:
             return
         begun = {"description": f"seed {seed}, {number}: {description}", "path": str(path)}
         os.write(writes, json.dumps(begun).encode() + b"\n")

@@ -2,16 +2,19 @@
 
     python -m tests.fuzz.imports FOLDER [--of weights,labels,recipes] [--seconds 3600] [--seed 0]
     python -m tests.fuzz.imports FOLDER --of images --seconds 3600
+    python -m tests.fuzz.imports FOLDER --files 500
 
 Only the errors that a reader raises on purpose may come out, within 256 MiB and 5 s of CPU a file,
 and what is read must be sound. Prints a line every five minutes, each finding with its traceback,
-and a last line that begins with END. FOLDER/findings holds the files.
+and a last line that begins with END. FOLDER/findings holds the files. "crashed" counts the crashes
+of the process that reads HDF5, which are refused as they should be.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import subprocess
 import sys
@@ -25,12 +28,14 @@ import numpy as np
 from safetensors.numpy import save
 
 from model_builder.artifact.labels import read_labels
+from model_builder.checkpoints.formats.hdf5 import reader
 from model_builder.checkpoints.loader import read_checkpoint
-from model_builder.checkpoints.recipe.files import labels_beside, read_recipe, recipe_beside
+from model_builder.checkpoints.recipe.files import Beside, read_recipe
 from model_builder.checkpoints.recipe.within import labels_within
 from model_builder.errors import ConversionFailed
-from tests.fuzz import checkpoints, import_seeds
+from tests.fuzz import checkpoints, import_seeds, onnx_seeds
 from tests.fuzz.guarded import Case, Limits, run
+from tests.fuzz.hdf5_fork import run_in_fork
 from tests.fuzz.image_files import image_files
 from tests.fuzz.json_mutations import changed, written
 from tests.fuzz.mutations import damage
@@ -38,18 +43,21 @@ from tests.fuzz.mutations import damage
 MESSAGE_CHARACTERS = 4100
 # Of `read_checkpoint`. libhdf5 asks for what a file states before it reads, and touches none of it.
 OUT_OF_MEMORY = "does not fit into this machine's memory"
+CRASHED, FAILED = "ended with signal", "ended with status"
 KERAS = ("a.weights.h5", "a.h5", "keras.h5")
 
 
 def refused_or(read: Callable[[], object]) -> str:
-    """ "read" or "refused". Raises what is no ConversionFailed, and on a message that is none."""
+    """ "read", "refused" or "crashed". Raises what is no refusal, and on a message that is none."""
     try:
         read()
     except ConversionFailed as error:
         message = str(error)
         if "\n" in message or len(message) > MESSAGE_CHARACTERS or OUT_OF_MEMORY in message:
             raise AssertionError(f"the message: {message[:500]}") from error
-        return "refused"
+        if FAILED in message:
+            raise AssertionError("an exception in the process that reads HDF5") from error
+        return "crashed" if CRASHED in message else "refused"
     return "read"
 
 
@@ -73,12 +81,14 @@ def read_label_names(path: Path) -> None:
 
 
 def read_beside(weights: Path) -> None:
-    recipe_beside(weights)
-    labels_beside(weights)
+    Beside(weights).recipe()
+    Beside(weights).labels()
 
 
-def torch_files(folder: Path, seed: int) -> Iterator[Case]:
-    for description, path in checkpoints.damaged(folder, seed):
+def weight_files(
+    damaged: Callable[[Path, int], Iterator[tuple[str, Path]]], folder: Path, seed: int
+) -> Iterator[Case]:
+    for description, path in damaged(folder, seed):
         yield description, path, partial(refused_or, partial(read_weights, path))
 
 
@@ -190,8 +200,10 @@ def recipe_files(folder: Path, seed: int) -> Iterator[Case]:
         yield name, path, partial(refused_or, read)
 
 
-SOURCES = {
-    "weights": (torch_files, keras_files, torch_files, keras_files, shards, tfjs_files),
+torch_files = partial(weight_files, checkpoints.damaged)
+onnx_files = partial(weight_files, onnx_seeds.damaged)
+SOURCES: dict[str, tuple[Callable[[Path, int], Iterator[Case]], ...]] = {
+    "weights": (torch_files, keras_files, torch_files, keras_files, shards, tfjs_files, onnx_files),
     "labels": (label_files,),
     "recipes": (recipe_files,),
     "images": (image_files,),
@@ -200,6 +212,7 @@ SOURCES = {
 
 def cases(sources: list[str], folder: Path, seed: int) -> Iterator[Case]:
     """A file of each source in turn."""
+    reader.run_process = run_in_fork
     made = []
     for number, source in enumerate(one for name in sources for one in SOURCES[name]):
         (own := folder / str(number)).mkdir()
@@ -214,6 +227,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--of", default="weights,labels,recipes")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--files", type=int, default=sys.maxsize)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -224,7 +238,8 @@ def main() -> None:
     run(
         partial(cases, sources),
         options.folder,
-        seconds=options.seconds,
+        seconds=options.seconds if options.files == sys.maxsize else math.inf,
+        files=options.files,
         seed=options.seed,
         limits=Limits(),
     )

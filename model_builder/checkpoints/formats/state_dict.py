@@ -16,7 +16,7 @@ from model_builder.networks.head import Activation
 
 Array = npt.NDArray[np.float32]
 Tensors = dict[str, Array]
-CheckpointFormat = Literal["keras_h5", "keras_v3", "tfjs", "torch", "transformers"]
+CheckpointFormat = Literal["keras_h5", "keras_v3", "tfjs", "torch", "transformers", "onnx"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +35,7 @@ class StateDict:
         positions after which a ReLU stands; None where the file does not state them.
     head_epsilon: of the batch norms in the classifier; None for PyTorch's default.
     recipe: what the network's own layers say of its images, None where they say nothing.
+    has_statistics: whether its batch norms are those of training, and not folded.
     notes: sentences for the user about what was chosen in the file.
     """
 
@@ -48,6 +49,7 @@ class StateDict:
     head_relu: frozenset[int] | None = None
     head_epsilon: float | None = None
     recipe: PartialRecipe | None = None
+    has_statistics: bool = True
     notes: tuple[str, ...] = ()
 
 

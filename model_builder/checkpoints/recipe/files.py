@@ -31,7 +31,7 @@ def read_recipe(path: Path) -> PartialRecipe:
     path: the file, or a folder with one. Raises ConversionFailed.
     """
     if path.is_dir():
-        found = _in_folder(path)
+        found = Beside(path).recipe()
         if found is None:
             raise ConversionFailed(f"{path} has no {' and no '.join(NAMES)} with a preprocessing.")
         return found
@@ -44,36 +44,39 @@ def read_recipe(path: Path) -> PartialRecipe:
     return _recipe(path, content)
 
 
-def recipe_beside(weights: Path) -> PartialRecipe | None:
-    """What a file of NAMES in the folder of the weights states; None where there is none.
+class Beside:
+    """The files of NAMES in the folder of the weights, each read once, when it is first needed."""
 
-    Raises ConversionFailed where it states something else than our networks can be fed.
-    """
-    return _in_folder(_folder(weights))
+    def __init__(self, weights: Path) -> None:
+        """weights: a file, or its folder."""
+        self.folder = weights if weights.is_dir() else weights.parent
+        self._contents: dict[str, dict[str, Any]] = {}
 
+    def content(self, name: str) -> dict[str, Any]:
+        """Empty where there is no such file. Raises ConversionFailed where it can't be read; a
+        config.json that is no JSON object may be anyone's, and is taken for none.
+        """
+        if name not in self._contents:
+            self._contents[name] = _content(self.folder / name, missing_ok=True)
+        return self._contents[name]
 
-def labels_beside(weights: Path) -> LabelFile | None:
-    """The labels in the config.json in the folder of the weights; None where it has none.
+    def recipe(self) -> PartialRecipe | None:
+        """The preprocessing that one of them states; None where there is none.
 
-    Raises ConversionFailed.
-    """
-    path = _folder(weights) / CONFIG
-    content = _content(path, missing_ok=True)
-    if not any(content.get(member) for member in LABEL_MEMBERS):
+        Raises ConversionFailed where it states something else than our networks can be fed.
+        """
+        for name in NAMES:
+            content = self.content(name)
+            if _states_recipe(content):
+                return _recipe(self.folder / name, content)
         return None
-    return read_label_file(path)
 
-
-def _folder(weights: Path) -> Path:
-    return weights if weights.is_dir() else weights.parent
-
-
-def _in_folder(folder: Path) -> PartialRecipe | None:
-    for name in NAMES:
-        content = _content(folder / name, missing_ok=True)
-        if _states_recipe(content):
-            return _recipe(folder / name, content)
-    return None
+    def labels(self) -> LabelFile | None:
+        """The labels in config.json; None where it has none. Raises ConversionFailed."""
+        content = self.content(CONFIG)
+        if not any(content.get(member) for member in LABEL_MEMBERS):
+            return None
+        return read_label_file(self.folder / CONFIG)
 
 
 def _content(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:

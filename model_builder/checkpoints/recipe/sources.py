@@ -8,12 +8,7 @@ from pathlib import Path
 from model_builder.artifact.labels import Label, imagenet1k, read_label_file
 from model_builder.checkpoints.catalog import all_names, find_checkpoint
 from model_builder.checkpoints.checkpoint import Checkpoint
-from model_builder.checkpoints.recipe.files import (
-    CONFIG,
-    labels_beside,
-    read_recipe,
-    recipe_beside,
-)
+from model_builder.checkpoints.recipe.files import CONFIG, Beside, read_recipe
 from model_builder.checkpoints.recipe.partial import PartialRecipe, whole
 from model_builder.checkpoints.recipe.within import labels_within
 from model_builder.errors import ConversionFailed
@@ -44,7 +39,7 @@ def find_like(name: str) -> Like:
 
 
 def recipe_sources(
-    weights: Path, in_file: PartialRecipe | None, like: Like | None, *, input_channels: int
+    beside: Beside, in_file: PartialRecipe | None, like: Like | None, *, input_channels: int
 ) -> list[PartialRecipe]:
     """Those that state fields which no option does, the first before the others.
 
@@ -56,9 +51,9 @@ def recipe_sources(
         sources.append(PartialRecipe({"channel_order": "L"}, "the one channel of the network"))
     if like is not None:
         return [*sources, like.recipe]
-    beside = recipe_beside(weights)
-    if beside is not None:
-        sources.append(PartialRecipe(beside.fields, f"{beside.source} beside the weights"))
+    found = beside.recipe()
+    if found is not None:
+        sources.append(PartialRecipe(found.fields, f"{found.source} beside the weights"))
     return sources
 
 
@@ -72,7 +67,7 @@ class FoundLabels:
 
 
 def find_labels(
-    path: Path | None, weights: Path, classes: int, *, of_torch: bool = False
+    path: Path | None, weights: Path, beside: Beside, classes: int, *, of_torch: bool = False
 ) -> FoundLabels:
     """The labels of a classifier: of the file `path`, in the weights, beside them, or ImageNet's.
 
@@ -91,12 +86,12 @@ def find_labels(
     within = labels_within(weights) if of_torch else None
     if within is not None and len(within.labels) == classes:
         return FoundLabels(within.labels, said=(f"Labels: {weights.name}, {within.form}.",))
-    beside = labels_beside(weights)
-    if beside is not None:
-        if len(beside.labels) == classes:
-            said = f"Labels: {CONFIG} beside the weights, {beside.form}."
-            return FoundLabels(beside.labels, said=(said,))
-        asked += f" {CONFIG} beside the weights names {len(beside.labels)}."
+    config = beside.labels()
+    if config is not None:
+        if len(config.labels) == classes:
+            said = f"Labels: {CONFIG} beside the weights, {config.form}."
+            return FoundLabels(config.labels, said=(said,))
+        asked += f" {CONFIG} beside the weights names {len(config.labels)}."
     if classes == len(imagenet1k()):
         return FoundLabels(imagenet1k(), said=("Labels: ImageNet's 1000 classes.",))
     return FoundLabels(None, (asked,))

@@ -9,6 +9,7 @@ import typer
 
 from model_builder.artifact.checksums import checksum
 from model_builder.checkpoints.custom import CustomCheckpoint, check_name
+from model_builder.checkpoints.recipe.files import Beside
 from model_builder.checkpoints.recipe.problems import Problems, check_channels, check_epsilon
 from model_builder.checkpoints.recipe.settle import settle
 from model_builder.checkpoints.recipe.sources import find_labels, find_like, recipe_sources
@@ -42,7 +43,10 @@ T = TypeVar("T")
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, ...; a folder.")
+        Path,
+        typer.Argument(
+            help="Weights: .pth, .ckpt, .safetensors, .h5, .keras, .onnx, ...; a folder."
+        ),
     ],
     name: Annotated[str, typer.Option(help="What it will be called.")],
     key: Annotated[
@@ -102,7 +106,8 @@ def import_(
         row = None if alike is None else alike.checkpoint
         # Of a folder, the file that stands for it.
         weights = weights_file(file)
-        published = read_checkpoint(weights, key=key)
+        beside = Beside(weights)
+        published = read_checkpoint(weights, key=key, beside=beside)
         if depth is not None and depth != published.depth:
             raise ConversionFailed(f"The file holds a {published.network}. Received: {depth}")
         stated: dict[str, Any] = {
@@ -137,7 +142,7 @@ def import_(
                     "fill": fill,
                 },
                 recipe_sources(
-                    weights,
+                    beside,
                     published.recipe,
                     alike,
                     input_channels=published.shown.input_channels,
@@ -151,7 +156,7 @@ def import_(
                 check_channels(order, published.shown.input_channels)
         with problems.collected():
             of_torch = published.format in ("torch", "transformers")
-            found = find_labels(labels, weights, published.classes, of_torch=of_torch)
+            found = find_labels(labels, weights, beside, published.classes, of_torch=of_torch)
             problems.missing += found.missing
         if try_ is not None and not try_.is_file():
             problems.wrong.append(f"--try {try_}: there is no such file.")
@@ -170,12 +175,12 @@ def import_(
             source=f"file:{file.name}",
             digest=f"sha256-{checksum(weights, 'sha256')}",
         )
-        warnings = check_statistics(
-            published.tensors,
-            architecture,
-            preprocessing,
-            shipped_crops(photos_needed(architecture, preprocessing.crop_size), preprocessing),
-        )
+        warnings = []
+        if published.has_statistics:
+            photos = shipped_crops(
+                photos_needed(architecture, preprocessing.crop_size), preprocessing
+            )
+            warnings = check_statistics(published.tensors, architecture, preprocessing, photos)
         store.add(checkpoint, published.tensors)
     except (BuilderError, ValueError, OSError) as error:
         end(f"{file} can't be imported. {error}")

@@ -118,7 +118,7 @@ def test_every_tensor_is_read(
 
 @SMALLEST
 @pytest.mark.parametrize(
-    ("format", "write"), [("keras_v3", weights_file), ("keras_h5", legacy_model_file)]
+    ("format", "write"), [("keras_h5", weights_file), ("keras_h5", legacy_model_file)]
 )
 def test_every_tensor_is_read_from_a_sibling_format(
     published: Published, format: str, write: Callable[[Path, Published], Path], tmp_path: Path

@@ -6,18 +6,15 @@ beside the tensors do. Sources: timm/models/resnet.py and timm/models/_hub.py of
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from model_builder.checkpoints.formats.pytorch.pickles.values import Instance
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import cut, printable
-from model_builder.system.regular_file import read_regular_file
 
-CONFIG, CONFIG_BYTES = "config.json", 4 << 20
+CONFIG = "config.json"
 # "resnetaa50d.sw_in12k", "seresnextaa101d_32x8d", "resnetblur50"; not "resnet50_aa_run".
 ANTI_ALIASED = re.compile(
     r"(?<![a-z0-9])(se|ec|eca|wide_)?res(net|next)(aa|blur)\d+", re.IGNORECASE
@@ -35,18 +32,13 @@ HOLDERS = ("args", "opt", "config", "cfg", "hparams", "hyper_parameters")
 SHOWN_CHARACTERS = 100
 
 
-def refuse_stated_file(path: Path) -> None:
-    """Raises ConversionFailed where the name of a file of weights, or timm's config.json beside
-    it, states a network that is not served.
+def refuse_stated_file(name: str, content: Mapping[str, Any]) -> None:
+    """Raises ConversionFailed where the name of a file of weights, or the config.json beside it,
+    states a network that is not served.
+
+    content: of config.json, empty where there is none.
     """
-    _refuse_name(path.name, "its name")
-    try:
-        content = json.loads(read_regular_file(path.with_name(CONFIG), CONFIG_BYTES))
-    except (OSError, ValueError, RecursionError):
-        # Who reads a recipe or labels from it says what is wrong with it.
-        return
-    if not isinstance(content, dict):
-        return
+    _refuse_name(name, "its name")
     pretrained = content.get("pretrained_cfg")
     for one in (content, pretrained if isinstance(pretrained, dict) else {}):
         _refuse_name(one.get("architecture"), f"{CONFIG} beside the weights")

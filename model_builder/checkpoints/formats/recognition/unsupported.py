@@ -90,16 +90,13 @@ _STARTS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
     (lambda first: first.startswith(b"GGUF"), "a GGUF file", AGAIN),
     (lambda first: first.startswith(b"ftrt"), "an engine of TensorRT", AGAIN),
     (lambda first: first.lstrip().startswith(b"<?xml"), "XML, as OpenVINO's networks are", AGAIN),
-    (
-        lambda first: ONNX.match(first) is not None,
-        "an ONNX network",
-        f"{AGAIN} (by default torch.onnx.export folds batch norms into convolutions, and then "
-        "nothing else does), or, if its tensors have PyTorch's names, python -c \"import onnx; "
-        "from onnx.numpy_helper import to_array; from safetensors.numpy import save_file; "
-        "save_file({t.name: to_array(t) for t in onnx.load('{0}').graph.initializer}, "
-        "'{0}.safetensors')\"",
-    ),
 )
+
+
+def is_onnx(path: Path) -> bool:
+    """By its name, or its first bytes."""
+    with path.open("rb") as file:
+        return path.suffix == ".onnx" or ONNX.match(file.read(FIRST_BYTES)) is not None
 
 
 def refuse_file(path: Path) -> None:
@@ -113,8 +110,6 @@ def refuse_file(path: Path) -> None:
         last = file.read()
     if last == SSTABLE or ".data-0" in path.name:
         refuse_tensorflow_checkpoint(path.name)
-    if path.suffix == ".onnx":
-        first = b"\x08\x08\x12"
     for is_kind, kind, conversion in _STARTS:
         if is_kind(first):
             _refuse(f"{path.name} is {kind}", conversion, path.name)

@@ -87,12 +87,6 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "NumPy": (file_of(arrays()), "holds NumPy arrays", "save_file(dict(numpy.load('a.bin'))"),
     "zip of a checkpoint": (zip_of("out/best.pth", "out/log.txt"), "zip of other", "out/best.pth"),
     "zip of a SavedModel": (zip_of("m/saved_model.pb"), "is a zip of a SavedModel", "tf_keras"),
-    "ONNX": (
-        file_of(b"\x08\x08\x12\x07pytorch\x1a\x052.3.0:\x10\n\x00\x12\x05graph"),
-        "is an ONNX network",
-        "onnx.load('a.bin').graph.initializer",
-    ),
-    "ONNX by name": (file_of(b"\x0a\x03abc", "a.onnx"), "is an ONNX network", "onnx.load"),
     "SavedModel": (folder_of("saved_model.pb"), "is a SavedModel", "tf_keras.models.load_model("),
     "SavedModel's file": (
         file_of(b"\x08\x01\x12\x00", "saved_model.pb"),

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import save_file
 
-from model_builder.checkpoints.recipe.files import labels_beside, read_recipe, recipe_beside
+from model_builder.checkpoints.loader import read_checkpoint
+from model_builder.checkpoints.recipe import files
+from model_builder.checkpoints.recipe.files import Beside, read_recipe
 from model_builder.errors import ConversionFailed
+from model_builder.system.regular_file import read_regular_file
+from tests.fuzz.checkpoints import state_dict
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 OF_255 = {
@@ -188,35 +193,55 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(ConversionFailed, match=r"preprocessor_config\.json can't be read"):
         read_recipe(path)
     with pytest.raises(ConversionFailed, match=r"preprocessor_config\.json can't be read"):
-        recipe_beside(tmp_path / "model.safetensors")
+        Beside(tmp_path / "model.safetensors").recipe()
 
 
 def test_a_file_beside_the_weights_is_found(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
-    assert recipe_beside(weights) is None
+    assert Beside(weights).recipe() is None
     (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": TIMM}))
-    found = recipe_beside(weights)
+    found = Beside(weights).recipe()
     assert found is not None
     assert (found.source, found.fields["resize_edge"]) == ("config.json", 235)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**CONVNEXT, "size": 224}))
-    found = recipe_beside(weights)
+    found = Beside(weights).recipe()
     assert found is not None
     assert (found.source, found.fields["resize_edge"]) == ("preprocessor_config.json", 256)
-    assert recipe_beside(tmp_path) == read_recipe(tmp_path) == found
+    assert Beside(tmp_path).recipe() == read_recipe(tmp_path) == found
 
 
 @pytest.mark.parametrize("content", ["not JSON", "[1]", '{"lr": 0.1}'])
 def test_another_config_beside_the_weights_is_ignored(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
-    assert recipe_beside(tmp_path / "model.pth") is None
-    assert labels_beside(tmp_path / "model.pth") is None
+    assert Beside(tmp_path / "model.pth").recipe() is None
+    assert Beside(tmp_path / "model.pth").labels() is None
     with pytest.raises(ConversionFailed, match=r"has no preprocessor_config\.json and no config"):
         read_recipe(tmp_path)
 
 
+def test_a_file_beside_the_weights_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"pretrained_cfg": TIMM}))
+    save_file(state_dict(), tmp_path / "model.safetensors")
+    reads: list[Path] = []
+
+    def read(path: Path, limit_bytes: int) -> bytes:
+        reads.append(path)
+        return read_regular_file(path, limit_bytes)
+
+    monkeypatch.setattr(files, "read_regular_file", read)
+    beside = Beside(tmp_path / "model.safetensors")
+    with pytest.raises(ConversionFailed, match="A stem is"):
+        read_checkpoint(tmp_path / "model.safetensors", beside=beside)
+    assert beside.recipe() is not None
+    assert beside.labels() is None
+    assert [one.name for one in reads if one.exists()] == ["config.json"]
+
+
 def test_labels_beside_the_weights_are_found(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog"}}')
-    found = labels_beside(tmp_path / "model.pth")
+    found = Beside(tmp_path / "model.pth").labels()
     assert found is not None
     assert [label.name for label in found.labels] == ["cat", "dog"]
 

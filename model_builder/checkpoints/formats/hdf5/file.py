@@ -6,26 +6,23 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count, takewhile
-from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import h5py
-import numpy as np
 
 from model_builder.checkpoints.formats.byte_budget import FILE_BYTES_LIMIT, ByteBudget
-from model_builder.checkpoints.formats.hdf5_heaps import check_heaps
-from model_builder.checkpoints.formats.state_dict import Array
 from model_builder.errors import ConversionFailed
 
 NAME_CHARACTERS = 1000
 
 
 @contextmanager
-def opened(source: Path | BinaryIO, name: str) -> Iterator[h5py.File]:
-    """The file, read-only. Raises ConversionFailed where it is broken."""
-    check_heaps(source, name)
-    if not isinstance(source, Path):
-        source.seek(0)
+def opened(source: IO[bytes], name: str) -> Iterator[h5py.File]:
+    """The file, read-only. Its heaps are sound (`check_heaps`).
+
+    Raises ConversionFailed where it is broken.
+    """
+    source.seek(0)
     try:
         with h5py.File(source, "r") as file:
             yield file
@@ -47,12 +44,12 @@ def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
     return found
 
 
-def arrays(datasets: Iterable[h5py.Group | h5py.Dataset], file: str) -> list[Array]:
-    """The values of each in float32. All are measured before any is read.
+def measured(datasets: Iterable[h5py.Group | h5py.Dataset], file: str) -> int:
+    """The bytes of all in float32. Call it before any is read.
 
     file: its name. Raises ConversionFailed on data outside the file, or too much.
     """
-    budget, measured = ByteBudget(file), []
+    budget, total_bytes = ByteBudget(file), 0
     for dataset in datasets:
         if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
             raise ConversionFailed(f"{dataset.name} is not stored in the file itself")
@@ -64,10 +61,8 @@ def arrays(datasets: Iterable[h5py.Group | h5py.Dataset], file: str) -> list[Arr
         # A chunk is unpacked whole, and may be larger than the dataset.
         chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
         budget.take(dataset.name, max(dataset.nbytes, 4 * dataset.size, chunk_bytes))
-        measured.append(dataset)
-    # What is too large for a float32 becomes infinite, and is refused as that.
-    with np.errstate(over="ignore"):
-        return [np.asarray(dataset, np.float32) for dataset in measured]
+        total_bytes += 4 * dataset.size
+    return total_bytes
 
 
 def is_counter(dataset: h5py.Group | h5py.Dataset) -> bool:
