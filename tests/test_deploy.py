@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import shlex
+import subprocess
+import sysconfig
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -344,6 +348,52 @@ def test_both_images_are_the_same_service() -> None:
     lite = stage("lite")
     for name in ("USER", "ENTRYPOINT", "CMD", "HEALTHCHECK", "EXPOSE", "LABEL"):
         assert [rest for found, rest in lite if found == name] == instructions(name)
+
+
+def test_what_the_small_image_leaves_out_is_there_to_be_left_out() -> None:
+    """In the locked versions; a build stops where one of the patterns matches nothing."""
+    packages = Path(sysconfig.get_path("purelib"))
+    lines = [
+        line.split("#")[0].strip() for line in text("requirements/lite-unused.txt").splitlines()
+    ]
+    patterns = [line.rpartition(":") for line in lines if line]
+    assert len(patterns) > 15
+    for machine, _, pattern in patterns:
+        if machine in ("", platform.machine()):
+            assert list(packages.glob(pattern)), pattern
+    kept = {path for _, _, pattern in patterns for path in packages.glob(pattern)}
+    assert not {path for path in kept if "_intel_cpu_" in path.name or "_ir_" in path.name}
+
+
+def remove(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
+    """Runs the script that the Dockerfile runs."""
+    (folder / "list").write_text("\n".join(lines) + "\n")
+    return subprocess.run(
+        ["sh", ROOT / "requirements" / "remove.sh", folder / "list", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_files_that_an_image_leaves_out_are_removed_by_pattern(tmp_path: Path) -> None:
+    for name in ("a/one.so", "a/two.so.1", "a/two.txt", "b/c/three"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    machine = os.uname().machine
+    done = remove(
+        tmp_path, "# a comment", "", "a/*.so*  # more", f"{machine}:b/c", "other-machine:a/two.txt"
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["list", "two.txt"]
+
+
+def test_a_pattern_that_matches_nothing_ends_the_build(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    done = remove(tmp_path, "moved/*.so", "kept")
+    assert done.returncode != 0
+    assert "nothing matches moved/*.so" in done.stderr
+    assert (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("name", ["alerts.yml", "grafana/dashboards/resnet.json"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,12 @@ def test_what_is_too_large_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not long_files(paths)
     paths[0].write_text("\n" * (MAX_LINES + 1))
     assert long_files(paths) == ["package/__init__.py: 251"]
+
+
+def test_every_folder_with_tests_is_searched_for_them(pytestconfig: pytest.Config) -> None:
+    """Pytest's default passes over folders that are called build."""
+    skipped = pytestconfig.getini("norecursedirs")
+    files = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+    names = {part for path in files for part in path.parts[:-1]}
+    assert "build" in names
+    assert not [name for name in names if any(fnmatch(name, pattern) for pattern in skipped)]
