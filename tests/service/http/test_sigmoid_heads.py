@@ -35,7 +35,7 @@ def with_classes(
             )
             model.artifact = replace(whole, labels=whole.labels[:classes], head=head)
             # Its workers were made with the head of five classes.
-            model._batcher._workers[0].run = model._batch_fn(model.engines[0])
+            model._batcher._workers[0].run = model._batch_fn(model.engines[0].run)
             return model
 
         ready = threading.Event()

@@ -9,10 +9,11 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import pyarrow as pa
@@ -355,12 +356,16 @@ def test_hdfs_without_its_library_says_what_to_install(monkeypatch: pytest.Monke
         place_of("hdfs://namenode:8020/photos")
 
 
-class NoReplacing(MemoryFileSystem):
+class NoReplacing(MemoryFileSystem):  # type: ignore[misc]
     """As WebHDFS: it gives no file a name that is taken, and does not say so."""
 
     def mv(self, path1: str, path2: str, **_: Any) -> None:
         if not self.exists(path2):
             super().mv(path1, path2)
+
+
+def write(text: bytes, stream: IO[bytes]) -> None:
+    stream.write(text)
 
 
 def test_a_file_is_replaced_where_a_rename_does_not_do_it() -> None:
@@ -369,7 +374,7 @@ def test_a_file_is_replaced_where_a_rename_does_not_do_it() -> None:
     store = fs.PyFileSystem(fs.FSSpecHandler(folder))
     place = Place(store, "/replaced/_score.json", "webhdfs://namenode/replaced/_score.json")
     for text in (b"first", b"second"):
-        place.publish(lambda stream, text=text: stream.write(text))
+        place.publish(partial(write, text))
         assert place.read() == text
     assert folder.ls("/replaced", detail=False) == ["/replaced/_score.json"]
 

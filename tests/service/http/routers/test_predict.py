@@ -240,7 +240,7 @@ def test_a_model_with_fewer_than_five_classes_needs_no_top_k(
         head = Head(whole.head.kernel[:, :3], whole.head.bias[:3])
         model.artifact = replace(whole, labels=whole.labels[:3], head=head)
         # Its workers were made with the head of five classes.
-        model._batcher._workers[0].run = model._batch_fn(model.engines[0])
+        model._batcher._workers[0].run = model._batch_fn(model.engines[0].run)
         return model
 
     ready = threading.Event()
