@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from service.batching.batch_sizes import NEAR_BEST, NEAR_ENOUGH, BatchSizes
 from service.system import full_load
-from service.system.full_load import run_alone, run_streams
+from service.system.full_load import run_streams
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +90,6 @@ def autotune(
         for size in _sizes_to_run(engine, plan):
             _seconds(engine, size, input_shape)
     for engine in engines:
-        if engine.alone is not None:
-            run_alone(engine, np.zeros((1, *input_shape), np.uint8))
         engine.retain_sizes(plan.sizes)
     logger.debug("Seconds by batch size: %s", dict(plan.seconds))
     return plan

@@ -114,7 +114,7 @@ class BatchQueue(Generic[RowT]):
                         # It costs the device nothing.
                         self._waiting.charge(pending.client, -1.0)
                 if batch:
-                    # A self-test of the first worker may be alone, and so that is tested too.
+                    # One self-test may be alone, and so that is tested too.
                     alone = len(batch) == 1 and batch[0].worker in (None, 0)
                     self._streams.begin(worker, alone=alone and not self._waiting)
                     return batch
@@ -175,9 +175,7 @@ class BatchQueue(Generic[RowT]):
     def _only_few_coming(self) -> bool:
         """Whether all that wait are of clients with many, and one with few is to come."""
         quick = self._quick
-        if self._waiting.fewest_and_most[0] <= quick:
-            return False
-        return any(
+        return self._waiting.fewest_and_most[0] > quick and any(
             images > 0 and images + self._waiting.waiting(client) <= quick
             for client, images in dict(self.coming).items()
         )
@@ -220,9 +218,8 @@ class BatchQueue(Generic[RowT]):
 
     def _next_has_few(self) -> bool:
         """Whether the next client has few images, while another one has many."""
-        quick = self._quick
-        _, most = self._waiting.fewest_and_most
-        return most > quick >= self._waiting.waiting(self._waiting.next_client)
+        most = self._waiting.fewest_and_most[1]
+        return most > self._quick >= self._waiting.waiting(self._waiting.next_client)
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():

@@ -64,6 +64,10 @@ class OpenVINOEngine:
             network = core.read_model(path)
             (self._alone,) = requests(1)
             streams = requests(self._streams) if self._streams > 1 else [self._alone]
+            # OpenVINO's Python makes its tables of types at the first inference: two of them at the
+            # same time have waited for each other for ever.
+            edge = artifact.manifest.preprocessing.crop_size
+            _infer(self._alone, np.zeros((1, edge, edge, 3), np.uint8))
         except RuntimeError as error:
             raise InvalidArtifact(f"{path} can't be run: {error}") from error
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,8 @@ from model_builder.exporters.openvino import convert, save, write_openvino
 from model_builder.exporters.openvino_int8 import quantize
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
-from service.engines.base import Hardware
+from service.engines import openvino
+from service.engines.base import Array, Hardware, Pixels
 from service.engines.openvino import (
     MAX_BATCH_SIZE,
     MAX_STREAMS,
@@ -139,6 +142,22 @@ def test_batches_at_the_same_time_have_the_features_of_one_that_is_alone(
         found = list(threads.map(engine.run, batches))
     for features, pixels in zip(found, batches, strict=True):
         np.testing.assert_array_equal(features, engine.alone(pixels))
+
+
+def test_the_first_inference_is_over_before_two_can_begin(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that are the first of a process have deadlocked in OpenVINO's Python."""
+    threads: list[int] = []
+    infer = openvino._infer
+
+    def noted(request: Any, pixels: Pixels) -> Array:
+        threads.append(threading.get_ident())
+        return infer(request, pixels)
+
+    monkeypatch.setattr(openvino, "_infer", noted)
+    load_engines(built.artifacts["float32"], HARDWARE)
+    assert threads == [threading.get_ident()]
 
 
 def test_a_warm_engine_gives_the_pages_of_its_weights_back(built: Built) -> None:
