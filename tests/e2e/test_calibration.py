@@ -15,6 +15,7 @@ import pytest
 
 from model_builder.artifact.head import Head
 from model_builder.artifact.manifest import Golden
+from model_builder.artifact.report import REPORT
 from model_builder.artifact.store_format import write_artifact
 from model_builder.errors import BuilderError
 from service.inference.artifacts import make_hardware, obtain_artifact
@@ -57,6 +58,8 @@ def flat(
         Golden(golden.pixels, golden.logits * FLATTER),
         copy_network,
     )
+    # The agreement of int8 with float32, without which it is not served.
+    shutil.copy(artifact.folder / REPORT, folder / REPORT)
     return folder
 
 
