@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # They come with the code.
 PHOTOS = ROOT / "model_builder" / "build" / "calibration_photos"
-NAMES = ("coffee", "cat", "airplane", "lily", "alps", "rocket", "officer", "astronaut")
+NAMES = ("coffee", "cat", "alps", "lily", "airplane", "rocket", "officer", "astronaut")
 OTHER_CAT = ROOT / "tests" / "photos" / "chelsea_cat.jpg"
 WAIT_SECONDS = 60.0
 PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
