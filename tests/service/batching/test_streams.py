@@ -118,5 +118,6 @@ def test_a_batch_that_is_stuck_alone_does_not_hold_the_others(world: World) -> N
     assert isinstance(failure(stuck[0]), WorkerLost)
     assert world.batcher.stuck
     # The other worker takes it: alone again, for nothing else is known to run.
-    world.alone.open()
+    for _ in range(2):
+        world.alone.finish()
     assert answers(waiting) == [2]
