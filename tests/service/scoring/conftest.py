@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -62,10 +62,14 @@ def score(artifact: Artifact) -> Callable[..., Summary]:
 
 @dataclass
 class JobProcess:
-    """A job in a process of its own. count_file: a byte for each image that was computed."""
+    """A job in a process of its own. count_file: a byte for each image that was computed.
+
+    environment: added to this process's.
+    """
 
     arguments: list[str]
     count_file: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def computed(self) -> int:
@@ -76,7 +80,7 @@ class JobProcess:
             [sys.executable, "-m", "tests.service.scoring.job_process", *self.arguments],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            env={**os.environ, "PYTHONPATH": os.getcwd(), **self.environment},
         )
 
     def start_until(self, computed: int) -> subprocess.Popen[str]:

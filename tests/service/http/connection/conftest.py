@@ -21,13 +21,6 @@ HASTY = Bounds(
 HEALTH = b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest) -> Loop:
-    """The image without TensorFlow has no uvloop."""
-    name: Loop = request.param
-    return name
-
-
 @pytest.fixture
 def port(service: Service, loop: Loop) -> Iterator[int]:
     with listening(service.app, HASTY, loop) as port:

@@ -46,12 +46,6 @@ def service(serve: Serve) -> Service:
     return service
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest) -> Loop:
-    name: Loop = request.param
-    return name
-
-
 @pytest.fixture
 def port(service: Service, loop: Loop) -> Iterator[int]:
     with listening(service.app, PATIENT, loop) as port:

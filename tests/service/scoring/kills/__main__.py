@@ -23,6 +23,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from tests.service.color_artifact import MODEL_NAME, write_color_artifact
+from tests.service.scoring.conftest import JobProcess
 from tests.service.scoring.kills.counted_engine import COUNT_FILE
 
 SIZE = 64
@@ -39,27 +40,13 @@ def generate(folder: Path, images: int) -> None:
         (folder / f"{index:06d}.jpg").write_bytes(file.getvalue())
 
 
-class Job:
-    def __init__(self, folder: Path, on: str, address: str | None) -> None:
-        self.count_file, self.output = folder / "count", folder / "out"
-        artifact = folder / MODEL_NAME
-        if not artifact.exists():
-            write_color_artifact(artifact)
-        names = (folder / "photos", self.output, artifact, self.count_file)
-        self._arguments = [*map(str, names), "predictions,embedding", on]
-        self._environment = dict(os.environ) | ({"RAY_ADDRESS": address} if address else {})
-
-    @property
-    def computed(self) -> int:
-        return self.count_file.stat().st_size if self.count_file.exists() else 0
-
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.service.scoring.job_process", *self._arguments],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=self._environment,
-        )
+def make_job(folder: Path, on: str, address: str | None) -> JobProcess:
+    artifact, count_file = folder / MODEL_NAME, folder / "count"
+    if not artifact.exists():
+        write_color_artifact(artifact)
+    names = (folder / "photos", folder / "out", artifact, count_file)
+    arguments = [*map(str, names), "predictions,embedding", on]
+    return JobProcess(arguments, count_file, {"RAY_ADDRESS": address} if address else {})
 
 
 def workers(process: subprocess.Popen[str], cluster: subprocess.Popen[str] | None) -> list[int]:
@@ -88,7 +75,7 @@ def main(folder: Path, images: int, on: str, kind: str) -> None:
             env=environment,
         )
     address = None if cluster is None else _line(cluster)
-    job = Job(folder, on, address)
+    job = make_job(folder, on, address)
     started, process, at = time.monotonic(), job.start(), []
     for part in KILLS:
         while job.computed < part * images and process.poll() is None:
@@ -109,7 +96,7 @@ def main(folder: Path, images: int, on: str, kind: str) -> None:
     out, _ = process.communicate()
     if cluster is not None:
         cluster.communicate("")
-    paths = parquet.read_table(job.output).column("path").to_pylist()
+    paths = parquet.read_table(folder / "out").column("path").to_pylist()
     expected = sorted(str(path) for path in (folder / "photos").iterdir())
     sys.stdout.write(
         f"{kind} on {on}: killed after {at}; status {process.returncode}, says {out.strip()!r}; "
