@@ -48,13 +48,6 @@ with warnings.catch_warnings():
 Loop = Literal["auto", "asyncio", "uvloop"]
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
-def loop(request: pytest.FixtureRequest) -> Loop:
-    """The image without TensorFlow has no uvloop."""
-    name: Loop = request.param
-    return name
-
-
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests depend neither on settings in the environment nor on this machine's cache."""
