@@ -9,6 +9,7 @@ export class HeatMap {
   #fetchMaps;
   #onChange;
   #maps = null;
+  #fetching = null;
   #wanted = null;
 
   constructor(figure, fetchMaps, onChange) {
@@ -25,7 +26,7 @@ export class HeatMap {
   async show({ class_id: classId, label }) {
     this.#wanted = classId;
     this.#onChange(classId, this.#maps?.has(classId) ? "" : "Computing the heat map …");
-    const problem = await this.#fetch();
+    const problem = await (this.#fetching ??= this.#fetch());
     // Meanwhile another class may have been asked for, or none.
     if (this.#wanted !== classId) return;
     const map = this.#maps?.get(classId);
@@ -44,12 +45,13 @@ export class HeatMap {
     this.#onChange(null, words);
   }
 
-  /** The words of what went wrong; null where nothing did. */
+  /** The words of what went wrong, after which it may be tried again; null where nothing did. */
   async #fetch() {
-    if (this.#maps) return null;
     const answer = await this.#fetchMaps();
-    if (!answer) return "";
-    if (answer.problem) return answer.problem.words;
+    if (!answer?.result) {
+      this.#fetching = null;
+      return answer?.problem.words ?? "";
+    }
     const maps = answer.result.class_activation_maps ?? [];
     this.#maps = new Map(maps.map((map) => [map.class_id, map]));
     return null;

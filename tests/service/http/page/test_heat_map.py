@@ -5,10 +5,10 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Request, expect
+from playwright.sync_api import Locator, Request, Route, expect
 
 from tests.service.conftest import MODEL_NAME, Service
-from tests.service.http.page.answers import refused
+from tests.service.http.page.answers import PREDICTIONS, refused
 from tests.service.http.page.conftest import Open
 from tests.service.http.page.visit import Visit, picture
 
@@ -76,6 +76,23 @@ def test_it_is_asked_for_once_with_every_class_that_is_shown(visit: Visit) -> No
         "overlay": "true",
         "encoding_format": "base64",
     }
+
+
+def test_it_is_asked_for_once_however_fast_one_clicks(visit: Visit) -> None:
+    held: list[Route] = []
+    visit.page.route(PREDICTIONS, lambda route: held.append(route))
+    card = visit.card("red.png")
+    card.get_by_role("button", name="Heat map").click()
+    expect(card.locator(".caption")).to_have_text("Computing the heat map …")
+    card.locator(".classes button", has_text="blue").click()
+    card.locator(".classes button", has_text="green").click()
+    expect(card.locator(".classes button", has_text="green")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    (asked,) = held
+    asked.continue_()
+    expect(card.locator(".caption")).to_have_text("Where the model sees green")
+    assert len(held) == 1
 
 
 def test_it_lies_on_the_image(visit: Visit) -> None:
