@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -26,6 +27,7 @@ from service.imaging.formats import (
     not_taken,
 )
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
+from service.imaging.repair.damage import missing_end, reason_of
 from service.imaging.transforms import (
     TRANSPOSES,
     TURNED,
@@ -105,7 +107,7 @@ def render(
                 again = _open(repaired)
                 if again.size == size:
                     return _render(again, preprocessing, bound)
-        raise InvalidImage(f"The {format} image can't be decoded: {_reason(error)}") from error
+        raise InvalidImage(f"The {format} image can't be decoded: {reason_of(error)}") from error
 
 
 def _render(image: ImageFile, preprocessing: Preprocessing, bound: Bound) -> Rendered:
@@ -166,14 +168,14 @@ def _open(data: bytes) -> ImageFile:
             raise ImageTooLarge(str(error)) from error
         # By these a reader says that the file is none of its format, or is broken.
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
-            reasons[name] = _reason(error)
+            reasons[name] = reason_of(error)
         except MemoryError as error:
             raise InvalidImage(
-                f"The {name} image's header can't be read: {_reason(error)}"
+                f"The {name} image's header can't be read: {reason_of(error)}"
             ) from error
         # Pillow's readers raise exceptions of any class on unexpected bytes.
         except Exception as error:
-            reasons[name] = _reason(error)
+            reasons[name] = reason_of(error)
             break
         else:
             return _with_known_layout(image)
@@ -189,12 +191,12 @@ def _open(data: bytes) -> ImageFile:
 
 
 def _explanation(name: str, data: bytes) -> InvalidImage | None:
-    explain = FORMATS[name].explain
-    try:
-        return None if explain is None else explain(data)
-    # What can't be read can't be explained either.
-    except Exception:
-        return None
+    for explain in (partial(missing_end, name), FORMATS[name].explain):
+        # What can't be read can't be explained either.
+        with suppress(Exception):
+            if explain is not None and (found := explain(data)) is not None:
+                return found
+    return None
 
 
 def _with_known_layout(image: ImageFile) -> ImageFile:
@@ -207,7 +209,7 @@ def _with_known_layout(image: ImageFile) -> ImageFile:
             # As Pillow's readers: a tag is read when it is first asked for.
             except Exception as error:
                 raise InvalidImage(
-                    f"The {image.format} image's layout can't be read: {_reason(error)}"
+                    f"The {image.format} image's layout can't be read: {reason_of(error)}"
                 ) from error
     return image
 
@@ -222,12 +224,6 @@ def _completed(name: str | None, data: bytes) -> Iterator[bytes]:
     with suppress(Exception):
         if complete is not None and (completed := complete(data)) is not None:
             yield completed
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "it needs more memory than an image of its size may take"
-    return str(error) or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:

@@ -306,6 +306,15 @@ def test_resize_and_crop_equal_torchvision_for_any_size(
     )
 
 
+@pytest.mark.parametrize("format", ["WEBP", "AVIF", "TIFF"])
+def test_a_file_that_states_its_end_is_compared_with_it(format: str) -> None:
+    options = {"compression": "tiff_lzw"} if format == "TIFF" else {}
+    data = encoded(noise(40, 40), format, **options)
+    half = len(data) // 2
+    with pytest.raises(InvalidImage, match=rf"The {format} image is truncated: .*: {half} bytes"):
+        pixels_of(data[:half])
+
+
 @STRANGE
 @pytest.mark.parametrize("format", ACCEPTED)
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
@@ -315,9 +324,9 @@ def test_a_truncated_file_is_invalid(format: str, part: float) -> None:
         pixels_of(data[: int(len(data) * part)])
 
 
-def test_the_message_of_the_reader_is_passed_on() -> None:
+def test_what_is_missing_is_said_for_its_sender() -> None:
     data = encoded(noise(40, 40), "JPEG")
-    with pytest.raises(InvalidImage, match="The JPEG image can't be decoded: image file is trunc"):
+    with pytest.raises(InvalidImage, match="The JPEG image can't be decoded: its data ends before"):
         pixels_of(data[: len(data) // 2])
 
 

@@ -67,7 +67,7 @@ def test_a_missing_scan_is_refused() -> None:
     scans = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)]
     assert len(scans) > 5
     for start in scans[1:]:
-        with pytest.raises(InvalidImage, match="image file is truncated"):
+        with pytest.raises(InvalidImage, match="its data ends before its last pixel"):
             pixels_of(data[: data.rindex(b"\xff\xc4", 0, start)])
 
 

@@ -108,7 +108,7 @@ def test_what_is_shown_stays_beside_a_broken_chunk() -> None:
 @pytest.mark.parametrize("cut", [30, 100, 2000])
 def test_missing_rows_are_refused(cut: int) -> None:
     for data in (WHOLE[:-cut], inserted(WHOLE, AFTER_HEADER, broken(b"tEXt"))[:-cut]):
-        with pytest.raises(InvalidImage, match="PNG image can't be decoded: image file is trunc"):
+        with pytest.raises(InvalidImage, match="PNG image can't be decoded: its data ends"):
             pixels_of(data)
 
 
@@ -118,7 +118,7 @@ def test_pixels_whose_sum_is_wrong_are_refused() -> None:
     packed = WHOLE[PIXELS + 8 : PIXELS + 4 + length] + b"abcd"
     assert zlib.decompressobj().decompress(packed[:-4])
     data = WHOLE[:PIXELS] + png_chunk(b"IDAT", packed) + WHOLE[BEFORE_END:]
-    with pytest.raises(InvalidImage, match="PNG image can't be decoded: broken data stream"):
+    with pytest.raises(InvalidImage, match="PNG image can't be decoded: its data is damaged"):
         pixels_of(data)
 
 
