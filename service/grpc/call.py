@@ -26,6 +26,10 @@ MessageT = TypeVar("MessageT")
 REQUEST_ID = "x-request-id"
 AUTHORIZATION, API_KEY, FORWARDED_FOR = "authorization", "x-api-key", "x-forwarded-for"
 
+# What a deadline may differ by at the client's: gRPC Core's timeout_encoding.cc.
+DEADLINE_ROUNDING = 0.01
+TRANSIT_SECONDS = 0.05
+
 
 class NotTaken(Exception):
     """The client has not taken an answer for as long as it may."""
@@ -108,6 +112,17 @@ class Call:
         if seconds is None or not math.isfinite(seconds):
             return None
         return max(0.0, float(seconds)) * 1000
+
+    @property
+    def late(self) -> bool:
+        """Whether the client's deadline has passed, by the client's clock.
+
+        gRPC counts from the call's arrival and rounds a deadline up for its way, by a hundredth at
+        most, so the client may end a call a little before it is late here.
+        """
+        seconds = self._context.time_remaining()
+        elapsed = time.monotonic() - self.started
+        return seconds is not None and seconds <= TRANSIT_SECONDS + elapsed * DEADLINE_ROUNDING
 
     async def receive(self) -> Message:
         """The only message. Raises MalformedRequest, Unavailable or UploadTimeout."""

@@ -172,8 +172,8 @@ class Methods:
             forget_frames(error)
         except asyncio.CancelledError:
             self._runtime.metrics.rejections.labels("cancelled").inc()
-            late = call.timeout_ms == 0
-            status = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            late, cancelled = grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED
+            status = late if call.late else cancelled
             raise
         except Exception:
             logger.exception("An error that nothing caught")
