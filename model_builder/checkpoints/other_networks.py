@@ -17,13 +17,15 @@ NETWORKS: tuple[tuple[str, str], ...] = (
     (r"\.(se|se_module|squeeze_excitation)\.", "an SE-ResNet, with squeeze and excitation"),
     (r"\.(ca|sa|cbam|bam|ChannelGate|SpatialGate)\.", "a ResNet with CBAM attention"),
     (r"layer\d\.\d+\.conv2\.(fc1|bn0|radix)", "a ResNeSt, with split attention"),
-    (r"layer\d\.\d+\.conv2\.(paths|attn)\.", "an SK-ResNet, with selective kernels"),
+    (r"layer\d\.\d+\.conv[12]\.(paths|attn)\.", "an SK-ResNet, with selective kernels"),
     (r"layer\d\.\d+\.(convs|bns)\.\d", "a Res2Net"),
     (r"\.(filt|blurpool)\b", "an anti-aliased ResNet, with blurred strides"),
     (r"\.bn\d\.(IN|BN)\.", "an IBN-ResNet, with instance normalization"),
     (r"\.aux_bn\.|\.split_bn\.", "a ResNet with several batch norms for one layer"),
     (r"\.(attn|non_local|gcb|context)\.", "a ResNet with attention"),
-    (r"attnpool\.", "CLIP's ResNet, which pools by attention"),
+    (r"attnpool\.|(^|\.)head\.pos_embed$", "CLIP's ResNet, which pools by attention"),
+    (r"(^|\.)fuse_layers\.", "an HRNet"),
+    (r"maxpool\.\d+\.", "a ResNet with a convolution in the place of its max pool, as ResNet-RS"),
     (r"(^|\.)(rpn|roi_heads|fpn|bbox_head|neck)\.", "a detector"),
     (r"(^|\.)(aux_classifier|decode_head|segmentation_head)\.", "a segmentation network"),
     (r"lora_[AB]\b", "the difference of a fine-tuning (LoRA) without its network"),
@@ -31,6 +33,9 @@ NETWORKS: tuple[tuple[str, str], ...] = (
     (r"_packed_params|\.zero_point$", "a network that PyTorch quantized"),
     (r"trunk_output\.|(^|\.)s[1-4]\.b\d+\.conv\d", "a RegNet"),
     (r"stages\.\d\.blocks\.\d+\.norm\d\.", "a ResNetV2, with batch norm before its convolutions"),
+    (r"stages\.\d\.\d+\.conv\d_\dx\d\.", "one of timm's ByobNets (ResNet-ts, GCResNet)"),
+    (r"stages\.\d\.conv_transition_[ab]\.", "a CSPResNet"),
+    (r"(^|\.)body\.conv1\.conv\.", "a TResNet"),
     (r"(^|\.)denseblock\d", "a DenseNet"),
     (r"stages\.\d\.blocks\.\d+\.(conv_dw|gamma)|(^|\.)downsample_layers\.", "a ConvNeXt"),
     (r"(^|\.)(cls_token|patch_embed|patch_embeddings)\b", "a vision transformer"),
@@ -41,12 +46,18 @@ NETWORKS: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((re.compile(pattern), network) for pattern, network in NETWORKS)
 
 
-def unknown_layers(names: Iterable[str]) -> str:
-    """A sentence for tensors that no layer of a ResNet takes; names: those in the file."""
+def other_network(names: Iterable[str]) -> str | None:
+    """A sentence with the network that has tensors of these names; None where none is known."""
     found = sorted(names)
     for pattern, network in _PATTERNS:
         if telling := [name for name in found if pattern.search(name)]:
             return (
                 f"The checkpoint is {network}, which is not served. Received: {shortlist(telling)}"
             )
-    return f"No layer of the network takes {shortlist(found)}"
+    return None
+
+
+def unknown_layers(names: Iterable[str]) -> str:
+    """A sentence for tensors that no layer of a ResNet takes; names: those in the file."""
+    found = sorted(names)
+    return other_network(found) or f"No layer of the network takes {shortlist(found)}"

@@ -24,12 +24,15 @@ from model_builder.checkpoints.formats.byte_budget import (
 )
 from model_builder.checkpoints.formats.keras.config import read_config
 from model_builder.checkpoints.formats.keras.names import to_state_dict
+from model_builder.checkpoints.formats.recognition.unsupported import refuse_tar
 from model_builder.checkpoints.formats.state_dict import Array, StateDict
 from model_builder.errors import ConversionFailed, VerificationFailed
 from model_builder.system.printable import shortlist
 from model_builder.system.regular_file import is_file_name, read_regular_file
 
 MODEL = "model.json"
+# Of the files in a tarball without a model, of which the refusal names the weights.
+NAMES_LIMIT = 1000
 GZIP = b"\x1f\x8b"
 TAR, TAR_OFFSET = b"ustar", 257
 
@@ -133,6 +136,7 @@ def _package(
     path: Path, folder: str | None
 ) -> tuple[str, Callable[[str], bytes], Callable[[str], int]]:
     files: dict[str, bytes] = {}
+    others: list[str] = []
     budget = ByteBudget(path.name)
     try:
         # Not "r:*", which would unpack what is compressed twice.
@@ -142,6 +146,8 @@ def _package(
         ):
             for member in tar:
                 if not member.name.endswith((f"/{MODEL}", ".bin")):
+                    if len(others) < NAMES_LIMIT:
+                        others.append(member.name)
                     continue
                 # A sparse one takes more than is read for it.
                 budget.take(member.name, member.size)
@@ -150,6 +156,8 @@ def _package(
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ConversionFailed(f"{path} is not an npm package: {error}") from error
     found = [name for name in files if name.endswith(f"/{MODEL}")]
+    if not found:
+        refuse_tar(path, [*files, *others])
     if folder is None and len(found) != 1:
         raise ConversionFailed(
             f"{path.name} should hold one {MODEL}. Received: {shortlist(found) or 'none'}"

@@ -20,6 +20,9 @@ from model_builder.system.printable import shortlist
 OPTIMIZER = "optimizer_weights"
 # A network is saved with these after training; inference does not use them.
 IGNORED = {"optimizer", "seed_generator"}
+# Of a dense layer or convolution, a batch norm, and Normalization, by name as Keras 3's `export`
+# has them, in the order of the other files.
+NAMED = (("kernel", "bias"), ("gamma", "beta", "moving_mean", "moving_variance"))
 
 
 class FoundLayer(NamedTuple):
@@ -81,7 +84,13 @@ def _numbered(group: h5py.Group, path: str, seen: set[int]) -> Iterator[FoundLay
         if address in seen:
             raise ConversionFailed(f"{path}/{name} is in the file twice")
         seen.add(address)
-        if name != "vars":
+        if fields := next((one for one in NAMED if one[0] in child), None):
+            variables = [member(child, field) for field in fields if field in child]
+            path_of = f"{path}/{name}".lstrip("/")
+            if strange := sorted(set(child) - set(fields)):
+                raise ConversionFailed(f"{path_of} has other tensors too: {shortlist(strange)}")
+            yield FoundLayer(path_of, name, variables)
+        elif name != "vars":
             yield from _numbered(child, f"{path}/{name}".lstrip("/"), seen)
         elif len(child):
             variables = [member(child, str(index)) for index in range(len(child))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# Whose classes are Keras's own. The second is Keras 2 as it goes on beside Keras 3.
+PACKAGES = ("keras", "tf_keras")
 CONTAINERS = {"Functional", "Model", "Sequential"}
 # They give their input at inference. tests/model_builder/checkpoints/formats compares each.
 WITHOUT_EFFECT = {
@@ -93,7 +95,7 @@ def kind_of(layer: Mapping[str, Any]) -> str | None:
     # Keras 3 states the module of a class; earlier versions prefixed users' classes only.
     package = layer.get("module") or "keras"
     registered = layer.get("registered_name") or kind
-    if package.split(".")[0] != "keras" or registered != kind:
+    if package.split(".")[0] not in PACKAGES or registered != kind:
         return None
     if package.startswith(("keras.src.ops.", "keras.ops.")):
         return f"ops.{kind}" if kind in OPERATIONS else None

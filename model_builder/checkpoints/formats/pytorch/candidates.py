@@ -10,9 +10,9 @@ import numpy as np
 
 from model_builder.checkpoints.formats import torch, transformers
 from model_builder.checkpoints.formats.pytorch.flatten import Found
-from model_builder.checkpoints.formats.pytorch.head import HARMLESS, find_head
+from model_builder.checkpoints.formats.pytorch.head import HARMLESS, find_head, is_beside
 from model_builder.checkpoints.formats.state_dict import Array, StateDict, rename
-from model_builder.checkpoints.other_networks import unknown_layers
+from model_builder.checkpoints.other_networks import other_network, unknown_layers
 from model_builder.errors import ConversionFailed
 
 # What all ResNets of torchvision and timm begin their tensors' names with, under one prefix.
@@ -160,8 +160,11 @@ def _candidate(
             return refused(f"{taken[name].key} and {one.key} are both {name}")
         else:
             taken[name] = one
+    width = max((one.tensor.shape[0] for one in taken.values() if one.tensor.shape), default=0)
     if family.name == "sequential" and any(
-        FASTAI_HEAD.fullmatch(one.name.removeprefix(prefix.removesuffix("0."))) for one in left
+        FASTAI_HEAD.fullmatch(one.name.removeprefix(prefix.removesuffix("0.")))
+        and one.tensor.shape[-1:] == (2 * width,)
+        for one in left
     ):
         return refused(
             "It has the names of fastai's Sequential networks (0.0, 0.4.0.conv1, 1.8), whose head "
@@ -176,12 +179,18 @@ def _candidate(
         return refused(_no_classifier(prefix, "MoCo's and its like end in a projection"))
     head = find_head(prefix, taken, left, tensors, others)
     if head.problem is not None:
-        return refused(head.problem)
+        return refused(other_network(one.key for one in left) or head.problem)
     if not head.tensors:
         return refused(_no_classifier(prefix, "an encoder gives features"))
     classifier = set(map(id, head.tensors.values()))
-    strange = [one.key for one in left if id(one) not in classifier]
-    if strange := [key for key in strange if not HARMLESS.search(key)]:
+    strange = [
+        one.key
+        for one in left
+        if id(one) not in classifier
+        and not HARMLESS.search(one.key)
+        and (one.name.startswith(prefix or "\0") or not is_beside(one, left, head.tensors))
+    ]
+    if strange:
         return refused(unknown_layers(strange))
     try:
         # Names only: a layer that ours don't have is refused before anything is read.

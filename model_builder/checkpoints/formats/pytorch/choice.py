@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from model_builder.checkpoints.formats.pytorch.candidates import Candidate
 from model_builder.checkpoints.formats.pytorch.flatten import WRAPPERS, Found
+from model_builder.checkpoints.other_networks import other_network
 from model_builder.errors import ConversionFailed
 from model_builder.system.printable import shortlist
 
@@ -47,7 +48,8 @@ def choose(
     if not candidates:
         names = shortlist(sorted(one.key for one in file.tensors))
         raise ConversionFailed(
-            _no_network(file.name, names) if file.tensors else f"{file.name} holds no tensors"
+            other_network(one.name for one in file.tensors)
+            or (_no_network(file.name, names) if file.tensors else f"{file.name} holds no tensors")
         )
     chosen = _default(file, candidates) if key is None else _with_key(file, candidates, key)
     if chosen.problem is not None:

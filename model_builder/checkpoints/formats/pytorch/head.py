@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ HARMLESS = re.compile(
 # State of optimizers has the shapes of the weights.
 OPTIMIZER = re.compile(r"(^|\.)(\w*optim\w*|opt|exp_avg\w*|\w*momentum\w*|scheduler\w*)(\.|$)")
 PROJECTIONS = re.compile(r"(^|\.)(\w*project(or|ion)\w*|predictor|contrastive\w*)(\.|$)")
+# One number for each class, which would change logits: not a loss's weights.
+SCALES = re.compile(r"bn|scal|temp|calib|norm|logit|relu|act", re.IGNORECASE)
 MODULE = re.compile(r"(.*\.|)(\d+)")
 
 
@@ -68,6 +71,15 @@ def find_head(
         if len(members) > 1 and set(stems) <= members.keys():
             return _several(parent, members)
     if len(dense) > 1:
+        if chain := _chain(dense, network):
+            # Positions between which a ReLU has room: the file shows none.
+            members = {
+                f"{2 * index}": [
+                    one for one in left if _stem(one) == stem and one.mapping == dense[0].mapping
+                ]
+                for index, stem in enumerate(chain)
+            }
+            return _several("", members)
         return FoundHead(
             problem=f"The classifier has {len(dense)} dense layers, whose order no name shows: "
             f"{shortlist(stems)}"
@@ -78,6 +90,42 @@ def find_head(
         if _stem(one) == stems[0] and one.mapping == kernel.mapping and _field(one) == "bias":
             found[f"{LAST_LAYER}/bias"] = one
     return FoundHead(found)
+
+
+def _chain(dense: Sequence[Found], network: Mapping[str, Found]) -> list[str]:
+    """The names of dense layers of one module, "fc.fc1", "fc.fc2", by what each takes and gives.
+
+    Empty where their shapes don't show one order. A module of an OrderedDict has such names.
+    """
+    kernels = (one.tensor.shape for one in network.values() if len(one.tensor.shape) == 4)
+    width = max((shape[0] for shape in kernels), default=0)
+    left, stems = list(dense), list[str]()
+    parents = {_stem(one).rpartition(".")[0] for one in dense}
+    while left:
+        following = [one for one in left if one.tensor.shape[1:] == (width,)]
+        if len(following) != 1 or len(parents) != 1:
+            return []
+        left.remove(following[0])
+        stems.append(_stem(following[0]))
+        width = following[0].tensor.shape[0]
+    return stems
+
+
+def is_beside(one: Found, left: Sequence[Found], head: Mapping[str, Found]) -> bool:
+    """Whether a tensor outside of the network is a counter, or a loss's weight for each class."""
+    if not one.tensor.is_float and math.prod(one.tensor.shape) <= 1:
+        return True
+    kernels = [found for name, found in head.items() if name.endswith("/kernel")]
+    # A module beside the classifier's layers is a layer of it.
+    module = _stem(kernels[0]).rpartition(".")[0]
+    return (
+        sum(_stem(other) == _stem(one) for other in left) == 1
+        and _field(one) == "weight"
+        and not SCALES.search(_stem(one))
+        and not (len(kernels) > 1 and one.name.startswith(f"{module}."))
+        and len(one.tensor.shape) == 1
+        and 1 < one.tensor.shape[0] == min(found.tensor.shape[0] for found in kernels)
+    )
 
 
 def _several(parent: str, members: Mapping[str, Sequence[Found]]) -> FoundHead:

@@ -33,7 +33,7 @@ def weights_file(path: Path) -> Path:
     if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
         refuse_saved_model(path)
     if (path / "checkpoint").is_file() or any(path.glob("*.data-0*")):
-        refuse_tensorflow_checkpoint(path.name)
+        refuse_tensorflow_checkpoint(path)
     others = sorted(one.name for one in path.iterdir() if one.suffix in SUFFIXES and one.is_file())
     if len(others) == 1:
         return path / others[0]

@@ -151,6 +151,17 @@ ENVELOPES: dict[str, Callable[[dict[str, Tensor]], Any]] = {
         "loss_fn.weight": tensor(np.ones((3, 2), np.float32), "d"),
         "train_acc.tp": tensor(np.ones(3, np.int64), "e"),
     },
+    "counters of an average": lambda found: {
+        "ema": {
+            "initted": tensor(np.ones((), np.int64), "i"),
+            "step": tensor(np.ones(1, np.int64), "s"),
+            **{f"ema_model.{name}": values for name, values in found.items()},
+        }
+    },
+    "classes' weights in a loss of any name": lambda found: {
+        **{f"net.{name}": values for name, values in found.items()},
+        "ce.weight": tensor(np.ones(CLASSES, np.float32), "c"),
+    },
     "counted by a profiler": lambda found: {
         **found,
         "total_ops": tensor(np.ones(1), "p"),
@@ -320,12 +331,53 @@ def test_a_classifier_of_several_layers(state_dict: StateDict, tmp_path: Path) -
     np.testing.assert_array_equal(
         published.tensors["head/3/kernel"], layers["classifier.3.weight"].T
     )
-    unordered = {
-        "classifier.first.weight": layers["classifier.0.weight"],
-        "classifier.second.weight": layers["classifier.3.weight"],
+
+
+def test_a_classifier_of_several_named_layers(state_dict: StateDict, tmp_path: Path) -> None:
+    """nn.Sequential(OrderedDict(fc1=, relu=, fc2=, output=)): what each takes shows the order."""
+    rng = np.random.default_rng(2)
+    layers = {
+        "fc.last.weight": rng.normal(size=(CLASSES, 20)).astype(np.float32),
+        "fc.first.weight": rng.normal(size=(20, 2)).astype(np.float32),
+        "fc.first.bias": rng.normal(size=20).astype(np.float32),
     }
-    with pytest.raises(ConversionFailed, match=r"2 dense layers, whose order no name shows"):
-        read(tmp_path, tensors({**without_head(state_dict), **unordered}))
+    network = without_head(state_dict)
+    published = read(tmp_path, tensors({**network, **layers}))
+    head_keys = {name: key for name, key in published.keys.items() if name.startswith("head/")}
+    # The position between them is that of a ReLU.
+    assert head_keys == {
+        "head/0/kernel": "fc.first.weight",
+        "head/0/bias": "fc.first.bias",
+        "head/2/kernel": "fc.last.weight",
+    }
+    for more in (
+        # Two that take the features; another module; one that none leads to.
+        {"fc.auxiliary.weight": layers["fc.first.weight"]},
+        {"other.weight": rng.normal(size=(4, CLASSES)).astype(np.float32)},
+        {"fc.other.weight": rng.normal(size=(4, 7)).astype(np.float32)},
+    ):
+        with pytest.raises(ConversionFailed, match=r"3 dense layers, whose order no name shows"):
+            read(tmp_path, tensors({**network, **layers, **more}))
+
+
+def test_a_batch_norm_among_named_layers(state_dict: StateDict, tmp_path: Path) -> None:
+    """Its place is in no name."""
+    layers = {
+        "fc.first.weight": np.ones((20, 2), np.float32),
+        "fc.last.weight": np.ones((CLASSES, 20), np.float32),
+        "fc.bn.weight": np.ones(20, np.float32),
+    }
+    with pytest.raises(ConversionFailed, match=r"No layer of the network takes fc\.bn\.weight"):
+        read(tmp_path, tensors({**without_head(state_dict), **layers}))
+
+
+def test_one_number_for_each_class_that_is_no_weight_of_a_loss(
+    state_dict: StateDict, tmp_path: Path
+) -> None:
+    for name in ("scale.weight", "temperature.weight", "ce.bias", "fc.weight_scale", "model.log"):
+        more = {**prefixed("model.", state_dict), name: np.ones(CLASSES, np.float32)}
+        with pytest.raises(ConversionFailed, match=f"No layer of the network takes {name}"):
+            read(tmp_path, tensors(more))
 
 
 def test_projections_called_shortcut(state_dict: StateDict, tmp_path: Path) -> None:
@@ -350,9 +402,12 @@ def test_children_of_a_sequential(state_dict: StateDict, tmp_path: Path) -> None
     apart = {**prefixed("features.", renamed(without_head(state_dict), number))}
     apart |= {"fc.weight": state_dict["fc.weight"], "fc.bias": state_dict["fc.bias"]}
     assert_same(read(tmp_path, tensors(apart)), state_dict)
-    fastai = renamed(
+    numbered = renamed(
         state_dict, lambda name: f"1.8{name[2:]}" if name[:2] == "fc" else f"0.{number(name)}"
     )
+    assert_same(read(tmp_path, tensors(numbered)), state_dict)
+    # The average and the maximum of each feature.
+    fastai = {**numbered, "1.8.weight": np.ones((CLASSES, 4), np.float32)}
     with pytest.raises(ConversionFailed, match="fastai's Sequential networks"):
         read(tmp_path, {"model": tensors(fastai), "opt": optimizer(state_dict)})
 

@@ -65,6 +65,16 @@ def test_what_may_carry_code_is_refused(
     assert str(raised.value).endswith(f"Received: {received}")
 
 
+def test_the_classes_of_keras_2_beside_keras_3(tmp_path: Path) -> None:
+    """tf_keras names the module of its networks, and its layers' as Keras does."""
+
+    def written_by_tf_keras(config: Config) -> None:
+        config["module"] = "tf_keras.src.engine.functional"
+
+    path = saved(small_network(), tmp_path / "network.keras")
+    assert read_checkpoint(rewritten(path, written_by_tf_keras)).classes == 3
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [

@@ -52,6 +52,33 @@ def test_keras_format_is_read_back_exactly(
         assert received[name].dtype == np.float32
 
 
+def test_weights_by_the_names_of_an_exported_savedmodel(
+    tmp_path: Path, tensors: dict[str, Array]
+) -> None:
+    """As the command of the refusal writes them: "conv1_conv/kernel", nested or not."""
+    for prefix in ("", "resnet50/"):
+        path = tmp_path / f"{len(prefix)}.h5"
+        with h5py.File(path, "w") as file:
+            for name, values in tensors.items():
+                file.create_dataset(prefix + name, data=values)
+            file.create_dataset("seed_generator/seed_generator_state", data=np.zeros(2, np.uint32))
+        received = keras_h5.read(path).tensors
+        assert received.keys() == {our_name(name) for name in tensors}
+        for published, values in tensors.items():
+            np.testing.assert_array_equal(received[our_name(published)], values)
+
+
+def test_a_tensor_beside_those_of_a_named_layer_is_refused(
+    tmp_path: Path, tensors: dict[str, Array]
+) -> None:
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        for name, values in (tensors | {"conv1_conv/scale": tensors["conv1_bn/beta"]}).items():
+            file.create_dataset(name, data=values)
+    with pytest.raises(ConversionFailed, match="conv1_conv has other tensors too: scale"):
+        keras_h5.read(path)
+
+
 def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

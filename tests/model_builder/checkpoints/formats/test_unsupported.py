@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import shlex
+import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +26,16 @@ def zip_of(*names: str) -> Callable[[Path], Path]:
             for name in names:
                 archive.writestr(name, b"x")
         return folder / "a.pt"
+
+    return make
+
+
+def tar_of(*names: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        with tarfile.open(folder / "a.tar.gz", "w:gz") as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+        return folder / "a.tar.gz"
 
     return make
 
@@ -65,14 +79,20 @@ def whole_model(folder: Path) -> Path:
 SSTABLE_END = bytes.fromhex("57fb808b247547db")
 KINDS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "TorchScript": (
-        zip_of("net/data.pkl", "net/constants.pkl", "net/code/__torch__.py"),
-        "is TorchScript",
-        "torch.jit.load('a.pt', map_location='cpu').state_dict()",
+        zip_of("net/data.pkl", "net/data/0", "net/constants.pkl", "net/code/__torch__.py"),
+        "is TorchScript, a program",
+        "torch.jit.load(path, map_location='cpu').state_dict()",
+    ),
+    # Its state_dict() is empty.
+    "frozen TorchScript": (
+        zip_of("net/data.pkl", "net/constants/0", "net/constants.pkl", "net/code/__torch__.py"),
+        "whose weights are frozen",
+        "torch.onnx.export(torch.jit.load(path,",
     ),
     "torch.export": (
         zip_of("a/archive_format", "a/models/model.json"),
         "is a program of torch.export",
-        "torch.export.load('a.pt').state_dict",
+        "torch.export.load(path).state_dict",
     ),
     "torch.package": (
         zip_of("a/.data/extern_modules", "a/model/model.pkl"),
@@ -82,16 +102,36 @@ KINDS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "TorchServe": (
         zip_of("MAR-INF/MANIFEST.json", "resnet18.pth"),
         "is an archive of TorchServe",
-        "unzip 'a.pt', and import resnet18.pth",
+        "/a.pt, and import resnet18.pth",
     ),
-    "NumPy": (file_of(arrays()), "holds NumPy arrays", "save_file(dict(numpy.load('a.bin'))"),
+    "TorchServe's tarball": (
+        tar_of("MAR-INF/MANIFEST.json", "resnet18.pth"),
+        "is an archive of TorchServe",
+        "/a.tar.gz, and import resnet18.pth",
+    ),
+    "tarball of a checkpoint": (
+        tar_of("out/best.ckpt", "log"),
+        "a tarball",
+        "import out/best.ckpt",
+    ),
+    "tarball of a SavedModel": (tar_of("m/saved_model.pb"), "of a SavedModel", "tar -xf "),
+    "NumPy": (file_of(arrays()), "holds arrays of NumPy", "save_file(dict(numpy.load(path))"),
     "zip of a checkpoint": (zip_of("out/best.pth", "out/log.txt"), "zip of other", "out/best.pth"),
-    "zip of a SavedModel": (zip_of("m/saved_model.pb"), "is a zip of a SavedModel", "tf_keras"),
-    "SavedModel": (folder_of("saved_model.pb"), "is a SavedModel", "tf_keras.models.load_model("),
+    "zip of a SavedModel": (zip_of("m/saved_model.pb"), "is a zip of a SavedModel", "unzip "),
+    "SavedModel": (
+        folder_of("saved_model.pb"),
+        "is a SavedModel",
+        "tensorflow.saved_model.load(path).variables",
+    ),
+    "SavedModel of Keras 2": (
+        folder_of("saved_model.pb", "keras_metadata.pb"),
+        "written by Keras 2",
+        "tf_keras.models.load_model(path)",
+    ),
     "SavedModel's file": (
         file_of(b"\x08\x01\x12\x00", "saved_model.pb"),
         "is a SavedModel",
-        "load_model(",
+        "saved_model.load(path)",
     ),
     "TensorFlow's checkpoint": (
         folder_of("checkpoint", "a.data-00000-of-00001"),
@@ -150,6 +190,22 @@ def test_it_is_named_with_what_converts_it(
     assert conversion in text
     assert "\n" not in text
     assert "weights_only" not in text
+
+
+def test_a_command_takes_any_path_as_it_was_given(tmp_path: Path) -> None:
+    """The program is one word of the shell, and the path the next."""
+    folder = tmp_path / "it's a $HOME `x`"
+    folder.mkdir()
+    path = folder / "a.npz"
+    path.write_bytes(arrays())
+    with pytest.raises(ConversionFailed) as raised:
+        read_checkpoint(path)
+    command = shlex.split(str(raised.value).partition("What converts it: ")[2])
+    assert command[:2] == ["python", "-c"]
+    assert command[3:] == [str(path)]
+    subprocess.run([sys.executable, *command[1:]], check=True)
+    with pytest.raises(ConversionFailed, match="holds no ResNet"):
+        read_checkpoint(path.with_name("a.npz.safetensors"))
 
 
 @pytest.mark.parametrize("protocol", range(6))
