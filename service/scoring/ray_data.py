@@ -21,7 +21,7 @@ from service.scoring.sources.item import Item
 from service.scoring.worker import ModelDescription
 
 # Of a task: few enough to be computed again, many enough to keep a device busy.
-BLOCK_ROWS = 32
+BLOCK_ROWS = 24
 # Of one data set of Ray's, which lists all its blocks. The actors load the model for each.
 ROUND_ROWS = 100_000
 ROUND_BYTES = 1 << 30
