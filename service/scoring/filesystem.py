@@ -193,7 +193,7 @@ def _read_local(path: str, max_bytes: int) -> bytes:
     try:
         return read_regular_file(Path(path), max_bytes)
     except OSError as error:
-        raise Unreadable(str(error)) from error
+        raise Unreadable(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def _read_remote(uri: str, most: int) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -49,7 +51,11 @@ class Plan:
 def carry_out(
     plan: Plan, settings: Settings, stop: Event, engines: tuple[EngineSpec, ...] = ENGINES
 ) -> Summary:
-    """Scores what the output lacks; after `stop` it ends early. Raises ScoringError."""
+    """Scores what the output lacks; after `stop` it ends early. Raises ScoringError.
+
+    With Ray, what is printed meanwhile goes to standard error: Ray's messages are no rows.
+    """
+    rows = sys.stdout
     shard = shard_of(plan.shard)
     selection = Selection(*shard, plan.sample, plan.limit)
     reading = Reading(
@@ -62,22 +68,23 @@ def carry_out(
     source = open_source(plan.input, reading)
     check_output(plan.output)
     scorer = Scorer(settings, plan.outputs, plan.top_k, engines)
-    described, driver = _driver(plan, scorer, stop)
-    try:
+    with ExitStack() as stack:
+        stack.callback(scorer.close)
+        if plan.on == "ray":
+            stack.enter_context(redirect_stdout(sys.stderr))
+        described, driver = _driver(plan, scorer, stop, stack)
         record = job_record(described.record, source=plan.input, sample=plan.sample, shard=shard)
-        sink = open_sink(plan.output, described.schema, record)
-        try:
-            total = Total(partial(selection.count, source))
-            with progress(f"Scoring {plan.input}", total) as observe:
-                return run(selection.apply(source.items()), sink, driver, stop, observe)
-        finally:
-            sink.close()
-    finally:
-        scorer.close()
+        sink = open_sink(plan.output, described.schema, record, rows)
+        stack.callback(sink.close)
+        total = Total(partial(selection.count, source))
+        with progress(f"Scoring {plan.input}", total) as observe:
+            return run(selection.apply(source.items()), sink, driver, stop, observe)
 
 
-def _driver(plan: Plan, scorer: Scorer, stop: Event) -> tuple[ModelDescription, Driver]:
-    """The model that is used, and what scores with it."""
+def _driver(
+    plan: Plan, scorer: Scorer, stop: Event, stack: ExitStack
+) -> tuple[ModelDescription, Driver]:
+    """The model that is used, and what scores with it, until the stack is closed."""
     if plan.on == "local":
 
         def here(items: Iterator[Item]) -> Iterator[Any]:
@@ -91,5 +98,5 @@ def _driver(plan: Plan, scorer: Scorer, stop: Event) -> tuple[ModelDescription, 
         raise InvalidInput(
             f"--on ray needs Ray: pip install 'resnet-server[ray]'. Received: {error}"
         ) from error
-    cluster = RayDriver(scorer, plan.workers, stop)
+    cluster = stack.enter_context(closing(RayDriver(scorer, plan.workers, stop)))
     return cluster.describe(), cluster.score

@@ -21,7 +21,7 @@ from service.scoring.sources.item import Item
 from service.scoring.worker import ModelDescription
 
 # Of a task: few enough to be computed again, many enough to keep a device busy.
-BLOCK_ROWS = 32
+BLOCK_ROWS = 24
 # Of one data set of Ray's, which lists all its blocks. The actors load the model for each.
 ROUND_ROWS = 100_000
 ROUND_BYTES = 1 << 30
@@ -70,6 +70,7 @@ class RayDriver:
     """
 
     def __init__(self, scorer: Scorer, workers: int, stop: Event) -> None:
+        self._connected_here = not ray.is_initialized()
         try:
             _connect()
             nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
@@ -95,6 +96,11 @@ class RayDriver:
         self._scorer = replace(
             scorer, settings=settings.model_copy(update={"limits": limits, "model": model})
         )
+
+    def close(self) -> None:
+        """Leaves the cluster, unless the caller had connected; one that was started here ends."""
+        if self._connected_here:
+            ray.shutdown()
 
     def describe(self) -> ModelDescription:
         """As a worker has the model: this machine need not."""

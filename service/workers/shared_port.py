@@ -10,7 +10,13 @@ import socket
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
-from service.http.connection.descriptors import SEND_BUFFER_BYTES
+from service.http.connection.descriptors import SEND_BUFFER_BYTES, descriptor_limit
+
+# Above those of connections. Linux closes what a killed process had open from the highest number
+# down: the port first, or a client that lost its connection might reach the same worker again.
+PORT_DESCRIPTOR = 8192
+# Below the limit on open files, for as many ports.
+PORTS = 16
 
 
 class SharedPort(socket.socket):
@@ -29,10 +35,16 @@ class SharedPort(socket.socket):
             # Of the connections, which have it from here.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             bound.bind((host, port))
-        except OSError:
+            return bound._moved()
+        finally:
             bound.close()
-            raise
-        return bound
+
+    def _moved(self) -> SharedPort:
+        """The same socket with another number; this one is to be closed."""
+        import fcntl  # Not on Windows, which has no SO_REUSEPORT either.
+
+        number = min(descriptor_limit() or PORT_DESCRIPTOR, PORT_DESCRIPTOR) - PORTS
+        return SharedPort(fileno=fcntl.fcntl(self.fileno(), fcntl.F_DUPFD_CLOEXEC, number))
 
     def __reduce_ex__(
         self, protocol: SupportsIndex

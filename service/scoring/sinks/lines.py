@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from filelock import BaseFileLock
 
@@ -107,15 +106,16 @@ class LinesSink:
 class StandardOutputSink:
     """JSON lines on standard output, which nothing is continued from."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._format = JsonLines()
+        self._stream = stream
 
     def kept(self) -> Iterator[KeptRow]:
         return iter(())
 
     def add(self, table: Any) -> None:
-        sys.stdout.buffer.write(self._format.encode(table))
-        sys.stdout.buffer.flush()
+        self._stream.buffer.write(self._format.encode(table))
+        self._stream.buffer.flush()
 
     def finish(self, *, complete: bool) -> None:
         """Every row is out."""

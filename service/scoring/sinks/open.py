@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TextIO
 
 from service.scoring.errors import InvalidInput
 from service.scoring.filesystem import place_of
@@ -47,7 +48,9 @@ def check_output(given: str) -> None:
         )
 
 
-def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
+def open_sink(
+    given: str, schema: Any, record: Mapping[str, Any], standard_output: TextIO | None = None
+) -> Sink:
     """given: *.parquet for one file, *.jsonl, *.csv, "-" for JSON lines on standard output; any
     other name is that of a folder of Parquet parts.
 
@@ -55,7 +58,7 @@ def open_sink(given: str, schema: Any, record: Mapping[str, Any]) -> Sink:
     """
     check_output(given)
     if given == STANDARD_OUTPUT:
-        return StandardOutputSink()
+        return StandardOutputSink(standard_output or sys.stdout)
     place = place_of(given)
     suffix = PurePosixPath(place.uri).suffix.lower()
     if suffix in LINES:

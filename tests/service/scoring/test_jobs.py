@@ -69,7 +69,7 @@ def test_a_scorer_is_picklable_and_takes_paths_and_bytes(
     assert (broken["predictions"], broken["embedding"]) == (None, None)
     assert broken["error_code"] == "unsupported_media_type"
     assert absent["error_code"] == "unreadable"
-    assert "No such file" in absent["error"]
+    assert absent["error"] == "absent can't be read: No such file or directory"
     assert (lost["error"], lost["error_code"]) == ("the shard ends", "unreadable")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from service.workers.places import Place, PlaceTaken, sockets, take_place
 from service.workers.share import part
-from service.workers.shared_port import SharedPort
+from service.workers.shared_port import PORT_DESCRIPTOR, PORTS, SharedPort
 
 Take = Callable[[int], Place]
 
@@ -97,6 +97,21 @@ def test_a_port_is_shared_by_processes_with_a_socket_each() -> None:
     assert min(taken) > 0
     for one in (port, *others, *clients):
         one.close()
+
+
+@pytest.mark.parametrize("limit", [None, 20_000, 1024])
+def test_a_port_has_a_higher_descriptor_than_any_connection(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    monkeypatch.setattr("service.workers.shared_port.descriptor_limit", lambda: limit)
+    with SharedPort.bound_to("127.0.0.1", 0) as port:
+        other = pickle.loads(ForkingPickler.dumps(port))
+        other.close()
+        expected = 1024 if limit == 1024 else PORT_DESCRIPTOR
+        assert expected - PORTS <= port.fileno() < expected
+        port.listen()
+        with socket.create_connection(port.getsockname()), port.accept()[0] as connection:
+            assert connection.fileno() < port.fileno()
 
 
 @pytest.mark.parametrize("workers", range(1, 10))

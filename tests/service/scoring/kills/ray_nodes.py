@@ -13,16 +13,19 @@ from ray.cluster_utils import Cluster
 
 from tests.nginx import free_port
 
+# Of each node.
+STORE = {"object_store_memory": 200_000_000}
+
 
 def main() -> None:
     head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": free_port()}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster = Cluster(initialize_head=True, head_node_args={**head, **STORE})
+    nodes = [cluster.add_node(num_cpus=1, **STORE) for _ in range(2)]
     _say(cluster.address)
     for _ in sys.stdin:
         # Drivers connect to the head's node, or to the first one: never to the last.
         cluster.remove_node(nodes.pop(), allow_graceful=False)
-        nodes.append(cluster.add_node(num_cpus=1))
+        nodes.append(cluster.add_node(num_cpus=1, **STORE))
         _say("killed")
     cluster.shutdown()
 
