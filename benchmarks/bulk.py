@@ -21,7 +21,7 @@ import typer
 
 from model_builder.artifact.manifest import Precision
 from service.engines.base import Engine, Hardware
-from service.engines.registry import load_engines
+from service.engines.registry import load_divided
 from service.scoring.identity import job_record
 from service.scoring.job import run
 from service.scoring.local import score_here
@@ -114,7 +114,7 @@ def main(
     scorer = Scorer(Settings.of(precision=precision))
     model = scorer.model
     pixels = model.artifact.manifest.preprocessing.crop_size
-    (engine,) = load_engines(model.artifact, Hardware("cpu", cpu_limit()))
+    (engine,) = load_divided(model.artifact, Hardware("cpu", cpu_limit()))
     job(scorer, paths, 64)
     alone, jobs = [], []
     for _ in range(rounds):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from benchmarks.variants import Variant
 from model_builder.artifact.manifest import Artifact
 from service.engines.base import Engine
-from service.engines.registry import engine_called, load_engines
+from service.engines.registry import engine_called, load_divided
 from service.imaging.decoder import decode
 from service.inference.artifacts import make_artifact_cache, make_hardware
 from service.settings import Settings
@@ -92,7 +92,7 @@ def _loaded(settings: Settings, variant: Variant) -> tuple[Artifact, Engine]:
     artifact = make_artifact_cache(settings).obtain(
         settings.model.default, target, checkpoint_file=given
     )
-    return artifact, load_engines(artifact, make_hardware(settings))[0]
+    return artifact, load_divided(artifact, make_hardware(settings))[0]
 
 
 @cache

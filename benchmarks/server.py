@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,11 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 
 from benchmarks.variants import Variant
+from service.engines.openvino import MAX_STREAMS
 from service.settings import PREFIX
+from service.system.cpu import cpu_limit
 
 START_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 20.0
@@ -61,7 +65,22 @@ def our_server(model: str, variant: Variant, log: Path) -> Iterator[Server]:
     environment |= {PREFIX + "PORT": str(port)}
     command = [str(RESNET), "serve"]
     with running(command, environment, port, "/health/ready", log) as server:
+        if variant.engine == "openvino":
+            _wait_until_divided(port)
         yield server
+
+
+def _wait_until_divided(port: int) -> None:
+    """Until it runs all batches that it will run at the same time. Raises ServerFailed."""
+    expected = min(cpu_limit(), MAX_STREAMS)
+    end = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < end:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            found = re.search(rb"^resnet_batches_at_once{.*} ([0-9]+)", response.read(), re.M)
+        if found and int(found[1]) >= expected:
+            return
+        time.sleep(ASK_EVERY_SECONDS)
+    raise ServerFailed(f"It does not run {expected} batches at the same time.")
 
 
 @contextmanager

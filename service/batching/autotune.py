@@ -52,6 +52,8 @@ class Runnable(full_load.Runnable, Protocol):
     @property
     def takes_any_size(self) -> bool: ...
 
+    def divide(self) -> None: ...
+
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None: ...
 
 
@@ -66,13 +68,15 @@ def autotune(
     input_shape: height, width, channels. max_batch_size: the largest size; None selects
     one whose throughput is near the best, measured on the first engine: the smallest, or of an
     engine that takes any size the largest. known: the
-    sizes of an earlier start; measured again where their latencies no longer hold.
+    sizes of an earlier start; measured again where their latencies no longer hold. An engine that
+    takes any size is divided before it is measured, and else left as it is.
     """
     first, *others = engines
     if first.takes_any_size:
         if max_batch_size is None and known is not None and _holds(known, first, input_shape):
             plan = known
         else:
+            first.divide()
             plan = _estimated(first, input_shape, max_batch_size)
     elif max_batch_size is not None:
         sizes = powers_of_two_up_to(max_batch_size)
@@ -107,9 +111,11 @@ def _holds(plan: BatchSizes, engine: Runnable, input_shape: tuple[int, int, int]
     for size in _sizes_to_run(engine, plan):
         _seconds(engine, size, input_shape)
     smallest = plan.sizes[0]
+    # Cached is the latency on a part of the device, of which one that isn't divided has all.
+    parts = 1 if engine.divided else engine.concurrency
     for _ in range(ROUNDS):
         ratio = _seconds(engine, smallest, input_shape) / plan.seconds[smallest]
-        if 1 / STILL_HOLDS <= ratio <= STILL_HOLDS:
+        if 1 / (STILL_HOLDS * parts) <= ratio <= STILL_HOLDS:
             return True
     logger.info("Batches take %.1f times their cached latency: measuring again", ratio)
     return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Generic
 
@@ -39,8 +39,8 @@ class Batcher(Generic[RowT]):
     """Runs batches on one or more devices, each in its own thread.
 
     runs: one function for each worker. It receives only sizes N of `batch_sizes`; smaller batches
-        are padded with zeros. alone: runs a batch while no other runs, where `runs` share a device
-        and one of them has only a part of it. coming: that of `BatchQueue`.
+        are padded with zeros. alone: runs a batch while no other runs, where `runs` share a device.
+        divided: whether they do so yet; until then `alone` runs each. coming: of `BatchQueue`.
     """
 
     def __init__(
@@ -50,13 +50,15 @@ class Batcher(Generic[RowT]):
         batch_sizes: BatchSizes,
         observer: BatchObserver,
         alone: BatchFn[RowT] | None = None,
+        divided: Callable[[], bool] = lambda: True,
         name: str = "batcher",
     ) -> None:
         self.latency = LatencyEstimator(batch_sizes)
         self._batch_sizes = batch_sizes
         self._observer = observer
         self._alone = alone or runs[0]
-        self._streams = Streams(len(runs), shared=alone is not None)
+        self._divided = divided
+        self._streams = Streams(len(runs), shared=alone is not None, divided=divided)
         self._queue: BatchQueue[RowT] = BatchQueue(
             batch_sizes=batch_sizes,
             latency=self.latency,
@@ -227,6 +229,8 @@ class Batcher(Generic[RowT]):
         inference_seconds = time.monotonic() - started
         if run is worker.run:
             self.latency.observe(size, inference_seconds)
+        elif not self._divided():  # Estimates are of a batch beside the other workers'.
+            self.latency.observe(size, inference_seconds * len(self._workers))
         outcomes = [row_of(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]
         if images:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Streams:
     """Which workers run a batch, and whether one has the whole device. Guarded by the queue's lock.
 
     shared: whether they divide a device. Then what waits is divided among those that are idle: a
     batch of all of it would leave the others, and their part of the device, without work. One image
-    that nothing else waits with has all of the device, and the next batch begins after it.
+    that nothing else waits with has all of the device, and the next batch begins after it. divided:
+    whether they can do so yet; until then every batch has all of the device.
     """
 
-    def __init__(self, workers: int, *, shared: bool) -> None:
+    def __init__(
+        self, workers: int, *, shared: bool, divided: Callable[[], bool] = lambda: True
+    ) -> None:
         self._workers = workers
         self._shared = shared
+        self._divided = divided
         self._running: set[int] = set()
         # The worker whose batch has the whole device.
         self.alone: int | None = None
 
     def part(self, waiting: int) -> int:
         """How many of the images that wait are one idle worker's, rounded up."""
-        idle = self._workers - len(self._running) if self._shared else 1
+        idle = self._workers - len(self._running) if self._shared and self._divided() else 1
         return -(-waiting // idle)
 
     def begin(self, worker: int, *, alone: bool) -> None:
         """alone: whether nothing waits with the image; it is alone where no batch runs."""
-        if alone and self._shared and not self._running:
+        if self._shared and not self._running and (alone or not self._divided()):
             self.alone = worker
         self._running.add(worker)
 

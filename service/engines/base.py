@@ -48,6 +48,20 @@ class Engine(Protocol):
         None where `run` has them anyway. Otherwise the batches of `run` divide them.
         """
 
+    @property
+    def divided(self) -> bool:
+        """Whether `run` divides the device yet; True of an engine that never will.
+
+        Until then one batch of `run` at a time has the whole device, and the others wait for it.
+        """
+
+    def divide(self) -> None:
+        """Prepares what `run` divides the device with; nothing where that is done.
+
+        Takes as long as a load, beside batches that run. Results stay the same bits. Raises
+        BuilderError; then the engine stays as it was.
+        """
+
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         """Frees what other batch sizes needed; from now on only these are run."""
 

@@ -53,6 +53,13 @@ class LiteRTEngine:
     def alone(self) -> None:
         """`run` has every thread."""
 
+    @property
+    def divided(self) -> bool:
+        return True
+
+    def divide(self) -> None:
+        """Nothing to do."""
+
     def run(self, pixels: Pixels) -> Array:
         prepared = self._prepared.get(len(pixels))
         if prepared is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,45 +35,35 @@ COMPUTE_TYPES = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 class OpenVINOEngine:
     """The network of one artifact on the CPU, for any batch size.
 
-    It is compiled twice: for one batch at a time, which has every thread, and for several, which
-    divide them (streams). Threads of one batch wait for each other after each layer, and so for
-    one whose CPU decodes an image; batches of different streams don't.
+    It is compiled twice: for one batch at a time, which has every thread, and by `divide` for
+    several, which divide them (streams). Threads of one batch wait for each other after each layer,
+    and so for one whose CPU decodes an image; batches of different streams don't.
     """
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         """Raises InvalidArtifact."""
-        path = artifact.network / OPENVINO_MODEL
-        self._weights = path.with_suffix(".bin").resolve()
+        self._path = artifact.network / OPENVINO_MODEL
+        self._weights = self._path.with_suffix(".bin").resolve()
+        self._threads = threads
         self._streams = min(threads, MAX_STREAMS)
+        self._precision = artifact.manifest.precision
+        edge = artifact.manifest.preprocessing.crop_size
+        self._blank = np.zeros((1, edge, edge, 3), np.uint8)
         core = import_openvino().Core()
-
-        def requests(streams: int) -> list[Any]:
-            compiled = core.compile_model(
-                network,
-                "CPU",
-                {
-                    "INFERENCE_NUM_THREADS": threads,
-                    "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[artifact.manifest.precision],
-                    "NUM_STREAMS": streams,
-                    # Replicas on one machine would all pin their threads to the same CPUs.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
-            return [compiled.create_infer_request() for _ in range(streams)]
-
         try:
-            network = core.read_model(path)
-            (self._alone,) = requests(1)
-            streams = requests(self._streams) if self._streams > 1 else [self._alone]
-            # OpenVINO's Python makes its tables of types at the first inference: two of them at the
-            # same time have waited for each other for ever.
-            edge = artifact.manifest.preprocessing.crop_size
-            _infer(self._alone, np.zeros((1, edge, edge, 3), np.uint8))
+            # Read once: held until it is compiled for the streams too.
+            self._read: tuple[Any, Any] | None = (core, core.read_model(self._path))
+            (self._alone,) = self._compile(1)
         except RuntimeError as error:
-            raise InvalidArtifact(f"{path} can't be run: {error}") from error
+            raise InvalidArtifact(f"{self._path} can't be run: {error}") from error
+        # What `run` takes: the streams once there are any.
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for request in streams:
-            self._idle.put(request)
+        self._divided = self._streams == 1
+        self._whole = threading.Lock()
+        self._dividing = threading.Lock()
+        if self._divided:
+            self._idle.put(self._alone)
+            self._read = None
 
     @property
     def device(self) -> str:
@@ -92,6 +83,9 @@ class OpenVINOEngine:
         return self._streams
 
     def run(self, pixels: Pixels) -> Array:
+        if not self._divided:
+            with self._whole:
+                return self._run_alone(pixels)
         request = self._idle.get()
         try:
             return _infer(request, pixels)
@@ -104,6 +98,45 @@ class OpenVINOEngine:
 
     def _run_alone(self, pixels: Pixels) -> Array:
         return _infer(self._alone, pixels)
+
+    @property
+    def divided(self) -> bool:
+        return self._divided
+
+    def divide(self) -> None:
+        """Compiles the streams' network, and runs each stream once."""
+        with self._dividing:
+            if self._divided:
+                return
+            try:
+                for request in self._compile(self._streams):
+                    self._idle.put(request)
+            except RuntimeError as error:
+                raise InvalidArtifact(f"{self._path} can't be run in streams: {error}") from error
+            self._divided, self._read = True, None
+        release_file(self._weights)
+
+    def _compile(self, streams: int) -> list[Any]:
+        """Requests, one for each stream, that have run once. Raises RuntimeError."""
+        assert self._read is not None
+        core, network = self._read
+        compiled = core.compile_model(
+            network,
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": self._threads,
+                "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[self._precision],
+                "NUM_STREAMS": streams,
+                # Replicas on one machine would all pin their threads to the same CPUs.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        requests = [compiled.create_infer_request() for _ in range(streams)]
+        # The first inference lays out the weights. OpenVINO's Python makes its tables of types at
+        # the first of all: two at the same time have waited for each other for ever.
+        for request in requests:
+            _infer(request, self._blank)
+        return requests
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:  # noqa: ARG002
         """Every size is served. Warm, the engine has its own copy of the weights' file."""

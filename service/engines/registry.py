@@ -165,11 +165,21 @@ def choose_precision(
 def load_engines(
     artifact: Artifact, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
 ) -> tuple[Engine, ...]:
-    """One engine for each device, each with the network loaded and nothing run yet.
+    """One engine for each device, each with the network loaded, and not divided yet.
 
     Imports the framework of the artifact's engine and no other. Raises BuilderError where the
     hardware is not what the artifact needs.
     """
     spec = engine_called(artifact.manifest.engine, engines)
     loaded: tuple[Engine, ...] = import_module(spec.module).load(artifact, hardware)
+    return loaded
+
+
+def load_divided(
+    artifact: Artifact, hardware: Hardware, engines: Sequence[EngineSpec] = ENGINES
+) -> tuple[Engine, ...]:
+    """As `load_engines`, with everything prepared that a service prepares while it serves."""
+    loaded = load_engines(artifact, hardware, engines)
+    for engine in loaded:
+        engine.divide()
     return loaded

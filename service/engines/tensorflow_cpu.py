@@ -65,6 +65,13 @@ class CpuEngine:
     def alone(self) -> None:
         """`run` has every thread."""
 
+    @property
+    def divided(self) -> bool:
+        return True
+
+    def divide(self) -> None:
+        """Nothing to do."""
+
     def run(self, pixels: Pixels) -> Array:
         return self._run(pixels)
 

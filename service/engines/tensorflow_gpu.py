@@ -70,6 +70,13 @@ class GpuEngine:
     def alone(self) -> None:
         """`run` has every thread."""
 
+    @property
+    def divided(self) -> bool:
+        return True
+
+    def divide(self) -> None:
+        """Nothing to do."""
+
     def run(self, pixels: Pixels) -> Array:
         features: Array = self.features(pixels).numpy()
         return features

@@ -22,7 +22,7 @@ from model_builder.errors import BuilderError
 from model_builder.system.native_stderr import redirect_native_stderr
 from service.batching.autotune import powers_of_two_up_to
 from service.engines.base import Engine, Hardware
-from service.engines.registry import ENGINES, EngineSpec, load_engines
+from service.engines.registry import ENGINES, EngineSpec, load_divided
 from service.inference.outputs import logits
 from service.system.full_load import run_as_served
 from service.system.memory import resident_bytes, trim_memory
@@ -112,7 +112,7 @@ def _send_row(
     with redirect_native_stderr():
         try:
             artifact = read_artifact(folder)
-            engine, *_ = load_engines(artifact, hardware, engines)
+            engine, *_ = load_divided(artifact, hardware, engines)
             sender.send(measure_engine(artifact, engine, images))
         except BuilderError as error:
             sender.send(error)

@@ -140,6 +140,9 @@ class Served(BaseModel):
     engine: str
     devices: list[str]
     batch_sizes: list[int]
+    batches_at_once: int = Field(
+        description="Batches that run at the same time: 1 until the CPU is divided among them."
+    )
     load_seconds: float = Field(description="From the start of its loading to warm.")
     memory_bytes: int = Field(description="Resident memory gained while it was loaded.")
     measured: list[Measured]

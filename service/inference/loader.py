@@ -48,8 +48,8 @@ def load_model(
 ) -> Model:
     """Fetches and builds what is missing, loads it and runs every batch size once.
 
-    The model's workers are not started. Blocks for seconds, or minutes where the weights must be
-    fetched. Raises BuilderError.
+    Its engines are divided only where batch sizes had to be measured. Its workers are not started.
+    Blocks for seconds, or minutes where the weights must be fetched. Raises BuilderError.
     """
     limit_blas_threads()
     started, before_bytes = time.monotonic(), resident_bytes()
@@ -60,7 +60,7 @@ def load_model(
     artifact = choose_artifact(name, artifact, settings, hardware, engines)
     manifest = artifact.manifest
     check_agreement(artifact, settings.model.min_agreement_percent)
-    model = warm_model(artifact, settings, hardware, metrics, engines)
+    model = warm_model(artifact, settings, hardware, metrics, engines, divided=False)
     devices = [engine.device for engine in model.engines]
     model.load_seconds = time.monotonic() - started
     trim_memory()
@@ -71,6 +71,7 @@ def load_model(
     metrics.memory_bytes.labels(manifest.name).set(model.memory_bytes)
     metrics.queue_depth.labels(manifest.name).set_function(lambda: model.queue_depth)
     metrics.expected_wait_seconds.labels(manifest.name).set_function(lambda: model.wait_seconds)
+    metrics.batches_at_once.labels(manifest.name).set_function(lambda: model.batches_at_once)
     metrics.model_info.labels(manifest.name).info(
         {
             "checkpoint": manifest.provenance.checkpoint,
@@ -100,10 +101,12 @@ def warm_model(
     engines: Sequence[EngineSpec] = ENGINES,
     *,
     calibrated: bool = True,
+    divided: bool = True,
 ) -> Model:
     """The model with its engines warm for every batch size. Its workers are not started.
 
-    calibrated: whether to use what `resnet calibrate` fitted, if it was. Raises BuilderError.
+    calibrated: whether to use what `resnet calibrate` fitted, if it was. divided: whether to divide
+    the engines in any case, and not only to measure batch sizes. Raises BuilderError.
     """
     manifest = artifact.manifest
     spec = engine_called(manifest.engine, engines)
@@ -114,6 +117,9 @@ def warm_model(
         edge = manifest.preprocessing.crop_size
         cached = autotune_cache_for(settings.model.home, artifact, spec, loaded, hardware)
         known = cached.read() if cached else None
+        if divided:
+            for engine in loaded:
+                engine.divide()
         sizes = autotune(loaded, (edge, edge, 3), settings.batching.max_batch_size, known)
         if cached and settings.batching.max_batch_size is None and sizes is not known:
             cached.write(sizes)

@@ -79,6 +79,7 @@ class Model:
             batch_sizes=batch_sizes,
             observer=observer,
             alone=None if alone is None else self._batch_fn(alone),
+            divided=lambda: self.divided,
             name=f"batcher-{artifact.manifest.name}",
         )
         self.admission = Admission(
@@ -98,6 +99,21 @@ class Model:
     def alive(self) -> bool:
         """Whether every worker runs."""
         return self._batcher.alive
+
+    @property
+    def divided(self) -> bool:
+        """Whether every engine runs as many batches at the same time as it can."""
+        return all(engine.divided for engine in self.engines)
+
+    @property
+    def batches_at_once(self) -> int:
+        """How many batches run at the same time as things are now."""
+        return sum(engine.concurrency if engine.divided else 1 for engine in self.engines)
+
+    def divide(self) -> None:
+        """Blocks until every engine is divided. Raises BuilderError."""
+        for engine in self.engines:
+            engine.divide()
 
     @property
     def queue_depth(self) -> int:

@@ -29,12 +29,17 @@ FOLDERS = re.compile(r"\S*/(?:.*/)?")
 
 @dataclass(frozen=True, slots=True)
 class ServedInfo:
-    """How a loaded model runs. load_seconds: to warm. memory_bytes: gained while loading."""
+    """How a loaded model runs.
+
+    batches_at_once: how many batches run at the same time now. load_seconds: to warm. memory_bytes:
+    gained while loading.
+    """
 
     precision: str
     engine: str
     devices: list[str]
     batch_sizes: list[int]
+    batches_at_once: int
     load_seconds: float
     memory_bytes: int
     measured: Report
@@ -213,6 +218,7 @@ def _served(model: Model | None) -> ServedInfo | None:
         engine=manifest.engine,
         devices=[engine.device for engine in model.engines],
         batch_sizes=list(model.batch_sizes.sizes),
+        batches_at_once=model.batches_at_once,
         load_seconds=round(model.load_seconds, 2),
         memory_bytes=model.memory_bytes,
         measured=tuple(

@@ -17,6 +17,7 @@ from service.inference.loader import load_model, make_decoder_pool
 from service.inference.model import Model
 from service.inference.repository import OK, Health, ModelRepository
 from service.inference.service import InferenceService
+from service.inference.speed.divider import Divider
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
 from service.settings import LimitsSettings, Settings
@@ -38,6 +39,7 @@ class Runtime:
 
     names: models to load, the default first; by default the settings'. engines: the table of
     engines. load: loads a model by its name in place of the loader; tests hand in quicker ones.
+    divide: whether to divide the models' engines once they are loaded: for more than a few images.
     on_ready, on_failure: called from the loading thread, the latter with the reason.
     on_lost: called from the watchdog's thread, with the reason, when only a new process helps.
     Raises AmbiguousName where two names in the settings mean one model.
@@ -51,6 +53,7 @@ class Runtime:
         load: Callable[[str], Model] | None = None,
         engines: Sequence[EngineSpec] = ENGINES,
         metrics: Metrics | None = None,
+        divide: bool = True,
         on_ready: Callable[[], None] = lambda: None,
         on_failure: Callable[[str], None] = lambda _: None,
         on_lost: Callable[[str], None] = lambda _: None,
@@ -59,11 +62,13 @@ class Runtime:
         self.metrics = metrics or Metrics()
         self._engines = engines
         self._decoder = make_decoder_pool(settings, self.metrics)
+        self._divider = Divider() if divide else None
+        self._on_ready = on_ready
         self.repository = ModelRepository(
             settings.model.names if names is None else names,
             load or self._load,
             served_name=settings.model.served_name,
-            on_ready=on_ready,
+            on_ready=self._begin,
             on_failure=on_failure,
         )
         budget = ByteBudget(max_pending_bytes(settings.limits))
@@ -79,7 +84,7 @@ class Runtime:
         self.metrics.decode_queue_depth.set_function(lambda: self._decoder.waiting)
         self._watchdog = Watchdog(
             self.repository,
-            check_decoders=self._decoder.check_health,
+            check_others=self._check_others,
             self_test_interval_seconds=settings.observability.self_test_interval_seconds,
             exit_seconds=settings.observability.unhealthy_exit_seconds,
             on_lost=on_lost,
@@ -141,6 +146,20 @@ class Runtime:
         self._watchdog.stop()
         self.repository.close(self.stop_seconds_left)
         self._decoder.close()
+        if self._divider is not None and not self._divider.stop(self.stop_seconds_left):
+            logger.warning("Dividing the CPU did not end in time")
+
+    def _begin(self) -> None:
+        """Every model is loaded."""
+        self._on_ready()
+        # Not before: it takes CPU time from the loading of other models.
+        if self._divider is not None:
+            self._divider.start(self.repository.models)
+
+    def _check_others(self) -> None:
+        self._decoder.check_health()
+        if self._divider is not None:
+            self._divider.check()
 
     def _load(self, name: str) -> Model:
         model = load_model(name, self.settings, self.metrics, self._engines)

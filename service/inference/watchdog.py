@@ -22,7 +22,7 @@ LARGE_BYTES = 32 * 2**20
 
 
 class Watchdog:
-    """A thread that polls every model, and calls `check_decoders` each time.
+    """A thread that polls every model, and calls `check_others` each time.
 
     self_test_interval_seconds: time between self-tests; 0 turns them off. exit_seconds: when a
     worker or self-test has had a problem for this long without a break, `on_lost` is called once
@@ -36,14 +36,14 @@ class Watchdog:
         self_test_interval_seconds: float,
         exit_seconds: float,
         on_lost: Callable[[str], None],
-        check_decoders: Callable[[], object] = lambda: None,
+        check_others: Callable[[], object] = lambda: None,
         held_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._repository = repository
         self._interval = self_test_interval_seconds
         self._exit_seconds = exit_seconds
         self._on_lost = on_lost
-        self._check_decoders = check_decoders
+        self._check_others = check_others
         self._held_bytes = held_bytes
         self._stop = threading.Event()
         self._unhealthy_seconds = 0.0
@@ -72,7 +72,7 @@ class Watchdog:
     def _poll(self, passed_seconds: float) -> None:
         for model in self._repository.models:
             model.check_health(self._interval)
-        self._check_decoders()
+        self._check_others()
         self._trim_after_load(passed_seconds)
         problems = self._repository.unrecoverable_problems()
         self._unhealthy_seconds = self._unhealthy_seconds + passed_seconds if problems else 0.0

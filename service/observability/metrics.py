@@ -184,6 +184,12 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.batches_at_once = Gauge(
+            "resnet_batches_at_once",
+            "Batches that run at the same time: 1 until the CPU is divided among them.",
+            ["model"],
+            registry=self.registry,
+        )
         self.ready = Gauge(
             "resnet_ready", "1 when the service takes images.", registry=self.registry
         )

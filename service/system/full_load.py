@@ -21,12 +21,15 @@ class Runnable(Protocol):
     @property
     def alone(self) -> Callable[[Pixels], object] | None: ...
 
+    @property
+    def divided(self) -> bool: ...
+
     def run(self, pixels: Pixels) -> object: ...
 
 
 def run_streams(engine: Runnable, pixels: Pixels) -> int:
     """Returns how many batches ran: one, where one has the whole device."""
-    if engine.alone is None:
+    if engine.alone is None or not engine.divided:
         engine.run(pixels)
         return 1
     with ThreadPoolExecutor(engine.concurrency) as threads:

@@ -18,7 +18,7 @@ from model_builder.artifact.head import softmax
 from model_builder.artifact.labels import imagenet1k
 from model_builder.artifact.manifest import Artifact, Precision
 from service.engines.base import Hardware
-from service.engines.registry import load_engines
+from service.engines.registry import load_divided
 from service.inference.outputs import logits
 from service.system.cpu import cpu_limit, has_bfloat16
 from tests.golden.reference import LOGITS, PHOTOS, STORED_CLASSES, keras_logits, pixels_of
@@ -43,7 +43,7 @@ def served(
 
     def run(precision: Precision, photo: Path) -> Array:
         if precision not in engines:
-            (engines[precision],) = load_engines(artifact(precision, engine), hardware)
+            (engines[precision],) = load_divided(artifact(precision, engine), hardware)
         return logits(engines[precision].run(pixels_of(photo)), artifact(precision, engine).head)
 
     return run

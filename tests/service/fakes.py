@@ -72,6 +72,7 @@ class FakeEngine:
         self.takes_any_size = False
         self.concurrency = 1
         self.alone: Callable[[Pixels], Array] | None = None
+        self.divided = True
         self.batches: list[int] = []
         self.failure: BaseException | None = None
         self.missing = 0
@@ -96,6 +97,9 @@ class FakeEngine:
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         self.batch_sizes = batch_sizes
+
+    def divide(self) -> None:
+        self.divided = True
 
     @contextmanager
     def blocked(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from model_builder.exporters.base import BuildTarget
 from service.batching.autotune_cache import autotune_cache_path
 from service.engines.base import Engine, Hardware
 from service.engines.choice import EngineChoice, fastest, measure
-from service.engines.registry import ENGINES, EngineSpec, engine_called, load_engines
+from service.engines.registry import ENGINES, EngineSpec, engine_called, load_divided
 from service.inference.artifacts import check_agreement, make_artifact_cache, possible_targets
 from service.inference.speed.key import measured_on
 from service.settings import Settings
@@ -105,7 +105,7 @@ def _loaded(
     for artifact in artifacts:
         try:
             check_agreement(artifact, min_agreement_percent)
-            (loaded[artifact.manifest.engine],) = load_engines(artifact, hardware, engines)
+            (loaded[artifact.manifest.engine],) = load_divided(artifact, hardware, engines)
         except (BuilderError, ImportError) as error:
             logger.warning("%s is not measured: %s", artifact.folder.name, error)
     return loaded

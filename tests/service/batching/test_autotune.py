@@ -34,7 +34,8 @@ class TimedEngine:
 
     device = "cpu:0"
     concurrency = 1
-    alone = None
+    alone: Callable[[Pixels], Array] | None = None
+    divided = True
 
     def __init__(
         self,
@@ -62,6 +63,9 @@ class TimedEngine:
         self._clock.cpu += self._seconds(size) * (20 if first else 2)
         self.runs[size] += 1
         return np.zeros((size, 1, 1, 512), np.float32)
+
+    def divide(self) -> None:
+        self.divided = True
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
         self.kept = batch_sizes
@@ -231,6 +235,28 @@ def test_an_engine_that_takes_any_size_runs_none_that_it_knows(clock: Clock) -> 
     known = BatchSizes({1: 0.01, 8: 0.08})
     assert autotune(engines, SHAPE, None, known) is known
     assert [engine.runs for engine in engines] == [{1: 2}, {1: 1}]
+
+
+@pytest.mark.parametrize(
+    ("cached", "measured"),
+    [
+        # On both parts of the device a batch takes twice as long as on all of it, or less.
+        (0.02, False),
+        (0.012, False),
+        # Cached on a machine that did other work.
+        (0.06, True),
+        (0.005, True),
+    ],
+)
+def test_a_device_is_divided_to_measure_it_and_not_before(
+    clock: Clock, cached: float, measured: bool
+) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size, takes_any_size=True)
+    engine.concurrency, engine.alone, engine.divided = 2, engine.run, False
+    known = BatchSizes({1: cached, 4: 4 * cached})
+    assert (autotune([engine], SHAPE, None, known) is not known) == measured
+    assert engine.divided == measured
+    assert (len(engine.runs) > 1) == measured
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, (1,)), (3, (1, 2, 3)), (16, (1, 2, 4, 8, 16))])

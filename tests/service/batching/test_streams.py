@@ -20,7 +20,8 @@ from tests.service.fakes import WAIT_SECONDS, Recorder, eventually
 class World:
     """A device of two streams; `alone` is all of it. Batches wait in them until they are opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, divided: bool = True) -> None:
+        self.divided = divided
         self.streams = (Device(gated=True), Device(gated=True))
         self.alone = Device(gated=True)
         self.batcher: Batcher[Any] = Batcher(
@@ -28,6 +29,7 @@ class World:
             batch_sizes=BatchSizes({1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}),
             observer=Recorder(),
             alone=self.alone,
+            divided=lambda: self.divided,
         )
         self.batcher.start()
 
@@ -45,6 +47,56 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.close()
+
+
+@pytest.fixture
+def whole() -> Iterator[World]:
+    """Not divided yet."""
+    world = World(divided=False)
+    yield world
+    world.close()
+
+
+def test_until_it_is_divided_every_batch_has_the_whole_device(whole: World) -> None:
+    first = whole.images(1)
+    assert whole.alone.next_batch() == [1]
+    others = whole.images(2, 3, 4)
+    whole.alone.finish()
+    # All that wait, and not a part of them for each worker.
+    assert whole.alone.next_batch() == [2, 3, 4]
+    last = whole.images(5)
+    assert whole.alone.arrivals.empty()
+    whole.alone.finish()
+    assert whole.alone.next_batch() == [5]
+    whole.alone.finish()
+    assert answers(first + others + last) == [1, 2, 3, 4, 5]
+    assert [stream.sizes for stream in whole.streams] == [[], []]
+
+
+def test_once_it_is_divided_the_next_batches_are(whole: World) -> None:
+    first = whole.images(1, 2)
+    taken = whole.alone.next_batch()
+    if len(taken) == 1:
+        whole.alone.finish()
+        assert whole.alone.next_batch() == [2]
+    others = whole.images(3, 4)
+    whole.divided = True
+    # The one that runs still has all of it.
+    for stream in whole.streams:
+        with pytest.raises(queue.Empty):
+            stream.arrivals.get(timeout=0.05)
+    whole.alone.finish()
+    assert sorted(stream.next_batch() for stream in whole.streams) == [[3], [4]]
+    for stream in whole.streams:
+        stream.finish()
+    assert answers(first + others) == [1, 2, 3, 4]
+
+
+def test_a_device_that_stays_whole_estimates_its_latency(whole: World) -> None:
+    whole.alone.open()
+    before = whole.batcher.latency.batch_seconds(1)
+    answers(whole.images(1))
+    assert whole.batcher.latency.batch_seconds(1) < before
 
 
 def test_one_image_has_the_whole_device_and_the_next_are_divided_after_it(world: World) -> None:

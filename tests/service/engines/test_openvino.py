@@ -33,11 +33,12 @@ from service.engines.openvino import (
     OpenVINOEngine,
     fastest_precision,
 )
-from service.engines.registry import load_engines
+from service.engines.registry import load_divided, load_engines
 from service.evaluation.verify import verify
 from tests.model_builder.random_networks import random_network
 from tests.model_builder.reference import random_images
 from tests.model_builder.tiny_artifact import LABELS, MANIFEST
+from tests.service.fakes import WAIT_SECONDS
 
 SIZE = 64
 PREPROCESSING = replace(CAFFE, resize_edge=72, crop_size=SIZE)
@@ -116,7 +117,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="module")
 def engine(built: Built) -> OpenVINOEngine:
-    (engine,) = load_engines(built.artifacts["float32"], HARDWARE)
+    (engine,) = load_divided(built.artifacts["float32"], HARDWARE)
     assert isinstance(engine, OpenVINOEngine)
     return engine
 
@@ -129,19 +130,58 @@ def test_it_runs_as_many_batches_at_the_same_time_as_there_are_threads(
     assert (engine.device, engine.max_batch_size) == ("cpu:0", MAX_BATCH_SIZE)
     assert engine.concurrency == streams
     assert (engine.alone is not None) == (streams > 1)
+    assert engine.divided == (streams == 1)
+    engine.divide()
+    assert engine.divided
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_batches_at_the_same_time_have_the_features_of_one_that_is_alone(
     built: Built, precision: Precision
 ) -> None:
-    (engine,) = load_engines(built.artifacts[precision], HARDWARE)
+    (engine,) = load_divided(built.artifacts[precision], HARDWARE)
     assert engine.alone is not None
     batches = [built.pixels[:size] for size in (1, 2, 3, 4, 1, 2, 3, 4)]
     with ThreadPoolExecutor(engine.concurrency) as threads:
         found = list(threads.map(engine.run, batches))
     for features, pixels in zip(found, batches, strict=True):
         np.testing.assert_array_equal(features, engine.alone(pixels))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_features_before_it_is_divided_meanwhile_and_after_are_equal(
+    built: Built, precision: Precision
+) -> None:
+    (engine,) = load_engines(built.artifacts[precision], HARDWARE)
+    sizes = (1, 2, 3, 4) * 3
+    before = [engine.run(built.pixels[:size]) for size in sizes]
+    with ThreadPoolExecutor(engine.concurrency + 1) as threads:
+        dividing = threads.submit(engine.divide)
+        meanwhile = list(threads.map(engine.run, [built.pixels[:size] for size in sizes]))
+        dividing.result(WAIT_SECONDS)
+    assert engine.divided
+    after = [engine.run(built.pixels[:size]) for size in sizes]
+    for expected, *found in zip(before, meanwhile, after, strict=True):
+        for features in found:
+            np.testing.assert_array_equal(features, expected)
+
+
+def test_one_that_can_t_be_divided_runs_on(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("no memory for the streams")
+
+    (engine,) = load_engines(built.artifacts["float32"], HARDWARE)
+    before = engine.run(built.pixels[:4])
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenVINOEngine, "_compile", fails)
+        with pytest.raises(InvalidArtifact, match="in streams: no memory for the streams"):
+            engine.divide()
+    assert not engine.divided
+    with ThreadPoolExecutor(engine.concurrency) as threads:
+        for features in threads.map(engine.run, [built.pixels[:4]] * 6):
+            np.testing.assert_array_equal(features, before)
+    engine.divide()
+    assert engine.divided
 
 
 def test_the_first_inference_is_over_before_two_can_begin(
@@ -156,8 +196,9 @@ def test_the_first_inference_is_over_before_two_can_begin(
         return infer(request, pixels)
 
     monkeypatch.setattr(openvino, "_infer", noted)
-    load_engines(built.artifacts["float32"], HARDWARE)
-    assert threads == [threading.get_ident()]
+    load_divided(built.artifacts["float32"], HARDWARE)
+    # Alone, and then each stream.
+    assert threads == [threading.get_ident()] * 3
 
 
 def test_a_warm_engine_gives_the_pages_of_its_weights_back(built: Built) -> None:
@@ -167,6 +208,8 @@ def test_a_warm_engine_gives_the_pages_of_its_weights_back(built: Built) -> None
     before = engine.run(built.pixels[:1])
     assert resident_pages(weights) > 0
     engine.retain_sizes((1, 2, 4))
+    assert resident_pages(weights) == 0
+    engine.divide()
     assert resident_pages(weights) == 0
     np.testing.assert_array_equal(engine.run(built.pixels[:1]), before)
 
@@ -220,7 +263,7 @@ def test_a_result_is_not_overwritten_by_the_next(engine: OpenVINOEngine, built: 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_golden_logits(built: Built, precision: Precision) -> None:
     artifact = built.artifacts[precision]
-    (engine,) = load_engines(artifact, HARDWARE)
+    (engine,) = load_divided(artifact, HARDWARE)
     assert verify(artifact, engine).passed
 
 

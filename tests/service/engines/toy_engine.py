@@ -31,6 +31,7 @@ class ToyEngine:
     takes_any_size = False
     concurrency = 1
     alone = None
+    divided = True
 
     def __init__(self, features: int) -> None:
         self._features = features
@@ -40,6 +41,9 @@ class ToyEngine:
         return np.broadcast_to(means[:, None, None, None], (len(pixels), 1, 1, self._features))
 
     def retain_sizes(self, batch_sizes: tuple[int, ...]) -> None:
+        pass
+
+    def divide(self) -> None:
         pass
 
 

@@ -104,7 +104,7 @@ def machine(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine(artifact, clock)
     monkeypatch.setattr(measuring, "time", clock)
     monkeypatch.setattr(module, "make_artifact_cache", lambda _: machine)
-    monkeypatch.setattr(module, "load_engines", machine.load)
+    monkeypatch.setattr(module, "load_divided", machine.load)
     return machine
 
 

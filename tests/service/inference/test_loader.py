@@ -109,6 +109,20 @@ def test_a_loaded_model_runs_and_its_figures_are_told(
     )
 
 
+@pytest.mark.parametrize("divided", [True, False])
+def test_engines_are_divided_where_they_are_not_to_serve_yet(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, divided: bool
+) -> None:
+    engine = FakeEngine()
+    engine.divided = False
+    monkeypatch.setattr(loading, "load_engines", lambda *_: (engine,))
+    settings = Settings.of(home=machine.artifact.folder.parent / "none")
+    loading.warm_model(
+        machine.artifact, settings, make_hardware(settings), machine.metrics, divided=divided
+    )
+    assert engine.divided == divided
+
+
 def test_a_model_that_fits_where_something_was_given_back_takes_nothing(
     load: Callable[..., Model], machine: Machine
 ) -> None:

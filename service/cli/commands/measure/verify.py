@@ -16,7 +16,7 @@ from service.cli.options import (
     say,
     settings_with,
 )
-from service.engines.registry import load_engines
+from service.engines.registry import load_divided
 from service.evaluation.verify import verify as verify_on
 from service.inference.artifacts import make_artifact_cache, make_hardware, possible_targets
 from service.observability.logging import configure_logging
@@ -42,7 +42,7 @@ def verify(
                 target = next((one for one in targets if store.has(name, one)), targets[0])
                 # Read, not obtained: damage is reported, not repaired in silence.
                 artifact = read_artifact(store.artifact_folder(store.checkpoint(name), target))
-            for loaded in load_engines(artifact, hardware):
+            for loaded in load_divided(artifact, hardware):
                 result = verify_on(artifact, loaded)
                 failed = failed or not result.passed
                 say(

@@ -236,6 +236,7 @@ NAMES = {
     "resnet_worker_failures",
     "resnet_model_load_seconds",
     "resnet_model_memory_bytes",
+    "resnet_batches_at_once",
     "resnet_confidence",
     "resnet_expected_confidence",
     "resnet_ood_score",

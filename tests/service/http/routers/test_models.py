@@ -64,6 +64,7 @@ def test_what_is_served(service: Service) -> None:
         "engine": "tensorflow",
         "devices": ["cpu:0"],
         "batch_sizes": [1, 2, 4],
+        "batches_at_once": 1,
         "load_seconds": 1.23,
         "memory_bytes": 4567,
         "measured": [],
