@@ -94,10 +94,13 @@ def test_what_a_killed_worker_had_is_answered_by_another(
     def repeated() -> list[list[str]]:
         return [tries for tries in balancer.upstreams("/predict") if len(tries) > 1]
 
+    def wait_for_answers() -> None:
+        wanted = statuses.total() + 2 * CLIENTS
+        until(lambda: statuses.total() >= wanted)
+
     with sending(url, statuses):
         for kill in range(MOST_KILLS):
-            before = statuses.total()
-            until(lambda before=before: statuses.total() >= before + 2 * CLIENTS)
+            wait_for_answers()
             os.kill(children(workers.process.pid)[kill % 2], signal.SIGKILL)
             ready_workers(workers, 1)
             # Each kill meets most clients' requests, or none.
