@@ -13,6 +13,9 @@ from model_builder.system.printable import shortlist
 
 # What is searched for in the names of tensors, and the network that has such a tensor.
 NETWORKS: tuple[tuple[str, str], ...] = (
+    (r"trunk_output\.|(^|\.)s[1-4]\.b\d+\.conv\d", "a RegNet"),
+    (r"(^|\.)conv_stem\.|blocks\.\d+\.\d+\.conv_pwl?\.", "an EfficientNet or a MobileNet"),
+    (r"(^|\.)body\.conv1\.conv\.", "a TResNet"),
     (r"\.se\.conv\.", "an ECA-ResNet, with channel attention"),
     (r"\.(se|se_module|squeeze_excitation)\.", "an SE-ResNet, with squeeze and excitation"),
     (r"\.(ca|sa|cbam|bam|ChannelGate|SpatialGate)\.", "a ResNet with CBAM attention"),
@@ -31,15 +34,15 @@ NETWORKS: tuple[tuple[str, str], ...] = (
     (r"lora_[AB]\b", "the difference of a fine-tuning (LoRA) without its network"),
     (r"weight_(g|v|orig|mask)$|parametrizations\.", "a network with reparametrized weights"),
     (r"_packed_params|\.zero_point$", "a network that PyTorch quantized"),
-    (r"trunk_output\.|(^|\.)s[1-4]\.b\d+\.conv\d", "a RegNet"),
-    (r"stages\.\d\.blocks\.\d+\.norm\d\.", "a ResNetV2, with batch norm before its convolutions"),
+    (
+        r"stages\.\d\.blocks\.\d+\.norm\d\.",
+        "a ResNetV2 or BiT, which normalize before their convolutions",
+    ),
     (r"stages\.\d\.\d+\.conv\d_\dx\d\.", "one of timm's ByobNets (ResNet-ts, GCResNet)"),
     (r"stages\.\d\.conv_transition_[ab]\.", "a CSPResNet"),
-    (r"(^|\.)body\.conv1\.conv\.", "a TResNet"),
     (r"(^|\.)denseblock\d", "a DenseNet"),
     (r"stages\.\d\.blocks\.\d+\.(conv_dw|gamma)|(^|\.)downsample_layers\.", "a ConvNeXt"),
     (r"(^|\.)(cls_token|patch_embed|patch_embeddings)\b", "a vision transformer"),
-    (r"(^|\.)conv_stem\.|blocks\.\d+\.\d+\.conv_pwl?\.", "an EfficientNet or a MobileNet"),
     (r"(^|\.)(Mixed_\d|Conv2d_\d[ab]_|inception\d)", "an Inception network"),
     (r"(^|\.)features\.\d+\.(weight|\d+\.)", "a VGG, AlexNet, SqueezeNet or MobileNet"),
 )

@@ -5,6 +5,7 @@ Source: transformers/models/*/image_processing_*.py: ConvNext's, which ResNets h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -16,6 +17,12 @@ MEMBERS = ("image_processor_type", "feature_extractor_type", "image_mean", "do_r
 # From this edge on ConvNext's processor squashes in place of cropping.
 CONVNEXT_SQUASHES_FROM = 384
 CONVNEXT_CROP_FRACTION = 224 / 256
+# Those whose members mean what is read here. LeViT's, PoolFormer's and EfficientNet's resize or
+# normalize in ways of their own under the same names.
+READ = re.compile(
+    r"(ConvNext|ViT|CLIP|ChineseCLIP|DeiT|Beit|Siglip|Bit|MobileNetV[12]|MobileViT)"
+    r"(ImageProcessor|FeatureExtractor)"
+)
 Size = PositiveInt | dict[str, PositiveInt]
 Channels = Annotated[list[FiniteFloat], Field(min_length=1, max_length=3)]
 
@@ -39,10 +46,16 @@ class Processor(BaseModel):
     do_flip_channel_order: bool = False
 
     @property
+    def kind(self) -> str:
+        """Of the processor; "" where the file does not state it."""
+        return self.image_processor_type or self.feature_extractor_type or ""
+
+    @property
     def is_convnext(self) -> bool:
         """Whether `crop_pct` decides, as in the processor of ResNets."""
-        kind = self.image_processor_type or self.feature_extractor_type or ""
-        return kind.startswith("ConvNext") or (self.crop_pct is not None and not self.crop_size)
+        return self.kind.startswith("ConvNext") or (
+            self.crop_pct is not None and not self.crop_size
+        )
 
 
 def is_transformers(content: Mapping[str, Any]) -> bool:
@@ -53,6 +66,8 @@ def is_transformers(content: Mapping[str, Any]) -> bool:
 def read_transformers(content: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Preprocessing`, without those that the file leaves open. Raises ValueError."""
     processor = Processor.model_validate(content)
+    if processor.kind and not READ.match(processor.kind):
+        return {}
     found = {"antialias": True, **_geometry(processor), **_normalization(processor)}
     for name, resampling in RESAMPLING.items():
         if processor.resample == resampling.value:

@@ -63,10 +63,27 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             return
         position = end + CRC_BYTES
         if not valid and not NAME.fullmatch(data[position + 4 : position + 8]):
-            found = [at for name in CRITICAL if (at := data.find(name, start)) > 0]
-            if not found:
+            found = _next_critical(data, start)
+            if found is None:
                 return
-            position = min(found) - 4
+            position = found - 4
+
+
+def _next_critical(data: bytes, start: int) -> int | None:
+    """The place of the name of the next chunk that pixels need.
+
+    A file may be long, so each name is only looked for where it can stand: a palette before the
+    pixels of an image that has one, the end behind them.
+    """
+    pixels = data.find(b"IDAT", start)
+    if pixels < 0:
+        end = data.find(b"IEND", start)
+        return end if end >= 0 else None
+    before = b"PLTE" if data[COLOR_TYPE : COLOR_TYPE + 1] == bytes([PALETTE]) else None
+    if data[SIGNATURE_BYTES + 4 : SIGNATURE_BYTES + 8] != b"IHDR":
+        before = b"IHDR"
+    place = -1 if before is None else data.find(before, start, pixels)
+    return place if place >= 0 else pixels
 
 
 def _crc(kind: bytes, content: memoryview) -> bytes:

@@ -45,7 +45,7 @@ OTHERS = {
     "fc._packed_params._packed_params": "quantized",
     "s1.b1.conv1.conv.weight": "a RegNet",
     "trunk_output.block1.block1-0.f.a.0.weight": "a RegNet",
-    "stages.0.blocks.0.norm1.weight": "a ResNetV2",
+    "stages.0.blocks.0.norm1.weight": "a ResNetV2 or BiT",
     "features.denseblock1.denselayer1.norm1.weight": "a DenseNet",
     "stages.0.blocks.0.conv_dw.weight": "a ConvNeXt",
     "patch_embed.proj.weight": "a vision transformer",

@@ -14,6 +14,12 @@ from model_builder.system.printable import shortlist
 
 # Averages of the weights over training, which are the more accurate ones.
 AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|polyak)\d*([._]|$)", re.IGNORECASE)
+# Beside them in the same mapping: what is being trained (ema_pytorch's online_model).
+RAW = re.compile(r"(^|[._])(online|raw|current|live)(_|\.|$)", re.IGNORECASE)
+# Lightning's callback keeps an average to go on with, whose batch norms have no statistics of it.
+RESUMED = re.compile(r"(^|\.)StochasticWeightAveraging(\.|\{|$)")
+# Lightning's WeightAveraging saves the average as `state_dict`, and the raw weights here.
+LIGHTNING_RAW = "current_model_state."
 OUTERMOST = "."
 
 
@@ -31,7 +37,13 @@ class Opened:
 
     def is_average(self, candidate: Candidate) -> bool:
         """Whether it is an average of the weights over training, by its place."""
-        averaged = AVERAGED.search(candidate.place) is not None
+        averaged = (
+            AVERAGED.search(candidate.place) is not None
+            and not RAW.search(candidate.place)
+            and not RESUMED.search(candidate.place)
+        )
+        if any(one.key.startswith(LIGHTNING_RAW) for one in self.tensors):
+            averaged = averaged or re.match(r"state_dict(\.|$)", candidate.place) is not None
         if self.swapped and re.match(r"(ema_)?state_dict(\.|$)", candidate.place):
             return not averaged
         return averaged
@@ -65,8 +77,9 @@ def choose(
     if others:
         notes.insert(
             0,
-            f"It holds several networks. Taken: {_place(chosen)}, the average of the weights over "
-            f"training. --key takes another: {shortlist(map(_place, others))}",
+            f"It holds several networks. Taken: {_place(chosen)}"
+            f"{', the average of the weights over training' if file.is_average(chosen) else ''}. "
+            f"--key takes another: {shortlist(map(_place, others))}",
         )
     return chosen, tuple(notes)
 
@@ -93,6 +106,7 @@ def _with_key(file: Opened, candidates: Sequence[Candidate], key: str) -> Candid
 
 def _default(file: Opened, candidates: Sequence[Candidate]) -> Candidate:
     sound = [one for one in candidates if one.problem is None] or [candidates[0]]
+    sound = [one for one in sound if not RESUMED.search(one.place)] or sound
     averaged = [one for one in sound if file.is_average(one)]
     preferred = averaged if len(averaged) == 1 else sound
     if len(preferred) > 1:

@@ -248,6 +248,47 @@ def test_mmengine_saves_the_average_where_others_save_the_raw_weights(
     assert_same(read(tmp_path, saved, "ema_state_dict"), other)
 
 
+def test_the_average_of_ema_pytorch_beside_what_is_trained(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    saved = {
+        "ema": tensors({**prefixed("online_model.", other), **prefixed("ema_model.", state_dict)})
+    }
+    assert_same(read(tmp_path, saved), state_dict)
+    assert_same(read(tmp_path, saved, "ema.online_model"), other)
+
+
+def test_lightning_saves_the_average_as_the_network(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    """WeightAveraging of Lightning 2.6."""
+    saved = {
+        "state_dict": tensors(prefixed("model.", state_dict)),
+        "current_model_state": tensors(prefixed("model.", other)),
+    }
+    published = read(tmp_path, saved)
+    assert_same(published, state_dict)
+    assert "Taken: state_dict.model, the average of the weights" in published.notes[0]
+
+
+def test_an_average_to_go_on_with_is_not_taken(
+    state_dict: StateDict, other: StateDict, tmp_path: Path
+) -> None:
+    """Lightning's StochasticWeightAveraging: its batch norms' statistics are computed at the end,
+    when the average becomes the `state_dict`.
+    """
+    average = {"average_model_state": tensors(prefixed("model.", other))}
+    saved = {
+        "state_dict": tensors(prefixed("model.", state_dict)),
+        "callbacks": {"StochasticWeightAveraging": average},
+    }
+    published = read(tmp_path, saved)
+    assert_same(published, state_dict)
+    assert published.notes[0].startswith(
+        "It holds several networks. Taken: state_dict.model. --key takes another: callbacks."
+    )
+
+
 def test_copies_of_an_average_for_resuming(
     state_dict: StateDict, other: StateDict, tmp_path: Path
 ) -> None:

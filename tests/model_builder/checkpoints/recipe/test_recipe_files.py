@@ -47,6 +47,30 @@ def fields(folder: Path, content: Any, name: str = "config.json") -> dict[str, A
 
 
 @pytest.mark.parametrize(
+    "kind",
+    [
+        "LevitImageProcessor",
+        "PoolFormerImageProcessorFast",
+        "EfficientNetImageProcessor",
+        "Siglip2X",
+    ],
+)
+def test_processors_whose_members_mean_something_else(tmp_path: Path, kind: str) -> None:
+    """LeViT's resizes to 256/224 of its size, PoolFormer's to size / crop_pct, EfficientNet's
+    normalizes twice. All of it is asked for.
+    """
+    content = {
+        **PROCESSOR,
+        "size": {"shortest_edge": 224},
+        "crop_size": 224,
+        "do_center_crop": True,
+    }
+    assert fields(tmp_path, {**content, "image_processor_type": kind}) == {}
+    for known in ("CLIPImageProcessorFast", "BitImageProcessor", "MobileNetV2FeatureExtractor"):
+        assert fields(tmp_path, {**content, "image_processor_type": known})["crop_size"] == 224
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, {"resize_mode": "crop", "resize_edge": 235, "crop_size": 224}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from PIL import Image
 
 from service.errors import InvalidImage
 from service.imaging.decoder import decode
+from service.imaging.repair.png import repairs
 from tests.service.images import (
     as_stored,
     encoded,
@@ -103,6 +105,34 @@ def test_what_is_shown_stays_beside_a_broken_chunk() -> None:
     damaged = inserted(clear, AFTER_HEADER, png_chunk(b"pHYs", b"abc") + png_chunk(b"iCCP", b""))
     np.testing.assert_array_equal(pixels_of(damaged), pixels_of(clear))
     assert pixels_of(damaged)[0, 0].tolist() == [255] * 3
+
+
+@pytest.mark.parametrize("name", [b"PLTE", b"IDAT", b"IEND"])
+def test_a_palette_is_found_behind_a_chunk_of_a_wrong_length(name: bytes) -> None:
+    whole = encoded(noise(40, 40).quantize(16))
+    damaged = inserted(whole, whole.index(name) - 4, broken(b"abCd", b"abc", 2**31 + 5))
+    np.testing.assert_array_equal(pixels_of(damaged), pixels_of(whole))
+
+
+class Searched(bytes):
+    """Counts the bytes that are searched."""
+
+    searched: ClassVar[int] = 0
+
+    def find(self, sub: Any, start: Any = None, end: Any = None, /) -> int:
+        found = super().find(sub, start, end)
+        stop = found if found >= 0 else len(self) if end is None else end
+        Searched.searched += stop - start
+        return found
+
+
+def test_a_long_file_is_searched_once() -> None:
+    """Not for a header that it has, a palette that its pixels have not, or what is behind them."""
+    Searched.searched = 0
+    chunk = broken(b"abCd", bytes(10**6), 10**6 - 4)
+    kept = list(repairs(Searched(inserted(WHOLE, AFTER_HEADER, chunk))))
+    assert kept[0] == WHOLE
+    assert Searched.searched < 1.1 * 10**6
 
 
 @pytest.mark.parametrize("cut", [30, 100, 2000])
