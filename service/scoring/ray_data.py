@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -20,8 +21,10 @@ from service.scoring.scorer import Scorer
 from service.scoring.sources.item import Item
 from service.scoring.worker import ModelDescription
 
+logger = logging.getLogger(__name__)
+
 # Of a task: few enough to be computed again, many enough to keep a device busy.
-BLOCK_ROWS = 24
+BLOCK_ROWS = 16
 # Of one data set of Ray's, which lists all its blocks. The actors load the model for each.
 ROUND_ROWS = 100_000
 ROUND_BYTES = 1 << 30
@@ -73,10 +76,11 @@ class RayDriver:
         self._connected_here = not ray.is_initialized()
         try:
             _connect()
-            nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+            resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         except (RayError, ConnectionError, OSError, RuntimeError) as error:
             raise ScoringStopped(f"Ray can't be used: {error}") from error
         self._workers, self._stop = workers, stop
+        nodes = [one.get("CPU", 0) for one in resources]
         # No more than a node has: an actor lives on one.
         part = min(sum(nodes) / workers, max(nodes, default=1))
         share = max(1, int(part))
@@ -84,6 +88,12 @@ class RayDriver:
         settings = scorer.settings
         if settings.model.device == "gpu":
             self._resources["num_gpus"] = 1
+            # A cluster may start such a node for the job.
+            if not any(one.get("GPU") for one in resources):
+                logger.warning(
+                    "No node of the cluster has a GPU: waiting up to %.0f s for one",
+                    scorer.load_seconds,
+                )
         limits = settings.limits.model_copy(
             update={"decode_workers": settings.limits.decode_workers or share}
         )

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -18,7 +19,7 @@ from tests.e2e.conftest import Server, running
 from tests.e2e.test_workers import PHOTO, WAIT_SECONDS, WORKERS, children, ready_workers, until
 from tests.nginx import NGINX, NGINX_CONF, Nginx, free_port
 
-CLIENTS = 3
+CLIENTS = 2
 MOST_KILLS = 6
 # A slow machine still answers.
 PATIENCE = {"RESNET_QUEUE_WAIT_LIMIT_SECONDS": "60", "RESNET_REQUEST_TIMEOUT_SECONDS": "60"}
@@ -63,6 +64,10 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _reached(statuses: Counter[int], answers: int) -> bool:
+    return statuses.total() >= answers
+
+
 @contextmanager
 def sending(url: str, statuses: Counter[int]) -> Iterator[None]:
     """Meanwhile each client sends one request after the other, each once."""
@@ -94,17 +99,13 @@ def test_what_a_killed_worker_had_is_answered_by_another(
     def repeated() -> list[list[str]]:
         return [tries for tries in balancer.upstreams("/predict") if len(tries) > 1]
 
-    def wait_for_answers() -> None:
-        wanted = statuses.total() + 2 * CLIENTS
-        until(lambda: statuses.total() >= wanted)
-
     with sending(url, statuses):
         for kill in range(MOST_KILLS):
-            wait_for_answers()
+            until(partial(_reached, statuses, statuses.total() + 2 * CLIENTS))
             os.kill(children(workers.process.pid)[kill % 2], signal.SIGKILL)
             ready_workers(workers, 1)
-            # Each kill meets most clients' requests, or none.
-            if kill >= 2 and repeated():
+            # A kill meets the requests of some clients, or none.
+            if kill >= 1 and repeated():
                 break
     assert statuses.keys() == {200}
     assert repeated()

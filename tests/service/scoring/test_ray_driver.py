@@ -50,6 +50,19 @@ def test_a_cluster_that_does_not_start_is_said(
         RayDriver(Scorer(Settings()), 1, Event())
 
 
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_cluster_without_the_gpu_that_is_asked_for_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, gpus: int
+) -> None:
+    from service.scoring.ray_data import RayDriver
+
+    nodes = [{"Alive": True, "Resources": {"CPU": 2, "GPU": gpus}}]
+    monkeypatch.setattr(ray, "init", lambda **_: None)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    RayDriver(Scorer(Settings.of(device="gpu")), 1, Event())
+    assert ("No node of the cluster has a GPU: waiting up to" in caplog.text) == (gpus == 0)
+
+
 class LoudDriver:
     """Prints while it scores, as Ray does of a worker that it lost."""
 
