@@ -15,6 +15,7 @@ from service.auth.access import stated_key
 from service.auth.address import client_address
 from service.auth.trusted_proxies import TrustedProxies
 from service.errors import MalformedRequest, ShuttingDown, Unavailable, UploadTimeout
+from service.fairness.answer_budget import AnswerBudget
 from service.fairness.byte_budget import ByteBudget, HeldBytes
 from service.fairness.paced import charge_bytes
 from service.grpc.arrivals import Arrivals
@@ -77,6 +78,7 @@ class Call:
         context: Any,
         arrivals: Arrivals,
         budget: ByteBudget,
+        answers: AnswerBudget,
         proxies: TrustedProxies,
         stopping: asyncio.Event,
         *,
@@ -86,6 +88,7 @@ class Call:
         self._context = context
         self._arrivals = arrivals
         self._budget = budget
+        self._answers = answers
         self._stopping = stopping
         self._arrival_seconds = arrival_seconds
         self._write_seconds = write_seconds
@@ -167,11 +170,12 @@ class Call:
         return None if data is EOF else self._counted(data)
 
     async def send(self, data: bytes) -> None:
-        """One message, as fast as the client takes them. Raises NotTaken."""
-        try:
-            await asyncio.wait_for(self._context.write(data), self._write_seconds)
-        except asyncio.TimeoutError:
-            raise NotTaken from None
+        """One message, as fast as the client takes them. Raises NotTaken or MemoryFull."""
+        with self._answers.sending(self.client, len(data)):
+            try:
+                await asyncio.wait_for(self._context.write(data), self._write_seconds)
+            except asyncio.TimeoutError:
+                raise NotTaken from None
         self.response_bytes += len(data)
 
     async def _arrival(self) -> Any:

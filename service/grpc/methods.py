@@ -15,6 +15,7 @@ import grpc
 from service.auth.access import Access
 from service.auth.trusted_proxies import TrustedProxies
 from service.errors import FAULT, QueueFull, ServiceError, Unavailable
+from service.fairness.answer_budget import AnswerBudget
 from service.fairness.paced import run_paced
 from service.fairness.pacing import MOST_PROBE_SECONDS, MOST_SECONDS, Pacer
 from service.fairness.shared_limit import SharedLimit
@@ -69,6 +70,7 @@ class Methods:
         spans: Spans | None = None,
         *,
         pacer: Pacer,
+        answers: AnswerBudget,
         calls: int,
     ) -> None:
         self._runtime = runtime
@@ -76,6 +78,7 @@ class Methods:
         self._arrivals = arrivals
         self._spans = spans
         self._pacer = pacer
+        self._answers = answers
         self._calls = SharedLimit(calls)
         self._monitoring = SharedLimit(MAX_MONITORING_CALLS)
         self.stopping = asyncio.Event()
@@ -102,6 +105,7 @@ class Methods:
                 context,
                 self._arrivals,
                 self._runtime.service.budget,
+                self._answers,
                 self._proxies,
                 self.stopping,
                 arrival_seconds=http.request_timeout_seconds,

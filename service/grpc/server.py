@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from grpc import aio
 
 from service.auth.access import Access
+from service.fairness.answer_budget import AnswerBudget
 from service.fairness.pacing import Pacer
 from service.grpc.arrivals import Arrivals, arrivals_of
 from service.grpc.credentials import credentials_of
@@ -42,7 +43,7 @@ UNREADY_GRACE_SECONDS = 5.0
 
 
 class GrpcServer:
-    """access, certificate, pacer: the process's own, which HTTP uses too."""
+    """access, certificate, pacer, answers: the process's own, which HTTP uses too."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class GrpcServer:
         certificate: Certificate | None = None,
         *,
         pacer: Pacer,
+        answers: AnswerBudget,
         max_connections: int,
     ) -> None:
         self._runtime = runtime
@@ -62,7 +64,9 @@ class GrpcServer:
         )
         inference = Inference(runtime, access, pacer, spans)
         self.arrivals = Arrivals(places)
-        self._methods = Methods(runtime, access, self.arrivals, spans, pacer=pacer, calls=MAX_CALLS)
+        self._methods = Methods(
+            runtime, access, self.arrivals, spans, pacer=pacer, answers=answers, calls=MAX_CALLS
+        )
         self._served = _methods_of(inference, streams=places)
         self._server: aio.Server | None = None
         self._port = 0

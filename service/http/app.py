@@ -24,6 +24,7 @@ from prometheus_client import disable_created_metrics
 from starlette.requests import ClientDisconnect
 
 from service.auth.access import Access
+from service.fairness.answer_budget import AnswerBudget
 from service.fairness.pacing import Pacer
 from service.http.grpc import check_grpc, serving_grpc
 from service.http.headers import API_KEY
@@ -37,7 +38,6 @@ from service.http.middleware.pacing import PacingMiddleware
 from service.http.middleware.root_path import RootPathMiddleware
 from service.http.middleware.trusted_proxies import TrustedProxiesMiddleware
 from service.http.model_list import ModelList
-from service.http.outputs.held_response import ResponseBudget
 from service.http.outputs.overlays import Overlays
 from service.http.paths import DOCS, DOCS_STATIC, MONITORING, OPENAPI, REDOC
 from service.http.prediction_json import PredictionWriter
@@ -114,6 +114,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     access = Access.of(security)
     keys, limit = access.keys, access.limit
     certificate = certificate_of(settings)
+    answers = AnswerBudget(runtime.service.budget)
     pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path
@@ -128,7 +129,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         runtime.start()
         # Kept by the application: the first reader of /openapi.json would hold the event loop.
         app.openapi()
-        grpc = serving_grpc(runtime, access, tracing.spans, certificate, pacer)
+        grpc = serving_grpc(runtime, access, tracing.spans, certificate, pacer, answers)
         async with grpc as app.state.grpc_port:
             yield
         # The server has finished every request; images of cancelled requests may be left.
@@ -157,7 +158,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.state.rate_limit = limit
     app.state.bodies = Bodies(runtime.service.budget)
     app.state.pacer = pacer
-    app.state.responses = ResponseBudget(runtime.service.budget)
+    app.state.answers = answers
     app.state.model_list = ModelList(runtime.repository, settings)
     app.state.prediction_writer = PredictionWriter()
     app.state.overlays = overlays = Overlays()

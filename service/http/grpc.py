@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 
 from service.auth.access import Access
+from service.fairness.answer_budget import AnswerBudget
 from service.fairness.pacing import Pacer
 from service.http.connection.bounds import grpc_connections
 from service.inference.runtime import Runtime
@@ -39,6 +40,7 @@ async def serving_grpc(
     spans: Spans | None,
     certificate: Certificate | None,
     pacer: Pacer,
+    answers: AnswerBudget,
 ) -> AsyncIterator[int | None]:
     """Serves gRPC meanwhile, where the settings say so, and gives its port.
 
@@ -52,7 +54,13 @@ async def serving_grpc(
 
     connections = grpc_connections(runtime.settings)
     server = GrpcServer(
-        runtime, access, spans, certificate, pacer=pacer, max_connections=connections
+        runtime,
+        access,
+        spans,
+        certificate,
+        pacer=pacer,
+        answers=answers,
+        max_connections=connections,
     )
     async with server.serving() as port:
         yield port

@@ -6,13 +6,16 @@ import asyncio
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.attacks.attackers import grpc_calls
 from tests.attacks.attackers.config import AttackerConfig, Link, run_until_end
 from tests.attacks.attackers.connection import Connection
 from tests.attacks.attackers.requests import form_of, parts_that_fit
+from tests.nginx import free_port
 
 Handler = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -138,6 +141,38 @@ def test_a_link_carries_no_more_than_it_can(monkeypatch: pytest.MonkeyPatch) -> 
 
     asyncio.run(send())
     assert slept == [0.5, 1.0, 1.5]
+
+
+def test_what_is_sent_goes_over_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried = []
+
+    async def carry(_: Link, size: int) -> None:
+        carried.append(size)
+
+    async def answer_at_the_end(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readexactly(150_000)
+        writer.write(OK)
+
+    async def client(connection: Connection) -> None:
+        await connection.send(bytes(150_000))
+        await connection.response()
+
+    monkeypatch.setattr(Link, "carry", carry)
+    with_server(answer_at_the_end, client)
+    assert carried == [65536, 65536, 18928]
+
+
+def test_so_do_calls_of_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    carried = []
+
+    async def carry(_: Link, size: int) -> None:
+        carried.append(size)
+        await asyncio.sleep(config.seconds_left)
+
+    monkeypatch.setattr(Link, "carry", carry)
+    config = replace(config_of(1, seconds=1.0), grpc_port=free_port())
+    asyncio.run(grpc_calls.photos(config))
+    assert set(carried) == {len(grpc_calls._infer([config.photo] * 32))}
 
 
 @pytest.mark.parametrize(("size", "count"), [(100, 5), (10, 9), (5000, 1)])

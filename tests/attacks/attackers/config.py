@@ -14,6 +14,20 @@ NO_ANSWER = 0
 CANCEL_SECONDS = 0.2
 
 
+class Link:
+    """Limits the rate at which an attacker sends."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._free_at = 0.0
+
+    async def carry(self, size: int) -> None:
+        """Waits until so many more bytes have been carried."""
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now) + size / self._bytes_per_second
+        await asyncio.sleep(self._free_at - now)
+
+
 @dataclass(frozen=True)
 class AttackerConfig:
     """One attacking address.
@@ -22,7 +36,8 @@ class AttackerConfig:
     ends: the end of the attack on the clock of `time.monotonic`, which all processes share.
     photo: a JPEG of ordinary size. images: a folder with one expensive image for each format
     (`tests.attacks.images`). body_bytes: the server's limit. bytes_per_second: the attacker's
-    share of the link. grpc_port: of a lone server that serves gRPC too.
+    share of the link. grpc_port: of a lone server that serves gRPC too. link: what everything that
+    the attacker sends is carried by.
     """
 
     port: int
@@ -33,6 +48,10 @@ class AttackerConfig:
     body_bytes: int
     bytes_per_second: float
     grpc_port: int | None = None
+    link: Link = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "link", Link(self.bytes_per_second))
 
     @property
     def seconds_left(self) -> float:
@@ -54,20 +73,6 @@ class Findings:
 
 
 AttackerFn = Callable[[AttackerConfig], Awaitable[Findings]]
-
-
-class Link:
-    """Limits the rate at which an attacker sends."""
-
-    def __init__(self, bytes_per_second: float) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._free_at = 0.0
-
-    async def carry(self, size: int) -> None:
-        """Waits until so many more bytes have been carried."""
-        now = time.monotonic()
-        self._free_at = max(self._free_at, now) + size / self._bytes_per_second
-        await asyncio.sleep(self._free_at - now)
 
 
 async def run_until_end(config: AttackerConfig, *clients: Awaitable[None]) -> None:

@@ -10,9 +10,11 @@ import struct
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from tests.attacks.attackers.config import AttackerConfig
+from tests.attacks.attackers.config import AttackerConfig, Link
 
 READ_BYTES = 1 << 16
+# Sent at once, before the link is asked whether it has carried it.
+PIECE_BYTES = 1 << 16
 CONNECT_SECONDS = 5.0
 # Linux; in Python's socket module from 3.12 on.
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -35,8 +37,9 @@ class HttpResponse:
 class Connection:
     """Opened by `open`, closed by `async with`. Reads nothing ahead."""
 
-    def __init__(self, opened: socket.socket) -> None:
+    def __init__(self, opened: socket.socket, link: Link) -> None:
         self._socket = opened
+        self._link = link
         self._read = b""
 
     @classmethod
@@ -55,7 +58,7 @@ class Connection:
         except BaseException:
             opened.close()
             raise
-        return cls(opened)
+        return cls(opened, config.link)
 
     async def __aenter__(self) -> Connection:
         return self
@@ -66,7 +69,12 @@ class Connection:
         self._socket.close()
 
     async def send(self, data: bytes | memoryview) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        """As fast as the attacker's link carries it."""
+        loop, whole = asyncio.get_running_loop(), memoryview(data)
+        for start in range(0, len(whole), PIECE_BYTES):
+            piece = whole[start : start + PIECE_BYTES]
+            await loop.sock_sendall(self._socket, piece)
+            await self._link.carry(len(piece))
 
     async def receive(self, most_bytes: int = READ_BYTES) -> bytes:
         """Empty once the server has closed the connection."""

@@ -49,6 +49,8 @@ async def _flood(config: AttackerConfig, method: str, message: bytes) -> Finding
         async with aio.insecure_channel(f"127.0.0.1:{config.grpc_port}", options) as channel:
             call = channel.unary_unary(method)
             while True:
+                # The library sends a message at once; the next one waits until it is carried.
+                await config.link.carry(len(message))
                 try:
                     await call(message, timeout=30)
                     seen.statuses[200] += 1

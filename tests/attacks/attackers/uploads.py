@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.attacks.attackers.config import NO_ANSWER, AttackerConfig, Findings, Link, run_until_end
+from tests.attacks.attackers.config import NO_ANSWER, AttackerConfig, Findings, run_until_end
 from tests.attacks.attackers.connection import CONNECTION_ERRORS, Connection
 from tests.attacks.attackers.requests import FORM, head_of, part_of
 
@@ -39,7 +39,6 @@ async def _unfinished(
 ) -> Findings:
     """60 connections, each of which sends so many bytes of a body and waits."""
     seen = Findings()
-    link = Link(config.bytes_per_second)
 
     async def body(connection: Connection) -> None:
         await connection.send(head)
@@ -48,7 +47,6 @@ async def _unfinished(
             piece = PIECE[: size - sent]
             await connection.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             sent += len(piece)
-            await link.carry(len(piece))
         seen.counts["held"] += 1
 
     async def client() -> None:
@@ -91,7 +89,6 @@ async def trickle(config: AttackerConfig) -> Findings:
 async def hang_up(config: AttackerConfig) -> Findings:
     """4 clients that reset the connection in the middle of a body."""
     seen = Findings()
-    link = Link(config.bytes_per_second)
     request = head_of(config.body_bytes, b"image/jpeg") + bytes(config.body_bytes // 2)
 
     async def client() -> None:
@@ -103,7 +100,6 @@ async def hang_up(config: AttackerConfig) -> Findings:
                     seen.counts["left"] += 1
             except CONNECTION_ERRORS:
                 seen.statuses[NO_ANSWER] += 1
-            await link.carry(len(request))
 
     await run_until_end(config, *(client() for _ in range(4)))
     return seen

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx2
+import psutil
 
 from tests.e2e.faults.cases import Case, Row, Setting, explained, peak_of
 from tests.e2e.faults.crowd import Crowd
@@ -50,6 +53,31 @@ class Probes:
                 await asyncio.sleep(1)
 
 
+def cpu_seconds(setting: Setting, replicas: list[Replica]) -> Counter[str]:
+    """CPU time so far, by what took it; of this process it is the clients'.
+
+    A replica's first thread has its event loop, nearly all of the others' time is the network's.
+    """
+    spent: Counter[str] = Counter()
+    for replica in replicas:
+        process = psutil.Process(replica.pid)
+        for thread in process.threads():
+            part = "event loops" if thread.id == replica.pid else "networks"
+            spent[part] += thread.user_time + thread.system_time
+        spent["decoders"] += sum(map(_own_seconds, process.children(recursive=True)))
+    nginx = psutil.Process(setting.stack.nginx.process.pid)
+    spent["nginx"] = sum(map(_own_seconds, (nginx, *nginx.children(recursive=True))))
+    spent["clients"] = time.process_time()
+    return spent
+
+
+def _own_seconds(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
 async def overload(setting: Setting, fault: str, port: int, replicas: list[Replica]) -> Row:
     async def peak() -> float:
         return await peak_of(port, setting.image, max(5.0, 15 * setting.scale))
@@ -64,12 +92,13 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     report, probes = Report(), Probes(replicas[0].port)
     request = Clients(port, setting.image, timeout_ms=DEADLINE_MS).request
     watching = asyncio.ensure_future(probes.watch())
-    spent, worked = time.process_time(), await busy_seconds()
+    spent, worked = cpu_seconds(setting, replicas), await busy_seconds()
     begun = time.monotonic()
     seconds = max(6.0, 60 * setting.scale)
     await asyncio.to_thread(Crowd(port, request).run, 10 * first, seconds, report)
     took = time.monotonic() - begun
-    spent, worked = time.process_time() - spent, await busy_seconds() - worked
+    worked = await busy_seconds() - worked
+    spent = cpu_seconds(setting, replicas) - spent
     watching.cancel()
     # Those that were let in at the end and answered after it are no part of what it kept up.
     ends = begun + seconds
@@ -82,10 +111,11 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     in_time = latest <= DEADLINE_SLACK * DEADLINE_MS / 1000 and not report.statuses[504]
     quick = max(probes.slowest.values()) < SLOWEST_PROBE_SECONDS
     held = explained(report) and share >= LEAST_SHARE and in_time and grown <= MOST_GROWN and quick
+    shares = ", ".join(f"{part} {cpu / took:.2f}" for part, cpu in spent.items())
     note = (
         f"goodput {goodput:.1f} a second, {share:.0%} of the peak; the devices were busy "
-        f"for {worked / took:.0%} of the time, the clients took {spent / took:.2f} of "
-        f"{os.cpu_count()} CPUs; slowest answer {latest:.2f} s of {DEADLINE_MS / 1000:g}; "
+        f"for {worked / took:.0%} of the time; of {os.cpu_count()} CPUs {shares}; "
+        f"slowest answer {latest:.2f} s of {DEADLINE_MS / 1000:g}; "
         f"slowest {', '.join(f'{path} {most:.2f} s' for path, most in probes.slowest.items())}; "
         f"memory {grown:+.1%}"
     )

@@ -55,7 +55,7 @@ def port(service: Service, loop: Loop) -> Iterator[int]:
 def held(service: Service) -> tuple[int, int]:
     """Bytes of answers, and of all that requests hold."""
     state = service.app.state
-    return state.responses.used_bytes, state.runtime.service.budget.used_bytes
+    return state.answers.used_bytes, state.runtime.service.budget.used_bytes
 
 
 def connect(port: int) -> socket.socket:
