@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from service.engines import registry as engines
-from service.engines.base import Engine
+from service.engines.base import Engine, Run
 from service.http.server import serve
 from service.inference import loader as loading
 from service.settings import Settings
@@ -33,12 +33,26 @@ class Sabotaged:
         return getattr(self._engine, name)
 
     def run(self, pixels: Any) -> Any:
-        if _raises.is_set():
-            _raises.clear()
-            raise Died("as it was told")
-        if _hangs.is_set():
-            time.sleep(HANG_SECONDS)
+        _obey()
         return self._engine.run(pixels)
+
+    @property
+    def alone(self) -> Run | None:
+        return None if self._engine.alone is None else self._run_alone
+
+    def _run_alone(self, pixels: Any) -> Any:
+        _obey()
+        assert self._engine.alone is not None
+        return self._engine.alone(pixels)
+
+
+def _obey() -> None:
+    """Does what a signal told."""
+    if _raises.is_set():
+        _raises.clear()
+        raise Died("as it was told")
+    if _hangs.is_set():
+        time.sleep(HANG_SECONDS)
 
 
 def main() -> int:
