@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -53,12 +53,12 @@ class Probes:
                 await asyncio.sleep(1)
 
 
-def cpu_seconds(setting: Setting, replicas: list[Replica]) -> Counter[str]:
+def cpu_seconds(setting: Setting, replicas: list[Replica]) -> dict[str, float]:
     """CPU time so far, by what took it; of this process it is the clients'.
 
     A replica's first thread has its event loop, nearly all of the others' time is the network's.
     """
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     for replica in replicas:
         process = psutil.Process(replica.pid)
         for thread in process.threads():
@@ -98,7 +98,7 @@ async def overload(setting: Setting, fault: str, port: int, replicas: list[Repli
     await asyncio.to_thread(Crowd(port, request).run, 10 * first, seconds, report)
     took = time.monotonic() - begun
     worked = await busy_seconds() - worked
-    spent = cpu_seconds(setting, replicas) - spent
+    spent = {part: cpu - spent[part] for part, cpu in cpu_seconds(setting, replicas).items()}
     watching.cancel()
     # Those that were let in at the end and answered after it are no part of what it kept up.
     ends = begun + seconds

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from fastapi import FastAPI, Response
 
-from service.http.outputs.held_response import PIECE_BYTES, HeldResponse
+from service.fairness.answer_budget import PIECE_BYTES
+from service.http.outputs.held_response import HeldResponse
 from tests.service.conftest import Loop, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, eventually
 from tests.service.http.connection.conftest import HASTY, answer

@@ -208,7 +208,7 @@ def test_memory_is_given_back_once_the_images_are_decoded(
 
     def kept() -> bool:
         for buffer in buffers:
-            if buffer._pages is not None and not pages:
+            if isinstance(buffer._pages, mmap.mmap) and not pages:
                 pages.append(weakref.ref(buffer._pages))
         return bool(pages) and pages[0]() is not None
 
