@@ -48,11 +48,14 @@ class Admission:
 
     def client_wait_seconds(self, client: str | None) -> float:
         """Expected wait for the device of an image of this client that arrives now."""
-        return self._wait_seconds(self._load(), client)
+        load = self._load()
+        return self._batcher.seconds_until(load.before_turn(client, 1), waiting=load.waiting)
 
     def seconds_until_done(self, images: int, client: str | None) -> float:
         """Expected time until so many images that arrive now have their results."""
-        return self._seconds_until_done(self._load(), images, client)
+        load = self._load()
+        ahead = load.before_turn(client, images) + images
+        return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
 
     def check(
         self, images: int, *, deadline: float, client: str | None, body_bytes: int | None = 0
@@ -112,7 +115,7 @@ class Admission:
                     load.before_room(client, needed_room - room), waiting=load.waiting
                 ),
             )
-        wait = self._wait_seconds(load, client)
+        wait = self.client_wait_seconds(client)
         if wait > self._wait_limit_seconds:
             return Overloaded(
                 f"The wait is about {wait:.1f} s, and {self._wait_limit_seconds:g} s is the limit.",
@@ -124,20 +127,13 @@ class Admission:
         # At most half of the remaining time: if every request were refused, lateness would never
         # be observed again.
         late = min(self._lateness.seconds(client), remaining / 2)
-        needed = SAFETY_FACTOR * self._seconds_until_done(load, images, client) + late
+        needed = SAFETY_FACTOR * self.seconds_until_done(images, client) + late
         if needed <= remaining:
             return None
         return Overloaded(
             f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
             retry_after_seconds=needed - remaining,
         )
-
-    def _wait_seconds(self, load: _Load, client: str | None) -> float:
-        return self._batcher.seconds_until(load.before_turn(client, 1), waiting=load.waiting)
-
-    def _seconds_until_done(self, load: _Load, images: int, client: str | None) -> float:
-        ahead = load.before_turn(client, images) + images
-        return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
 
     def _load(self) -> _Load:
         by_client = self._batcher.waiting_by_client()
