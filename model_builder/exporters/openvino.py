@@ -5,6 +5,9 @@ Imports TensorFlow; import it only to build.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -60,5 +63,13 @@ def convert(network: keras.Model) -> Any:
 
 
 def save(model: Any, folder: Path) -> None:
+    """Raises OSError where the disk is full."""
     folder.mkdir(parents=True, exist_ok=True)
-    import_openvino().save_model(model, folder / OPENVINO_MODEL, compress_to_fp16=False)
+    try:
+        import_openvino().save_model(model, folder / OPENVINO_MODEL, compress_to_fp16=False)
+    except RuntimeError as error:
+        # OpenVINO only says that a stream failed, and deletes what it wrote.
+        weights = (op.data.nbytes for op in model.get_ops() if op.get_type_name() == "Constant")
+        if shutil.disk_usage(folder).free < sum(weights):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
