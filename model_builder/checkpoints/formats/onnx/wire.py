@@ -11,6 +11,7 @@ from collections.abc import Iterator
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_VARINT_BYTES = 10
 SIGN = 1 << 63
+FLOAT = struct.Struct("<f")
 
 # An int of a varint; otherwise the bytes.
 Value = int | memoryview
@@ -61,8 +62,11 @@ def integers(value: Value) -> list[int]:
 
 
 def floating(value: Value) -> float:
-    """Of a field of 32 bits."""
-    (number,) = struct.unpack("<f", content(value))
+    """Of a field of 32 bits. Raises ValueError for any other."""
+    data = content(value)
+    if len(data) != FLOAT.size:
+        raise ValueError(f"a number of {FLOAT.size} bytes with {len(data)}")
+    (number,) = FLOAT.unpack(data)
     return float(number)
 
 

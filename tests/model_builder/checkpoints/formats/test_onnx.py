@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_builder.checkpoints.formats.onnx.wire import floating
 from model_builder.checkpoints.loader import read_checkpoint
 from model_builder.checkpoints.published import PublishedTensors
 from model_builder.errors import ConversionFailed
@@ -206,3 +207,8 @@ def test_a_network_of_too_many_nodes(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(onnx_files.model([block(2, "a")] * 20_001, [], ["x"], "a"))
     assert "may have 20000 nodes" in refusal(path)
+
+
+def test_a_float_of_eight_bytes() -> None:
+    with pytest.raises(ValueError, match="a number of 4 bytes with 8"):
+        floating(memoryview(bytes(8)))
