@@ -176,8 +176,7 @@ class Methods:
             forget_frames(error)
         except asyncio.CancelledError:
             self._runtime.metrics.rejections.labels("cancelled").inc()
-            late, cancelled = grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED
-            status = late if call.late else cancelled
+            status = grpc.StatusCode.DEADLINE_EXCEEDED if call.late else grpc.StatusCode.CANCELLED
             raise
         except Exception:
             logger.exception("An error that nothing caught")

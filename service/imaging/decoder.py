@@ -7,7 +7,6 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -27,7 +26,7 @@ from service.imaging.formats import (
     not_taken,
 )
 from service.imaging.limits.dimensions import MAX_FRAMES, check_header_frames, check_size
-from service.imaging.repair.damage import missing_end, reason_of
+from service.imaging.repair.damage import reason_of, truncated
 from service.imaging.transforms import (
     TRANSPOSES,
     TURNED,
@@ -191,11 +190,14 @@ def _open(data: bytes) -> ImageFile:
 
 
 def _explanation(name: str, data: bytes) -> InvalidImage | None:
-    for explain in (partial(missing_end, name), FORMATS[name].explain):
-        # What can't be read can't be explained either.
-        with suppress(Exception):
-            if explain is not None and (found := explain(data)) is not None:
-                return found
+    format = FORMATS[name]
+    # What can't be read can't be explained either.
+    with suppress(Exception):
+        stated = 0 if format.stated_bytes is None else format.stated_bytes(data)
+        if (refusal := truncated(name, stated, len(data))) is not None:
+            return refusal
+    with suppress(Exception):
+        return None if format.explain is None else format.explain(data)
     return None
 
 

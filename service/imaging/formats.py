@@ -27,6 +27,7 @@ from service.imaging.layouts.alpha import without_unused_alpha
 from service.imaging.limits import bmp, gif, isobmff, jpeg, png, tiff, webp
 from service.imaging.repair import avif as avif_repair
 from service.imaging.repair import bmp as bmp_repair
+from service.imaging.repair import damage
 from service.imaging.repair import jpeg as jpeg_repair
 from service.imaging.repair import png as png_repair
 from service.imaging.repair import webp as webp_repair
@@ -48,7 +49,8 @@ class Format:
 
     check_layout(image): after the header was read; raises InvalidImage for what would be decoded
     wrong. explain(data): the refusal of a file that the reader does not open, None where another
-    reason is to be named. shown(image): of the decoded image, what a person sees. repairs(data):
+    reason is to be named. stated_bytes(data): how long the file is at least, by its header.
+    shown(image): of the decoded image, what a person sees. repairs(data):
     the file without damage that costs no pixel, for a file that can't be read as it is. They decode
     no pixels, other than completed(data): with an end that is missing, where all pixels are there.
     """
@@ -63,6 +65,7 @@ class Format:
     check_work: Callable[[ImageFile, bytes], None] | None = None
     check_layout: Callable[[Any], None] | None = None
     explain: Callable[[bytes], InvalidImage | None] | None = None
+    stated_bytes: Callable[[bytes], int] | None = None
     shown: Callable[[Any], Image.Image] | None = None
     repairs: Callable[[bytes], Iterator[bytes]] | None = None
     completed: Callable[[bytes], bytes | None] | None = None
@@ -109,6 +112,7 @@ FORMATS: dict[str, Format] = {
         (b"WEBP",),
         offset=8,
         check_frames=webp.check_frames,
+        stated_bytes=damage.riff_bytes,
         repairs=webp_repair.repairs,
     ),
     "AVIF": Format(
@@ -119,6 +123,7 @@ FORMATS: dict[str, Format] = {
         also_read=(b"ftypmif1", b"ftypmsf1"),
         check_frames=isobmff.check_frames,
         explain=avif_layout.explain,
+        stated_bytes=damage.isobmff_bytes,
         repairs=avif_repair.repairs,
     ),
     "GIF": Format(
@@ -144,6 +149,7 @@ FORMATS: dict[str, Format] = {
         check_frames=tiff.check_frames,
         check_layout=tiff_layout.check,
         explain=tiff_layout.explain,
+        stated_bytes=damage.tiff_bytes,
         shown=tiff_layout.eight_bits,
     ),
 }

@@ -28,21 +28,27 @@ def reason_of(error: Exception) -> str:
     return next(found, text)
 
 
-def missing_end(name: str, data: bytes) -> InvalidImage | None:
-    """The refusal of a file that ends before its header says; None of any other.
+def riff_bytes(data: bytes) -> int:
+    """How long a RIFF says that it is. Raises struct.error for less than its header."""
+    return RIFF_HEADER_BYTES + int(struct.unpack_from("<4xI", data)[0])
 
-    name: Pillow's, of the format. Raises struct.error where not even the header is there.
-    """
-    stated = 0
-    if name == "WEBP":
-        stated = RIFF_HEADER_BYTES + int(struct.unpack_from("<4xI", data)[0])
-    elif name == "AVIF":
-        stated = max((box.stop for box in boxes_of(data, 0, len(data))), default=0)
-    elif name == "TIFF" and data[:4] in TIFF_OFFSETS:
-        stated = 1 + int(struct.unpack_from(TIFF_OFFSETS[data[:4]], data)[0])
-    if stated <= len(data):
+
+def isobmff_bytes(data: bytes) -> int:
+    """Where the last box ends whose beginning is there."""
+    return max((box.stop for box in boxes_of(data, 0, len(data))), default=0)
+
+
+def tiff_bytes(data: bytes) -> int:
+    """Up to the first byte of a TIFF's first directory. Raises struct.error as above."""
+    layout = TIFF_OFFSETS.get(data[:4])
+    return 0 if layout is None else 1 + int(struct.unpack_from(layout, data)[0])
+
+
+def truncated(name: str, stated_bytes: int, received_bytes: int) -> InvalidImage | None:
+    """The refusal of a file that ends before its header says; None of any other."""
+    if stated_bytes <= received_bytes:
         return None
     return InvalidImage(
-        f"The {name} image is truncated: it has at least {stated} bytes. "
-        f"Received: {len(data)} bytes"
+        f"The {name} image is truncated: it has at least {stated_bytes} bytes. "
+        f"Received: {received_bytes} bytes"
     )

@@ -14,8 +14,9 @@ from model_builder.system.printable import shortlist
 FIRST_BYTES = 64
 SSTABLE = bytes.fromhex("57fb808b247547db")
 AGAIN = "import the checkpoint that it was made from"
-# Protocol buffers: the version of the format, then the producer, the graph or the operators.
+# Of files that may be in an archive.
 WEIGHTS = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".h5", ".keras", ".onnx", ".pth.tar")
+# Protocol buffers: the version of the format, then the producer, the graph or the operators.
 ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x32\x3a\x42]", re.DOTALL)
 
 
