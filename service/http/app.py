@@ -26,6 +26,7 @@ from starlette.requests import ClientDisconnect
 from service.auth.access import Access
 from service.fairness.answer_budget import AnswerBudget
 from service.fairness.pacing import Pacer
+from service.http.dependencies import Predicting
 from service.http.grpc import check_grpc, serving_grpc
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
@@ -156,12 +157,14 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     app.state.spans = tracing.spans
     app.state.certificate = certificate
     app.state.rate_limit = limit
-    app.state.bodies = Bodies(runtime.service.budget)
+    app.state.bodies = bodies = Bodies(runtime.service.budget)
     app.state.pacer = pacer
     app.state.answers = answers
     app.state.model_list = ModelList(runtime.repository, settings)
-    app.state.prediction_writer = PredictionWriter()
-    app.state.overlays = overlays = Overlays()
+    overlays = Overlays()
+    app.state.predicting = Predicting(
+        runtime.service, settings, tracing.spans, limit, bodies, PredictionWriter(), overlays
+    )
     # Added last means called first.
     app.add_middleware(HeadMiddleware)
     if keys is not None or limit is not None:

@@ -45,7 +45,7 @@ async def _rate_limit(request: Request) -> RateLimit | None:
 
 @dataclass(frozen=True, slots=True)
 class Predicting:
-    """What `/predict` works with: as one dependency, since FastAPI takes its time for each."""
+    """What `/predict` works with: made once, since FastAPI takes its time for each dependency."""
 
     service: InferenceService
     settings: Settings
@@ -56,18 +56,8 @@ class Predicting:
     overlays: Overlays
 
 
-async def _predicting(request: Request) -> Predicting:
-    state = request.app.state
-    runtime: Runtime = state.runtime
-    return Predicting(
-        runtime.service,
-        runtime.settings,
-        state.spans,
-        state.rate_limit,
-        state.bodies,
-        state.prediction_writer,
-        state.overlays,
-    )
+def predicting_of(request: Request) -> Predicting:
+    return cast(Predicting, request.app.state.predicting)
 
 
 async def _model_list(request: Request) -> ModelList:
@@ -79,7 +69,6 @@ async def _bodies(request: Request) -> Bodies:
 
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-PredictingDep = Annotated[Predicting, Depends(_predicting)]
 ExpositionDep = Annotated[Exposition, Depends(_exposition)]
 SpansDep = Annotated[Spans | None, Depends(_spans)]
 RateLimitDep = Annotated[RateLimit | None, Depends(_rate_limit)]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from service.http.auth.client import client_of
 from service.http.confidence import ABSTAIN_BELOW, AbstainBelowQuery, threshold
-from service.http.dependencies import PredictingDep
+from service.http.dependencies import predicting_of
 from service.http.headers import REQUEST_TIMEOUT_MS, SERVER_TIMING
 from service.http.outputs.held_response import HeldResponse
 from service.http.outputs.image_json import ImageOutputWriter
@@ -26,6 +26,7 @@ from service.http.request.disconnect import disconnected
 from service.http.request.parameters import check_query
 from service.http.request.timing import record_timing, server_timing
 from service.http.request.uploads import read_images
+from service.http.routers.direct_route import DirectRoute
 from service.http.routers.predict_description import description_of
 from service.inference.disconnect import cancel_on_disconnect
 from service.inference.request import InferenceRequest, InferenceResult, RequestDeadline
@@ -41,14 +42,13 @@ MEMBERS = (ABSTAIN_BELOW, *OPTIONS)
 
 def make_router(settings: Settings) -> APIRouter:
     """POST /predict, described with the limits that are set."""
-    router = APIRouter(tags=["predict"])
+    router = APIRouter(tags=["predict"], route_class=DirectRoute)
     router.post(PREDICT, **description_of(settings.limits.max_files))(predict)
     return router
 
 
 async def predict(
     request: Request,
-    predicting: PredictingDep,
     model: Annotated[
         str | None,
         Query(min_length=1, description="A served model's name. Default: the first model served."),
@@ -78,6 +78,7 @@ async def predict(
     """Raises ServiceError and its subclasses; the application's handler maps them."""
     started = time.monotonic()
     check_query(request.query_params, PARAMETERS)
+    predicting = predicting_of(request)
     service, settings = predicting.service, predicting.settings
     chosen = service.model(model)
     k = chosen.top_k(top_k)
