@@ -48,14 +48,7 @@ class Admission:
 
     def client_wait_seconds(self, client: str | None) -> float:
         """Expected wait for the device of an image of this client that arrives now."""
-        load = self._load()
-        return self._batcher.seconds_until(load.before_turn(client, 1), waiting=load.waiting)
-
-    def seconds_until_done(self, images: int, client: str | None) -> float:
-        """Expected time until so many images that arrive now have their results."""
-        load = self._load()
-        ahead = load.before_turn(client, images) + images
-        return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
+        return self._seconds_until_begun(self._load(), client)
 
     def check(
         self, images: int, *, deadline: float, client: str | None, body_bytes: int | None = 0
@@ -67,21 +60,7 @@ class Admission:
         request needs room for as many as its last one had, if it is as large.
         Raises TooManyImages, QueueFull, Overloaded or DeadlineExceeded.
         """
-        most = room_for(self._queue_limit, used=0, held=0, clients=1)
-        if images > most:
-            raise TooManyImages(
-                f"A request may have {most} images: no more of one client may wait. "
-                f"Received: {images}"
-            )
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise DeadlineExceeded("The deadline passed before the images were there.")
-        refusal = self._refusal(images, remaining, client, body_bytes)
-        if refusal is None:
-            return
-        if client is not None:
-            refusal.client_share = self._refusal(images, remaining, None) is None
-        raise refusal
+        self._check(self._load(), images, deadline, client, body_bytes)
 
     def admit(
         self, images: int, *, deadline: float, client: str, image_bytes: int = 0
@@ -91,17 +70,47 @@ class Admission:
         image_bytes: of all images together.
         """
         self._expected.record(client, images, image_bytes)
-        self.check(images, deadline=deadline, client=client)
-        return Reservation(self, images, client)
+        load = self._load()
+        self._check(load, images, deadline, client)
+        done = time.monotonic() + self._seconds_until_done(load, images, client)
+        return Reservation(self, images, client, expected=done)
 
     def record_lateness(self, client: str, late_seconds: float) -> None:
         """late_seconds: between the expected and the actual end of a request; negative if early."""
         self._lateness.record(client, late_seconds)
 
+    def _check(
+        self,
+        load: _Load,
+        images: int,
+        deadline: float,
+        client: str | None,
+        body_bytes: int | None = 0,
+    ) -> None:
+        most = room_for(self._queue_limit, used=0, held=0, clients=1)
+        if images > most:
+            raise TooManyImages(
+                f"A request may have {most} images: no more of one client may wait. "
+                f"Received: {images}"
+            )
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise DeadlineExceeded("The deadline passed before the images were there.")
+        refusal = self._refusal(load, images, remaining, client, body_bytes)
+        if refusal is None:
+            return
+        if client is not None:
+            refusal.client_share = self._refusal(load, images, remaining, None) is None
+        raise refusal
+
     def _refusal(
-        self, images: int, remaining: float, client: str | None, body_bytes: int | None = 0
+        self,
+        load: _Load,
+        images: int,
+        remaining: float,
+        client: str | None,
+        body_bytes: int | None = 0,
     ) -> QueueFull | Overloaded | None:
-        load = self._load()
         room, held = load.room(self._queue_limit, client), load.held(client)
         needed_room = images
         if client is not None and held:
@@ -115,7 +124,7 @@ class Admission:
                     load.before_room(client, needed_room - room), waiting=load.waiting
                 ),
             )
-        wait = self.client_wait_seconds(client)
+        wait = self._seconds_until_begun(load, client)
         if wait > self._wait_limit_seconds:
             return Overloaded(
                 f"The wait is about {wait:.1f} s, and {self._wait_limit_seconds:g} s is the limit.",
@@ -127,13 +136,22 @@ class Admission:
         # At most half of the remaining time: if every request were refused, lateness would never
         # be observed again.
         late = min(self._lateness.seconds(client), remaining / 2)
-        needed = SAFETY_FACTOR * self.seconds_until_done(images, client) + late
+        needed = SAFETY_FACTOR * self._seconds_until_done(load, images, client) + late
         if needed <= remaining:
             return None
         return Overloaded(
             f"The answer may take {needed:.2f} s, and the request has {remaining:.2f} s left.",
             retry_after_seconds=needed - remaining,
         )
+
+    def _seconds_until_begun(self, load: _Load, client: str | None) -> float:
+        """Until the device takes an image of this client that arrives now."""
+        return self._batcher.seconds_until(load.before_turn(client, 1), waiting=load.waiting)
+
+    def _seconds_until_done(self, load: _Load, images: int, client: str | None) -> float:
+        """Until so many images that arrive now have their results."""
+        ahead = load.before_turn(client, images) + images
+        return self._batcher.seconds_until(ahead, waiting=load.waiting + images)
 
     def _load(self) -> _Load:
         by_client = self._batcher.waiting_by_client()
@@ -170,10 +188,11 @@ class _Load:
 class Reservation:
     """Room for the images of one request, from its admission until they are decoded."""
 
-    def __init__(self, admission: Admission, images: int, client: str) -> None:
+    def __init__(self, admission: Admission, images: int, client: str, *, expected: float) -> None:
+        """expected: when they have their results, on the clock of `time.monotonic`."""
         self._admission = admission
         self._client = client
-        self._expected = time.monotonic() + admission.seconds_until_done(images, client)
+        self._expected = expected
         self._held = images
         admission._decoding[client] += images
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Other load on the machine makes measurements no more exact than this.
 NEAR_BEST = 0.95
@@ -16,24 +17,20 @@ NEAR_ALONE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class BatchSizes:
-    """seconds: latency of one batch on this machine, by its size."""
+    """seconds: latency of one batch on this machine, by its size. sizes: ascending."""
 
     seconds: Mapping[int, float]
+    sizes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    largest: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.seconds or min(self.seconds) < 1:
             raise ValueError(
                 f"There must be sizes, of 1 image or more. Received: {sorted(self.seconds)}"
             )
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Ascending."""
-        return tuple(sorted(self.seconds))
-
-    @property
-    def largest(self) -> int:
-        return max(self.seconds)
+        # What admission asks for with every request.
+        object.__setattr__(self, "sizes", tuple(sorted(self.seconds)))
+        object.__setattr__(self, "largest", self.sizes[-1])
 
     @property
     def quick(self) -> int:
@@ -69,4 +66,4 @@ class BatchSizes:
 
     def padded_size(self, count: int) -> int:
         """The smallest size that holds `count` images, at most `largest`."""
-        return min(size for size in self.seconds if size >= count)
+        return self.sizes[bisect_left(self.sizes, count)]

@@ -87,9 +87,8 @@ async def predict(
     )
     wanted = wanted_outputs(given_options(query, {}), chosen, k)
     deadline = RequestDeadline(started, timeout_ms, settings.http.request_timeout_seconds)
-    # Before the body is read, a refusal costs next to nothing.
+    # LoadSheddingMiddleware has found room for it, as far as that is known before the body is read.
     client = client_of(request.scope)
-    service.check_room(model, deadline=deadline.at(started), client=client)
     bind_log_fields(model=chosen.name)
     with (
         predicting.bodies.open(client) as upload,

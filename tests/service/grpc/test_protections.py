@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from service.auth.api_keys import hash_of
-from service.batching.admission import Admission
+from service.batching.batcher import Batcher
 from service.errors import ServiceError
 from service.grpc.call import Call
 from service.grpc.protos import inference_pb2 as v2
@@ -101,7 +101,7 @@ def test_an_overload_refuses_before_a_message_arrives(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     service = serve(FakeEngine(), grpc_port=0, queue_wait_limit_seconds=50)
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     received = []
     monkeypatch.setattr(Call, "receive", lambda self: received.append(self))
     request: Any = infer_request(RED) if method == INFER else predict_request(RED)

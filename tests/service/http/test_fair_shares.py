@@ -13,6 +13,8 @@ import httpx2
 import pytest
 
 from service.auth.api_keys import hash_of
+from service.batching.admission import Admission
+from service.errors import Overloaded
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
 from tests.service.conftest import MODEL_NAME, Serve, Service, listening
 from tests.service.fakes import WAIT_SECONDS, Array, FakeEngine, Pixels, eventually
@@ -170,11 +172,11 @@ def test_where_no_client_would_be_admitted_every_key_is_refused(
     service = serve(queue_wait_limit_seconds=50, api_keys_file=keys)
     asked = []
 
-    def wait(_: object, client: str | None) -> float:
-        asked.append(client)
-        return 100.0
+    def refusal(_: Admission, *about: Any) -> Overloaded:
+        asked.append(about[3])
+        return Overloaded("The wait is 100 s.", retry_after_seconds=50.0)
 
-    monkeypatch.setattr(type(service.model.admission), "client_wait_seconds", wait)
+    monkeypatch.setattr(Admission, "_refusal", refusal)
     with asking(service) as ask:
         assert ask(FLOOD, X_API_Key="wrong").status_code == 503
         assert asked == [None]

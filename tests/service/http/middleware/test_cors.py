@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from service.auth.api_keys import hash_of
-from service.batching.admission import Admission
+from service.batching.batcher import Batcher
 from service.http.headers import RETRY_AFTER
 from tests.nginx import NGINX
 from tests.service.behind_nginx import behind_nginx
@@ -104,7 +104,7 @@ def test_a_page_can_read_when_to_try_again(
 ) -> None:
     """Also in a refusal before the body is read."""
     service = serve(cors_origins=SHOP, queue_wait_limit_seconds=50)
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     response = service.client.post(path, content=RED, headers=FROM_SHOP)
     assert response.status_code == 503
     assert response.headers[ALLOWED] == SHOP
@@ -143,7 +143,7 @@ def test_a_refusal_that_nginx_passes_on_can_be_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     service = serve(cors_origins=SHOP, queue_wait_limit_seconds=50, trusted_proxies="127.0.0.1")
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     monkeypatch.setattr(type(service.model), "images_per_second", 0.001)
     with behind_nginx(service.app) as port:
         for _ in range(3):

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from service.batching.admission import Admission
+from service.batching.batcher import Batcher
 from service.errors import QueueFull
 from service.http.middleware.load_shedding import LoadSheddingMiddleware, RetryBudget
 from tests.nginx import NGINX
@@ -27,7 +28,7 @@ from tests.service.http.opened_bodies import opened_bodies
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies="127.0.0.1")
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     return service
 
 
@@ -91,7 +92,7 @@ def test_a_refusal_is_a_problem_with_its_id_and_is_counted(
 def test_it_is_the_problem_that_the_route_answers(
     busy: Service, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {"X-Request-ID": "mine"}
+    given = {"X-Request-ID": "mine", "Content-Type": "image/jpeg"}
     early = post(client, **given)
     monkeypatch.setattr(LoadSheddingMiddleware, "_error", lambda *_: None)
     routed = busy.client.post("/predict", content=b"no image", headers=given)
@@ -140,7 +141,7 @@ def test_a_client_is_no_balancer(
 ) -> None:
     """Whatever it says: it would get status 200 for a refusal."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies=trusted)
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     monkeypatch.setattr(type(service.model), "images_per_second", 0.001)
     given = {"X-Accel-Refusal": "1", "X-Forwarded-For": "192.0.2.7"}
     with listening(service.app) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as one:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from service.auth.api_keys import hash_of
-from service.batching.admission import Admission
+from service.batching.batcher import Batcher
 from service.http.middleware.root_path import RootPathMiddleware
 from service.settings.types import OWN_PATHS
 from tests.nginx import NGINX
@@ -94,7 +94,7 @@ def test_what_protects_a_path_knows_it_without_the_prefix(
     assert client.get(f"{prefix}/health/ready").status_code == 200
     assert client.get(f"{prefix}/v1/nope", headers={"X-API-Key": "alpha"}).status_code == 400
     # Before the key is looked at: the refusal is that of load shedding.
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     for path in ("/predict", INFER):
         response = client.post(prefix + path, content=RED)
         assert response.status_code == 503

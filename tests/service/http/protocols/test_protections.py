@@ -17,6 +17,7 @@ import pytest
 from service.auth.address import UNKNOWN
 from service.auth.api_keys import hash_of
 from service.batching.admission import Admission
+from service.batching.batcher import Batcher
 from service.errors import QueueFull
 from service.http.headers import REQUEST_TIMEOUT_MS
 from service.http.middleware.load_shedding import LoadSheddingMiddleware
@@ -90,7 +91,7 @@ def send(
 def busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Service:
     """Whose device is a hundred seconds behind."""
     service = serve(FakeEngine(), queue_wait_limit_seconds=50, trusted_proxies="127.0.0.1")
-    monkeypatch.setattr(Admission, "client_wait_seconds", lambda *_: 100.0)
+    monkeypatch.setattr(Batcher, "seconds_until", lambda *_, **__: 100.0)
     return service
 
 
