@@ -72,11 +72,12 @@ class HeldBytes:
 
     def take(self, count: int) -> None:
         """Raises MemoryFull, and then takes nothing."""
-        self.check(count)
-        self._limit.take(self._client, count)
+        if not self._limit.take(self._client, count):
+            raise memory_full(self._limit, count)
         self._held += count
 
     def release(self) -> None:
         """Gives back all that is held; nothing the second time."""
-        held, self._held = self._held, 0
-        self._limit.release(self._client, held)
+        if self._held:
+            self._limit.release(self._client, self._held)
+            self._held = 0

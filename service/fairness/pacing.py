@@ -111,6 +111,13 @@ class Pacer:
         self._charge(client, client.cost_seconds)
         return Turn(client, client.cost_seconds)
 
+    def has_no_other(self, turn: Turn) -> bool:
+        """Whether a request has none to give way to, whatever it has taken so far.
+
+        No other client within its share is served, and none waits for what this one is charged.
+        """
+        return not self._held and self._first == turn.client.first
+
     async def give_way(self, turn: Turn, seconds: float, most_seconds: float) -> bool:
         """In the middle of a request: returns when it may go on, and whether it had to wait.
 
