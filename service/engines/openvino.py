@@ -15,7 +15,7 @@ from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Precision
 from model_builder.errors import BuilderError, InvalidArtifact
 from model_builder.system.openvino_import import import_openvino
 from service.engines.base import Hardware, Run
-from service.system.cpu import CPUINFO, has_bfloat16
+from service.system.cpu import CPUINFO, affine_cpus, has_bfloat16
 from service.system.memory import release_file
 
 logger = logging.getLogger(__name__)
@@ -127,8 +127,8 @@ class OpenVINOEngine:
                 "INFERENCE_NUM_THREADS": self._threads,
                 "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[self._precision],
                 "NUM_STREAMS": streams,
-                # Replicas on one machine would all pin their threads to the same CPUs.
-                "ENABLE_CPU_PINNING": False,
+                # Replicas that each have a part of the CPUs would pin threads to the same ones.
+                "ENABLE_CPU_PINNING": streams > 1 and self._threads >= affine_cpus(),
             },
         )
         requests = [compiled.create_infer_request() for _ in range(streams)]

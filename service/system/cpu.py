@@ -30,12 +30,16 @@ def cpu_limit(cgroup: Path = CGROUP) -> int:
     A container limited to 2 of a machine's 64 CPUs sees 64; the quota would stop 64 threads for
     most of every 100 ms.
     """
-    if hasattr(os, "sched_getaffinity"):
-        available = len(os.sched_getaffinity(0))
-    else:
-        available = os.cpu_count() or 1
+    available = affine_cpus()
     quota = _cgroup_quota(cgroup)
     return available if quota is None else max(1, min(available, math.ceil(quota)))
+
+
+def affine_cpus() -> int:
+    """The number of CPUs by affinity alone."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def limit_blas_threads() -> None:
