@@ -104,14 +104,12 @@ class Batcher(Generic[RowT]):
 
         waiting: all that wait then; others of them fill the last batch.
         """
-        now = time.monotonic()
-        busy_seconds = [
-            max(0.0, self.latency.batch_seconds(worker.size) - worker.busy_seconds(now))
-            if worker.batch
-            else 0.0
+        now, batch_seconds = time.monotonic(), self.latency.batch_seconds
+        idle_in = min(
+            max(0.0, batch_seconds(worker.size) + worker.since - now) if worker.batch else 0.0
             for worker in self._workers
-        ]
-        return min(busy_seconds) + self.latency.seconds_for(
+        )
+        return idle_in + self.latency.seconds_for(
             ahead, waiting=waiting, devices=len(self._workers)
         )
 

@@ -43,10 +43,10 @@ class LatencyEstimator:
 
     def seconds(self, images: int) -> float:
         """The estimate for a number of images on one device, in as few batches as they fit in."""
-        largest = self._batch_sizes.largest
-        batches, rest = divmod(images, largest)
-        seconds = batches * self.batch_seconds(largest)
-        return seconds + (self.batch_seconds(self._batch_sizes.padded_size(rest)) if rest else 0.0)
+        sizes, estimated = self._batch_sizes, self._seconds
+        batches, rest = divmod(images, sizes.largest)
+        seconds = batches * estimated[sizes.largest]
+        return seconds + estimated[sizes.padded_size(rest)] if rest else seconds
 
     def seconds_for(self, ahead: int, *, waiting: int, devices: int) -> float:
         """The estimate for the first so many of the images that wait, on all devices together.
@@ -55,4 +55,6 @@ class LatencyEstimator:
         """
         largest = self._batch_sizes.largest
         images = max(ahead, min(waiting, -(-ahead // largest) * largest))
-        return max(self.seconds(min(images, largest)), self.seconds(images) / devices)
+        if images <= largest:
+            return self.seconds(images)
+        return max(self._seconds[largest], self.seconds(images) / devices)

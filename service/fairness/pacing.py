@@ -190,6 +190,8 @@ class Pacer:
 
     def _schedule(self) -> None:
         """Sets the timer for the next ones: at once, or when the first client has paid."""
+        if self._timer is not None and not self._due:
+            return
         loop = asyncio.get_running_loop()
         due = 0.0
         if not any(map(self._may_start, self._held)):
