@@ -88,8 +88,7 @@ class OpenVINOEngine:
 
     def run(self, pixels: Pixels) -> Array:
         if not self._divided:
-            with self._whole:
-                return self._run_alone(pixels)
+            return self._run_alone(pixels)
         request = self._idle.get()
         try:
             return _infer(request, pixels)
@@ -101,7 +100,13 @@ class OpenVINOEngine:
         return self._run_alone if self._streams > 1 else None
 
     def _run_alone(self, pixels: Pixels) -> Array:
-        return _infer(self._alone, pixels)
+        # A batch that hangs keeps the request, and OpenVINO refuses a second one on it.
+        if not self._whole.acquire(blocking=not self._divided):
+            return self.run(pixels)
+        try:
+            return _infer(self._alone, pixels)
+        finally:
+            self._whole.release()
 
     @property
     def divided(self) -> bool:

@@ -217,6 +217,36 @@ def test_a_graph_that_can_t_be_run_is_compiled_again(
     assert kept.read() not in (None, graph)
 
 
+def test_a_batch_that_hangs_with_the_whole_cpu_leaves_the_streams_at_work(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine,) = load_divided(built.artifacts["float32"], HARDWARE)
+    assert engine.alone is not None
+    expected = engine.alone(built.pixels[:1])
+    infer, hangs, ends = openvino._infer, threading.Event(), threading.Event()
+    taken: list[Any] = []
+
+    def hanging_first(request: Any, pixels: Pixels) -> Array:
+        if request in taken:
+            raise RuntimeError("Infer Request is busy")
+        if not taken:
+            taken.append(request)
+            hangs.set()
+            assert ends.wait(WAIT_SECONDS)
+        return infer(request, pixels)
+
+    monkeypatch.setattr(openvino, "_infer", hanging_first)
+    with ThreadPoolExecutor(1) as threads:
+        hung = threads.submit(engine.alone, built.pixels[:1])
+        assert hangs.wait(WAIT_SECONDS)
+        try:
+            for _ in range(2 * engine.concurrency):
+                np.testing.assert_array_equal(engine.alone(built.pixels[:1]), expected)
+        finally:
+            ends.set()
+        np.testing.assert_array_equal(hung.result(WAIT_SECONDS), expected)
+
+
 def version() -> str:
     found: str = import_openvino().__version__
     return found
