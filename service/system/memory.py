@@ -6,6 +6,7 @@ import ctypes
 import gc
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -59,12 +60,25 @@ def release_file(path: Path) -> None:
 
     Of mappings that are not written to. Does nothing where the system has no /proc.
     """
+    _release(lambda access, file: access.startswith("r--") and file == str(path))
+
+
+def release_code() -> None:
+    """As `release_file`, the code of the program and its libraries; calls bring it back.
+
+    For what only a start runs, such as a compiler: the system's cache of files keeps it.
+    """
+    _release(lambda access, file: access == "r-xp" and file.startswith("/"))
+
+
+def _release(wanted: Callable[[str, str], bool]) -> None:
+    """wanted: told each mapping's access, as in `MAPS`, and its file."""
     try:
         maps = MAPS.read_text().splitlines()
     except OSError:
         return
     madvise = c_library().madvise
     for fields in (line.split(maxsplit=5) for line in maps):
-        if len(fields) == 6 and fields[5] == str(path) and fields[1].startswith("r--"):
+        if len(fields) == 6 and wanted(fields[1], fields[5]):
             first, end = (int(address, 16) for address in fields[0].split("-"))
             madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
