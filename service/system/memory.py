@@ -12,7 +12,7 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 # Version 2, then version 1 of control groups.
 LIMIT_FILES = ("memory.max", "memory/memory.limit_in_bytes")
-MAPS = Path("/proc/self/maps")
+SMAPS = Path("/proc/self/smaps")
 
 
 def memory_limit(cgroup: Path = CGROUP) -> int:
@@ -72,13 +72,22 @@ def release_code() -> None:
 
 
 def _release(wanted: Callable[[str, str], bool]) -> None:
-    """wanted: told each mapping's access, as in `MAPS`, and its file."""
+    """wanted: told each mapping's access, as in `SMAPS`, and its file.
+
+    One with a page that was written to, as by a debugger, is left: the file does not have it.
+    """
     try:
-        maps = MAPS.read_text().splitlines()
+        lines = SMAPS.read_text().splitlines()
     except OSError:
         return
     madvise = c_library().madvise
-    for fields in (line.split(maxsplit=5) for line in maps):
-        if len(fields) == 6 and wanted(fields[1], fields[5]):
-            first, end = (int(address, 16) for address in fields[0].split("-"))
+    mapping: list[str] = []
+    for line in lines:
+        name, rest = line.split(maxsplit=1)
+        if "-" in name:
+            mapping = line.split(maxsplit=5)
+            continue
+        unwritten = name == "Anonymous:" and rest == "0 kB"
+        if unwritten and len(mapping) == 6 and wanted(mapping[1], mapping[5]):
+            first, end = (int(address, 16) for address in mapping[0].split("-"))
             madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
