@@ -28,6 +28,17 @@ def test_a_start_imports_no_more_than_it_needs() -> None:
     loaded = modules_after("from service.cli.main import main; import service.cli.commands.serve")
     assert "service.http.server" in loaded
     assert not loaded & {"service.cli.commands.describe", "httpx2", "huggingface_hub", "tenacity"}
+    assert "rich" not in loaded
+
+
+def test_progress_that_no_terminal_shows_imports_nothing_that_draws() -> None:
+    loaded = modules_after(
+        "from model_builder.system.progress import counted, step, transfer\n"
+        "for shown in (step('a'), counted('b', 1), transfer('c', 1)):\n"
+        "    with shown: pass"
+    )
+    assert "model_builder.system.progress" in loaded
+    assert "rich" not in loaded
 
 
 def test_the_builder_does_not_know_the_service() -> None:

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
-from model_builder.system.printable import printable
+from typing import TextIO
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +23,13 @@ def transfer(
 
     total_bytes: None where unknown. present_bytes: those received before this transfer.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not _on_terminal():
         yield _log_lines(description, total_bytes, present_bytes)
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(printable(description), total=total_bytes, completed=present_bytes)
-        yield lambda received_bytes: progress.advance(task, received_bytes)
+    from model_builder.system.progress_bars import transfer_bar
+
+    with transfer_bar(description, total_bytes, present_bytes) as advance:
+        yield advance
 
 
 def _log_lines(
@@ -84,20 +64,14 @@ def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Shows how many of `total` are done. Yields a function that takes the number done since its
     last call.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not _on_terminal():
         logger.info("%s: %d", description, total)
         yield _count_lines(description, total)
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(printable(description), total=total)
-        yield lambda more: progress.advance(task, more)
+    from model_builder.system.progress_bars import count_bar
+
+    with count_bar(description, total) as advance:
+        yield advance
 
 
 def _count_lines(description: str, total: int) -> Callable[[int], None]:
@@ -118,10 +92,17 @@ def _count_lines(description: str, total: int) -> Callable[[int], None]:
 @contextmanager
 def step(description: str) -> Iterator[None]:
     """Shows a task of unknown length, with the time that it has taken."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not _on_terminal():
         logger.info("%s", description)
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        progress.add_task(printable(description), total=None)
         yield
+        return
+    from model_builder.system.progress_bars import spinner
+
+    with spinner(description):
+        yield
+
+
+def _on_terminal() -> bool:
+    """Whether stderr is a terminal. A process may have none."""
+    stderr: TextIO | None = sys.stderr
+    return stderr is not None and not stderr.closed and stderr.isatty()

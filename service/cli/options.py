@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.text import Text
 
-from model_builder.system.printable import printable, printable_lines
+from model_builder.system.printable import printable_lines
 from service.settings import PREFIX, Settings
 
 
@@ -96,8 +95,3 @@ def end(message: str) -> NoReturn:
 def say(message: object, *, err: bool = False) -> None:
     """Prints it as data: a name or a message in it can't steer the terminal."""
     typer.echo(printable_lines(str(message)), err=err)
-
-
-def cell(value: object, style: str = "") -> Text:
-    """A table's cell with the value as data, which is no markup either."""
-    return Text(printable(str(value)), style)

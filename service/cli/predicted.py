@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.cli.options import cell
+from service.cli.cells import cell
 from service.inference.outputs import ClassScore
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -68,7 +69,11 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The device to use, and the threads for a CPU."""
+    """The device to use, and the threads for a CPU.
+
+    cache: the folder where engines keep what they prepared for this device; None: nowhere.
+    """
 
     device: Device
     cpu_threads: int
+    cache: Path | None = None

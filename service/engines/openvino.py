@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import queue
 import threading
@@ -15,6 +16,7 @@ from model_builder.artifact.manifest import OPENVINO_MODEL, Artifact, Precision
 from model_builder.errors import BuilderError, InvalidArtifact
 from model_builder.system.openvino_import import import_openvino
 from service.engines.base import Hardware, Run
+from service.engines.compiled_graph import CompiledGraph, compiled_graph
 from service.system.cpu import CPUINFO, affine_cpus, has_bfloat16
 from service.system.memory import release_file
 
@@ -40,8 +42,8 @@ class OpenVINOEngine:
     and so for one whose CPU decodes an image; batches of different streams don't.
     """
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        """Raises InvalidArtifact."""
+    def __init__(self, artifact: Artifact, threads: int, cache: Path | None = None) -> None:
+        """cache: `Hardware.cache`. Raises InvalidArtifact."""
         self._path = artifact.network / OPENVINO_MODEL
         self._weights = self._path.with_suffix(".bin").resolve()
         self._threads = threads
@@ -49,11 +51,14 @@ class OpenVINOEngine:
         self._precision = artifact.manifest.precision
         edge = artifact.manifest.preprocessing.crop_size
         self._blank = np.zeros((1, edge, edge, 3), np.uint8)
-        core = import_openvino().Core()
+        openvino = import_openvino()
+        self._core = openvino.Core()
+        kept = compiled_graph(
+            artifact, cache, openvino_version=openvino.__version__, threads=threads
+        )
         try:
-            # Read once: held until it is compiled for the streams too.
-            self._read: tuple[Any, Any] | None = (core, core.read_model(self._path))
-            (self._alone,) = self._compile(1)
+            compiled, self._graph = self._compile(kept)
+            (self._alone,) = self._requests(compiled, 1)
         except RuntimeError as error:
             raise InvalidArtifact(f"{self._path} can't be run: {error}") from error
         # What `run` takes: the streams once there are any.
@@ -63,7 +68,6 @@ class OpenVINOEngine:
         self._dividing = threading.Lock()
         if self._divided:
             self._idle.put(self._alone)
-            self._read = None
 
     @property
     def device(self) -> str:
@@ -84,8 +88,7 @@ class OpenVINOEngine:
 
     def run(self, pixels: Pixels) -> Array:
         if not self._divided:
-            with self._whole:
-                return self._run_alone(pixels)
+            return self._run_alone(pixels)
         request = self._idle.get()
         try:
             return _infer(request, pixels)
@@ -97,7 +100,13 @@ class OpenVINOEngine:
         return self._run_alone if self._streams > 1 else None
 
     def _run_alone(self, pixels: Pixels) -> Array:
-        return _infer(self._alone, pixels)
+        # A batch that hangs keeps the request, and OpenVINO refuses a second one on it.
+        if not self._whole.acquire(blocking=not self._divided):
+            return self.run(pixels)
+        try:
+            return _infer(self._alone, pixels)
+        finally:
+            self._whole.release()
 
     @property
     def divided(self) -> bool:
@@ -109,28 +118,45 @@ class OpenVINOEngine:
             if self._divided:
                 return
             try:
-                for request in self._compile(self._streams):
+                compiled = self._import(self._graph, self._streams)
+                for request in self._requests(compiled, self._streams):
                     self._idle.put(request)
             except RuntimeError as error:
                 raise InvalidArtifact(f"{self._path} can't be run in streams: {error}") from error
-            self._divided, self._read = True, None
+            self._divided, self._graph = True, b""
         release_file(self._weights)
 
-    def _compile(self, streams: int) -> list[Any]:
-        """Requests, one for each stream, that have run once. Raises RuntimeError."""
-        assert self._read is not None
-        core, network = self._read
-        compiled = core.compile_model(
-            network,
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": self._threads,
-                "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[self._precision],
-                "NUM_STREAMS": streams,
-                # Replicas that each have a part of the CPUs would pin threads to the same ones.
-                "ENABLE_CPU_PINNING": streams > 1 and self._threads >= affine_cpus(),
-            },
-        )
+    def _compile(self, kept: CompiledGraph) -> tuple[Any, bytes]:
+        """The network for one batch at a time, and its graph. Raises RuntimeError."""
+        if graph := kept.read():
+            try:
+                return self._import(graph, 1), graph
+            except RuntimeError as error:
+                logger.info("%s is not used: %s", kept.path, error)
+        network = self._core.read_model(self._path)
+        compiled = self._core.compile_model(network, "CPU", self._properties(1))
+        graph = compiled.export_model().getvalue()
+        kept.write(graph)
+        return compiled, graph
+
+    def _import(self, graph: bytes, streams: int) -> Any:
+        """As compiled, in a third of the time and with less memory. Raises RuntimeError."""
+        properties = self._properties(streams) | {"WEIGHTS_PATH": str(self._weights)}
+        return self._core.import_model(io.BytesIO(graph), "CPU", properties)
+
+    def _properties(self, streams: int) -> dict[str, Any]:
+        return {
+            "INFERENCE_NUM_THREADS": self._threads,
+            "INFERENCE_PRECISION_HINT": COMPUTE_TYPES[self._precision],
+            "NUM_STREAMS": streams,
+            # Replicas that each have a part of the CPUs would pin threads to the same ones.
+            "ENABLE_CPU_PINNING": streams > 1 and self._threads >= affine_cpus(),
+            # An exported graph refers to the weights' file, and has no copy of it.
+            "CACHE_MODE": "OPTIMIZE_SIZE",
+        }
+
+    def _requests(self, compiled: Any, streams: int) -> list[Any]:
+        """One for each stream, that have run once. Raises RuntimeError."""
         requests = [compiled.create_infer_request() for _ in range(streams)]
         # The first inference lays out the weights. OpenVINO's Python makes its tables of types at
         # the first of all: two at the same time have waited for each other for ever.
@@ -155,7 +181,7 @@ def load(artifact: Artifact, hardware: Hardware) -> tuple[OpenVINOEngine, ...]:
         raise BuilderError("OpenVINO serves on CPUs here; on a GPU use tensorflow. Received: gpu")
     if artifact.manifest.precision == "bfloat16" and not has_bfloat16():
         logger.warning("This CPU has no bfloat16; float32 would be faster.")
-    return (OpenVINOEngine(artifact, hardware.cpu_threads),)
+    return (OpenVINOEngine(artifact, hardware.cpu_threads, hardware.cache),)
 
 
 def fastest_precision(hardware: Hardware, cpuinfo: Path = CPUINFO) -> Precision:  # noqa: ARG001

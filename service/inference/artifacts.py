@@ -27,12 +27,16 @@ from service.system.cpu import cpu_limit
 
 logger = logging.getLogger(__name__)
 
+# The folder of `Hardware.cache` in RESNET_HOME.
+COMPILED = "compiled"
+
 
 def make_hardware(settings: Settings, engines: Sequence[EngineSpec] = ENGINES) -> Hardware:
     """The device that the settings name or that is found, and the CPUs of this process."""
     return Hardware(
         device=find_device(settings.model.device, engines),
         cpu_threads=settings.model.cpu_threads or cpu_limit(),
+        cache=settings.model.home / COMPILED,
     )
 
 

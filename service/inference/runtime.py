@@ -21,7 +21,7 @@ from service.inference.speed.divider import Divider
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
 from service.settings import LimitsSettings, Settings
-from service.system.memory import memory_limit
+from service.system.memory import memory_limit, release_code
 
 logger = logging.getLogger(__name__)
 
@@ -152,6 +152,7 @@ class Runtime:
     def _begin(self) -> None:
         """Every model is loaded."""
         self._on_ready()
+        release_code()
         # Not before: it takes CPU time from the loading of other models.
         if self._divider is not None:
             self._divider.start(self.repository.models)
@@ -163,9 +164,9 @@ class Runtime:
 
     def _load(self, name: str) -> Model:
         model = load_model(name, self.settings, self.metrics, self._engines)
-        # Not before: decoders that start take CPU time from what the loader measures.
-        self._decoder.start()
         model.start()
+        # Not before: it takes a CPU from what the loader measures and the model runs.
+        self._decoder.start()
         return model
 
 

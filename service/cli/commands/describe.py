@@ -24,7 +24,8 @@ from model_builder.networks.config import RESNETS, ResNetConfig, Shortcut
 from model_builder.networks.diagram.drawing import SUFFIXES, draw
 from model_builder.networks.members import PLAIN_WIDTH, member_name
 from model_builder.networks.summary import Description, Stage
-from service.cli.options import HomeOption, Variant, cell, complete_model, end, settings_with
+from service.cli.cells import cell
+from service.cli.options import HomeOption, Variant, complete_model, end, settings_with
 from service.inference.artifacts import make_artifact_cache
 
 Compare = Literal["depths", "shortcuts", "variants"]

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from service.cli.options import HomeOption, JsonOption, cell, settings_with
+from service.cli.cells import cell
+from service.cli.options import HomeOption, JsonOption, settings_with
 from service.inference.artifacts import make_artifact_cache
 from service.inference.model_info import list_model_info
 

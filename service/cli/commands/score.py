@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model_builder.errors import BuilderError
+from service.cli.cells import cell
 from service.cli.options import (
     DeviceOption,
     EngineOption,
@@ -25,7 +26,6 @@ from service.cli.options import (
     JsonOption,
     ModelOption,
     PrecisionOption,
-    cell,
     end,
     say,
     settings_with,

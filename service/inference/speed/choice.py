@@ -12,8 +12,14 @@ from model_builder.exporters.base import BuildTarget
 from service.batching.autotune_cache import autotune_cache_path
 from service.engines.base import Engine, Hardware
 from service.engines.choice import EngineChoice, fastest, measure
+from service.engines.compiled_graph import graph_path
 from service.engines.registry import ENGINES, EngineSpec, engine_called, load_divided
-from service.inference.artifacts import check_agreement, make_artifact_cache, possible_targets
+from service.inference.artifacts import (
+    COMPILED,
+    check_agreement,
+    make_artifact_cache,
+    possible_targets,
+)
 from service.inference.speed.key import measured_on
 from service.settings import Settings
 from service.system.cpu import CPUINFO
@@ -87,11 +93,12 @@ def engine_choice_for(
 
 
 def kept_files(home: Path, artifact: str) -> list[Path]:
-    """What was measured with an artifact. artifact: the name of its folder."""
+    """What was measured with an artifact or compiled of it. artifact: the name of its folder."""
     # Of the checkpoint, the engine and the precision only the first may have a "-".
     names = artifact.rsplit("-", 2)
     choice = "-".join([names[0], "auto", names[-1]])
-    return [autotune_cache_path(home, name) for name in (artifact, choice)]
+    plans = [autotune_cache_path(home, name) for name in (artifact, choice)]
+    return [*plans, graph_path(home / COMPILED, artifact)]
 
 
 def _loaded(

@@ -151,6 +151,14 @@ def test_what_was_measured_before_is_run_and_not_measured(clock: Clock) -> None:
     assert engines[0].kept == engines[1].kept == (1, 2, 4)
 
 
+def test_an_engine_that_has_run_is_run_once_for_what_was_measured_before(clock: Clock) -> None:
+    engine = TimedEngine(clock, lambda size: 0.01 * size, takes_any_size=True)
+    engine.run(np.zeros((1, *SHAPE), np.uint8))
+    known = BatchSizes({1: 0.01, 2: 0.02})
+    assert autotune([engine], SHAPE, None, known) is known
+    assert engine.runs == {1: 2}
+
+
 @pytest.mark.parametrize("seconds", [0.0066, 0.0152])
 def test_what_does_not_hold_is_measured_again(clock: Clock, seconds: float) -> None:
     engine = TimedEngine(clock, lambda size: 0.01 * size)

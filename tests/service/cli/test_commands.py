@@ -214,12 +214,13 @@ def test_remove_leaves_nothing_of_a_model_and_all_of_the_others(tmp_path: Path) 
     artifacts = [tmp_path / "artifacts" / f"resnet50.{name}" for name in OF_ONE_AND_ANOTHER]
     for folder in artifacts:
         folder.mkdir(parents=True)
-        plan = tmp_path / "plans" / f"{folder.name}.json"
-        plan.parent.mkdir(exist_ok=True)
-        plan.touch()
+        for made in (f"plans/{folder.name}.json", f"compiled/{folder.name}.graph"):
+            (tmp_path / made).parent.mkdir(exist_ok=True)
+            (tmp_path / made).touch()
     (tmp_path / "plans" / "resnet50.keras_in1k-auto-int8.json").touch()
     done = run(main, ["remove", "resnet50.keras_in1k", f"--home={tmp_path}"])
     assert done.exit_code == 0, done.output
     kept = [path.name for path in tmp_path.glob("*/*")]
-    assert sorted(kept) == [artifacts[-1].name, f"{artifacts[-1].name}.json"]
+    other = artifacts[-1].name
+    assert sorted(kept) == [other, f"{other}.graph", f"{other}.json"]
     assert done.output.count("Removed") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,8 +26,10 @@ from model_builder.exporters.openvino import convert, save, write_openvino
 from model_builder.exporters.openvino_int8 import quantize
 from model_builder.networks.config import ResNetConfig
 from model_builder.networks.fuse_batch_norm import fuse_batch_norm
+from model_builder.system.openvino_import import import_openvino
 from service.engines import openvino
 from service.engines.base import Array, Hardware, Pixels
+from service.engines.compiled_graph import compiled_graph
 from service.engines.openvino import (
     MAX_BATCH_SIZE,
     MAX_STREAMS,
@@ -173,7 +176,7 @@ def test_one_that_can_t_be_divided_runs_on(built: Built, monkeypatch: pytest.Mon
     (engine,) = load_engines(built.artifacts["float32"], HARDWARE)
     before = engine.run(built.pixels[:4])
     with monkeypatch.context() as patched:
-        patched.setattr(OpenVINOEngine, "_compile", fails)
+        patched.setattr(OpenVINOEngine, "_import", fails)
         with pytest.raises(InvalidArtifact, match="in streams: no memory for the streams"):
             engine.divide()
     assert not engine.divided
@@ -182,6 +185,71 @@ def test_one_that_can_t_be_divided_runs_on(built: Built, monkeypatch: pytest.Mon
             np.testing.assert_array_equal(features, before)
     engine.divide()
     assert engine.divided
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_next_start_has_the_compiled_graph(
+    built: Built, tmp_path: Path, precision: Precision
+) -> None:
+    artifact, hardware = built.artifacts[precision], replace(HARDWARE, cache=tmp_path / "compiled")
+    (first,) = load_engines(artifact, hardware)
+    # Without what it is compiled from.
+    without = replace(artifact, folder=tmp_path)
+    shutil.copytree(artifact.network, without.network)
+    (without.network / OPENVINO_MODEL).unlink()
+    (second,) = load_divided(without, hardware)
+    assert second.alone is not None
+    for size in (1, 2, 3, 4):
+        expected = first.run(built.pixels[:size])
+        np.testing.assert_array_equal(second.run(built.pixels[:size]), expected)
+        np.testing.assert_array_equal(second.alone(built.pixels[:size]), expected)
+
+
+@pytest.mark.parametrize("graph", [b"", b"no graph"])
+def test_a_graph_that_can_t_be_run_is_compiled_again(
+    built: Built, tmp_path: Path, graph: bytes
+) -> None:
+    artifact, hardware = built.artifacts["float32"], replace(HARDWARE, cache=tmp_path)
+    kept = compiled_graph(artifact, tmp_path, openvino_version=version(), threads=2)
+    kept.write(graph)
+    (engine,) = load_engines(artifact, hardware)
+    np.testing.assert_allclose(engine.run(built.pixels), built.features, rtol=1e-3, atol=1e-3)
+    assert kept.read() not in (None, graph)
+
+
+def test_a_batch_that_hangs_with_the_whole_cpu_leaves_the_streams_at_work(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (engine,) = load_divided(built.artifacts["float32"], HARDWARE)
+    assert engine.alone is not None
+    expected = engine.alone(built.pixels[:1])
+    infer, hangs, ends = openvino._infer, threading.Event(), threading.Event()
+    taken: list[Any] = []
+
+    def hanging_first(request: Any, pixels: Pixels) -> Array:
+        if request in taken:
+            raise RuntimeError("Infer Request is busy")
+        if not taken:
+            taken.append(request)
+            hangs.set()
+            assert ends.wait(WAIT_SECONDS)
+        return infer(request, pixels)
+
+    monkeypatch.setattr(openvino, "_infer", hanging_first)
+    with ThreadPoolExecutor(1) as threads:
+        hung = threads.submit(engine.alone, built.pixels[:1])
+        assert hangs.wait(WAIT_SECONDS)
+        try:
+            for _ in range(2 * engine.concurrency):
+                np.testing.assert_array_equal(engine.alone(built.pixels[:1]), expected)
+        finally:
+            ends.set()
+        np.testing.assert_array_equal(hung.result(WAIT_SECONDS), expected)
+
+
+def version() -> str:
+    found: str = import_openvino().__version__
+    return found
 
 
 def test_the_first_inference_is_over_before_two_can_begin(

@@ -19,12 +19,12 @@ from model_builder.errors import BuilderError, CalibrationFailed
 from model_builder.exporters.base import BuildTarget
 from model_builder.system.printable import printable
 from model_builder.system.progress import counted
+from service.cli.cells import cell
 from service.cli.options import (
     DeviceOption,
     HomeOption,
     JsonOption,
     ModelArgument,
-    cell,
     end,
     say,
     settings_with,
