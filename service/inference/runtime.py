@@ -21,7 +21,7 @@ from service.inference.speed.divider import Divider
 from service.inference.watchdog import Watchdog
 from service.observability.metrics import Metrics
 from service.settings import LimitsSettings, Settings
-from service.system.memory import memory_limit, release_code
+from service.system.memory import memory_limit
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,6 @@ class Runtime:
     def _begin(self) -> None:
         """Every model is loaded."""
         self._on_ready()
-        release_code()
         # Not before: it takes CPU time from the loading of other models.
         if self._divider is not None:
             self._divider.start(self.repository.models)

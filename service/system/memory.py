@@ -11,8 +11,7 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 # Version 2, then version 1 of control groups.
 LIMIT_FILES = ("memory.max", "memory/memory.limit_in_bytes")
-# The second has the memory of each mapping too, which takes the system longer to write.
-MAPS, SMAPS = Path("/proc/self/maps"), Path("/proc/self/smaps")
+MAPS = Path("/proc/self/maps")
 
 
 def memory_limit(cgroup: Path = CGROUP) -> int:
@@ -60,37 +59,12 @@ def release_file(path: Path) -> None:
 
     Of mappings that are not written to. Does nothing where the system has no /proc.
     """
-    for fields in _fields(MAPS):
-        if len(fields) == 6 and fields[5] == str(path) and fields[1].startswith("r--"):
-            _release(fields[0])
-
-
-def release_code() -> None:
-    """As `release_file`, the code of the program and its libraries; calls bring it back.
-
-    For what only a start runs, such as a compiler: the system's cache of files keeps it. Takes
-    10 to 20 ms. A mapping with a page that was written to, as by a debugger, is left.
-    """
-    mapping: list[str] = []
-    for fields in _fields(SMAPS):
-        if "-" in fields[0]:
-            mapping = fields
-        elif fields[:2] == ["Anonymous:", "0"] and len(mapping) == 6:
-            _, access, *_, file = mapping
-            if access == "r-xp" and file.startswith("/"):
-                _release(mapping[0])
-
-
-def _fields(table: Path) -> list[list[str]]:
-    """Of each line; none where there is no such file."""
     try:
-        return [line.split(maxsplit=5) for line in table.read_text().splitlines()]
+        maps = MAPS.read_text().splitlines()
     except OSError:
-        return []
-
-
-def _release(addresses: str) -> None:
-    """addresses: the first and the end of a mapping, as the system writes them."""
-    first, end = (int(address, 16) for address in addresses.split("-"))
-    size = ctypes.c_size_t(end - first)
-    c_library().madvise(ctypes.c_void_p(first), size, mmap.MADV_DONTNEED)
+        return
+    madvise = c_library().madvise
+    for fields in (line.split(maxsplit=5) for line in maps):
+        if len(fields) == 6 and fields[5] == str(path) and fields[1].startswith("r--"):
+            first, end = (int(address, 16) for address in fields[0].split("-"))
+            madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)

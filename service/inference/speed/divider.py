@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from service.inference.model import Model
-from service.system.memory import release_code, trim_memory
+from service.system.memory import trim_memory
 
 logger = logging.getLogger(__name__)
 
@@ -88,4 +88,3 @@ class Divider:
                 time.monotonic() - started,
             )
         trim_memory()
-        release_code()

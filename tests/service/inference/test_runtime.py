@@ -121,16 +121,6 @@ def test_a_model_is_ready_and_serves_before_it_is_divided(artifact: Artifact) ->
         np.testing.assert_array_equal(answer(runtime), before)
 
 
-def test_what_only_loading_needs_leaves_the_memory(
-    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    released: list[str] = []
-    monkeypatch.setattr(runtime, "release_code", lambda: released.append("code"))
-    with running(FakeEngine(), artifact):
-        eventually(lambda: bool(released))
-    assert released == ["code"]
-
-
 def test_a_model_that_can_t_be_divided_is_ready_and_serves(
     artifact: Artifact, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
@@ -59,27 +58,3 @@ def test_resident_memory_is_the_second_number_in_pages(tmp_path: Path) -> None:
     statm.write_text("900 25 3 1 0 7 0\n")
     assert memory.resident_bytes(statm) == 25 * os.sysconf("SC_PAGE_SIZE")
     assert memory.resident_bytes(tmp_path / "none") == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_code_leaves_the_memory_and_comes_back() -> None:
-    """Of a library that this process has run much of."""
-    library = "_multiarray_umath"
-    first = np.linspace(0, 1, 90).reshape(3, 30).sum(axis=0)
-    before = code_kilobytes(library)
-    memory.release_code()
-    assert before > 4 * code_kilobytes(library)
-    np.testing.assert_array_equal(np.linspace(0, 1, 90).reshape(3, 30).sum(axis=0), first)
-    assert code_kilobytes(library) > 0
-
-
-def code_kilobytes(library: str) -> int:
-    """Of its code, in this process's memory."""
-    total, inside = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        fields = line.split()
-        if "-" in fields[0]:
-            inside = fields[1] == "r-xp" and library in fields[-1]
-        elif inside and fields[0] == "Rss:":
-            total += int(fields[1])
-    return total

@@ -50,16 +50,6 @@ def test_every_model_is_divided(caplog: pytest.LogCaptureFixture) -> None:
     assert "second runs 2 batches" in caplog.text
 
 
-def test_what_only_a_division_needs_leaves_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    divided: list[bool] = []
-    model = FakeModel("first")
-    monkeypatch.setattr(module, "release_code", lambda: divided.append(model.divided))
-    divider = started(model)
-    eventually(lambda: model.divided)
-    assert divider.stop(WAIT_SECONDS)
-    assert divided == [True]
-
-
 @pytest.mark.parametrize("error", [InvalidArtifact("no memory"), MemoryError("no memory")])
 def test_one_that_fails_fails_alone(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def fails() -> None:
