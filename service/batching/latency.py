@@ -24,6 +24,8 @@ class LatencyEstimator:
         self._seconds = dict(batch_sizes.seconds)
         self.batch_sizes = BatchSizes(self._seconds)
         self._slowest = dict(batch_sizes.seconds)
+        # Of an image whose batch had all of a device that others divide; 0 before the first.
+        self._whole_seconds = 0.0
 
     def observe(self, size: int, seconds: float) -> None:
         known = self._seconds[size]
@@ -32,6 +34,22 @@ class LatencyEstimator:
         self._seconds[size] += weight * (seconds - known)
         slowest = self._slowest[size]
         self._slowest[size] = max(seconds, slowest - SLOWEST_DECAY * (slowest - seconds))
+
+    def observe_whole(self, size: int, seconds: float) -> None:
+        """A batch that had all of a device, which batches divide else."""
+        known = self._whole_seconds or seconds / size
+        weight = SLOWER_WEIGHT if seconds > known * size else FASTER_WEIGHT
+        self._whole_seconds = known + weight * (min(seconds / size, CLAMP * known) - known)
+
+    def whole_part(self, streams: int) -> float:
+        """Throughput of batches that have all of the device, one after another.
+
+        As a part of that of the largest ones in so many streams; 1 before the first of them.
+        """
+        if not self._whole_seconds:
+            return 1.0
+        largest = self._batch_sizes.largest
+        return self.batch_seconds(largest) / (largest * streams) / self._whole_seconds
 
     def batch_seconds(self, size: int) -> float:
         """The estimate for one batch of a size, which must be one of the batch sizes."""
