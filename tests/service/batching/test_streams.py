@@ -162,7 +162,8 @@ def test_after_a_client_with_few_images_others_have_the_whole_device_one_by_one(
     # It waited for one short batch, and has the whole device as well.
     assert world.alone.next_batch() == [20]
     nothing_arrives(world)
-    world.alone.open()
+    for device in (world.alone, *world.streams):
+        device.open()
     assert answers(second) == [20]
     assert answers(many) == list(range(2, 14))
 
@@ -173,7 +174,7 @@ def test_a_batch_that_is_to_have_the_whole_device_waits_for_those_in_streams(
     monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
     held = world.images(1, client="many")
     assert world.alone.next_batch() == [1]
-    world.images(*range(2, 14), client="many")
+    world.images(*range(2, 20), client="many")
     world.alone.finish()
     answers(held)
     assert [len(stream.next_batch()) for stream in world.streams] == [4, 4]
