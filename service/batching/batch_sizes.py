@@ -13,6 +13,8 @@ NEAR_BEST = 0.95
 NEAR_ENOUGH = 0.9
 # What a batch may cost that has no images but those of clients with few.
 NEAR_ALONE = 0.7
+# Of batches in streams: what short ones must have that are given all of the device one by one.
+NEAR_WHOLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)

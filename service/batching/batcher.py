@@ -197,8 +197,7 @@ class Batcher(Generic[RowT]):
                 for pending in lost:
                     fail(pending.future, WorkerLost("The device's worker died."))
                 self._observer.worker_failed("died")
-                # Limits the rate of restarts.
-                time.sleep(RESTART_SECONDS)
+                time.sleep(RESTART_SECONDS)  # Limits the rate of restarts.
 
     def _run_batch(self, worker: Worker[RowT]) -> None:
         """Sets a result or an error for every image of the batch."""
@@ -225,10 +224,11 @@ class Batcher(Generic[RowT]):
                 self._observer.batch_failed(images)
             raise
         inference_seconds = time.monotonic() - started
-        if run is worker.run:
-            self.latency.observe(size, inference_seconds)
-        elif not self._divided():  # Estimates are of a batch beside the other workers'.
-            self.latency.observe(size, inference_seconds * len(self._workers))
+        beside = 1 if run is worker.run else len(self._workers)
+        if beside > 1 and self._divided():  # Estimates are of a batch beside the others'.
+            self.latency.observe_whole(size, inference_seconds)
+        else:
+            self.latency.observe(size, inference_seconds * beside)
         outcomes = [row_of(rows, index) for index in range(len(batch))]
         waits = [started - pending.submitted for pending in batch]
         if images:

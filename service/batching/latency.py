@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from service.batching.batch_sizes import BatchSizes
 
 # Weight of the newest batch. A slower one weighs more: an estimate that is too low breaks
@@ -24,6 +26,8 @@ class LatencyEstimator:
         self._seconds = dict(batch_sizes.seconds)
         self.batch_sizes = BatchSizes(self._seconds)
         self._slowest = dict(batch_sizes.seconds)
+        # Of an image whose batch had all of a device that batches divide else: the fastest one.
+        self._whole_seconds = math.inf
 
     def observe(self, size: int, seconds: float) -> None:
         known = self._seconds[size]
@@ -32,6 +36,21 @@ class LatencyEstimator:
         self._seconds[size] += weight * (seconds - known)
         slowest = self._slowest[size]
         self._slowest[size] = max(seconds, slowest - SLOWEST_DECAY * (slowest - seconds))
+
+    def observe_whole(self, size: int, seconds: float) -> None:
+        """A batch that had all of a device, which batches divide else."""
+        self._whole_seconds = min(self._whole_seconds, seconds / size)
+
+    def whole_part(self, streams: int) -> float:
+        """Throughput of batches that have all of the device, one after another.
+
+        As a part of that of the largest ones in so many streams; 1 before the first of them. By
+        what each takes where nothing disturbs it: that is what the device can do.
+        """
+        if math.isinf(self._whole_seconds):
+            return 1.0
+        largest = self._batch_sizes.largest
+        return self._batch_sizes.seconds[largest] / (largest * streams) / self._whole_seconds
 
     def batch_seconds(self, size: int) -> float:
         """The estimate for one batch of a size, which must be one of the batch sizes."""

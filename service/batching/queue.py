@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Generic
 
 from service.batching.batch_sizes import BatchSizes
 from service.batching.item import BatchItem, RowT
 from service.batching.latency import LatencyEstimator
+from service.batching.light_clients import LightClients
 from service.batching.streams import Streams
 from service.errors import DeadlineExceeded, Overloaded, ServiceError, ShuttingDown
 from service.fairness.fair_queue import FairQueue
 
 IDLE_WAIT_SECONDS = 1.0
-# Batches of a client with many images are short for so long after another one had few.
-SHORT_BATCHES_SECONDS = 1.0
 # A batch waits so long at most for a client with few images, whose image is being decoded.
 MOST_HELD_SECONDS = 0.01
 
@@ -28,8 +27,9 @@ class BatchQueue(Generic[RowT]):
     Clients take turns, and within a client its requests; every image costs a turn. A priority holds
     among the requests of one client. While clients with few images wait for one with many, batches
     are short, so that they wait a short time for the batch that runs, and theirs have no images of
-    that one. Where only clients with many wait, a batch is begun a little later for an image of one
-    with few that is being decoded.
+    that one; where batches divide the device, these have all of it, one after another, since beside
+    one of the other client theirs would take twice as long. Where only clients with many wait, a
+    batch is begun a little later for an image of one with few that is being decoded.
     Its length is limited by Admission. dropped: called with the reason, "cancelled" or "deadline",
     when an image leaves the queue without inference; not for self-tests. lock: held around several
     calls where the queue must not change between them. coming: images of each client that were
@@ -56,8 +56,7 @@ class BatchQueue(Generic[RowT]):
         # Items that one worker alone may run, by its index.
         self._pinned: dict[int, list[BatchItem[RowT]]] = {}
         self._changed = threading.Condition(self.lock)
-        # Clients that had few images when one was taken, and when that was.
-        self._had_few: dict[str, float] = {}
+        self._light = LightClients(self._waiting, batch_sizes, latency, self._streams)
 
     @property
     def depth(self) -> int:
@@ -93,19 +92,17 @@ class BatchQueue(Generic[RowT]):
         self.done(worker)
         while True:
             with self.lock:
-                while self._held or not (self._waiting or self._pinned.get(worker)):
-                    if self.closing and not self._held:
-                        return []
-                    self._changed.wait(IDLE_WAIT_SECONDS)
-                if not self._pinned.get(worker):
-                    self._wait_for_few()
+                if not self._wait_for_images(worker):
+                    return []
+                now = time.monotonic()
+                whole = self._light.whole(now)
                 batch: list[BatchItem[RowT]] = []
                 pinned = self._pinned.get(worker, [])
-                wanted, few = self._wanted(len(pinned)), False
+                wanted, few = self._light.wanted(len(pinned), now), False
                 while (pinned or self._waiting) and len(batch) < wanted:
                     if not pinned:
-                        before, few = few, self._next_has_few()
-                        if before and not few and len(batch) >= self._alone:
+                        before, few = few, self._light.next_has_few()
+                        if before and not few and len(batch) >= self._light.alone:
                             break
                     pending = pinned.pop(0) if pinned else self._take()
                     if self._claim(pending):
@@ -116,16 +113,15 @@ class BatchQueue(Generic[RowT]):
                 if batch:
                     # One self-test may be alone, and so that is tested too.
                     alone = len(batch) == 1 and batch[0].worker in (None, 0)
-                    self._streams.begin(worker, alone=alone and not self._waiting)
+                    alone = alone and not self._waiting
+                    self._streams.begin(worker, alone=alone or whole)
                     return batch
 
     def done(self, worker: int) -> None:
         """Its batch is done, or not waited for any more."""
         with self.lock:
-            was_alone = self._held
             self._streams.end(worker)
-            if was_alone:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def discard_cancelled(self, pending: BatchItem[RowT]) -> None:
         """Removes a cancelled image, which would count towards the limit."""
@@ -150,76 +146,37 @@ class BatchQueue(Generic[RowT]):
             self._pinned = {}
         return left
 
-    @property
-    def _quick(self) -> int:
-        """Images of a short batch, and of a client with few.
-
-        The smaller one by what was measured at the start and what was observed since: other load
-        on the machine makes either too large.
-        """
-        return min(self._batch_sizes.quick, self._latency.batch_sizes.quick)
-
-    @property
-    def _alone(self) -> int:
-        return min(self._batch_sizes.alone, self._latency.batch_sizes.alone)
-
-    def _wait_for_few(self) -> None:
-        smallest = self._latency.batch_seconds(self._batch_sizes.sizes[0])
-        ends = time.monotonic() + min(MOST_HELD_SECONDS, smallest)
-        while not self.closing and self._only_few_coming():
-            left = ends - time.monotonic()
-            if left <= 0:
-                return
-            self._changed.wait(left)
-
-    def _only_few_coming(self) -> bool:
-        """Whether all that wait are of clients with many, and one with few is to come."""
-        quick = self._quick
-        return self._waiting.fewest_and_most[0] > quick and any(
-            images > 0 and images + self._waiting.waiting(client) <= quick
-            for client, images in dict(self.coming).items()
-        )
+    def _wait_for_images(self, worker: int) -> bool:
+        """Until this worker may begin a batch. False once the queue is closed and empty."""
+        held_until: float | None = None
+        while True:
+            now = time.monotonic()
+            pinned = bool(self._pinned.get(worker))
+            if self._held or not (self._waiting or pinned):
+                if self.closing and not self._held:
+                    return False
+                self._changed.wait(IDLE_WAIT_SECONDS)
+            elif not pinned and self._light.waits_for_device(now):
+                self._changed.wait(IDLE_WAIT_SECONDS)
+            elif pinned or self.closing or not self._light.only_come(dict(self.coming)):
+                return True
+            else:
+                if held_until is None:
+                    smallest = self._latency.batch_seconds(self._batch_sizes.sizes[0])
+                    held_until = now + min(MOST_HELD_SECONDS, smallest)
+                if now >= held_until:
+                    return True
+                self._changed.wait(held_until - now)
 
     @property
     def _held(self) -> bool:
         """Whether a batch has the whole device."""
         return self._streams.alone is not None
 
-    def _wanted(self, pinned: int) -> int:
-        """How many images the next batch takes."""
-        wanted = self._batch_sizes.take(self._streams.part(pinned + len(self._waiting)))
-        quick = self._quick
-        fewest, most = self._waiting.fewest_and_most
-        if wanted <= quick or most <= quick:
-            return wanted
-        if fewest <= quick or any(self._waiting.waiting(one) <= quick for one in self._recent()):
-            return quick
-        return wanted
-
-    def _recent(self) -> Iterable[str]:
-        """Clients that had few images lately. The others, the first of all, are forgotten."""
-        oldest = time.monotonic() - SHORT_BATCHES_SECONDS
-        while self._had_few:
-            first = next(iter(self._had_few))
-            if self._had_few[first] >= oldest:
-                break
-            del self._had_few[first]
-        return self._had_few
-
     def _take(self) -> BatchItem[RowT]:
         """The image whose turn it is."""
-        client = self._waiting.next_client
-        if self._waiting.waiting(client) <= self._quick:
-            self._had_few.pop(client, None)
-            self._had_few[client] = time.monotonic()
-            # Also where nobody asks for them: there may be no client with many for days.
-            self._recent()
+        self._light.note_taken(self._waiting.next_client, time.monotonic())
         return self._waiting.pop()
-
-    def _next_has_few(self) -> bool:
-        """Whether the next client has few images, while another one has many."""
-        most = self._waiting.fewest_and_most[1]
-        return most > self._quick >= self._waiting.waiting(self._waiting.next_client)
 
     def _claim(self, pending: BatchItem[RowT]) -> bool:
         if not pending.future.set_running_or_notify_cancel():

@@ -10,27 +10,38 @@ class Streams:
 
     shared: whether they divide a device. Then what waits is divided among those that are idle: a
     batch of all of it would leave the others, and their part of the device, without work. One image
-    that nothing else waits with has all of the device, and the next batch begins after it. divided:
+    that nothing else waits with has all of the device, and the next batch begins after it; so do
+    all batches for a while, where the queue asks for it. divided:
     whether they can do so yet; until then every batch has all of the device.
     """
 
     def __init__(
         self, workers: int, *, shared: bool, divided: Callable[[], bool] = lambda: True
     ) -> None:
-        self._workers = workers
+        self.count = workers
         self._shared = shared
         self._divided = divided
         self._running: set[int] = set()
         # The worker whose batch has the whole device.
         self.alone: int | None = None
 
+    @property
+    def divide(self) -> bool:
+        """Whether batches divide a device."""
+        return self._shared and self._divided()
+
+    @property
+    def running(self) -> bool:
+        """Whether a batch runs."""
+        return bool(self._running)
+
     def part(self, waiting: int) -> int:
         """How many of the images that wait are one idle worker's, rounded up."""
-        idle = self._workers - len(self._running) if self._shared and self._divided() else 1
+        idle = self.count - len(self._running) if self.divide else 1
         return -(-waiting // idle)
 
     def begin(self, worker: int, *, alone: bool) -> None:
-        """alone: whether nothing waits with the image; it is alone where no batch runs."""
+        """alone: whether it is to have all of the device, which it has where no batch runs."""
         if self._shared and not self._running and (alone or not self._divided()):
             self.alone = worker
         self._running.add(worker)

@@ -151,9 +151,11 @@ def start() -> Iterator[Start]:
 
 
 def submit(
-    batcher: Batcher[Any], numbers: Sequence[int], deadline: float = LATER
+    batcher: Batcher[Any], numbers: Sequence[int], deadline: float = LATER, client: str = ""
 ) -> list[Future[Result[Any]]]:
-    return [batcher.submit(numbered(number), deadline=deadline) for number in numbers]
+    return [
+        batcher.submit(numbered(number), deadline=deadline, client=client) for number in numbers
+    ]
 
 
 def answers(futures: Sequence[Future[Result[Any]]]) -> list[int]:

@@ -52,3 +52,17 @@ def test_one_hiccup_changes_little() -> None:
     latency = LatencyEstimator(BatchSizes({1: 0.1}))
     latency.observe(1, 1000)
     assert latency.batch_seconds(1) == pytest.approx(0.19)
+
+
+def test_what_has_the_whole_device_is_compared_with_batches_in_streams() -> None:
+    latency = LatencyEstimator(BatchSizes({1: 0.1, 4: 0.2}))
+    assert latency.whole_part(streams=2) == 1.0
+    # 40 images a second in two streams.
+    latency.observe_whole(1, 0.05)
+    assert latency.whole_part(streams=2) == pytest.approx(0.5)
+    # What disturbs one of them says nothing of the device.
+    latency.observe_whole(1, 1000)
+    latency.observe(4, 1000)
+    assert latency.whole_part(streams=2) == pytest.approx(0.5)
+    latency.observe_whole(2, 0.05)
+    assert latency.whole_part(streams=2) == pytest.approx(1.0)

@@ -13,7 +13,8 @@ import pytest
 from service.batching.batch_sizes import BatchSizes
 from service.batching.item import BatchItem
 from service.batching.latency import LatencyEstimator
-from service.batching.queue import SHORT_BATCHES_SECONDS, BatchQueue
+from service.batching.light_clients import SHORT_BATCHES_SECONDS
+from service.batching.queue import BatchQueue
 from service.errors import DeadlineExceeded, Overloaded
 
 NOW = 1000.0
@@ -311,7 +312,7 @@ def test_a_start_on_a_busy_machine_makes_no_batches_long(monkeypatch: pytest.Mon
     # Never longer than they were at the start.
     for _ in range(100):
         latency.observe(1, 8.0)
-    assert lengths.queue._quick == 8
+    assert lengths.queue._light.quick == 8
 
 
 def test_clients_with_few_images_are_not_remembered_without_end(
@@ -323,4 +324,4 @@ def test_clients_with_few_images_are_not_remembered_without_end(
         queue.put(image(left=1e6, client=f"client {number}"))
         queue.next_batch()
         clock.now += SHORT_BATCHES_SECONDS / 4
-    assert len(queue._had_few) <= 5
+    assert len(queue._light._had_few) <= 5

@@ -33,8 +33,8 @@ class World:
         )
         self.batcher.start()
 
-    def images(self, *numbers: int) -> list[Future[Result[Any]]]:
-        return submit(self.batcher, numbers)
+    def images(self, *numbers: int, client: str = "") -> list[Future[Result[Any]]]:
+        return submit(self.batcher, numbers, client=client)
 
     def close(self) -> None:
         for device in (*self.streams, self.alone):
@@ -99,14 +99,18 @@ def test_a_device_that_stays_whole_estimates_its_latency(whole: World) -> None:
     assert whole.batcher.latency.batch_seconds(1) < before
 
 
+def nothing_arrives(world: World) -> None:
+    for stream in world.streams:
+        with pytest.raises(queue.Empty):
+            stream.arrivals.get(timeout=0.05)
+
+
 def test_one_image_has_the_whole_device_and_the_next_are_divided_after_it(world: World) -> None:
     first = world.images(1)
     assert world.alone.next_batch() == [1]
     others = world.images(2, 3, 4)
     # Both workers wait for the one that is alone.
-    for stream in world.streams:
-        with pytest.raises(queue.Empty):
-            stream.arrivals.get(timeout=0.05)
+    nothing_arrives(world)
     world.alone.finish()
     assert answers(first) == [1]
     batches = [stream.next_batch() for stream in world.streams]
@@ -140,6 +144,75 @@ def test_more_than_both_take_waits_in_equal_parts(world: World) -> None:
     # Twelve wait: half of them would be six, and the largest batch is four.
     assert [len(stream.next_batch()) for stream in world.streams] == [4, 4]
     eventually(lambda: world.batcher.depth == 4)
+
+
+def test_after_a_client_with_few_images_others_have_the_whole_device_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
+    first = world.images(1, client="few")
+    assert world.alone.next_batch() == [1]
+    many = world.images(*range(2, 14), client="many")
+    world.alone.finish()
+    assert answers(first) == [1]
+    assert world.alone.next_batch() == [2]
+    nothing_arrives(world)
+    second = world.images(20, client="few")
+    world.alone.finish()
+    # It waited for one short batch, and has the whole device as well.
+    assert world.alone.next_batch() == [20]
+    nothing_arrives(world)
+    for device in (world.alone, *world.streams):
+        device.open()
+    assert answers(second) == [20]
+    assert answers(many) == list(range(2, 14))
+
+
+def test_a_batch_that_is_to_have_the_whole_device_waits_for_those_in_streams(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
+    held = world.images(1, client="many")
+    assert world.alone.next_batch() == [1]
+    world.images(*range(2, 20), client="many")
+    world.alone.finish()
+    answers(held)
+    assert [len(stream.next_batch()) for stream in world.streams] == [4, 4]
+    few = world.images(20, client="few")
+    world.streams[0].finish()
+    # At once, for the other stream may be at work for long.
+    assert world.streams[0].next_batch() == [20]
+    world.streams[1].finish()
+    nothing_arrives(world)
+    world.streams[0].finish()
+    assert answers(few) == [20]
+    assert len(world.alone.next_batch()) == 1
+    nothing_arrives(world)
+
+
+def test_clients_that_all_have_little_divide_the_device(world: World) -> None:
+    first = world.images(1, client="few")
+    assert world.alone.next_batch() == [1]
+    world.images(*range(2, 6), client="some")
+    world.alone.finish()
+    assert answers(first) == [1]
+    for stream in world.streams:
+        assert len(stream.next_batch()) == 1
+
+
+def test_where_the_whole_device_is_much_slower_than_its_streams_they_stay(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two streams do ten images a second each.
+    monkeypatch.setattr(world.batcher.latency, "_whole_seconds", 0.2)
+    monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
+    first = world.images(1, client="few")
+    assert world.alone.next_batch() == [1]
+    world.images(*range(2, 14), client="many")
+    world.alone.finish()
+    assert answers(first) == [1]
+    for stream in world.streams:
+        assert len(stream.next_batch()) == 1
 
 
 def test_what_runs_alone_says_nothing_of_the_latency_of_a_stream(world: World) -> None:
