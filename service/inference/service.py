@@ -7,9 +7,9 @@ import time
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from service.batching.admission import Reservation
+from service.batching.item import Pixels
 from service.errors import (
     DeadlineExceeded,
     MemoryFull,
@@ -30,11 +30,11 @@ from service.inference.model import Model
 from service.inference.outputs import check_outputs, compute_outputs, needs_feature_map
 from service.inference.request import InferenceRequest, InferenceResult, RowResult, RowTiming
 
-Pixels = npt.NDArray[np.uint8]
-
 # Errors of one image; every other error concerns the whole request.
 ROW_ERRORS = (TooLarge, UnsupportedMedia, Unprocessable, NonFiniteOutput)
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.02, 1.0
+# A request's rows that begin in one turn of the loop; each takes it 0.2 ms or so.
+ROWS_AT_ONCE = 4
 
 
 class Models(Protocol):
@@ -173,11 +173,12 @@ class InferenceService:
     async def _row(
         self, index: int, request: InferenceRequest, model: Model, decoding: _Decoding
     ) -> RowResult | ServiceError:
+        for _ in range(index // ROWS_AT_ONCE):
+            await asyncio.sleep(0)
         await give_way(max(0.0, request.deadline - time.monotonic()))
         seconds = max(0.0, request.deadline - time.monotonic())
         try:
-            result = self._result(index, request, model, decoding)
-            return await asyncio.wait_for(result, seconds)
+            return await asyncio.wait_for(self._result(index, request, model, decoding), seconds)
         except asyncio.TimeoutError:
             raise DeadlineExceeded("The deadline passed before there was a result.") from None
         except TooManyPixels:

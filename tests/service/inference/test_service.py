@@ -25,7 +25,7 @@ from service.fairness.byte_budget import ByteBudget
 from service.inference.model import Model
 from service.inference.outputs import OUTPUTS, top_k
 from service.inference.request import InferenceRequest, InferenceResult, RowResult
-from service.inference.service import InferenceService
+from service.inference.service import ROWS_AT_ONCE, InferenceService
 from tests.service.conftest import MODEL_NAME, MakeModel
 from tests.service.fakes import (
     LABELS,
@@ -206,6 +206,33 @@ def test_room_is_waited_for_no_longer_than_the_deadline(
 
     with engine.blocked():
         run(work())
+
+
+def test_images_of_a_request_begin_in_several_turns_of_the_loop(
+    make_model: MakeModel, service_of: ServiceOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(MODEL_NAME, FakeEngine())
+    begun_in_turn = [0]
+    submit = model.submit
+
+    def counted(*args: Any, **given: Any) -> Any:
+        begun_in_turn[-1] += 1
+        return submit(*args, **given)
+
+    async def work() -> InferenceResult:
+        loop = asyncio.get_running_loop()
+
+        def next_turn() -> None:
+            begun_in_turn.append(0)
+            loop.call_soon(next_turn)
+
+        next_turn()
+        rows = [np.zeros((model.artifact.manifest.preprocessing.crop_size,) * 2 + (3,), np.uint8)]
+        return await infer(service_of(model), *(rows * 2 * ROWS_AT_ONCE))
+
+    monkeypatch.setattr(model, "submit", counted)
+    assert len(run(work()).rows) == sum(begun_in_turn) == 2 * ROWS_AT_ONCE
+    assert max(begun_in_turn) <= ROWS_AT_ONCE
 
 
 def test_past_its_deadline_nothing_is_decoded(make_model: MakeModel, service_of: ServiceOf) -> None:
