@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 class DirectRoute(APIRoute):
     """A request without any of the parameters goes to the endpoint directly.
 
-    To find out that nine parameters are not there takes FastAPI a third of what such a request
-    costs the event loop. The endpoint takes the request and, each with a default, parameters of the
+    To find out that nine parameters are not there takes FastAPI a third of the Python calls that
+    such a request costs. The endpoint takes the request and, each with a default, parameters of the
     query and of the header. What else it depends on may only describe it, as schemes of API keys.
     """
 
