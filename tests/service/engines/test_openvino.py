@@ -187,6 +187,23 @@ def test_one_that_can_t_be_divided_runs_on(built: Built, monkeypatch: pytest.Mon
     assert engine.divided
 
 
+@pytest.mark.parametrize(("cpus", "pinned"), [(2, [False, True]), (3, [False, False])])
+def test_threads_of_streams_are_pinned_where_the_engine_has_every_cpu(
+    built: Built, monkeypatch: pytest.MonkeyPatch, cpus: int, pinned: list[bool]
+) -> None:
+    found: list[bool] = []
+    requests = OpenVINOEngine._requests
+
+    def noted(self: OpenVINOEngine, compiled: Any, streams: int) -> list[Any]:
+        found.append(compiled.get_property("ENABLE_CPU_PINNING"))
+        return requests(self, compiled, streams)
+
+    monkeypatch.setattr(openvino, "affine_cpus", lambda: cpus)
+    monkeypatch.setattr(OpenVINOEngine, "_requests", noted)
+    load_divided(built.artifacts["float32"], HARDWARE)
+    assert found == pinned
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_next_start_has_the_compiled_graph(
     built: Built, tmp_path: Path, precision: Precision

@@ -175,3 +175,37 @@ def test_metered_passes_on_what_a_coroutine_is_sent() -> None:
 
     with pytest.raises(Lost):
         asyncio.run(outer())
+
+
+def test_a_request_that_nobody_else_is_beside_reads_no_clock_to_give_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[None] = []
+
+    def read() -> float:
+        reads.append(None)
+        return 0.0
+
+    async def other() -> None:
+        await asyncio.sleep(1)
+
+    async def work(pacer: Pacer, _: Clock) -> None:
+        async def alone() -> None:
+            before = len(reads)
+            assert not await give_way()
+            assert len(reads) == before
+
+        async def beside() -> None:
+            before = len(reads)
+            assert not await give_way()
+            assert len(reads) > before
+
+        monkeypatch.setattr(time, "thread_time", read)
+        await paced(pacer, "first", alone)
+        served = asyncio.ensure_future(paced(pacer, "second", other))
+        await asyncio.sleep(0)
+        await paced(pacer, "first", beside)
+        served.cancel()
+        await asyncio.gather(served, return_exceptions=True)
+
+    run(work)
