@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +58,16 @@ class CompiledGraph:
 
 
 def compiled_graph(
-    artifact: Artifact, cache: Path | None, *, openvino_version: str, threads: int
+    artifact: Artifact,
+    cache: Path | None,
+    *,
+    openvino_version: str,
+    properties: Mapping[str, object],
 ) -> CompiledGraph:
-    """cache: the folder of such files."""
+    """cache: the folder of such files. properties: those that it is compiled with."""
     manifest = artifact.manifest
     # A graph may have what one CPU computes in, and another one does not.
-    key = [openvino_version, cpu_model(), threads, manifest.precision, manifest.files]
+    key = [openvino_version, cpu_model(), properties, manifest.files]
     name = artifact_name(manifest.name, manifest.engine, manifest.precision)
     path = None if cache is None else graph_path(cache, name)
     return CompiledGraph(path, json.dumps(key, sort_keys=True).encode())

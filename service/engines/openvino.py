@@ -54,7 +54,10 @@ class OpenVINOEngine:
         openvino = import_openvino()
         self._core = openvino.Core()
         kept = compiled_graph(
-            artifact, cache, openvino_version=openvino.__version__, threads=threads
+            artifact,
+            cache,
+            openvino_version=openvino.__version__,
+            properties=self._properties(1),
         )
         try:
             compiled, self._graph = self._compile(kept)
@@ -68,6 +71,7 @@ class OpenVINOEngine:
         self._dividing = threading.Lock()
         if self._divided:
             self._idle.put(self._alone)
+            self._graph = b""
 
     @property
     def device(self) -> str:
