@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 logger = logging.getLogger(__name__)
@@ -14,22 +14,19 @@ logger = logging.getLogger(__name__)
 LOG_EVERY_SECONDS = 10.0
 
 
-@contextmanager
 def transfer(
     description: str, total_bytes: int | None, present_bytes: int = 0
-) -> Iterator[Callable[[int], None]]:
+) -> AbstractContextManager[Callable[[int], None]]:
     """Shows the progress and speed of a transfer. Yields a function that takes the bytes received
     since its last call.
 
     total_bytes: None where unknown. present_bytes: those received before this transfer.
     """
     if not _on_terminal():
-        yield _log_lines(description, total_bytes, present_bytes)
-        return
+        return nullcontext(_log_lines(description, total_bytes, present_bytes))
     from model_builder.system.progress_bars import transfer_bar
 
-    with transfer_bar(description, total_bytes, present_bytes) as advance:
-        yield advance
+    return transfer_bar(description, total_bytes, present_bytes)
 
 
 def _log_lines(
@@ -59,19 +56,16 @@ def _log_lines(
     return advance
 
 
-@contextmanager
-def counted(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def counted(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """Shows how many of `total` are done. Yields a function that takes the number done since its
     last call.
     """
     if not _on_terminal():
         logger.info("%s: %d", description, total)
-        yield _count_lines(description, total)
-        return
+        return nullcontext(_count_lines(description, total))
     from model_builder.system.progress_bars import count_bar
 
-    with count_bar(description, total) as advance:
-        yield advance
+    return count_bar(description, total)
 
 
 def _count_lines(description: str, total: int) -> Callable[[int], None]:
@@ -89,17 +83,14 @@ def _count_lines(description: str, total: int) -> Callable[[int], None]:
     return advance
 
 
-@contextmanager
-def step(description: str) -> Iterator[None]:
+def step(description: str) -> AbstractContextManager[None]:
     """Shows a task of unknown length, with the time that it has taken."""
     if not _on_terminal():
         logger.info("%s", description)
-        yield
-        return
+        return nullcontext()
     from model_builder.system.progress_bars import spinner
 
-    with spinner(description):
-        yield
+    return spinner(description)
 
 
 def _on_terminal() -> bool:
