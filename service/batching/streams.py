@@ -11,8 +11,8 @@ class Streams:
     shared: whether they divide a device. Then what waits is divided among those that are idle: a
     batch of all of it would leave the others, and their part of the device, without work. One image
     that nothing else waits with has all of the device, and the next batch begins after it; so do
-    all batches for a while, where the queue asks for it. divided:
-    whether they can do so yet; until then every batch has all of the device.
+    all batches for a while, where the queue asks for it. divided: whether they can do so yet; until
+    then every batch has all of the device.
     """
 
     def __init__(

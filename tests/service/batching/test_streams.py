@@ -146,15 +146,23 @@ def test_more_than_both_take_waits_in_equal_parts(world: World) -> None:
     eventually(lambda: world.batcher.depth == 4)
 
 
+def images_after_few(
+    world: World, *numbers: int, client: str = "many"
+) -> list[Future[Result[Any]]]:
+    """What waits once an image of a client with few has had the whole device."""
+    first = world.images(1, client="few")
+    assert world.alone.next_batch() == [1]
+    others = world.images(*numbers, client=client)
+    world.alone.finish()
+    assert answers(first) == [1]
+    return others
+
+
 def test_after_a_client_with_few_images_others_have_the_whole_device_one_by_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
-    first = world.images(1, client="few")
-    assert world.alone.next_batch() == [1]
-    many = world.images(*range(2, 14), client="many")
-    world.alone.finish()
-    assert answers(first) == [1]
+    many = images_after_few(world, *range(2, 14))
     assert world.alone.next_batch() == [2]
     nothing_arrives(world)
     second = world.images(20, client="few")
@@ -191,11 +199,7 @@ def test_a_batch_that_is_to_have_the_whole_device_waits_for_those_in_streams(
 
 
 def test_clients_that_all_have_little_divide_the_device(world: World) -> None:
-    first = world.images(1, client="few")
-    assert world.alone.next_batch() == [1]
-    world.images(*range(2, 6), client="some")
-    world.alone.finish()
-    assert answers(first) == [1]
+    images_after_few(world, *range(2, 6), client="some")
     for stream in world.streams:
         assert len(stream.next_batch()) == 1
 
@@ -206,11 +210,7 @@ def test_where_the_whole_device_is_much_slower_than_its_streams_they_stay(
     # Two streams do ten images a second each.
     monkeypatch.setattr(world.batcher.latency, "_whole_seconds", 0.2)
     monkeypatch.setattr(world.batcher.latency, "observe_whole", lambda *_: None)
-    first = world.images(1, client="few")
-    assert world.alone.next_batch() == [1]
-    world.images(*range(2, 14), client="many")
-    world.alone.finish()
-    assert answers(first) == [1]
+    images_after_few(world, *range(2, 14))
     for stream in world.streams:
         assert len(stream.next_batch()) == 1
 
