@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar
 
-from service.fairness.pacing import MOST_SECONDS, Pacer, Turn
+from service.fairness.loop_client import Turn
+from service.fairness.pacing import MOST_SECONDS, Pacer
 
 ResultT = TypeVar("ResultT")
 
@@ -103,7 +104,8 @@ class PacedRequest:
             return await Metered(work, self.meter)
         finally:
             _request.reset(token)
-            self._pacer.end(self._turn, max(0.0, self._seconds - self.credit_seconds))
+            seconds = max(0.0, self._seconds - self.credit_seconds)
+            self._pacer.end(self._turn, seconds, inferred=self.credit_seconds > 0)
 
     async def give_way(self, most_seconds: float) -> bool:
         # To read the thread's clock takes a call of the system.

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from service.fairness.debts import Debts
+from service.fairness.loop_client import LoopClient, Turn
+from service.fairness.presence import Presence
 
-# Of one CPU, for all clients beyond their share together.
-SHARE = 0.25
+# Of the CPUs and of one CPU, for all clients beyond their share together.
+SHARE_OF_CPUS, MOST_SHARE = 1 / 16, 0.25
 # What a client may owe within its share: a page with its files.
 ALLOWANCE_SECONDS = 0.01
 # What a client used while nobody else was there counts up to this.
 MOST_OWED_SECONDS = 0.1
-# What a client's first request is charged until its cost is known.
-FIRST_COST_SECONDS = 0.0005
 # Requests that start in one turn of the loop, beyond one of each client that waits: some
 # milliseconds.
 STARTS_AT_ONCE = 8
@@ -29,32 +27,13 @@ STARTS_AT_ONCE = 8
 MOST_WAITING = 2000
 # A request waits so long at most: health probes are answered within half a second.
 MOST_SECONDS, MOST_PROBE_SECONDS = 2.0, 0.2
+# A client is served for so long after an image of it was inferred: another one that keeps the loop
+# busy between its requests would slow down the next one's decoding and inference.
+PRESENT_SECONDS = 1.0
 # Of an event loop's timer.
 TICK_SECONDS = 0.001
 # So many settled clients are kept before they are looked for.
 SPARE_CLIENTS = 64
-
-
-@dataclass(slots=True, eq=False)
-class _Client:
-    """tag, owes: of `Debtor`. cost_seconds: of its last request. served: requests that have
-    started. first: whether it is counted as one that goes first.
-    """
-
-    tag: float
-    cost_seconds: float = FIRST_COST_SECONDS
-    served: int = 0
-    first: bool = False
-    owes: bool = False
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """A request that has started, and what it was charged so far."""
-
-    client: _Client
-    charged_seconds: float
 
 
 class Pacer:
@@ -68,17 +47,23 @@ class Pacer:
         self,
         now: Callable[[], float] = time.monotonic,
         observe_wait: Callable[[], object] = lambda: None,
+        *,
+        cpus: int,
     ) -> None:
-        """now: in seconds. observe_wait: called when a request begins to wait."""
+        """now: in seconds. observe_wait: called when a request begins to wait.
+
+        cpus: of this process.
+        """
         self._observe_wait = observe_wait
-        # Those that are served, wait or owe, and some that are settled.
-        self._clients: dict[str, _Client] = {}
+        # Those that are served, present, wait or owe, and some that are settled.
+        self._clients: dict[str, LoopClient] = {}
         self._most_clients = SPARE_CLIENTS
         # Clients within their share that are served.
         self._first = 0
         # Clients that wait, in the order in which they began to.
-        self._held: dict[_Client, None] = {}
-        self._debts: Debts[_Client] = Debts(SHARE, MOST_OWED_SECONDS, now)
+        self._held: dict[LoopClient, None] = {}
+        self._debts: Debts[LoopClient] = Debts(share_of(cpus), MOST_OWED_SECONDS, now)
+        self._present: Presence[LoopClient] = Presence(PRESENT_SECONDS, now)
         # When the next of them start: on the loop's clock.
         self._timer: asyncio.Handle | None = None
         self._due = 0.0
@@ -96,7 +81,7 @@ class Pacer:
 
         most_seconds: the longest that it waits.
         """
-        self._debts.advance()
+        self._advance()
         client = self._client(name)
         held_back = not self._may_start(client)
         waits = held_back or client.waiting or self._started >= STARTS_AT_ONCE
@@ -104,7 +89,7 @@ class Pacer:
             if held_back:
                 self._observe_wait()
             await self._wait(client, most_seconds)
-            self._debts.advance()
+            self._advance()
         else:
             self._note_started()
         client.served += 1
@@ -124,7 +109,7 @@ class Pacer:
         seconds: of CPU time on the loop that the request has taken so far.
         most_seconds: the longest that it waits.
         """
-        self._debts.advance()
+        self._advance()
         client = turn.client
         if seconds > turn.charged_seconds:
             self._charge(client, seconds - turn.charged_seconds)
@@ -134,43 +119,54 @@ class Pacer:
         await self._wait(client, most_seconds)
         return True
 
-    def end(self, turn: Turn, seconds: float) -> None:
-        """seconds: of CPU time on the loop that the request is charged, all in all."""
-        self._debts.advance()
+    def end(self, turn: Turn, seconds: float, *, inferred: bool = False) -> None:
+        """seconds: of CPU time on the loop that the request is charged, all in all.
+
+        inferred: whether an image of it took its turn on the device.
+        """
+        self._advance()
         client = turn.client
         client.served -= 1
         client.cost_seconds = seconds
+        if inferred:
+            self._present.note(client)
         self._charge(client, seconds - turn.charged_seconds)
 
     def charge(self, name: str, seconds: float) -> None:
         """Charges a client for what it cost outside of its requests."""
-        self._debts.advance()
+        self._advance()
         self._charge(self._client(name), seconds)
 
-    def _client(self, name: str) -> _Client:
+    def _advance(self) -> None:
+        self._debts.advance()
+        for client in self._present.forget_gone():
+            self._charge(client, 0.0)
+
+    def _client(self, name: str) -> LoopClient:
         client = self._clients.get(name)
         if client is None:
             self._forget_settled()
-            client = self._clients[name] = _Client(self._debts.virtual_time)
+            client = self._clients[name] = LoopClient(self._debts.virtual_time)
         return client
 
-    def _charge(self, client: _Client, seconds: float) -> None:
+    def _charge(self, client: LoopClient, seconds: float) -> None:
         self._debts.charge(client, seconds)
-        first = client.served > 0 and not self._beyond(client)
+        here = client.served > 0 or client in self._present
+        first = here and not self._beyond(client)
         self._first += first - client.first
         client.first = first
         if self._held:
             self._schedule()
 
-    def _may_start(self, client: _Client, number: int = 0) -> bool:
+    def _may_start(self, client: LoopClient, number: int = 0) -> bool:
         """Whether one more may, after so many that start now."""
         return not self._first or not self._beyond(client, number * client.cost_seconds)
 
-    def _beyond(self, client: _Client, seconds: float = 0.0) -> bool:
+    def _beyond(self, client: LoopClient, seconds: float = 0.0) -> bool:
         """Whether it is beyond its share with so much more."""
         return client.tag + seconds > self._debts.virtual_time + ALLOWANCE_SECONDS
 
-    async def _wait(self, client: _Client, most_seconds: float) -> None:
+    async def _wait(self, client: LoopClient, most_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         client.waiting.append(turn)
@@ -197,7 +193,7 @@ class Pacer:
         if not any(map(self._may_start, self._held)):
             tag = min(client.tag for client in self._held) - ALLOWANCE_SECONDS
             wait_seconds = (tag - self._debts.virtual_time) / self._debts.rate
-            due = loop.time() + max(TICK_SECONDS, wait_seconds)
+            due = loop.time() + max(TICK_SECONDS, min(wait_seconds, self._present.seconds_left))
         if self._timer is not None:
             if self._due <= due:
                 return
@@ -208,7 +204,7 @@ class Pacer:
     def _next(self) -> None:
         """One request of each client that may start, and of each in turn up to STARTS_AT_ONCE."""
         self._timer = None
-        self._debts.advance()
+        self._advance()
         number, clients = 0, list(self._held)
         while clients and (number == 0 or self._started < STARTS_AT_ONCE):
             clients = [one for one in clients if one.waiting and self._may_start(one, number)]
@@ -235,9 +231,17 @@ class Pacer:
         self._clients = {
             name: client
             for name, client in self._clients.items()
-            if client.served or client.waiting or client.tag > self._debts.virtual_time
+            if client.served
+            or client.waiting
+            or client in self._present
+            or client.tag > self._debts.virtual_time
         }
         self._most_clients = 2 * len(self._clients) + SPARE_CLIENTS
+
+
+def share_of(cpus: int) -> float:
+    """The part of the time that all clients beyond their share have together."""
+    return min(MOST_SHARE, SHARE_OF_CPUS * cpus)
 
 
 def _release(turn: asyncio.Future[None]) -> None:

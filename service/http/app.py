@@ -55,6 +55,7 @@ from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.system.certificate import Certificate, InvalidCertificate
+from service.system.cpu import cpu_limit
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,10 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     keys, limit = access.keys, access.limit
     certificate = certificate_of(settings)
     answers = AnswerBudget(runtime.service.budget)
-    pacer = Pacer(observe_wait=service_metrics.requests_paced.inc)
+    pacer = Pacer(
+        observe_wait=service_metrics.requests_paced.inc,
+        cpus=settings.model.cpu_threads or cpu_limit(),
+    )
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path
     tracing = Tracing(

@@ -16,13 +16,14 @@ from service.fairness.paced import (
     Meter,
     Metered,
     charge_bytes,
+    credit_images,
     give_way,
     metered,
     pause,
     run_paced,
 )
-from service.fairness.pacing import ALLOWANCE_SECONDS, SHARE, Pacer
-from tests.service.fairness.test_pacing import LONG_SECONDS, Clock, overuse, run
+from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer
+from tests.service.fairness.test_pacing import LONG_SECONDS, SHARE, Clock, overuse, run
 
 DEAR_BYTES = round(2 * ALLOWANCE_SECONDS / BYTE_SECONDS)
 
@@ -131,9 +132,9 @@ def test_work_in_a_task_of_its_own_is_charged_to_the_request() -> None:
     charged: list[float] = []
 
     class Noting(Pacer):
-        def end(self, turn: Any, seconds: float) -> None:
+        def end(self, turn: Any, seconds: float, *, inferred: bool = False) -> None:
             charged.append(seconds)
-            super().end(turn, seconds)
+            super().end(turn, seconds, inferred=inferred)
 
     async def inner() -> None:
         await asyncio.sleep(0)
@@ -148,7 +149,7 @@ def test_work_in_a_task_of_its_own_is_charged_to_the_request() -> None:
         await metered(inner())
 
     async def main() -> None:
-        pacer = Noting()
+        pacer = Noting(cpus=1)
         for work in (with_task, without_task, within):
             await paced(pacer, "a", work)
 
@@ -207,5 +208,23 @@ def test_a_request_that_nobody_else_is_beside_reads_no_clock_to_give_way(
         await paced(pacer, "first", beside)
         served.cancel()
         await asyncio.gather(served, return_exceptions=True)
+
+    run(work)
+
+
+def test_a_request_whose_image_was_inferred_holds_others_back_after_its_end() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        async def inferred() -> None:
+            credit_images(1)
+
+        async def refused() -> None:
+            pass
+
+        for honest, waits in ((refused, False), (inferred, True)):
+            await overuse(pacer, *(f"flood {number}" for number in range(100)))
+            await paced(pacer, "honest", honest)
+            before = clock.seconds
+            await pacer.begin("flood 99", LONG_SECONDS)
+            assert (clock.seconds > before) is waits
 
     run(work)

@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 
 from service.fairness.debts import MOST_OWING
+from service.fairness.loop_client import FIRST_COST_SECONDS
 from service.fairness.pacing import (
     ALLOWANCE_SECONDS,
-    FIRST_COST_SECONDS,
     MOST_OWED_SECONDS,
     MOST_WAITING,
-    SHARE,
+    PRESENT_SECONDS,
     SPARE_CLIENTS,
     STARTS_AT_ONCE,
     Pacer,
+    share_of,
 )
 
 LONG_SECONDS = 1e6
+CPUS = 4
+SHARE = share_of(CPUS)
 COST_SECONDS = 0.001
 
 
@@ -41,7 +44,7 @@ def run(work: Callable[[Pacer, Clock], Coroutine[Any, Any, None]]) -> None:
     loop = asyncio.SelectorEventLoop(clock)
     loop.time = lambda: clock.seconds  # type: ignore[method-assign]
     try:
-        loop.run_until_complete(work(Pacer(lambda: clock.seconds), clock))
+        loop.run_until_complete(work(Pacer(lambda: clock.seconds, cpus=CPUS), clock))
     finally:
         loop.close()
 
@@ -320,5 +323,63 @@ def test_clients_that_owe_are_not_remembered_without_end() -> None:
         assert len(pacer._debts._owing) <= MOST_OWING
         assert len(pacer._clients) <= 2 * MOST_OWING + 2 * SPARE_CLIENTS
         assert pacer._clients["flood"].owes
+
+    run(work)
+
+
+def test_fewer_cpus_give_clients_beyond_their_share_less() -> None:
+    assert [share_of(cpus) for cpus in (1, 2, 4, 64)] == [1 / 16, 1 / 8, 1 / 4, 1 / 4]
+
+
+def test_a_client_is_served_for_a_while_after_its_image_was_inferred() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        await overuse(pacer, *(f"flood {number}" for number in range(100)))
+        honest = await pacer.begin("honest", LONG_SECONDS)
+        pacer.end(honest, COST_SECONDS, inferred=True)
+        began = clock.seconds
+        flood = asyncio.ensure_future(pacer.begin("flood 99", LONG_SECONDS))
+        await asyncio.sleep(PRESENT_SECONDS / 2)
+        assert not flood.done()
+        await flood
+        assert clock.seconds - began == pytest.approx(PRESENT_SECONDS, abs=0.01)
+
+    run(work)
+
+
+def test_the_last_image_that_was_inferred_counts() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        await overuse(pacer, *(f"flood {number}" for number in range(100)))
+        for _ in range(2):
+            honest = await pacer.begin("honest", LONG_SECONDS)
+            pacer.end(honest, COST_SECONDS, inferred=True)
+            await asyncio.sleep(PRESENT_SECONDS / 2)
+        began = clock.seconds
+        await pacer.begin("flood 99", LONG_SECONDS)
+        assert clock.seconds - began == pytest.approx(PRESENT_SECONDS / 2, abs=0.01)
+
+    run(work)
+
+
+def test_a_client_beyond_its_share_holds_nobody_back_by_its_images() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        await overuse(pacer, "flood", "other")
+        flood = await pacer.begin("flood", LONG_SECONDS)
+        pacer.end(flood, 2 * MOST_OWED_SECONDS, inferred=True)
+        began = clock.seconds
+        await pacer.begin("other", LONG_SECONDS)
+        assert clock.seconds == began
+
+    run(work)
+
+
+def test_a_client_alone_does_not_wait_for_itself() -> None:
+    async def work(pacer: Pacer, clock: Clock) -> None:
+        first = await pacer.begin("only", LONG_SECONDS)
+        pacer.end(first, 2 * MOST_OWED_SECONDS, inferred=True)
+        assert pacer.has_no_other(await pacer.begin("only", LONG_SECONDS))
+        began = clock.seconds
+        for _ in range(100):
+            await request(pacer, "only")
+        assert clock.seconds - began == pytest.approx(100 * COST_SECONDS)
 
     run(work)

@@ -23,9 +23,8 @@ from service.errors import (
 )
 from service.imaging import lane
 from service.imaging.pool import (
-    BULK_PRIORITY,
+    LOW_PRIORITY,
     QUICK_WAITING,
-    SLOW_PRIORITY,
     DecodedImage,
     DecoderPool,
 )
@@ -198,7 +197,7 @@ def test_a_slow_image_keeps_no_quick_one_waiting(pool: DecoderPool) -> None:
         slow = [decode(pool, SLOW) for _ in range(3)]
         await until(lambda: pool.waiting == 3)
         assert (await decode(pool)).pixels.shape == (8, 8, 3)
-        assert nice(pid) == SLOW_PRIORITY
+        assert nice(pid) == LOW_PRIORITY
         (quick,) = processes() - {pid}
         assert nice(quick) == 0
         assert not any(image.done() for image in slow)
@@ -216,7 +215,7 @@ def test_the_bulk_of_a_client_is_decoded_at_a_low_priority(pool: DecoderPool) ->
         # Of those beyond, none waits for the process that is stopped.
         await asyncio.gather(*(decode(pool) for _ in range(3)))
         (bulk,) = processes() - {quick}
-        assert (nice(quick), nice(bulk)) == (0, BULK_PRIORITY)
+        assert (nice(quick), nice(bulk)) == (0, LOW_PRIORITY)
         others = [
             decode(pool, client="other"),
             asyncio.ensure_future(

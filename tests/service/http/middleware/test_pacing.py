@@ -17,8 +17,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.auth.api_keys import ApiKeys, hash_of
 from service.fairness import paced
+from service.fairness.loop_client import Turn
 from service.fairness.paced import INFERRED_SECONDS, credit_images
-from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer, Turn
+from service.fairness.pacing import ALLOWANCE_SECONDS, Pacer
 from service.http.middleware import pacing
 from service.http.middleware.pacing import SERVER_SECONDS, PacingMiddleware
 from tests.service.conftest import Service, listening
@@ -32,7 +33,7 @@ class Noting(Pacer):
     """clients: who began. charged: the seconds of each request that ended."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(cpus=1)
         self.clients: list[str] = []
         self.bounds: list[float] = []
         self.charged: list[float] = []
@@ -42,9 +43,9 @@ class Noting(Pacer):
         self.bounds.append(most_seconds)
         return await super().begin(name, most_seconds)
 
-    def end(self, turn: Turn, seconds: float) -> None:
+    def end(self, turn: Turn, seconds: float, *, inferred: bool = False) -> None:
         self.charged.append(seconds)
-        super().end(turn, seconds)
+        super().end(turn, seconds, inferred=inferred)
 
 
 @pytest.fixture
