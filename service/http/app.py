@@ -27,6 +27,8 @@ from service.auth.access import Access
 from service.fairness.answer_budget import AnswerBudget
 from service.fairness.pacing import Pacer
 from service.http.dependencies import Predicting
+from service.http.docs.api_document import make_document_on_demand
+from service.http.docs.static_content import serve_docs_from_memory
 from service.http.grpc import check_grpc, serving_grpc
 from service.http.headers import API_KEY
 from service.http.middleware.access_log import AccessLogMiddleware
@@ -46,7 +48,6 @@ from service.http.problem_details import add_error_handlers
 from service.http.protocols import embeddings, v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
-from service.http.static_content import serve_docs_from_memory
 from service.inference.artifacts import check_names
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
@@ -132,8 +133,6 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime.start()
-        # Kept by the application: the first reader of /openapi.json would hold the event loop.
-        app.openapi()
         grpc = serving_grpc(runtime, access, tracing.spans, certificate, pacer, answers)
         async with grpc as app.state.grpc_port:
             yield
@@ -156,6 +155,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
         telemetry=tracing.fastapi,
     )
     serve_docs_from_memory(app)
+    make_document_on_demand(app)
     app.state.runtime = runtime
     app.state.exposition = exposition = exposition or Exposition()
     app.state.spans = tracing.spans

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from starlette.types import Message
 
+from service.http.docs.static_content import PIECE_BYTES, StaticContent
 from service.http.paths import DOCS_STATIC
-from service.http.static_content import PIECE_BYTES, StaticContent
 from tests.service.conftest import Service
 
 FOLDER = Path(str(files("fastapi_offline") / "static"))
