@@ -19,10 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
+from service.http.outputs.pieces import send_in_pieces
 from service.http.paths import DOCS_STATIC
-
-# Written at once; of what a client does not read the rest is not buffered.
-PIECE_BYTES = 64 * 1024
 
 
 def serve_docs_from_memory(app: FastAPI) -> None:
@@ -56,14 +54,7 @@ class StaticContent:
 
 class _InPieces(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        start = {"type": "http.response.start", "status": self.status_code}
-        await send({**start, "headers": self.raw_headers})
-        left = len(self.body)
-        while left:
-            place = len(self.body) - left
-            piece = bytes(self.body[place : place + PIECE_BYTES])
-            left -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+        await send_in_pieces(self, send)
 
 
 @lru_cache

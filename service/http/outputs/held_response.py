@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.fairness.answer_budget import PIECE_BYTES, AnswerBudget
 from service.http.auth.client import client_of
+from service.http.outputs.pieces import send_in_pieces
 
 
 class HeldResponse(Response):
@@ -24,21 +25,5 @@ class HeldResponse(Response):
             await super().__call__(scope, receive, send)
             return
         answers: AnswerBudget = scope["app"].state.answers
-        body = memoryview(self.body)
-        with answers.sending(client_of(scope), len(body)):
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            for start in range(0, len(body), PIECE_BYTES):
-                end = start + PIECE_BYTES
-                message = {
-                    "type": "http.response.body",
-                    "body": bytes(body[start:end]),
-                    "more_body": end < len(body),
-                }
-                # Returns at once until the buffer is full.
-                await send(message)
+        with answers.sending(client_of(scope), len(self.body)):
+            await send_in_pieces(self, send)

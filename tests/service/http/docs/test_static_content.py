@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from starlette.types import Message
 
-from service.http.docs.static_content import PIECE_BYTES, StaticContent
+from service.fairness.answer_budget import PIECE_BYTES
+from service.http.docs.static_content import StaticContent
 from service.http.paths import DOCS_STATIC
 from tests.service.conftest import Service
 
