@@ -88,10 +88,13 @@ def of_the_server() -> BoundedHttpProtocol:
 
 
 @pytest.mark.parametrize("number", [100, 5000])
-def test_all_of_many_requests_are_answered(connect: Connect, number: int) -> None:
+def test_all_of_many_requests_are_answered(service: Service, loop: Loop, number: int) -> None:
     """The limit of a header is for each of them."""
-    connection = connect()
-    with sending(connection, HEALTH * number):
+    with (
+        listening(service.app, PATIENT, loop) as port,
+        socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as connection,
+        sending(connection, HEALTH * number),
+    ):
         for _ in range(number):
             assert answer(connection).startswith(b"HTTP/1.1 200")
 
