@@ -48,7 +48,7 @@ from service.http.problem_details import add_error_handlers
 from service.http.protocols import embeddings, v1, v2_infer, v2_models
 from service.http.request.body import Bodies
 from service.http.routers import health, metrics, models, predict, ui
-from service.inference.artifacts import check_names
+from service.inference.artifacts import check_names, cpus_of
 from service.inference.disconnect import Disconnected
 from service.inference.runtime import Runtime
 from service.observability.exposition import Exposition
@@ -56,7 +56,6 @@ from service.observability.logging import configure_logging
 from service.observability.tracing import Tracing
 from service.settings import Settings, deprecated_variables, unknown_variables
 from service.system.certificate import Certificate, InvalidCertificate
-from service.system.cpu import cpu_limit
 from service.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -120,7 +119,7 @@ def app_of(runtime: Runtime, exposition: Exposition | None = None) -> FastAPI:
     answers = AnswerBudget(runtime.service.budget)
     pacer = Pacer(
         observe_wait=service_metrics.requests_paced.inc,
-        cpus=settings.model.cpu_threads or cpu_limit(),
+        cpus=cpus_of(settings),
     )
     # Tracing is outside all middleware, also outside the one that takes the prefix off.
     prefix = settings.http.root_path

@@ -35,9 +35,14 @@ def make_hardware(settings: Settings, engines: Sequence[EngineSpec] = ENGINES) -
     """The device that the settings name or that is found, and the CPUs of this process."""
     return Hardware(
         device=find_device(settings.model.device, engines),
-        cpu_threads=settings.model.cpu_threads or cpu_limit(),
+        cpu_threads=cpus_of(settings),
         cache=settings.model.home / COMPILED,
     )
+
+
+def cpus_of(settings: Settings) -> int:
+    """The CPUs of this process, as set or found."""
+    return settings.model.cpu_threads or cpu_limit()
 
 
 def make_artifact_cache(settings: Settings) -> ArtifactCache:
